@@ -1,0 +1,4 @@
+//! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
+
+pub mod base;
+pub mod store;
