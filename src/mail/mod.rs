@@ -14,5 +14,9 @@
 )]
 
 pub mod address;
+pub mod civil;
+pub mod date;
 pub mod envelope;
+pub mod header;
 pub mod quirk;
+pub mod trace;
