@@ -1,4 +1,8 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
 pub mod base;
+pub mod net;
+pub mod sasl;
 pub mod store;
+pub mod tls;
+pub mod wire;
