@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod net;
+pub mod pop3;
 pub mod sasl;
 pub mod store;
 pub mod tls;
