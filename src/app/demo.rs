@@ -1,8 +1,9 @@
 //! The demo: everything a first try needs, made at start and kept in one directory.
 //!
-//! High ports on loopback, a certificate for localhost from a CA of its own, the domain `demo.test` with two
-//! accounts and random passwords, and commands to paste. Started again on the same directory it has the same
-//! of all of it. `demo.json` says the same to scripts, once every port answers.
+//! High ports on loopback, a certificate for localhost from a CA of its own, the domain `demo.test`
+//! with two accounts and random passwords, and commands to paste. Started again on the same
+//! directory it has the same of all of it. `demo.json` says the same to scripts, once every port
+//! answers.
 
 use std::{
     fs::{self, OpenOptions},
@@ -65,7 +66,8 @@ pub enum DemoError {
 }
 
 impl Demo {
-    /// Makes what is missing in `dir`; a fresh directory under the system's temporary one without it.
+    /// Makes what is missing in `dir`; a fresh directory under the system's temporary one without
+    /// it.
     ///
     /// # Errors
     /// Names the file that cannot be made.

@@ -56,7 +56,8 @@ pub(super) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Serve {
-    /// No configuration: high ports on loopback, a certificate made at start, two accounts, commands to paste
+    /// No configuration: high ports on loopback, a certificate made at start, two accounts,
+    /// commands to paste
     #[arg(long)]
     pub(super) demo: bool,
     /// With --demo: keep everything in this directory, and use what an earlier start left there

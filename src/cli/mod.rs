@@ -1,8 +1,8 @@
 //! The command line: one file per group of commands.
 //!
-//! What changes data goes to the running server over its local socket, or, when none runs, to the store
-//! opened here. Passwords come from the terminal or standard input, never from arguments, where every user of the
-//! machine could read them.
+//! What changes data goes to the running server over its local socket, or, when none runs, to the
+//! store opened here. Passwords come from the terminal or standard input, never from arguments,
+//! where every user of the machine could read them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod args;

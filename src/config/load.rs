@@ -1,4 +1,5 @@
-//! Reading the file, laying the command line's `--set` over it, and checking what only the whole can tell.
+//! Reading the file, laying the command line's `--set` over it, and checking what only the whole
+//! can tell.
 
 use std::{
     fs, io,

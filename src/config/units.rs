@@ -1,5 +1,5 @@
-//! Durations and sizes as people write them: `"90s"`, `"5m"`, `"4h"`, `"5d"`; `"50 MiB"`, or plain numbers
-//! of seconds and bytes.
+//! Durations and sizes as people write them: `"90s"`, `"5m"`, `"4h"`, `"5d"`; `"50 MiB"`, or plain
+//! numbers of seconds and bytes.
 
 use std::{fmt, time::Duration};
 

@@ -1,4 +1,5 @@
-//! What our server does with a protocol's commands. What a protocol is stands in `wire::protocol`: it is pure.
+//! What our server does with a protocol's commands. What a protocol is stands in `wire::protocol`:
+//! it is pure.
 
 use std::{future::Future, time::Duration};
 

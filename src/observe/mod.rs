@@ -1,8 +1,8 @@
-//! Log setup. Two streams through one door: the mail log (target `mail`, one line per event of a message's
-//! life, a contract) and traces for developers.
+//! Log setup. Two streams through one door: the mail log (target `mail`, one line per event of a
+//! message's life, a contract) and traces for developers.
 //!
-//! Lines are handed to a thread of their own over a bounded queue: a log sink that blocks or is full
-//! never blocks mail (LOG-01); what does not fit is counted and said later.
+//! Lines are handed to a thread of their own over a bounded queue: a log sink that blocks or is
+//! full never blocks mail (LOG-01); what does not fit is counted and said later.
 
 use std::{
     io::{self, Write},

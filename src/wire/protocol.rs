@@ -8,7 +8,8 @@ use super::{input::Input, output::Output};
 
 /// Pure: what the protocol is. One value per connection.
 pub trait Protocol: Send + 'static {
-    /// A parsed, admitted command. Its `Debug` is what the trace shows: secrets must be redacted by type.
+    /// A parsed, admitted command. Its `Debug` is what the trace shows: secrets must be redacted by
+    /// type.
     type Command: fmt::Debug + Send;
     /// What the server says.
     type Reply: fmt::Debug + Send + Sync;

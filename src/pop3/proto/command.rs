@@ -1,7 +1,7 @@
 //! POP3 commands and their parser (RFC 1939 3, 5, 7; RFC 2449 5; RFC 5034 4).
 //!
-//! A command that exists here is well-formed: numbers are numbers and arguments are there. Whether it
-//! may be given now is the dialogue's question.
+//! A command that exists here is well-formed: numbers are numbers and arguments are there. Whether
+//! it may be given now is the dialogue's question.
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! Which POP3 command may be given when; the table of verbs; the protocol value of one connection.
 //!
-//! States as in RFC 1939 3: AUTHORIZATION until a login, then TRANSACTION; UPDATE is what QUIT does. CAPA and HELP
-//! are derived from the same rows as admission.
+//! States as in RFC 1939 3: AUTHORIZATION until a login, then TRANSACTION; UPDATE is what QUIT
+//! does. CAPA and HELP are derived from the same rows as admission.
 
 use super::{
     command::{Command, Mistake},

@@ -1,4 +1,5 @@
-//! Which octets TOP sends: the header, the empty line, and the first lines of the body (RFC 1939 7).
+//! Which octets TOP sends: the header, the empty line, and the first lines of the body (RFC 1939
+//! 7).
 
 /// Cuts a message that passes through in pieces.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ impl Top {
         }
     }
 
-    /// How many bytes of `piece`, the next part of the message, are to be sent. Less than all of them
-    /// means that the rest of the message is not.
+    /// How many bytes of `piece`, the next part of the message, are to be sent. Less than all of
+    /// them means that the rest of the message is not.
     pub fn keep(&mut self, piece: &[u8]) -> usize {
         for (at, byte) in piece.iter().enumerate() {
             if !self.in_header && self.body_lines_left == 0 {
