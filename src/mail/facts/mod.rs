@@ -7,6 +7,8 @@
 //! is not affected.
 
 mod codec;
+#[cfg(test)]
+mod corpus;
 mod outline;
 mod section;
 
