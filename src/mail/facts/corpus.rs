@@ -1,5 +1,6 @@
-//! The corpus of messages seen through all of `mail`: structure, sections and wire text agree with the
-//! message, with each other, and, for messages that keep to the standards, with another parser.
+//! The corpus of messages seen through all of `mail`: structure, sections and wire text agree
+//! with the message, with each other, and, for messages that keep to the standards, with another
+//! parser.
 
 #[cfg(test)]
 mod tests {
