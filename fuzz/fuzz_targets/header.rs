@@ -1,5 +1,5 @@
-//! Any bytes as a header block and as the values in it: fields join to the block, decoding and dates do
-//! not panic, and what is written from them stays one field.
+//! Any bytes as a header block and as the values in it: fields join to the block, decoding and
+//! dates do not panic, and what is written from them stays one field.
 #![no_main]
 
 use buzon::mail::{

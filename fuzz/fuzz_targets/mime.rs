@@ -1,5 +1,5 @@
-//! Any message: its structure is the same however it is cut, its spans lie within it, its facts fit and
-//! survive their stored form. The first byte says where the message is cut.
+//! Any message: its structure is the same however it is cut, its spans lie within it, its facts
+//! fit and survive their stored form. The first byte says where the message is cut.
 #![no_main]
 
 use buzon::mail::{

@@ -1,5 +1,5 @@
-//! Any responses in any mechanism: the exchange ends, and credentials hold no NUL and no empty name.
-//! A response ends at a byte 255; the first byte chooses the mechanism.
+//! Any responses in any mechanism: the exchange ends, and credentials hold no NUL and no empty
+//! name. A response ends at a byte 255; the first byte chooses the mechanism.
 #![no_main]
 
 use buzon::sasl::{Exchange, Mechanism, SaslStep};
