@@ -155,8 +155,9 @@ impl Model {
         match (engine.commit(batch).await, self.after(steps)) {
             (Ok(_), Some(after)) => Ok(after),
             (Err(CommitError::Conflict), None) => Ok(self.clone()),
-            (Err(error), Some(_)) => Err(error),
-            (answer, None) => panic!("a failed condition was answered with {answer:?}"),
+            (Err(CommitError::Conflict), Some(_)) => panic!("all conditions hold"),
+            (Ok(_), None) => panic!("a condition does not hold"),
+            (Err(error), _) => Err(error),
         }
     }
 

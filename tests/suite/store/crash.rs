@@ -1,0 +1,280 @@
+//! A fixed workload with trouble at its n-th disk operation, for every n (DUR-03, DUR-08).
+//!
+//! After each, the store is opened on what the disk kept and must hold exactly what was acknowledged,
+//! with or without the one batch that was not answered; bodies whole; and it must go on working.
+
+use std::{path::Path, sync::Arc};
+
+use buzon::store::{
+    CommitError, Engine,
+    embedded::{Embedded, OpenError, Options},
+};
+
+use super::{
+    disk::{SimDisk, Survives, Trouble},
+    model::{Model, Step},
+    scratch::options,
+};
+
+pub(crate) const DIR: &str = "/data";
+
+pub(crate) fn open(disk: &SimDisk, options: Options) -> Result<Arc<Embedded>, OpenError> {
+    Embedded::open_on(Arc::new(disk.clone()), Path::new(DIR), options)
+}
+
+pub(crate) fn small() -> Options {
+    Options {
+        segment_bytes: 3500,
+        ..options()
+    }
+}
+
+/// What the workload does.
+enum Act {
+    Commit(Vec<Step>),
+    Checkpoint,
+    Reopen,
+}
+
+fn workload() -> Vec<Act> {
+    use Step::{Absent, Body, Delete, Drop, Put, Staged, Sum, Take};
+    let mut acts = Vec::new();
+    for n in 0..6_u8 {
+        acts.push(Act::Commit(vec![
+            Take(0, n),
+            Take(1, 0),
+            Put(n, 30),
+            Sum(0, 5),
+            Body(700),
+        ]));
+        acts.push(Act::Commit(vec![
+            Staged(vec![900, 20, 1100]),
+            Take(0, 1),
+            Delete(n / 2),
+        ]));
+        if n % 2 == 1 {
+            acts.push(Act::Checkpoint);
+        }
+        acts.push(Act::Commit(vec![
+            Drop(0),
+            Sum(0, -3),
+            Put(n, 0),
+            Absent(40),
+        ]));
+        acts.push(Act::Commit(vec![Absent(n), Body(10)]));
+        if n == 3 {
+            acts.push(Act::Reopen);
+        }
+    }
+    acts
+}
+
+/// How far the workload came.
+struct Outcome {
+    /// What was acknowledged.
+    acked: Model,
+    /// The state if the batch in flight happened all the same.
+    maybe: Option<Model>,
+    /// Commits refused because the disk was full.
+    full: usize,
+}
+
+/// Runs the workload until it ends or the store fails.
+async fn run(disk: &SimDisk) -> Outcome {
+    let mut outcome = Outcome {
+        acked: Model::default(),
+        maybe: None,
+        full: 0,
+    };
+    let Ok(mut engine) = open(disk, small()) else {
+        return outcome;
+    };
+    for act in workload() {
+        match act {
+            Act::Checkpoint => _ = engine.checkpoint().await,
+            Act::Reopen => {
+                engine.close().await;
+                let Ok(again) = open(disk, small()) else {
+                    return outcome;
+                };
+                engine = again;
+            }
+            Act::Commit(steps) => match outcome.acked.commit(&*engine, &steps).await {
+                Ok(after) => outcome.acked = after,
+                Err(CommitError::Full) => {
+                    outcome.full += 1;
+                    // Its body's number is not used again.
+                    if let Some(after) = outcome.acked.after(&steps) {
+                        outcome.acked.next_body = after.next_body;
+                    }
+                }
+                Err(CommitError::Poisoned) => {
+                    assert!(!engine.failed().await.is_empty());
+                    outcome.maybe = outcome.acked.after(&steps);
+                    let again = outcome.acked.commit(&*engine, &steps).await;
+                    assert!(
+                        matches!(again, Err(CommitError::Poisoned)),
+                        "dur_03: {again:?}"
+                    );
+                    // Reading goes on.
+                    assert_acked(&Model::read(&*engine, 0).await, &outcome, false);
+                    return outcome;
+                }
+                Err(other) => panic!("{other:?}"),
+            },
+        }
+    }
+    engine.close().await;
+    outcome
+}
+
+fn assert_acked(read: &Result<Model, buzon::store::ReadError>, outcome: &Outcome, bodies: bool) {
+    // A dead disk may refuse to be read; what it reads must be right.
+    let Ok(read) = read else { return };
+    assert_eq!(read.entries, outcome.acked.entries);
+    assert!(!bodies || read.bodies == outcome.acked.bodies);
+}
+
+/// The store on `disk` holds what was acknowledged and works.
+async fn check(disk: &SimDisk, outcome: &Outcome, what: &str) {
+    let engine = open(disk, small()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    assert_eq!(engine.report().damaged, [], "{what}");
+    let bodies = outcome.maybe.as_ref().unwrap_or(&outcome.acked).next_body;
+    let mut read = Model::read(&*engine, bodies).await.unwrap();
+    let mut acked = outcome.acked.clone();
+    acked.next_body = bodies;
+    if read != acked {
+        assert_eq!(Some(&read), outcome.maybe.as_ref(), "{what}");
+    }
+    // It goes on: the same numbers are not given twice, and all of it survives once more.
+    let steps = [
+        Step::Take(0, 0),
+        Step::Body(50),
+        Step::Staged(vec![60, 70]),
+        Step::Put(1, 1),
+    ];
+    read = read
+        .commit(&*engine, &steps)
+        .await
+        .unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    assert_eq!(
+        Model::read(&*engine, read.next_body).await.unwrap(),
+        read,
+        "{what}"
+    );
+    engine.close().await;
+    disk.delete(&Path::new(DIR).join("index.redb"));
+    let engine = open(disk, small()).unwrap();
+    assert_eq!(engine.report().damaged, [], "{what}");
+    assert_eq!(
+        Model::read(&*engine, read.next_body).await.unwrap(),
+        read,
+        "{what}, index made again"
+    );
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+async fn operations() -> u64 {
+    let disk = SimDisk::new();
+    let outcome = run(&disk).await;
+    assert!(outcome.maybe.is_none() && outcome.full == 0);
+    assert!(
+        disk.names().len() > 6,
+        "several segments: {:?}",
+        disk.names()
+    );
+    check(&disk, &outcome, "no trouble").await;
+    let disk = SimDisk::new();
+    run(&disk).await;
+    eprintln!("{} operations", disk.operations());
+    disk.operations()
+}
+
+fn power_loss(survives: impl Fn(u64) -> Survives) {
+    runtime().block_on(async {
+        for n in 1..=operations().await {
+            let disk = SimDisk::new();
+            disk.trouble(n, Trouble::PowerLoss);
+            let outcome = run(&disk).await;
+            let survives = survives(n);
+            let left = disk.after_power_loss(survives);
+            check(
+                &left,
+                &outcome,
+                &format!("power loss at {n}, {survives:?} survives"),
+            )
+            .await;
+        }
+    });
+}
+
+#[test]
+fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_all_else_is_lost() {
+    power_loss(|_| Survives::Nothing);
+}
+
+#[test]
+fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_nothing_is_lost() {
+    power_loss(|_| Survives::Everything);
+}
+
+#[test]
+fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_some_is_lost() {
+    power_loss(Survives::Some);
+    power_loss(|n| Survives::Some(n + 10_000));
+}
+
+#[test]
+fn dur_03_an_error_of_any_operation_stops_the_store_and_loses_nothing() {
+    runtime().block_on(async {
+        for n in 1..=operations().await {
+            let disk = SimDisk::new();
+            disk.trouble(n, Trouble::Fails);
+            let outcome = run(&disk).await;
+            check(
+                &disk.copy(),
+                &outcome,
+                &format!("error at {n}, process restarted"),
+            )
+            .await;
+            // What a failed sync left may be lost later.
+            let left = disk.after_power_loss(Survives::Some(n));
+            check(&left, &outcome, &format!("error at {n}, then power loss")).await;
+        }
+    });
+}
+
+#[test]
+fn short_writes_are_completed() {
+    runtime().block_on(async {
+        for n in 1..=operations().await {
+            let disk = SimDisk::new();
+            disk.trouble(n, Trouble::Short);
+            let outcome = run(&disk).await;
+            assert!(outcome.maybe.is_none(), "short write at {n}");
+            check(&disk.copy(), &outcome, &format!("short write at {n}")).await;
+        }
+    });
+}
+
+#[test]
+fn dur_04_a_full_disk_at_any_operation_refuses_whole_batches_and_goes_on() {
+    runtime().block_on(async {
+        let mut refused = 0;
+        for n in 1..=operations().await {
+            let disk = SimDisk::new();
+            disk.trouble(n, Trouble::Full);
+            let outcome = run(&disk).await;
+            assert!(outcome.maybe.is_none(), "full at {n}");
+            refused += outcome.full;
+            check(&disk.copy(), &outcome, &format!("full at {n}")).await;
+        }
+        assert!(refused > 10, "the trouble met some commits: {refused}");
+    });
+}
