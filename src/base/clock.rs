@@ -23,10 +23,7 @@ impl Timestamp {
 
     /// This time plus `by`, stopping at the largest representable time.
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long after `earlier` this is; zero when it is not after it (the clock was set back).
@@ -42,10 +39,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Steered {
-        origin: Timestamp,
-        start: tokio::time::Instant,
-    },
+    Steered { origin: Timestamp, start: tokio::time::Instant },
 }
 
 impl Clock {
@@ -56,10 +50,7 @@ impl Clock {
 
     /// A clock that starts at `origin` and moves only as tokio's timer does.
     pub fn steered(origin: Timestamp) -> Self {
-        Self(Source::Steered {
-            origin,
-            start: tokio::time::Instant::now(),
-        })
+        Self(Source::Steered { origin, start: tokio::time::Instant::now() })
     }
 
     /// The wall time now.

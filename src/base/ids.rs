@@ -145,10 +145,7 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!("short".parse::<SortedId>(), Err(NotAnId));
-        assert_eq!(
-            "zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<SortedId>(),
-            Err(NotAnId)
-        );
+        assert_eq!("zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<SortedId>(), Err(NotAnId));
         assert_eq!(Uid::new(0), None);
     }
 }

@@ -65,10 +65,7 @@ mod tests {
     #[test]
     fn log_01_long_text_is_cut_at_512_bytes() {
         let long = [b'x'; QUOTED_BYTES_MAX + 1];
-        assert_eq!(
-            Quoted(&long[..QUOTED_BYTES_MAX]).to_string().len(),
-            QUOTED_BYTES_MAX
-        );
+        assert_eq!(Quoted(&long[..QUOTED_BYTES_MAX]).to_string().len(), QUOTED_BYTES_MAX);
         assert!(Quoted(&long).to_string().ends_with("x..."));
     }
 }

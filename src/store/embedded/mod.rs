@@ -10,6 +10,7 @@
 
 mod body;
 mod commit;
+mod compact;
 pub mod disk;
 mod index;
 mod journal;
@@ -53,7 +54,7 @@ use self::{
     queue::{Commit, Job, Queue},
     record::{Held, NamedBody},
     room::Space,
-    segment::Segments,
+    segment::{Segments, StoreId},
     stage::{Pins, StagedBody, Staging},
     upkeep::{Caretaker, Upkeep},
 };
@@ -80,6 +81,8 @@ pub struct Options {
     pub ballast_bytes: u64,
     /// With less room on the disk than this, [`Room::Low`].
     pub low_water_bytes: u64,
+    /// A segment of which less than this is alive is compacted; zero for never.
+    pub compact_below_percent: u8,
     /// A checkpoint is not begun with less room than this and what it is thought to write.
     pub index_slack_bytes: u64,
     /// Source of the time stamps in the journal.
@@ -94,6 +97,7 @@ impl Default for Options {
             overlay_bytes: 32 * 1024 * 1024,
             ballast_bytes: 64 * MIB,
             low_water_bytes: 256 * MIB,
+            compact_below_percent: 60,
             index_slack_bytes: 16 * MIB,
             clock: Clock::system(),
         }
@@ -122,6 +126,7 @@ struct Shared {
     dir: PathBuf,
     options: Options,
     clock: Clock,
+    store: StoreId,
     segments: Arc<Segments>,
     view: View,
     queue: Queue,
@@ -171,6 +176,7 @@ impl Embedded {
             dir: dir.to_owned(),
             clock: options.clock.clone(),
             options,
+            store,
             segments,
             view: View::new(overlay, snapshot),
             queue: Queue::new(),
@@ -221,6 +227,12 @@ impl Embedded {
     /// Brings everything committed so far into the index; whether that worked.
     pub async fn checkpoint(&self) -> bool {
         self.shared.upkeep.checkpoint().await.unwrap_or(false)
+    }
+
+    /// Compacts now, after a checkpoint, all segments worth it; answers how many. Otherwise that happens
+    /// slowly, on its own.
+    pub async fn compact(&self) -> usize {
+        self.shared.upkeep.compact().await.unwrap_or(0)
     }
 }
 

@@ -192,7 +192,6 @@ async fn operations() -> u64 {
     check(&disk, &outcome, "no trouble").await;
     let disk = SimDisk::new();
     run(&disk).await;
-    eprintln!("{} operations", disk.operations());
     disk.operations()
 }
 

@@ -95,7 +95,7 @@ impl Content {
     fn write(&mut self, bytes: &[u8], offset: usize) {
         self.remember(offset, offset + bytes.len());
         if self.bytes.len() < offset + bytes.len() {
-            self.bytes.resize(offset + bytes.len(), 0);
+            grow(&mut self.bytes, offset + bytes.len());
         }
         self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
@@ -104,7 +104,8 @@ impl Content {
         if length < self.bytes.len() {
             self.remember(length, self.bytes.len());
         }
-        self.bytes.resize(length, 0);
+        self.bytes.truncate(length);
+        grow(&mut self.bytes, length);
     }
 
     fn remember(&mut self, from: usize, to: usize) {
@@ -139,10 +140,17 @@ impl Content {
                 self.bytes[start..end].copy_from_slice(&old[..end - start]);
             }
         }
-        self.bytes.resize(length, 0);
+        self.bytes.truncate(length);
+        grow(&mut self.bytes, length);
         self.durable_length = length;
         self
     }
+}
+
+/// `resize` goes byte by byte in a debug build.
+fn grow(bytes: &mut Vec<u8>, length: usize) {
+    let missing = length.saturating_sub(bytes.len());
+    bytes.extend_from_slice(&vec![0; missing]);
 }
 
 const BLOCK: usize = 512;
@@ -435,10 +443,10 @@ impl File for SimFile {
 
     fn write_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let (mut state, trouble) = self.disk.operation()?;
-        let bytes: Vec<u8> = slices
+        let mut bytes = Vec::new();
+        slices
             .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+            .for_each(|slice| bytes.extend_from_slice(slice));
         let length = state.files[self.file].bytes.len() as u64;
         let grows = (offset + bytes.len() as u64).saturating_sub(length);
         let full = trouble == Some(Trouble::Full) || state.used() + grows > state.capacity;
