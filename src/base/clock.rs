@@ -1,8 +1,8 @@
 //! Wall time, the only door to it.
 //!
-//! Monotonic time is `tokio::time::Instant`, which tests steer by pausing the runtime; deciding code
-//! takes it as an argument. Wall time comes from [`Clock`], which is anchored either on the system or, in
-//! tests, on tokio's timer, so that advancing the paused timer moves both.
+//! Monotonic time is `tokio::time::Instant`, which tests steer by pausing the runtime; deciding
+//! code takes it as an argument. Wall time comes from [`Clock`], which is anchored either on the
+//! system or, in tests, on tokio's timer, so that advancing the paused timer moves both.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,7 +23,10 @@ impl Timestamp {
 
     /// This time plus `by`, stopping at the largest representable time.
     pub fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long after `earlier` this is; zero when it is not after it (the clock was set back).
@@ -39,7 +42,10 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Steered { origin: Timestamp, start: tokio::time::Instant },
+    Steered {
+        origin: Timestamp,
+        start: tokio::time::Instant,
+    },
 }
 
 impl Clock {
@@ -50,7 +56,10 @@ impl Clock {
 
     /// A clock that starts at `origin` and moves only as tokio's timer does.
     pub fn steered(origin: Timestamp) -> Self {
-        Self(Source::Steered { origin, start: tokio::time::Instant::now() })
+        Self(Source::Steered {
+            origin,
+            start: tokio::time::Instant::now(),
+        })
     }
 
     /// The wall time now.

@@ -57,8 +57,8 @@ impl fmt::Display for Uid {
     }
 }
 
-/// Sixteen bytes that sort by time of making and are unique everywhere: 48 bits of milliseconds, then
-/// 80 random bits. Shown as 26 characters of Crockford's base32.
+/// Sixteen bytes that sort by time of making and are unique everywhere: 48 bits of milliseconds,
+/// then 80 random bits. Shown as 26 characters of Crockford's base32.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SortedId([u8; 16]);
 
@@ -145,7 +145,10 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!("short".parse::<SortedId>(), Err(NotAnId));
-        assert_eq!("zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<SortedId>(), Err(NotAnId));
+        assert_eq!(
+            "zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<SortedId>(),
+            Err(NotAnId)
+        );
         assert_eq!(Uid::new(0), None);
     }
 }

@@ -32,7 +32,9 @@ impl Random {
     pub fn fill(&self, out: &mut [u8]) {
         match &self.0 {
             Source::System(system) => {
-                system.fill(out).expect("the operating system provides random bytes");
+                system
+                    .fill(out)
+                    .expect("the operating system provides random bytes");
             }
             Source::Seeded(state) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 /// Longest quoted text in bytes; what is longer is cut and marked.
 pub const QUOTED_BYTES_MAX: usize = 512;
 
-/// Displays peer bytes on one line: printable ASCII and harmless Unicode as they are, everything that
-/// could move a cursor, change direction or fake a line break as an escape; cut at
+/// Displays peer bytes on one line: printable ASCII and harmless Unicode as they are, everything
+/// that could move a cursor, change direction or fake a line break as an escape; cut at
 /// [`QUOTED_BYTES_MAX`].
 #[derive(Clone, Copy)]
 pub struct Quoted<'a>(pub &'a [u8]);
@@ -65,7 +65,10 @@ mod tests {
     #[test]
     fn log_01_long_text_is_cut_at_512_bytes() {
         let long = [b'x'; QUOTED_BYTES_MAX + 1];
-        assert_eq!(Quoted(&long[..QUOTED_BYTES_MAX]).to_string().len(), QUOTED_BYTES_MAX);
+        assert_eq!(
+            Quoted(&long[..QUOTED_BYTES_MAX]).to_string().len(),
+            QUOTED_BYTES_MAX
+        );
         assert!(Quoted(&long).to_string().ends_with("x..."));
     }
 }

@@ -196,7 +196,12 @@ impl Template {
 
     /// Appends a hole for the first number of `take` plus `plus`.
     pub fn hole(&mut self, take: usize, plus: u32, width: Width) -> &mut Self {
-        self.holes.push(Hole { at: self.bytes.len(), take, plus, width });
+        self.holes.push(Hole {
+            at: self.bytes.len(),
+            take,
+            plus,
+            width,
+        });
         let zeros: &[u8] = match width {
             Width::U32 => &[0; 4],
             Width::U64 => &[0; 8],
@@ -208,13 +213,19 @@ impl Template {
 
 impl From<Vec<u8>> for Template {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, holes: Vec::new() }
+        Self {
+            bytes,
+            holes: Vec::new(),
+        }
     }
 }
 
 impl From<Key> for Template {
     fn from(key: Key) -> Self {
-        Self { bytes: key.as_bytes().to_vec(), holes: Vec::new() }
+        Self {
+            bytes: key.as_bytes().to_vec(),
+            holes: Vec::new(),
+        }
     }
 }
 

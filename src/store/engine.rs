@@ -88,7 +88,10 @@ pub struct PageLimit {
 
 impl Default for PageLimit {
     fn default() -> Self {
-        Self { entries: 1000, bytes: 1024 * 1024 }
+        Self {
+            entries: 1000,
+            bytes: 1024 * 1024,
+        }
     }
 }
 

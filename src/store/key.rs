@@ -49,7 +49,10 @@ impl Key {
                 break;
             }
         }
-        KeyRange { from: self.clone(), to: Self(to.into()) }
+        KeyRange {
+            from: self.clone(),
+            to: Self(to.into()),
+        }
     }
 
     /// The big-endian number in the last eight bytes of the key (a counter-numbered key's number).
@@ -192,7 +195,10 @@ pub fn address(domain: &str, local: &str) -> Key {
 
 /// All addresses of one domain.
 pub fn addresses_of(domain: &str) -> Key {
-    Fields::of(space::ADDRESS).bytes(domain.as_bytes()).bytes(&[0]).key()
+    Fields::of(space::ADDRESS)
+        .bytes(domain.as_bytes())
+        .bytes(&[0])
+        .key()
 }
 
 /// All addresses.
@@ -263,12 +269,16 @@ pub fn mailboxes(account: AccountId) -> Key {
 
 /// `MAILBOX_NAME account name`: which mailbox has this name. Long names are the caller's to refuse.
 pub fn mailbox_name(account: AccountId, name: &str) -> Key {
-    Fields::account(space::MAILBOX_NAME, account).bytes(name.as_bytes()).key()
+    Fields::account(space::MAILBOX_NAME, account)
+        .bytes(name.as_bytes())
+        .key()
 }
 
 /// `SUBSCRIPTION account name`: this name is subscribed, whether or not a mailbox has it.
 pub fn subscription(account: AccountId, name: &str) -> Key {
-    Fields::account(space::SUBSCRIPTION, account).bytes(name.as_bytes()).key()
+    Fields::account(space::SUBSCRIPTION, account)
+        .bytes(name.as_bytes())
+        .key()
 }
 
 /// All subscriptions of an account.
@@ -293,7 +303,9 @@ pub fn snapshot(account: AccountId, mailbox: MailboxId) -> Key {
 
 /// `SNAPSHOT_CHUNK account mailbox chunk`: one chunk of the packed state.
 pub fn snapshot_chunk(account: AccountId, mailbox: MailboxId, chunk: u32) -> Key {
-    Fields::mailbox(space::SNAPSHOT_CHUNK, account, mailbox).u32(chunk).key()
+    Fields::mailbox(space::SNAPSHOT_CHUNK, account, mailbox)
+        .u32(chunk)
+        .key()
 }
 
 /// All chunks of a mailbox.
@@ -303,7 +315,9 @@ pub fn snapshot_chunks(account: AccountId, mailbox: MailboxId) -> Key {
 
 /// `LOG account mailbox modseq`: one change record.
 pub fn log(account: AccountId, mailbox: MailboxId, modseq: ModSeq) -> Key {
-    Fields::mailbox(space::LOG, account, mailbox).u64(modseq.0).key()
+    Fields::mailbox(space::LOG, account, mailbox)
+        .u64(modseq.0)
+        .key()
 }
 
 /// Template of [`log()`] with the modseq taken in this batch.
@@ -338,7 +352,9 @@ pub fn body_owners(blob: BlobId) -> Key {
 
 /// `QUEUE_MESSAGE message`: envelope and body of a queued message.
 pub fn queue_message(message: MessageId) -> Key {
-    Fields::of(space::QUEUE_MESSAGE).bytes(message.as_bytes()).key()
+    Fields::of(space::QUEUE_MESSAGE)
+        .bytes(message.as_bytes())
+        .key()
 }
 
 /// All queued messages.
@@ -348,17 +364,26 @@ pub fn queue_messages() -> Key {
 
 /// `QUEUE_RECIPIENT message n`: one recipient's state.
 pub fn queue_recipient(message: MessageId, n: u32) -> Key {
-    Fields::of(space::QUEUE_RECIPIENT).bytes(message.as_bytes()).u32(n).key()
+    Fields::of(space::QUEUE_RECIPIENT)
+        .bytes(message.as_bytes())
+        .u32(n)
+        .key()
 }
 
 /// All recipients of a queued message.
 pub fn queue_recipients(message: MessageId) -> Key {
-    Fields::of(space::QUEUE_RECIPIENT).bytes(message.as_bytes()).key()
+    Fields::of(space::QUEUE_RECIPIENT)
+        .bytes(message.as_bytes())
+        .key()
 }
 
 /// `QUEUE_DUE time message n`: when a recipient is due.
 pub fn queue_due(due: Timestamp, message: MessageId, n: u32) -> Key {
-    Fields::of(space::QUEUE_DUE).u64(due.0).bytes(message.as_bytes()).u32(n).key()
+    Fields::of(space::QUEUE_DUE)
+        .u64(due.0)
+        .bytes(message.as_bytes())
+        .u32(n)
+        .key()
 }
 
 /// All due times, earliest first.
