@@ -44,7 +44,7 @@ pub(super) enum Abandoned {
 pub(super) struct Compacted {
     pub(super) old: FileId,
     pub(super) moves: Vec<Move>,
-    /// Bytes of the new file that are not bodies.
+    /// Bytes of the new file that are not bodies; they never die.
     pub(super) overhead: u64,
 }
 
@@ -132,7 +132,8 @@ struct Rewrite<'a> {
     buffer: Vec<u8>,
     written: u64,
     moves: Vec<Move>,
-    overhead: u64,
+    /// Bytes of all moved bodies.
+    moved: u64,
 }
 
 impl<'a> Rewrite<'a> {
@@ -158,7 +159,7 @@ impl<'a> Rewrite<'a> {
             buffer: encode_header(shared.store, new).to_vec(),
             written: 0,
             moves: Vec::new(),
-            overhead: 0,
+            moved: 0,
         })
     }
 
@@ -182,10 +183,11 @@ impl<'a> Rewrite<'a> {
         }
         self.flush()?;
         self.target.sync()?;
+        let overhead = self.written - self.moved;
         Ok(Compacted {
             old: self.old,
             moves: self.moves,
-            overhead: self.overhead,
+            overhead,
         })
     }
 
@@ -223,7 +225,6 @@ impl<'a> Rewrite<'a> {
             self.body(id, from, length)?;
         }
         self.pad();
-        self.overhead += header.record_length() - body_length;
         Ok(())
     }
 
@@ -263,6 +264,7 @@ impl<'a> Rewrite<'a> {
             from,
             to: self.end(),
         });
+        self.moved += length;
         while length > 0 {
             let part = usize::try_from(length)
                 .unwrap_or(SLICE_BYTES)

@@ -24,6 +24,7 @@ mod scan;
 mod segment;
 mod stage;
 mod upkeep;
+mod verify;
 
 use std::{
     fmt,
@@ -217,6 +218,16 @@ impl Embedded {
         options: &Options,
     ) -> Result<Report, OpenError> {
         open::rebuild(&disk, dir, options)
+    }
+
+    /// Reads the whole store in `dir` and reports what is damaged. The store must not be open.
+    pub fn verify(dir: &Path) -> Result<Report, OpenError> {
+        Self::verify_on(Arc::new(RealDisk), dir)
+    }
+
+    /// [`Embedded::verify`] on a file system that may lie.
+    pub fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Report, OpenError> {
+        verify::verify(&disk, dir)
     }
 
     /// What opening found.

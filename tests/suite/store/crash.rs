@@ -3,7 +3,10 @@
 //! After each, the store is opened on what the disk kept and must hold exactly what was acknowledged,
 //! with or without the one batch that was not answered; bodies whole; and it must go on working.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use buzon::store::{
     CommitError, Engine,
@@ -25,6 +28,7 @@ pub(crate) fn open(disk: &SimDisk, options: Options) -> Result<Arc<Embedded>, Op
 pub(crate) fn small() -> Options {
     Options {
         segment_bytes: 3500,
+        compact_below_percent: 80,
         ..options()
     }
 }
@@ -33,6 +37,7 @@ pub(crate) fn small() -> Options {
 enum Act {
     Commit(Vec<Step>),
     Checkpoint,
+    Compact,
     Reopen,
 }
 
@@ -62,6 +67,9 @@ fn workload() -> Vec<Act> {
             Absent(40),
         ]));
         acts.push(Act::Commit(vec![Absent(n), Body(10)]));
+        if n == 2 || n == 4 {
+            acts.push(Act::Compact);
+        }
         if n == 3 {
             acts.push(Act::Reopen);
         }
@@ -92,6 +100,7 @@ async fn run(disk: &SimDisk) -> Outcome {
     for act in workload() {
         match act {
             Act::Checkpoint => _ = engine.checkpoint().await,
+            Act::Compact => _ = engine.compact().await,
             Act::Reopen => {
                 engine.close().await;
                 let Ok(again) = open(disk, small()) else {
@@ -163,6 +172,8 @@ async fn check(disk: &SimDisk, outcome: &Outcome, what: &str) {
         "{what}"
     );
     engine.close().await;
+    let verified = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    assert_eq!(verified.damaged, [], "{what}");
     disk.delete(&Path::new(DIR).join("index.redb"));
     let engine = open(disk, small()).unwrap();
     assert_eq!(engine.report().damaged, [], "{what}");
@@ -183,50 +194,37 @@ fn runtime() -> tokio::runtime::Runtime {
 async fn operations() -> u64 {
     let disk = SimDisk::new();
     let outcome = run(&disk).await;
+    let operations = disk.operations();
     assert!(outcome.maybe.is_none() && outcome.full == 0);
+    let names = disk.names();
+    assert!(names.len() > 6, "several segments: {names:?}");
+    let compacted = |path: &&PathBuf| path.to_string_lossy().contains('-');
     assert!(
-        disk.names().len() > 6,
-        "several segments: {:?}",
-        disk.names()
+        names.iter().filter(compacted).count() > 1,
+        "some compacted: {names:?}"
     );
     check(&disk, &outcome, "no trouble").await;
-    let disk = SimDisk::new();
-    run(&disk).await;
-    disk.operations()
+    operations
 }
 
-fn power_loss(survives: impl Fn(u64) -> Survives) {
+#[test]
+fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged() {
     runtime().block_on(async {
         for n in 1..=operations().await {
             let disk = SimDisk::new();
             disk.trouble(n, Trouble::PowerLoss);
             let outcome = run(&disk).await;
-            let survives = survives(n);
-            let left = disk.after_power_loss(survives);
-            check(
-                &left,
-                &outcome,
-                &format!("power loss at {n}, {survives:?} survives"),
-            )
-            .await;
+            for survives in [Survives::Nothing, Survives::Everything, Survives::Some(n)] {
+                let left = disk.after_power_loss(survives);
+                check(
+                    &left,
+                    &outcome,
+                    &format!("power loss at {n}, {survives:?} survives"),
+                )
+                .await;
+            }
         }
     });
-}
-
-#[test]
-fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_all_else_is_lost() {
-    power_loss(|_| Survives::Nothing);
-}
-
-#[test]
-fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_nothing_is_lost() {
-    power_loss(|_| Survives::Everything);
-}
-
-#[test]
-fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged_when_some_is_lost() {
-    power_loss(Survives::Some);
-    power_loss(|n| Survives::Some(n + 10_000));
 }
 
 #[test]

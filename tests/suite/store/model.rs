@@ -256,6 +256,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Event {
     Nothing,
     Checkpoint,
+    Compact,
     Reopen,
     Crash,
     LoseIndex,
@@ -265,6 +266,7 @@ fn history() -> impl Strategy<Value = Vec<(Vec<Step>, Event)>> {
     let events = [
         Event::Nothing,
         Event::Checkpoint,
+        Event::Compact,
         Event::Reopen,
         Event::Crash,
         Event::LoseIndex,
@@ -347,7 +349,7 @@ proptest! {
     fn embedded_is_the_model_however_it_is_reopened(history in history(), pages in pages()) {
         runtime().block_on(async {
             let dir = Scratch::new();
-            let options = || buzon::store::embedded::Options { segment_bytes: 8000, ..options() };
+            let options = || buzon::store::embedded::Options { segment_bytes: 8000, compact_below_percent: 90, ..options() };
             let mut engine = Embedded::open(dir.path(), options()).unwrap();
             let mut model = Model::default();
             for (steps, event) in &history {
@@ -356,6 +358,7 @@ proptest! {
                 match event {
                     Event::Nothing => continue,
                     Event::Checkpoint => assert!(engine.checkpoint().await),
+                    Event::Compact => _ = engine.compact().await,
                     Event::Reopen => {
                         engine.close().await;
                         engine = Embedded::open(dir.path(), options()).unwrap();
