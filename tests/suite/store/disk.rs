@@ -34,7 +34,6 @@ pub(crate) enum Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Survives {
     Nothing,
-    Everything,
     Some(u64),
 }
 
@@ -231,11 +230,10 @@ impl SimDisk {
         let state = self.lock();
         let random = match survives {
             Survives::Some(seed) => Random::seeded(seed),
-            _ => Random::seeded(0),
+            Survives::Nothing => Random::seeded(0),
         };
         let keep = || match survives {
             Survives::Nothing => false,
-            Survives::Everything => true,
             Survives::Some(_) => random.below(2) == 0,
         };
         let mut names = state.durable_names.clone();
@@ -250,7 +248,6 @@ impl SimDisk {
             let count = of_dir().count();
             let kept = match survives {
                 Survives::Nothing => 0,
-                Survives::Everything => count,
                 Survives::Some(_) => random.below(count as u64 + 1).try_into().unwrap(),
             };
             of_dir()

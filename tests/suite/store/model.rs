@@ -6,7 +6,6 @@ use buzon::store::{
     Batch, CommitError, Content, Engine, KeyRange, Order, PageLimit, ReadError, Template, Width,
     embedded::Embedded, memory::Memory,
 };
-use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::scratch::{Scratch, blob, content, key, options};
@@ -35,7 +34,8 @@ pub(crate) struct Model {
     pub(crate) entries: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Number and length of each body.
     pub(crate) bodies: BTreeMap<u64, usize>,
-    pub(crate) next_body: u64,
+    /// Lengths of all bodies there ever were.
+    pub(crate) lengths: Vec<usize>,
 }
 
 impl Model {
@@ -87,8 +87,8 @@ impl Model {
     }
 
     fn add_body(&mut self, length: usize) {
-        self.bodies.insert(self.next_body, length);
-        self.next_body += 1;
+        self.bodies.insert(self.lengths.len() as u64, length);
+        self.lengths.push(length);
     }
 
     /// The batch of `steps` on a store that holds this; stages its large bodies.
@@ -98,7 +98,7 @@ impl Model {
         steps: &[Step],
     ) -> Result<Batch, CommitError> {
         let mut batch = Batch::new();
-        let mut next_body = self.next_body;
+        let mut next_body = self.lengths.len() as u64;
         for step in steps {
             match step {
                 Step::Put(name, length) => {
@@ -161,10 +161,10 @@ impl Model {
         }
     }
 
-    /// Reads everything that `engine` holds; bodies are asked for up to `next_body`.
-    pub(crate) async fn read(engine: &dyn Engine, next_body: u64) -> Result<Self, ReadError> {
+    /// Reads everything that `engine` holds, of the bodies there ever were.
+    pub(crate) async fn read(engine: &dyn Engine, lengths: &[usize]) -> Result<Self, ReadError> {
         let mut model = Self {
-            next_body,
+            lengths: lengths.to_vec(),
             ..Self::default()
         };
         let mut from = key([0]);
@@ -189,15 +189,15 @@ impl Model {
                 _ => break,
             }
         }
-        for n in 0..next_body {
-            match read_body(engine, n).await {
+        for (n, length) in (0..).zip(lengths) {
+            match engine.body(blob(n), 0..*length as u64).await {
                 Ok(bytes) => {
                     assert_eq!(
                         bytes,
-                        content(n, bytes.len()),
+                        content(n, *length),
                         "body {n} is not what was stored"
                     );
-                    model.bodies.insert(n, bytes.len());
+                    model.bodies.insert(n, *length);
                 }
                 Err(ReadError::NoSuchBody) => {}
                 Err(error) => return Err(error),
@@ -205,21 +205,6 @@ impl Model {
         }
         Ok(model)
     }
-}
-
-/// A body whose length the reader does not know.
-async fn read_body(engine: &dyn Engine, n: u64) -> Result<Bytes, ReadError> {
-    engine.body(blob(n), 0..0).await?;
-    let (mut fits, mut over) = (0_u64, 1 << 20);
-    while over - fits > 1 {
-        let middle = fits.midpoint(over);
-        match engine.body(blob(n), middle..middle).await {
-            Ok(_) => fits = middle,
-            Err(ReadError::NoSuchBody) => over = middle,
-            Err(error) => return Err(error),
-        }
-    }
-    engine.body(blob(n), 0..fits).await
 }
 
 fn total(pieces: &[u16]) -> usize {
@@ -340,7 +325,7 @@ proptest! {
                 model = model.commit(&engine, steps).await.unwrap();
                 check_pages(&engine, &model, &pages).await;
             }
-            let read = Model::read(&engine, model.next_body).await.unwrap();
+            let read = Model::read(&engine, &model.lengths).await.unwrap();
             assert_eq!(read, model);
         });
     }
@@ -368,13 +353,13 @@ proptest! {
                         let there = Embedded::open(copy.path(), options()).unwrap();
                         assert_eq!(there.report().rebuilt, *event == Event::LoseIndex);
                         assert_eq!(there.report().damaged, []);
-                        let read = Model::read(&*there, model.next_body).await.unwrap();
+                        let read = Model::read(&*there, &model.lengths).await.unwrap();
                         assert_eq!(read, model);
                         continue;
                     }
                 }
                 check_pages(&*engine, &model, &pages).await;
-                let read = Model::read(&*engine, model.next_body).await.unwrap();
+                let read = Model::read(&*engine, &model.lengths).await.unwrap();
                 assert_eq!(read, model);
             }
         });
