@@ -252,6 +252,58 @@ async fn a_lost_or_broken_index_is_made_again() {
 }
 
 #[tokio::test]
+async fn dur_09_damage_inside_the_index_is_repaired_from_the_journal() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let mut model = Model::default();
+    for n in 0..95 {
+        let steps = [Step::Put(n, 250), Step::Body(100), Step::Take(0, 0)];
+        model = model.commit(&*engine, &steps).await.unwrap();
+    }
+    engine.close().await;
+    let mut noticed = 0;
+    let image = disk.bytes(&index());
+    let pages = image.len() / 4096;
+    for page in 1..pages {
+        if image[page * 4096..(page + 1) * 4096]
+            .iter()
+            .all(|byte| *byte == 0)
+        {
+            continue;
+        }
+        let disk = disk.copy();
+        disk.edit(&index(), |bytes| {
+            bytes[page * 4096..(page + 1) * 4096].fill(0x5a)
+        });
+        let engine = open(&disk, options()).unwrap();
+        // A debug build of the library walks all pages when it opens a file; a release build meets
+        // the damage when it reads.
+        noticed += u32::from(engine.report().rebuilt);
+        let read = Model::read(&*engine, &model.lengths).await;
+        if let Err(error) = read {
+            assert!(
+                matches!(error, ReadError::Damaged(_)),
+                "page {page}: {error:?}"
+            );
+            assert!(!engine.failed().await.is_empty());
+            assert!(matches!(
+                put(&*engine, "x").await,
+                Err(CommitError::Poisoned)
+            ));
+            noticed += 1;
+            engine.close().await;
+            drop(engine);
+            let engine = open(&disk, options()).unwrap();
+            assert!(engine.report().rebuilt);
+            assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+        } else {
+            assert_eq!(read.unwrap(), model, "page {page}");
+        }
+    }
+    assert!(noticed > 10, "{noticed} of {pages} pages");
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_nothing_to_replay() {
     let disk = SimDisk::new();
     let engine = open(&disk, options()).unwrap();
