@@ -381,8 +381,8 @@ impl Shared {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Passes on what a read of the view came to. Damage there is damage of the index: counters read from
-    /// it could be given twice.
+    /// Passes on what a read of the view came to. Damage there is damage of the index: counters
+    /// read from it could be given twice.
     fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         if let Err(ReadError::Damaged(_)) = read {
             self.give_up_index();
