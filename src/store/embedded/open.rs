@@ -426,7 +426,10 @@ impl Directory<'_> {
             .list()
             .map_err(self.failed("read", segments.dir()))?;
         files.retain(|file| file.segment >= position.segment);
-        let replay = Replay::from(segments, store, position);
+        let mut replay = Replay::from(segments, store, position);
+        replay
+            .check_start(&files)
+            .map_err(self.failed("read", segments.dir()))?;
         replay
             .run(&files)
             .map_err(|error| self.replay_failed(segments, error))

@@ -304,6 +304,33 @@ async fn dur_09_damage_inside_the_index_is_repaired_from_the_journal() {
 }
 
 #[tokio::test]
+async fn a_journal_cut_by_hand_is_reported_and_not_written_into() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    add_body(&*engine, 1, 1000).await.unwrap();
+    let end = disk.bytes(&segment(1)).len();
+    add_body(&*engine, 2, 1000).await.unwrap();
+    engine.close().await;
+    for lost in [true, false] {
+        let disk = disk.copy();
+        match lost {
+            true => disk.delete(&segment(1)),
+            false => disk.edit(&segment(1), |bytes| bytes.truncate(end)),
+        }
+        let engine = open(&disk, options()).unwrap();
+        assert_eq!(engine.report().damaged.len(), 1);
+        assert!(has(&*engine, "body/2").await);
+        let refused = engine.body(blob(2), 0..1000).await;
+        assert!(matches!(refused, Err(ReadError::Damaged(_))), "{refused:?}");
+        assert_eq!(whole(&*engine, 1, 1000).await, !lost);
+        add_body(&*engine, 3, 1000).await.unwrap();
+        assert!(disk.names().contains(&segment(2)));
+        let engine = open(&disk.copy(), options()).unwrap();
+        assert!(whole(&*engine, 3, 1000).await);
+    }
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_nothing_to_replay() {
     let disk = SimDisk::new();
     let engine = open(&disk, options()).unwrap();
