@@ -482,6 +482,29 @@ async fn dur_04_a_full_disk_refuses_mail_and_lets_delete_and_recovers_without_re
 }
 
 #[tokio::test]
+async fn dur_04_the_reserve_is_what_the_options_say_after_each_start() {
+    let ballast = Path::new(DIR).join("ballast");
+    let disk = SimDisk::new();
+    for bytes in [1000, 5000, 0, 2000] {
+        let engine = open(
+            &disk,
+            Options {
+                ballast_bytes: bytes,
+                ..options()
+            },
+        )
+        .unwrap();
+        assert_eq!(engine.room(), Room::Enough);
+        engine.close().await;
+        let there = disk
+            .names()
+            .contains(&ballast)
+            .then(|| disk.bytes(&ballast).len() as u64);
+        assert_eq!(there, (bytes > 0).then_some(bytes));
+    }
+}
+
+#[tokio::test]
 async fn dur_04_opening_a_full_disk_gives_up_the_reserve() {
     let with_reserve = || Options {
         ballast_bytes: 4_000_000,
