@@ -1,9 +1,10 @@
 //! A batch: one atomic change as plain data.
 //!
-//! No callback and no interactive transaction, so the same batch fits an embedded writer and a remote
-//! database. A batch holds conditions, counters that are assigned inside the commit, writes that may
-//! contain those counters, and message bodies that become durable with it. Bounds that every engine
-//! keeps: keys up to 480 bytes, values up to 64 KiB, a batch up to 1 MiB without bodies.
+//! No callback and no interactive transaction, so the same batch fits an embedded writer and a
+//! remote database. A batch holds conditions, counters that are assigned inside the commit, writes
+//! that may contain those counters, and message bodies that become durable with it. Bounds that
+//! every engine keeps: keys up to 480 bytes, values up to 64 KiB, a batch up to 1 MiB without
+//! bodies.
 
 use std::{any::Any, fmt, num::NonZeroU32, sync::Arc};
 
@@ -38,8 +39,8 @@ pub enum Condition {
     Equals(Key, Bytes),
 }
 
-/// "Take the next `count` numbers of this counter". A counter starts at 0, so the first number taken is
-/// 1. Stored as eight bytes, big-endian: the last number given out.
+/// "Take the next `count` numbers of this counter". A counter starts at 0, so the first number
+/// taken is 1. Stored as eight bytes, big-endian: the last number given out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Take {
     /// The counter's key.

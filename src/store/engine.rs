@@ -1,4 +1,5 @@
-//! What an engine does: reads, pages, commits, bodies. See the conformance suite for what that means.
+//! What an engine does: reads, pages, commits, bodies. See the conformance suite for what that
+//! means.
 
 use std::{io, ops::Range};
 
@@ -12,9 +13,10 @@ use crate::base::{future::BoxFuture, ids::BlobId};
 
 /// An ordered key-value store with atomic batches and bodies.
 ///
-/// After `commit` answers `Ok`, the batch is durable and every later read sees it; before that, no read
-/// sees any of it. Commits become visible in the order in which their counters were assigned, so a
-/// reader that has seen number n of a counter has seen everything written with lower numbers of it.
+/// After `commit` answers `Ok`, the batch is durable and every later read sees it; before that, no
+/// read sees any of it. Commits become visible in the order in which their counters were assigned,
+/// so a reader that has seen number n of a counter has seen everything written with lower numbers
+/// of it.
 pub trait Engine: Send + Sync + 'static {
     /// The value of `key`, if it has one.
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>>;
@@ -30,8 +32,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes `batch` happen, durably and at once, or not at all.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>>;
 
-    /// Begins a body that is too large for memory. Pieces are not durable before the batch that names
-    /// the finished body; an abandoned stage leaves nothing behind.
+    /// Begins a body that is too large for memory. Pieces are not durable before the batch that
+    /// names the finished body; an abandoned stage leaves nothing behind.
     fn stage(&self) -> BoxFuture<'_, Result<Box<dyn Stage>, CommitError>>;
 
     /// Bytes `range` of the body `id`, exactly. Readers ask for pieces of at most 256 KiB.
@@ -41,12 +43,13 @@ pub trait Engine: Send + Sync + 'static {
     /// Whether there is room to accept mail; cheap enough to ask at every MAIL and RCPT (DUR-04).
     fn room(&self) -> Room;
 
-    /// Resolves when the engine can no longer write (a failed write or sync, DUR-03), with the reason for the
-    /// operator. The process must end then and recover from what is durable. Never resolves otherwise.
+    /// Resolves when the engine can no longer write (a failed write or sync, DUR-03), with the
+    /// reason for the operator. The process must end then and recover from what is durable. Never
+    /// resolves otherwise.
     fn failed(&self) -> BoxFuture<'_, String>;
 
-    /// Writes out what speeds up the next start and releases the data. Later calls fail. Mail does not
-    /// depend on it: what was committed is durable already.
+    /// Writes out what speeds up the next start and releases the data. Later calls fail. Mail does
+    /// not depend on it: what was committed is durable already.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 

@@ -1,8 +1,9 @@
 //! Every key of the store: one constructor per key, its layout in its doc sentence.
 //!
-//! A key is a space byte and big-endian fields, so byte order is field order. Account-owned keys have
-//! the account as their first field, so a distributed engine can shard by it. Variable-length fields come last or
-//! end in a zero byte that they cannot contain. docs/STORE.md lists what the values are.
+//! A key is a space byte and big-endian fields, so byte order is field order. Account-owned keys
+//! have the account as their first field, so a distributed engine can shard by it. Variable-length
+//! fields come last or end in a zero byte that they cannot contain. docs/STORE.md lists what the
+//! values are.
 
 use std::fmt;
 
@@ -60,6 +61,17 @@ impl Key {
         self.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// The big-endian number in the last four bytes of the key (a chunk's number).
+    pub fn last_u32(&self) -> Option<u32> {
+        self.0.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// The account of an account-owned key: its first field.
+    pub fn account(&self) -> Option<AccountId> {
+        let field = self.0.get(1..)?.first_chunk()?;
+        Some(AccountId(u64::from_be_bytes(*field)))
+    }
+
     /// The first key behind this one in byte order.
     pub fn successor(&self) -> Self {
         let mut bytes = self.0.to_vec();
@@ -86,6 +98,7 @@ mod space {
     pub(super) const DOMAIN: u8 = 0x12;
     pub(super) const ADDRESS: u8 = 0x13;
     pub(super) const DIRECTORY_VERSION: u8 = 0x14;
+    pub(super) const REMOVED_ACCOUNT: u8 = 0x15;
     pub(super) const MODSEQ: u8 = 0x20;
     pub(super) const EMAIL_COUNTER: u8 = 0x21;
     pub(super) const MAILBOX_COUNTER: u8 = 0x22;
@@ -103,6 +116,7 @@ mod space {
     pub(super) const SUBSCRIPTION: u8 = 0x37;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
+    pub(super) const BODY_FACTS: u8 = 0x42;
     pub(super) const QUEUE_MESSAGE: u8 = 0x50;
     pub(super) const QUEUE_RECIPIENT: u8 = 0x51;
     pub(super) const QUEUE_DUE: u8 = 0x52;
@@ -187,8 +201,8 @@ pub fn domains() -> Key {
     Fields::of(space::DOMAIN).key()
 }
 
-/// `ADDRESS domain 0 local-part`: what an address of a local domain stands for. The caller gives the
-/// canonical (folded) local part.
+/// `ADDRESS domain 0 local-part`: what an address of a local domain stands for. The caller gives
+/// the canonical (folded) local part.
 pub fn address(domain: &str, local: &str) -> Key {
     addresses_of(domain).extended(local.as_bytes())
 }
@@ -209,6 +223,41 @@ pub fn addresses() -> Key {
 /// `DIRECTORY_VERSION`: counter that every change of domains, accounts and addresses takes from.
 pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
+}
+
+/// `REMOVED_ACCOUNT account`: the account is gone; what its mailboxes held is still to be erased.
+pub fn removed_account(account: AccountId) -> Key {
+    Fields::account(space::REMOVED_ACCOUNT, account).key()
+}
+
+/// All accounts whose mailboxes are still to be erased.
+pub fn removed_accounts() -> Key {
+    Fields::of(space::REMOVED_ACCOUNT).key()
+}
+
+/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
+/// them, nothing can be added to the account. Emails come last: they own bodies.
+pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
+    const SPACES: [u8; 16] = [
+        space::MAILBOX,
+        space::MAILBOX_NAME,
+        space::SUBSCRIPTION,
+        space::SNAPSHOT,
+        space::SNAPSHOT_CHUNK,
+        space::LOG,
+        space::UID,
+        space::EXPUNGED,
+        space::SWEEP,
+        space::RELOCATIONS,
+        space::USED_BYTES,
+        space::USED_MESSAGES,
+        space::MAILBOX_COUNTER,
+        space::MODSEQ,
+        space::EMAIL_COUNTER,
+        space::EMAIL,
+    ];
+    let prefix = move |space| Fields::account(space, account).key();
+    SPACES.into_iter().map(prefix)
 }
 
 /// `MODSEQ account`: counter of the account's changes.
@@ -242,8 +291,13 @@ pub fn relocations(account: AccountId) -> Key {
     Fields::account(space::RELOCATIONS, account).key()
 }
 
-/// `SWEEP account`: present when the account may hold emails without a mailbox entry.
-pub fn sweep(account: AccountId) -> Key {
+/// Template of `SWEEP account modseq`: what lost a place and may have lost its last one.
+pub fn sweep_numbered(account: AccountId, take: usize) -> Template {
+    Fields::account(space::SWEEP, account).hole(take)
+}
+
+/// All sweep marks of an account.
+pub fn sweeps_of(account: AccountId) -> Key {
     Fields::account(space::SWEEP, account).key()
 }
 
@@ -343,6 +397,11 @@ pub fn email_numbered(account: AccountId, take: usize) -> Template {
 /// All emails of an account.
 pub fn emails(account: AccountId) -> Key {
     Fields::account(space::EMAIL, account).key()
+}
+
+/// `BODY_FACTS blob`: what is known of a body whose owners are too many to say it each.
+pub fn body_facts(blob: BlobId) -> Key {
+    Fields::of(space::BODY_FACTS).bytes(blob.as_bytes()).key()
 }
 
 /// `BODY_OWNERS blob`: sum of owners; absent for a body with exactly one owner.
