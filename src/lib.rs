@@ -2,4 +2,5 @@
 
 pub mod base;
 pub mod mail;
+pub mod queue;
 pub mod store;
