@@ -6,7 +6,16 @@
 //! crash left behind becomes due by itself. RFC 5321 4.5.4.1. States and who may change them: docs/STORE-queue.md.
 //! Not here: hosts, connections, reports (`relay`).
 
+pub mod admin;
+mod body;
+mod due;
+mod lease;
 pub mod record;
+pub mod schedule;
+
+pub use body::StoredBody;
+pub use due::{DuePage, Position, QueueFault};
+pub use lease::{CRASHES_MAX, Lease, Leased, Outcome, RecordError};
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +34,7 @@ use crate::{
     store::{Batch, Engine, key},
 };
 use record::{MessageRecord, RecipientRecord};
+use schedule::Schedule;
 
 /// The queue. Cheap to clone.
 #[derive(Clone)]
@@ -43,12 +53,15 @@ struct Inner {
 pub struct Options {
     /// How long work in hand stays in hand without a renewal.
     pub lease: Duration,
+    /// When attempts are made again, and when no more.
+    pub schedule: Schedule,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(300),
+            schedule: Schedule::default(),
         }
     }
 }
@@ -119,5 +132,20 @@ impl Queue {
     /// Tells the relay that the queue changed; call it after the commit.
     pub fn wake(&self) {
         self.0.changed.notify_one();
+    }
+
+    /// Waits until someone calls [`Queue::wake`]; a call that nobody waited for is not lost.
+    pub async fn woken(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// The retry schedule.
+    pub fn schedule(&self) -> &Schedule {
+        &self.0.options.schedule
+    }
+
+    /// How long a lease lasts without renewal.
+    pub fn lease_term(&self) -> Duration {
+        self.0.options.lease
     }
 }
