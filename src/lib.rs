@@ -4,5 +4,6 @@ pub mod base;
 pub mod dns;
 pub mod mail;
 pub mod queue;
+pub mod relay;
 pub mod smtp;
 pub mod store;
