@@ -1,3 +1,6 @@
 //! The one integration binary.
 
+mod queue;
+mod relay;
+mod smtp_client;
 mod store;
