@@ -24,6 +24,8 @@ pub struct Board {
 struct Lane {
     waiting: VecDeque<Due>,
     running: usize,
+    /// Conversations that are open.
+    open: usize,
     window: usize,
     /// Deliveries since the window last changed.
     successes: usize,
@@ -34,6 +36,7 @@ impl Default for Lane {
         Self {
             waiting: VecDeque::new(),
             running: 0,
+            open: 0,
             window: WINDOW_FIRST,
             successes: 0,
         }
@@ -131,9 +134,21 @@ impl Board {
         }
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+    /// A conversation with the destination was opened.
+    pub fn opened(&mut self, to: &Destination) {
+        self.lanes.entry(to.clone()).or_default().open += 1;
+    }
+
+    /// A conversation with the destination is over, or waits.
+    pub fn closed(&mut self, to: &Destination) {
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.open = lane.open.saturating_sub(1);
+        }
+    }
+
+    /// Whether the destination talks to another attempt: then it is not down, it only wants no more of us.
+    pub fn is_talking(&self, to: &Destination) -> bool {
+        self.lanes.get(to).is_some_and(|lane| lane.open > 0)
     }
 }
 
@@ -195,7 +210,7 @@ mod tests {
         assert_eq!(board.start().unwrap().1.len(), RECIPIENTS_MAX);
         assert_eq!(board.next(&to("a.example")).unwrap(), [due(1, 100)]);
         assert_eq!(board.next(&to("a.example")).unwrap(), [due(2, 0)]);
-        assert!(board.next(&to("a.example")).is_none() && board.is_empty());
+        assert!(board.next(&to("a.example")).is_none() && board.start().is_none());
     }
 
     #[test]

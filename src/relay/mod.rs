@@ -18,6 +18,7 @@ pub mod verdict;
 
 use std::{
     collections::HashMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -124,6 +125,16 @@ pub enum Destination {
     Routed(Domain),
     /// The host that the operator named for everything else.
     Smarthost,
+}
+
+/// For the log: a domain, or what stands for all of them.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct(domain) | Self::Routed(domain) => domain.fmt(f),
+            Self::Smarthost => f.write_str("smarthost"),
+        }
+    }
 }
 
 impl Options {

@@ -194,7 +194,8 @@ async fn each_recipient_has_its_fate_with_and_without_groups() {
 
 #[tokio::test(start_paused = true)]
 async fn rfc_2920_a_server_that_wants_content_for_nobody_gets_none() {
-    let mta = server("250-mta\r\n250 PIPELINING", &[("RCPT", "550 no")]);
+    let answers = &[("RCPT", "550 no"), ("DATA", "354 go ahead")];
+    let mta = server("250-mta\r\n250 PIPELINING", answers);
     let mut conversation = open(&mta).await.unwrap();
     let sent = send(&mut conversation, &Letter::default()).await;
     assert_eq!(codes(&sent), [('n', 550)]);

@@ -121,10 +121,12 @@ impl Mta {
         seen.iter().filter(connect).count()
     }
 
-    fn act(&self, seen: Seen) -> Act {
+    /// What is done about an event when this many recipients were taken before it.
+    fn act(&self, seen: Seen, taken: usize) -> Act {
         let mut state = self.0.lock().unwrap();
         state.seen.push(seen.clone());
         match (state.script)(&seen) {
+            Act::Usual if taken == 0 && seen.command() == "DATA" => say("554 5.5.1 no recipients"),
             Act::Usual => usual(&seen.event),
             act => act,
         }
@@ -137,11 +139,14 @@ impl Mta {
             state.connections += 1;
             state.connections
         };
-        let greeting = self.act(Seen {
-            connection,
-            to,
-            event: Event::Connect,
-        });
+        let greeting = self.act(
+            Seen {
+                connection,
+                to,
+                event: Event::Connect,
+            },
+            0,
+        );
         if matches!(greeting, Act::Refuse) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -159,23 +164,30 @@ impl Mta {
         };
         let mut stream = BufReader::new(stream);
         let mut go = perform(&mut stream, &greeting).await;
+        let mut taken = 0;
         while go {
             let mut line = Vec::new();
             let read = stream.read_until(b'\n', &mut line).await;
             if read.unwrap_or(0) == 0 {
-                self.act(seen(Event::Gone));
+                self.act(seen(Event::Gone), 0);
                 return;
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            let act = self.act(seen(Event::Command(line)));
+            let verb = line.split(' ').next().unwrap_or_default().to_owned();
+            let act = self.act(seen(Event::Command(line)), taken);
+            match (verb.as_str(), &act) {
+                ("MAIL", _) => taken = 0,
+                ("RCPT", Act::Say(text)) if text.starts_with('2') => taken += 1,
+                _ => {}
+            }
             let content = matches!(&act, Act::Say(text) if text.starts_with("354"));
             go = perform(&mut stream, &act).await;
             if content && go {
                 let Some(content) = read_content(&mut stream).await else {
-                    self.act(seen(Event::Gone));
+                    self.act(seen(Event::Gone), 0);
                     return;
                 };
-                let act = self.act(seen(Event::Content(content)));
+                let act = self.act(seen(Event::Content(content)), 0);
                 go = perform(&mut stream, &act).await;
             }
         }
