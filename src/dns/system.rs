@@ -61,10 +61,9 @@ impl System {
 
     /// The records of one type, in an answer that took a bounded time.
     async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
-        let mut name = match Name::from_ascii(name) {
-            Ok(name) => name,
+        let Ok(mut name) = Name::from_ascii(name) else {
             // What the DNS cannot spell does not exist in it.
-            Err(_) => return Answer::NoSuchName,
+            return Answer::NoSuchName;
         };
         name.set_fqdn(true);
         match timeout(QUESTION_MAX, self.0.lookup(name, kind)).await {

@@ -80,14 +80,14 @@ struct Hand<'a> {
 
 /// A conversation in use; the board knows of it as long as it lives.
 struct Live<'a> {
-    session: Session,
+    session: Box<Session>,
     _mark: Mark<'a>,
 }
 
 struct Mark<'a>(&'a Shared, &'a Destination);
 
 impl<'a> Live<'a> {
-    fn new(session: Session, shared: &'a Shared, to: &'a Destination) -> Self {
+    fn new(session: Box<Session>, shared: &'a Shared, to: &'a Destination) -> Self {
         shared.board().opened(to);
         Self {
             session,

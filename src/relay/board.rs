@@ -261,7 +261,7 @@ mod tests {
         board.add(a.clone(), due(1, 0));
         assert!(board.start().is_none());
         board.forget(&group);
-        board.add(a.clone(), due(1, 0));
+        board.add(a, due(1, 0));
         assert!(board.start().is_some());
     }
 

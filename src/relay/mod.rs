@@ -95,7 +95,7 @@ impl Default for Options {
             security: Security::Opportunistic,
             routes: HashMap::new(),
             smarthost: None,
-            attempts_max: 100,
+            attempts_max: 300,
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             stop_timeout: Duration::from_secs(20),

@@ -21,11 +21,11 @@ pub(super) struct Session {
 
 /// The connections that wait.
 #[derive(Default)]
-pub(super) struct Pool(HashMap<Destination, Vec<(Session, Instant)>>);
+pub(super) struct Pool(HashMap<Destination, Vec<(Box<Session>, Instant)>>);
 
 impl Pool {
     /// A waiting connection, the one used last.
-    pub(super) fn take(&mut self, to: &Destination, now: Instant) -> Option<Session> {
+    pub(super) fn take(&mut self, to: &Destination, now: Instant) -> Option<Box<Session>> {
         let waiting = self.0.get_mut(to)?;
         let (session, until) = waiting.pop()?;
         if waiting.is_empty() {
@@ -43,9 +43,9 @@ impl Pool {
     pub(super) fn put(
         &mut self,
         to: &Destination,
-        session: Session,
+        session: Box<Session>,
         now: Instant,
-    ) -> Result<(), Session> {
+    ) -> Result<(), Box<Session>> {
         let total: usize = self.0.values().map(Vec::len).sum();
         let waiting = self.0.entry(to.clone()).or_default();
         if total >= WAITING_MAX || waiting.len() >= WAITING_EACH_MAX {
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// Takes out the connections whose time is over.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Session> {
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Box<Session>> {
         let mut expired = Vec::new();
         for waiting in self.0.values_mut() {
             expired.extend(waiting.extract_if(.., |(_, until)| *until <= now));
@@ -66,7 +66,7 @@ impl Pool {
     }
 
     /// Takes out all connections.
-    pub(super) fn drain(&mut self) -> Vec<Session> {
+    pub(super) fn drain(&mut self) -> Vec<Box<Session>> {
         let all = std::mem::take(&mut self.0).into_values().flatten();
         all.map(|(session, _)| session).collect()
     }

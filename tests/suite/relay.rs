@@ -651,6 +651,7 @@ async fn q_06_a_closing_server_is_given_less() {
         world.submit(&["a@there.example"]).await;
     }
     world.start();
-    world.drained(minutes(60)).await;
+    // The attempts that were turned away leave their mail to those that were not.
+    world.drained(minutes(1)).await;
     assert_eq!(world.mta.contents().len(), 40);
 }

@@ -526,3 +526,17 @@ async fn tls_that_is_required_and_not_offered_ends_the_conversation() {
     assert_eq!(failure.stage, Stage::StartTls);
     assert!(open_with(&mta, Security::Opportunistic, None).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_speaks_out_of_turn_gets_no_more_mail() {
+    let mta = server("250 mta", &[(".", "250 taken\r\n250 and more")]);
+    let mut conversation = open(&mta).await.unwrap();
+    assert_eq!(
+        codes(&send(&mut conversation, &Letter::default()).await),
+        [('d', 250)]
+    );
+    let sent = send(&mut conversation, &Letter::default()).await;
+    assert_eq!(codes(&sent), [('b', 0)]);
+    assert!(!sent.usable && !sent.content_begun);
+    assert_eq!(mta.contents().len(), 1);
+}

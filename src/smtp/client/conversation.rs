@@ -153,6 +153,9 @@ pub enum Cause {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(io::Error),
+    /// The server said something that nothing had asked for.
+    #[error("the server spoke out of turn")]
+    OutOfTurn,
     /// The server took too long.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),

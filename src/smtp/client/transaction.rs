@@ -131,6 +131,10 @@ impl Conversation {
         content: &mut dyn Pieces,
         envelope: &mut Envelope,
     ) -> Result<Option<Reply>, Failure> {
+        if !self.wire.is_clean() {
+            // Its replies would be taken for answers to the wrong commands.
+            return Err(Failure::at(Stage::Mail)(Cause::OutOfTurn));
+        }
         if std::mem::replace(&mut self.dirty, true) {
             let within = self.timeouts.hello;
             self.ask(Stage::Mail, "RSET\r\n", within).await?;

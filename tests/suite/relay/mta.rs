@@ -45,10 +45,9 @@ pub(crate) fn say(text: &str) -> Act {
     Act::Say(format!("{text}\r\n"))
 }
 
-/// One event, of the connection with this number, to this address.
+/// One event of a connection to this address.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) connection: usize,
     pub(crate) to: SocketAddr,
     pub(crate) event: Event,
 }
@@ -71,7 +70,6 @@ pub(crate) struct Mta(Arc<Mutex<State>>);
 struct State {
     script: Script,
     seen: Vec<Seen>,
-    connections: usize,
     tasks: JoinSet<()>,
 }
 
@@ -80,7 +78,6 @@ impl Mta {
         Self(Arc::new(Mutex::new(State {
             script: Box::new(script),
             seen: Vec::new(),
-            connections: 0,
             tasks: JoinSet::new(),
         })))
     }
@@ -134,14 +131,8 @@ impl Mta {
 
     /// Serves one connection; for tests of the conversation alone, too.
     pub(crate) fn serve(&self, to: SocketAddr) -> io::Result<DuplexStream> {
-        let connection = {
-            let mut state = self.0.lock().unwrap();
-            state.connections += 1;
-            state.connections
-        };
         let greeting = self.act(
             Seen {
-                connection,
                 to,
                 event: Event::Connect,
             },
@@ -151,17 +142,13 @@ impl Mta {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let session = self.clone().session(connection, to, greeting, theirs);
+        let session = self.clone().session(to, greeting, theirs);
         self.0.lock().unwrap().tasks.spawn(session);
         Ok(ours)
     }
 
-    async fn session(self, connection: usize, to: SocketAddr, greeting: Act, stream: DuplexStream) {
-        let seen = |event| Seen {
-            connection,
-            to,
-            event,
-        };
+    async fn session(self, to: SocketAddr, greeting: Act, stream: DuplexStream) {
+        let seen = |event| Seen { to, event };
         let mut stream = BufReader::new(stream);
         let mut go = perform(&mut stream, &greeting).await;
         let mut taken = 0;
