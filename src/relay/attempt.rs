@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{Destination, Shared, board::Group, pool::Session, verdict::Finding};
 use crate::{
-    base::ids::MessageId,
+    base::{ids::MessageId, text::Quoted},
     mail::address::Address,
     queue::{
         Lease, Queue, RecordError,
@@ -152,7 +152,6 @@ impl<'a> Hand<'a> {
         let mut on = bounced || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
             let work = Work::of(&lease);
-            work.log(self.to);
             let started = Instant::now();
             let round = Box::pin(self.round(&work));
             match held(queue, &mut lease, phase.clone(), round).await {
@@ -199,6 +198,7 @@ impl<'a> Hand<'a> {
                     }
                 },
             };
+            work.log(self.to, &live.session);
             let sent = self.shared.transact(self.to, work, &mut live.session).await;
             let host = live.session.host.clone();
             if sent.usable {
@@ -277,13 +277,15 @@ impl Work {
     }
 
     /// The line in the mail log that says that an attempt begins.
-    fn log(&self, to: &Destination) {
+    fn log(&self, to: &Destination, session: &Session) {
         tracing::info!(
             target: "mail",
             id = %self.id,
             event = "attempt",
             recipients = self.recipients.len(),
             destination = %to,
+            host = %Quoted::str(&session.host),
+            tls = session.conversation.is_encrypted(),
             attempt = self.attempt,
         );
     }

@@ -6,15 +6,15 @@
 //! `queue::schedule` (when again), [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
 
 mod attempt;
-pub mod board;
+mod board;
 mod conclude;
-pub mod hosts;
+mod hosts;
 mod open;
 mod pool;
 mod postman;
-pub mod report;
+mod report;
 mod run;
-pub mod verdict;
+mod verdict;
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-pub use hosts::Target;
+pub use hosts::Own;
 pub use open::{Connector, Tcp};
 pub use postman::{PostError, Posted, Postman, Report};
 
@@ -67,7 +67,7 @@ pub struct Options {
     /// Our name: in EHLO and in reports.
     pub name: String,
     /// What we are to the DNS, and where we do not go.
-    pub own: hosts::Own,
+    pub own: Own,
     /// The port of the world's mail servers.
     pub port: u16,
     /// TLS towards the world's mail servers: opportunistic, or none.
@@ -90,7 +90,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             name: "localhost".to_owned(),
-            own: hosts::Own::default(),
+            own: Own::default(),
             port: 25,
             security: Security::Opportunistic,
             routes: HashMap::new(),
@@ -192,6 +192,6 @@ impl Shared {
 }
 
 /// A target with its port.
-fn socket(target: &Target, port: u16) -> SocketAddr {
+fn socket(target: &hosts::Target, port: u16) -> SocketAddr {
     SocketAddr::new(target.address, port)
 }

@@ -12,8 +12,8 @@ use std::{
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    Destination, Shared, Target,
-    hosts::{Exchange, Unroutable, exchanges, targets},
+    Destination, Shared,
+    hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
     socket,
     verdict::{Finding, shown, unconnected, unopened},

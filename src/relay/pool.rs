@@ -56,19 +56,19 @@ impl Pool {
     }
 
     /// Takes out the connections whose time is over.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Box<Session>> {
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Session> {
         let mut expired = Vec::new();
         for waiting in self.0.values_mut() {
             expired.extend(waiting.extract_if(.., |(_, until)| *until <= now));
         }
         self.0.retain(|_, waiting| !waiting.is_empty());
-        expired.into_iter().map(|(session, _)| session).collect()
+        expired.into_iter().map(|(session, _)| *session).collect()
     }
 
     /// Takes out all connections.
-    pub(super) fn drain(&mut self) -> Vec<Box<Session>> {
+    pub(super) fn drain(&mut self) -> Vec<Session> {
         let all = std::mem::take(&mut self.0).into_values().flatten();
-        all.map(|(session, _)| session).collect()
+        all.map(|(session, _)| *session).collect()
     }
 
     /// When the next connection's time is over.

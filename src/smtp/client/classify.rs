@@ -28,7 +28,7 @@ pub enum Stage {
 
 /// What a reply means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Go on; after the final dot: delivered.
     Yes,
     /// Not now: try again later.
@@ -42,7 +42,7 @@ pub enum Verdict {
 }
 
 /// What `reply` means at `stage`.
-pub fn classify(stage: Stage, reply: &Reply) -> Verdict {
+pub(super) fn classify(stage: Stage, reply: &Reply) -> Verdict {
     let host_stage = matches!(
         stage,
         Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth

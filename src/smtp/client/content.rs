@@ -6,7 +6,7 @@
 
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
-pub struct Encoder {
+pub(super) struct Encoder {
     /// Bytes written since the last line end.
     column: usize,
     /// A CR was read whose LF, if there is one, is still to come.
@@ -15,7 +15,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// Appends the transparent form of `content` to `out`.
-    pub fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
         out.reserve(content.len() + 64);
         let mut rest = content;
         while let Some(byte) = rest.first().copied() {
@@ -41,7 +41,7 @@ impl Encoder {
     }
 
     /// Appends what ends the content: the final dot on a line of its own.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) {
         if self.column > 0 {
             self.end_line(out);
         }
@@ -91,7 +91,7 @@ fn width(byte: u8) -> usize {
 }
 
 /// LIM-12: longest line ever sent, without its CRLF.
-pub const LINE_BYTES_MAX: usize = 998;
+pub(super) const LINE_BYTES_MAX: usize = 998;
 const CHARACTER_BYTES_MAX: usize = 4;
 
 #[cfg(test)]

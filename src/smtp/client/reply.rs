@@ -55,7 +55,7 @@ pub enum ReplyError {
 
 /// Gathers replies from bytes as they arrive.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(super) struct Parser {
     line: Vec<u8>,
     code: Option<u16>,
     lines: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Parser {
 impl Parser {
     /// Takes bytes up to the end of a reply. Returns how many it took, and the reply once it is whole. After an
     /// error the connection is of no further use.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
         let mut taken = 0;
         for portion in bytes.split_inclusive(|b| *b == b'\n') {
             if self.line.len() + portion.len() > LINE_BYTES_MAX {
@@ -83,7 +83,7 @@ impl Parser {
     }
 
     /// Whether a reply has begun and not ended.
-    pub fn is_within(&self) -> bool {
+    pub(super) fn is_within(&self) -> bool {
         self.code.is_some() || !self.line.is_empty()
     }
 
@@ -171,9 +171,9 @@ fn number(digits: &str) -> Option<u16> {
 }
 
 /// longest line of a reply, with its line end.
-pub const LINE_BYTES_MAX: usize = 4096;
+const LINE_BYTES_MAX: usize = 4096;
 /// most lines of a reply.
-pub const LINES_MAX: usize = 100;
+const LINES_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ pub struct TlsClient {
 
 /// Whether the host must prove its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub(super) enum Trust {
     /// By a certificate for its name, from one of our roots.
     Verified,
     /// Any certificate will do: this only defeats listeners.
@@ -56,7 +56,7 @@ impl TlsClient {
     }
 
     /// Shakes hands with `host` over `stream`.
-    pub async fn connect(
+    pub(super) async fn connect(
         &self,
         host: &str,
         trust: Trust,
