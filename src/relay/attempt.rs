@@ -1,8 +1,9 @@
 //! The work for one destination: message after message over one connection while there are any.
 //!
-//! A message is claimed right before its attempt and its lease renewed while it lasts; who loses the lease drops
-//! the connection where it stands. A connection that was used before may have been closed by the other
-//! side meanwhile: what fails on it before any content was sent is tried on a fresh one.
+//! A message is claimed right before its attempt and its lease renewed while it lasts; who loses
+//! the lease drops the connection where it stands. A connection that was used before may
+//! have been closed by the other side meanwhile: what fails on it before any content was sent is
+//! tried on a fresh one.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -73,8 +74,8 @@ struct Hand<'a> {
     shared: &'a Shared,
     to: &'a Destination,
     live: Option<Live<'a>>,
-    /// What became of the first message when no host could be spoken to: the others behind it are not
-    /// kept waiting for the same answer.
+    /// What became of the first message when no host could be spoken to: the others behind it are
+    /// not kept waiting for the same answer.
     down: Option<Finding>,
 }
 
@@ -291,8 +292,8 @@ impl Work {
     }
 }
 
-/// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next transaction, if
-/// this one got any further.
+/// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next
+/// transaction, if this one got any further.
 fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     let further = findings
         .iter()

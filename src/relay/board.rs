@@ -1,8 +1,9 @@
 //! What is due and not yet begun, sorted by destination: who is served next, and how many at once.
 //!
-//! Pure. Destinations take turns, so a large backlog for one does not delay the others. Each has a window of
-//! attempts at the same time that grows while they succeed and shrinks when the destination refuses. The
-//! board is bounded; what does not fit stays in the store and is found by a later scan.
+//! Pure. Destinations take turns, so a large backlog for one does not delay the others. Each
+//! has a window of attempts at the same time that grows while they succeed and shrinks when the
+//! destination refuses. The board is bounded; what does not fit stays in the store and is
+//! found by a later scan.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -65,7 +66,8 @@ impl Board {
         true
     }
 
-    /// Begins an attempt: the next destination in turn whose window has room, and its first message.
+    /// Begins an attempt: the next destination in turn whose window has room, and its first
+    /// message.
     pub(super) fn start(&mut self) -> Option<(Destination, Group)> {
         for _ in 0..self.turns.len() {
             let to = self.turns.pop_front()?;
@@ -146,7 +148,8 @@ impl Board {
         }
     }
 
-    /// Whether the destination talks to another attempt: then it is not down, it only wants no more of us.
+    /// Whether the destination talks to another attempt: then it is not down, it only wants no more
+    /// of us.
     pub(super) fn is_talking(&self, to: &Destination) -> bool {
         self.lanes.get(to).is_some_and(|lane| lane.open > 0)
     }

@@ -1,8 +1,9 @@
 //! What follows from the findings of an attempt: the record, the report, the line in the log.
 //!
-//! Done right after the peer's reply, in one commit: recipients that are finished go, others get their next time, and
-//! the report to the sender is part of it. No report is made about mail that has no sender, so reports
-//! never cause reports; a delay is told only to those who submitted here.
+//! Done right after the peer's reply, in one commit: recipients that are finished go, others get
+//! their next time, and the report to the sender is part of it. No report is made about mail
+//! that has no sender, so reports never cause reports; a delay is told only to those who submitted
+//! here.
 
 use std::time::Duration;
 
@@ -160,7 +161,8 @@ impl Shared {
         }
     }
 
-    /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can be told.
+    /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can
+    /// be told.
     async fn tell(
         &self,
         lease: &Lease,

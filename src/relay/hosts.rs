@@ -1,8 +1,9 @@
 //! Where mail for a domain goes: which hosts, in which order, at which addresses.
 //!
-//! Pure: what the DNS said and what we are in, targets or the reason why there are none out. RFC 5321 5.1 (order,
-//! implicit MX, our own name in the list), RFC 7505 (null MX). A reason is permanent only when the
-//! DNS gave an answer; what could not be found out delays (DNS-02).
+//! Pure: what the DNS said and what we are in, targets or the reason why there are none out. RFC
+//! 5321 5.1 (order, implicit MX, our own name in the list), RFC 7505 (null MX). A
+//! reason is permanent only when the DNS gave an answer; what could not be found out delays
+//! (DNS-02).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -69,8 +70,8 @@ pub struct Own {
     pub insecure_allow_private_targets: bool,
 }
 
-/// The hosts for `domain`, best first; those of equal preference in an order that `random` decides (it
-/// is given a bound and answers a number below it).
+/// The hosts for `domain`, best first; those of equal preference in an order that `random` decides
+/// (it is given a bound and answers a number below it).
 pub(super) fn exchanges(
     domain: &str,
     answer: Answer<Vec<Mx>>,
@@ -110,7 +111,8 @@ pub(super) fn exchanges(
             hosts.push(Exchange { preference, host });
         }
     }
-    // RFC 5321 5.1: who lists us as well leads back to us, and so does everything not better than we are.
+    // RFC 5321 5.1: who lists us as well leads back to us, and so does everything not better than
+    // we are.
     if let Some(ours) = hosts.iter().find(|mx| own.names.contains(&mx.host)) {
         let ours = ours.preference;
         hosts.retain(|mx| mx.preference < ours);

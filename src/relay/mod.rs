@@ -1,9 +1,10 @@
 //! Outbound mail as work: finds what is due, attempts it, records what came of it, tells senders.
 //!
-//! [`Relay::run`] is the worker. It scans the queue when woken, when something becomes due and once a minute, sorts what
-//! it finds by destination ([`board`]), and runs a bounded number of attempts as tasks that it owns and joins.
-//! Decisions are pure: [`hosts`] (where to), `smtp::client::classify` and [`verdict`] (what a reply means),
-//! `queue::schedule` (when again), [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
+//! [`Relay::run`] is the worker. It scans the queue when woken, when something becomes due and once
+//! a minute, sorts what it finds by destination ([`board`]), and runs a bounded number of attempts
+//! as tasks that it owns and joins. Decisions are pure: [`hosts`] (where to),
+//! `smtp::client::classify` and [`verdict`] (what a reply means), `queue::schedule` (when again),
+//! [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
 
 mod attempt;
 mod board;

@@ -1,8 +1,8 @@
 //! From a destination to a conversation: whom to call, and the calls until somebody answers.
 //!
-//! At most five addresses and two hosts that answered per attempt. A host that fails at TLS, where TLS is
-//! opportunistic, is called once more without it. A host that does not want to talk says nothing about the
-//! mail, so the next one is tried, and in the end the mail waits.
+//! At most five addresses and two hosts that answered per attempt. A host that fails at TLS,
+//! where TLS is opportunistic, is called once more without it. A host that does not want to talk
+//! says nothing about the mail, so the next one is tried, and in the end the mail waits.
 
 use std::{
     io,

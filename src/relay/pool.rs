@@ -1,7 +1,7 @@
 //! Open connections that wait for more mail to the same destination.
 //!
-//! Few and for a short time: a connection costs the other side, too. Sorted by nothing; a destination has a
-//! handful at most.
+//! Few and for a short time: a connection costs the other side, too. Sorted by nothing; a
+//! destination has a handful at most.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,8 +1,9 @@
 //! Delivery status notifications: what a sender is told of a failure or a delay.
 //!
 //! Pure: facts in, a message out. RFC 3464 (message/delivery-status), RFC 6522 (multipart/report,
-//! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5 (Auto-Submitted). The body of the
-//! original is never returned, its header is bounded. Whether a report may be sent at all is the caller's question.
+//! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5
+//! (Auto-Submitted). The body of the original is never returned, its header is bounded. Whether a
+//! report may be sent at all is the caller's question.
 
 use std::fmt::Write;
 
@@ -94,7 +95,8 @@ pub(super) fn build(facts: &Facts<'_>) -> Built {
         "message/delivery-status",
         status_part(facts).as_bytes(),
     );
-    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is not his.
+    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is
+    // not his.
     part(&mut out, "text/rfc822-headers", &header);
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     Built {

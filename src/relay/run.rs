@@ -1,9 +1,10 @@
 //! The worker's loop: scan, start, wait; and the end of it.
 //!
-//! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds only; once a minute, and
-//! whenever something did not fit on the board, the whole of what is due is looked at. Wall time may jump, so
-//! nothing is slept longer than a minute. After a stop, attempts in flight are finished; those that do not end in
-//! time put their recipients back (Q-01: with at most the attempt in flight repeated).
+//! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds
+//! only; once a minute, and whenever something did not fit on the board, the whole of what is due
+//! is looked at. Wall time may jump, so nothing is slept longer than a minute. After a stop,
+//! attempts in flight are finished; those that do not end in time put their recipients back (Q-01:
+//! with at most the attempt in flight repeated).
 
 use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -205,7 +206,8 @@ impl Tasks {
     }
 }
 
-/// A wake-up looks back this far: enqueueing takes time between the reading of the clock and the commit.
+/// A wake-up looks back this far: enqueueing takes time between the reading of the clock and the
+/// commit.
 const RECENT: Duration = Duration::from_secs(5);
 /// Between looks at everything that is due.
 const FULL_EVERY: Duration = Duration::from_secs(60);

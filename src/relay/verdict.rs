@@ -1,7 +1,7 @@
 //! From what a conversation brought to what becomes of the recipients.
 //!
-//! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a temporary
-//! failure into a time, through the schedule.
+//! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a
+//! temporary failure into a time, through the schedule.
 
 use super::hosts::{Target, Unroutable};
 use crate::{

@@ -1,8 +1,9 @@
 //! Message bytes as they go through DATA: RFC 5321 4.5.2 (transparency), 2.3.8 (lines).
 //!
-//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before each dot that
-//! begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot. So no content
-//! can end DATA early, at any server (smuggling), and no line is refused for its length (LIM-12).
+//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before
+//! each dot that begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot.
+//! So no content can end DATA early, at any server (smuggling), and no line is refused for its
+//! length (LIM-12).
 
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
@@ -69,7 +70,8 @@ impl Encoder {
                 return;
             };
             if self.column + width(*byte) > LINE_BYTES_MAX {
-                // LIM-12: a longer line goes on behind a space, as others do, but not within a character.
+                // LIM-12: a longer line goes on behind a space, as others do, but not within a
+                // character.
                 out.extend_from_slice(b"\r\n ");
                 self.column = 1;
             }
@@ -158,7 +160,8 @@ mod tests {
         fn splitting_input_changes_nothing_and_the_wire_is_canonical(
             parts in prop::collection::vec(
                 prop::sample::select(vec![
-                    &b"\r"[..], b"\n", b"\r\n", b".", b"ab", b"\xe2\x82", b"\xac", &[b'y'; 995], &[b'z'; 3],
+                    &b"\r"[..], b"\n", b"\r\n", b".", b"ab", b"\xe2\x82", b"\xac",
+                    &[b'y'; 995], &[b'z'; 3],
                 ]),
                 0..24,
             ),
@@ -172,7 +175,9 @@ mod tests {
             let body = wire.strip_suffix(b".\r\n").unwrap();
             let text = String::from_utf8_lossy(body).replace("\r\n", "\0");
             prop_assert!(!text.contains(['\r', '\n']));
-            prop_assert!(text.split('\0').all(|line| line != "." && line.len() <= 3 * LINE_BYTES_MAX));
+            for line in text.split('\0') {
+                prop_assert!(line != "." && line.len() <= 3 * LINE_BYTES_MAX);
+            }
         }
     }
 }

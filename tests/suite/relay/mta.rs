@@ -1,7 +1,7 @@
 //! A mail server of the world, as a test wants it: a connector whose connections end at a script.
 //!
-//! The script sees each event of each connection and says what is answered; where it says nothing, the server
-//! is a good one. Everything happens in memory; what was said is kept.
+//! The script sees each event of each connection and says what is answered; where it says nothing,
+//! the server is a good one. Everything happens in memory; what was said is kept.
 
 use std::{
     io,
@@ -205,7 +205,8 @@ async fn perform(stream: &mut BufReader<DuplexStream>, act: &Act) -> bool {
     }
 }
 
-/// Content up to its final dot, with the transparency undone. `None` when the client goes before that.
+/// Content up to its final dot, with the transparency undone. `None` when the client goes before
+/// that.
 async fn read_content(stream: &mut BufReader<DuplexStream>) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     loop {

@@ -1,4 +1,5 @@
-//! Everything around a relay under test: store, queue, DNS, a postman who keeps what he gets, and the clock.
+//! Everything around a relay under test: store, queue, DNS, a postman who keeps what he gets, and
+//! the clock.
 
 use std::{
     future::pending,
