@@ -149,8 +149,8 @@ impl<'a> Hand<'a> {
             }
         };
         let ordered = bounces(&lease);
-        let bounced = ordered.is_empty();
-        let mut on = bounced || shared.conclude(&mut lease, ordered, Instant::now()).await;
+        let mut on =
+            ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
             let work = Work::of(&lease);
             let started = Instant::now();

@@ -9,7 +9,7 @@
 mod attempt;
 mod board;
 mod conclude;
-mod hosts;
+pub mod hosts;
 mod open;
 mod pool;
 mod postman;
@@ -25,7 +25,6 @@ use std::{
     time::Duration,
 };
 
-pub use hosts::Own;
 pub use open::{Connector, Tcp};
 pub use postman::{PostError, Posted, Postman, Report};
 
@@ -68,7 +67,7 @@ pub struct Options {
     /// Our name: in EHLO and in reports.
     pub name: String,
     /// What we are to the DNS, and where we do not go.
-    pub own: Own,
+    pub own: hosts::Own,
     /// The port of the world's mail servers.
     pub port: u16,
     /// TLS towards the world's mail servers: opportunistic, or none.
@@ -91,7 +90,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             name: "localhost".to_owned(),
-            own: Own::default(),
+            own: hosts::Own::default(),
             port: 25,
             security: Security::Opportunistic,
             routes: HashMap::new(),
