@@ -1,0 +1,370 @@
+//! The work for one destination: message after message over one connection while there are any.
+//!
+//! A message is claimed right before its attempt and its lease renewed while it lasts; who loses
+//! the lease drops the connection where it stands. A connection that was used before may
+//! have been closed by the other side meanwhile: what fails on it before any content was sent is
+//! tried on a fresh one.
+
+use std::{pin::Pin, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{Destination, Shared, board::Group, pool::Session, verdict::Finding};
+use crate::{
+    base::{ids::MessageId, text::Quoted},
+    mail::address::Address,
+    queue::{
+        Lease, Queue, RecordError,
+        record::{Diagnosis, MessageRecord, Order, Status},
+    },
+    smtp::client::{Fate, Mail, Sent},
+};
+
+/// Whether work goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Yes.
+    Running,
+    /// Messages in hand are finished, no others begun.
+    Draining,
+    /// Everything stops where it stands.
+    Aborting,
+}
+
+/// Works for `to` until nothing is left for it, beginning with `first`.
+pub(super) async fn work(
+    shared: Arc<Shared>,
+    to: Destination,
+    first: Group,
+    phase: watch::Receiver<Phase>,
+) {
+    let session = shared.pool().take(&to, Instant::now());
+    let mut hand = Hand {
+        live: session.map(|session| Live::new(session, &shared, &to)),
+        shared: &shared,
+        to: &to,
+        down: None,
+    };
+    let running = || *phase.borrow() == Phase::Running;
+    let mut next = Some(first);
+    while let Some(group) = next {
+        next = match hand.deliver(&group, &phase).await {
+            Then::Next if running() => shared.board().next(&to),
+            Then::Next | Then::Stop => None,
+        };
+    }
+    let Some(Live { session, .. }) = hand.live.take() else {
+        return;
+    };
+    let kept = if running() {
+        shared.pool().put(&to, session, Instant::now())
+    } else {
+        Err(session)
+    };
+    if let Err(session) = kept {
+        session.conversation.quit().await;
+    }
+}
+
+/// One attempt after the other for one destination.
+struct Hand<'a> {
+    shared: &'a Shared,
+    to: &'a Destination,
+    live: Option<Live<'a>>,
+    /// What became of the first message when no host could be spoken to: the others behind it are
+    /// not kept waiting for the same answer.
+    down: Option<Finding>,
+}
+
+/// A conversation in use; the board knows of it as long as it lives.
+struct Live<'a> {
+    session: Box<Session>,
+    _mark: Mark<'a>,
+}
+
+struct Mark<'a>(&'a Shared, &'a Destination);
+
+impl<'a> Live<'a> {
+    fn new(session: Box<Session>, shared: &'a Shared, to: &'a Destination) -> Self {
+        shared.board().opened(to);
+        Self {
+            session,
+            _mark: Mark(shared, to),
+        }
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.0.board().closed(self.1);
+    }
+}
+
+/// Whether an attempt takes another message.
+enum Then {
+    Next,
+    Stop,
+}
+
+/// How a transaction went.
+enum Round {
+    /// Findings for at least one recipient.
+    Found(Vec<(u32, Finding)>),
+    /// The destination talks to others of us and to no more: nothing was attempted.
+    Crowded,
+}
+
+/// What one transaction is about.
+struct Work {
+    id: MessageId,
+    message: MessageRecord,
+    recipients: Vec<(u32, Address)>,
+    /// The number of this attempt.
+    attempt: u32,
+}
+
+/// How a piece of work under a lease ended.
+enum Held<T> {
+    Done(T),
+    Lost,
+    Aborted,
+}
+
+impl<'a> Hand<'a> {
+    /// One message, as many transactions as it takes.
+    async fn deliver(&mut self, group: &Group, phase: &watch::Receiver<Phase>) -> Then {
+        let shared = self.shared;
+        let queue = &shared.parts.queue;
+        let claimed = queue.claim(group).await;
+        shared.board().forget(group);
+        let mut lease = match claimed {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Then::Next,
+            Err(error) => {
+                tracing::warn!(error = %report_chain(&error), "queued mail could not be claimed");
+                return Then::Next;
+            }
+        };
+        let ordered = bounces(&lease);
+        let mut on =
+            ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
+        while on && !lease.recipients.is_empty() {
+            let work = Work::of(&lease);
+            let started = Instant::now();
+            let round = Box::pin(self.round(&work));
+            match held(queue, &mut lease, phase.clone(), round).await {
+                Held::Done(Round::Found(findings)) => {
+                    on = shared.conclude(&mut lease, findings, started).await;
+                }
+                Held::Done(Round::Crowded) => {
+                    shared.put_back(lease).await;
+                    queue.wake();
+                    return Then::Stop;
+                }
+                Held::Lost => {
+                    tracing::warn!(id = %lease.id, "the lease was lost during an attempt");
+                    return Then::Next;
+                }
+                Held::Aborted => {
+                    shared.put_back(lease).await;
+                    return Then::Stop;
+                }
+            }
+        }
+        Then::Next
+    }
+
+    /// One transaction.
+    async fn round(&mut self, work: &Work) -> Round {
+        if let Some(down) = &self.down {
+            return work.all(down);
+        }
+        loop {
+            let (mut live, fresh) = match self.warm().await {
+                Some(live) => (live, false),
+                None => match self.shared.open(self.to).await {
+                    Ok(session) => (Live::new(session, self.shared, self.to), true),
+                    Err(finding) => {
+                        let mut board = self.shared.board();
+                        board.refused(self.to);
+                        if board.is_talking(self.to) && matches!(finding, Finding::Later(_)) {
+                            return Round::Crowded;
+                        }
+                        drop(board);
+                        self.down = Some(finding.clone());
+                        return work.all(&finding);
+                    }
+                },
+            };
+            work.log(self.to, &live.session);
+            let sent = self.shared.transact(self.to, work, &mut live.session).await;
+            let host = live.session.host.clone();
+            if sent.usable {
+                self.live = Some(live);
+            } else if !fresh && !sent.content_begun {
+                continue;
+            } else if sent.closing {
+                self.shared.board().refused(self.to);
+            }
+            let findings = sent.fates.iter().map(|fate| Finding::of(&host, fate));
+            let numbers = work.recipients.iter().map(|(n, _)| *n);
+            return Round::Found(settled(numbers.zip(findings).collect()));
+        }
+    }
+
+    /// The connection in hand, unless it carried enough.
+    async fn warm(&mut self) -> Option<Live<'a>> {
+        let live = self.live.take()?;
+        if live.session.messages < MESSAGES_MAX {
+            return Some(live);
+        }
+        live.session.conversation.quit().await;
+        None
+    }
+}
+
+impl Shared {
+    /// Sends the message over `session`.
+    async fn transact(&self, to: &Destination, work: &Work, session: &mut Session) -> Sent {
+        let recipients: Vec<_> = work.recipients.iter().map(|(_, who)| who).collect();
+        let mail = Mail {
+            sender: &work.message.sender,
+            recipients: &recipients,
+            size: work.message.size,
+            smtputf8: work.message.smtputf8,
+            body: work.message.body,
+        };
+        let mut body = self.parts.queue.body(&work.message);
+        let sent = session.conversation.send(&mail, &mut body).await;
+        session.messages += 1;
+        let delivered = |fate: &Fate| matches!(fate, Fate::Delivered(_));
+        if sent.fates.iter().any(delivered) {
+            self.board().succeeded(to);
+        }
+        sent
+    }
+
+    /// Ends a lease under which nothing was attempted.
+    async fn put_back(&self, lease: Lease) {
+        if let Err(error) = self.parts.queue.release(lease).await {
+            tracing::warn!(%error, "what was not attempted could not be put back");
+        }
+    }
+}
+
+impl Work {
+    fn of(lease: &Lease) -> Self {
+        let recipients = lease.recipients.iter();
+        Self {
+            id: lease.id,
+            message: lease.message.clone(),
+            recipients: recipients
+                .map(|leased| (leased.n, leased.record.address.clone()))
+                .collect(),
+            attempt: lease
+                .recipients
+                .first()
+                .map_or(0, |first| first.record.attempts),
+        }
+    }
+
+    /// The same finding for all recipients.
+    fn all(&self, finding: &Finding) -> Round {
+        let recipients = self.recipients.iter();
+        Round::Found(recipients.map(|(n, _)| (*n, finding.clone())).collect())
+    }
+
+    /// The line in the mail log that says that an attempt begins.
+    fn log(&self, to: &Destination, session: &Session) {
+        tracing::info!(
+            target: "mail",
+            id = %self.id,
+            event = "attempt",
+            recipients = self.recipients.len(),
+            destination = %to,
+            host = %Quoted::str(&session.host),
+            tls = session.conversation.is_encrypted(),
+            attempt = self.attempt,
+        );
+    }
+}
+
+/// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next
+/// transaction, if this one got any further.
+fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
+    let further = findings
+        .iter()
+        .any(|(_, finding)| matches!(finding, Finding::Delivered(_)));
+    let settle = |(n, finding)| match finding {
+        Finding::TooMany(_) if further => None,
+        Finding::TooMany(why) => Some((n, Finding::Later(why))),
+        finding => Some((n, finding)),
+    };
+    findings.into_iter().filter_map(settle).collect()
+}
+
+/// The recipients that an operator gave up.
+fn bounces(lease: &Lease) -> Vec<(u32, Finding)> {
+    let given_up = lease
+        .recipients
+        .iter()
+        .filter(|leased| leased.record.order == Order::Bounce);
+    given_up
+        .map(|leased| {
+            let mut text = "the operator of this server gave up on this message".to_owned();
+            if let Some(last) = &leased.record.last {
+                text = format!("{text}; the last attempt: {}", last.text());
+            }
+            let why = Diagnosis::new(None, 0, Status(5, 0, 0), &text);
+            (leased.n, Finding::Never(why))
+        })
+        .collect()
+}
+
+/// Does `work` while the lease is renewed and nobody aborts. Work that is not done is dropped.
+async fn held<T>(
+    queue: &Queue,
+    lease: &mut Lease,
+    mut phase: watch::Receiver<Phase>,
+    mut work: Pin<Box<impl Future<Output = T>>>,
+) -> Held<T> {
+    let mut expires = Instant::now() + queue.lease_term();
+    loop {
+        tokio::select! {
+            done = &mut work => return Held::Done(done),
+            () = sleep(queue.lease_term() / 3) => match queue.renew(lease).await {
+                Ok(()) => expires = Instant::now() + queue.lease_term(),
+                Err(RecordError::LeaseLost) => return Held::Lost,
+                Err(error) => {
+                    tracing::warn!(%error, id = %lease.id, "a lease could not be renewed");
+                    if Instant::now() >= expires {
+                        return Held::Lost;
+                    }
+                }
+            },
+            () = aborted(&mut phase) => return Held::Aborted,
+        }
+    }
+}
+
+/// Waits until everything is to stop. An error means that the worker is gone, which is the same.
+async fn aborted(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
+}
+
+/// An error and its sources, on one line.
+pub(super) fn report_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Transactions over one connection.
+const MESSAGES_MAX: u32 = 100;

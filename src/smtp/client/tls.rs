@@ -1,0 +1,59 @@
+//! TLS of the sending side: RFC 3207, 7672 section 2.1 (why opportunistic means unverified), 8314.
+//!
+//! Two configurations over one crypto provider: one that verifies the host's certificate, for hosts
+//! that an operator named, and one that takes any certificate, for hosts that only an unsigned MX
+//! record named: there a failed verification would leave plain text as the alternative. Handshake
+//! signatures are checked in both.
+
+use std::{io, sync::Arc};
+
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{self, ClientConfig, RootCertStore, pki_types::ServerName},
+};
+
+use super::stream::Transport;
+use crate::tls::client;
+
+/// Makes TLS connections to mail servers. Cheap to clone.
+#[derive(Clone)]
+pub struct TlsClient {
+    verified: Arc<ClientConfig>,
+    unverified: Arc<ClientConfig>,
+}
+
+/// Whether the host must prove its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// By a certificate for its name, from one of our roots.
+    Verified,
+    /// Any certificate will do: this only defeats listeners.
+    Unverified,
+}
+
+impl TlsClient {
+    /// Verified connections trust `roots`.
+    pub fn new(roots: RootCertStore) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            verified: client::verifying(roots)?,
+            unverified: client::opportunistic()?,
+        })
+    }
+
+    /// Shakes hands with `host` over `stream`.
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        trust: Trust,
+        stream: Box<dyn Transport>,
+    ) -> io::Result<Box<dyn Transport>> {
+        let config = match trust {
+            Trust::Verified => &self.verified,
+            Trust::Unverified => &self.unverified,
+        };
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let connector = TlsConnector::from(Arc::clone(config));
+        Ok(Box::new(connector.connect(name, stream).await?))
+    }
+}
