@@ -1,4 +1,5 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
 pub mod base;
+pub mod mailbox;
 pub mod store;
