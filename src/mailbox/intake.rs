@@ -10,7 +10,6 @@ use crate::{
 pub struct Intake {}
 
 /// A body that arrived whole and is not durable yet.
-#[derive(Debug)]
 pub struct Arrived {
     /// Its name.
     pub blob: BlobId,
