@@ -19,6 +19,7 @@ mod notify;
 mod record;
 mod service;
 mod sets;
+mod snapshot;
 mod uids;
 
 pub use changes::Changes;
