@@ -45,3 +45,6 @@ pub use name::{Name, NotAName};
 pub use notify::Watch;
 pub use service::{Appended, Mailboxes, Options, Placed, Placement, Usage};
 pub use tree::INBOX;
+
+#[cfg(test)]
+mod tests;

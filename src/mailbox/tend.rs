@@ -79,7 +79,7 @@ impl Mailboxes {
     }
 
     /// Writes the snapshot of a mailbox as it stands, unless another process did.
-    async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
+    pub(super) async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
         let engine = &*self.core.engine;
         shared.refresh_now(engine).await?;
         let mut stored = shared.snapshot.lock().await;
@@ -154,7 +154,7 @@ impl Mailboxes {
                 let mut batch = Batch::new();
                 batch.present(key::mailbox(account, mailbox));
                 batch.unchanged(key::snapshot(account, mailbox), head.clone());
-                while let Some((number, bytes)) = chunks.next() {
+                for (number, bytes) in chunks.by_ref() {
                     batch.put(chunk(number), bytes);
                     if weight(&batch) > BATCH_BYTES_MAX / 2 {
                         break;
