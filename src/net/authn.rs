@@ -1,0 +1,200 @@
+//! Logging in, the same for every protocol: SASL exchanges and plain passwords, verified,
+//! throttled, counted.
+//!
+//! Unknown, wrong, disabled and blocked look the same to the peer (AUTH-05). What a session holds
+//! after it is a
+//! [`Login`], whose permit ends with it (LIM-03).
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{
+    conn::{Gone, Peer},
+    gate::{Gate, SessionPermit},
+    protocol::Protocol,
+    throttle::{Decision, Throttle},
+    turn::{Response, Turn},
+};
+use crate::{
+    base::{future::BoxFuture, ids::AccountId, secret::Secret, text::Quoted},
+    sasl::{Credentials, Exchange, Mechanism, SaslStep},
+    wire::base64,
+};
+
+/// Checks a name and a password; made by the composition root from the accounts.
+pub trait Verifier: Send + Sync + 'static {
+    /// The account that `name` and `password` belong to; `None` for whatever is not right.
+    fn verify<'a>(
+        &'a self,
+        name: &'a str,
+        password: &'a Secret<String>,
+    ) -> BoxFuture<'a, Result<Option<AccountId>, VerifyFault>>;
+}
+
+/// Why nothing can be said about a password now.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyFault {
+    /// Too many verifications wait already (AUTH-01).
+    #[error("too many logins at once")]
+    Busy,
+    /// The store failed.
+    #[error("accounts cannot be read")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Lets people in. Cheap to clone.
+#[derive(Clone)]
+pub struct Authn {
+    verifier: Arc<dyn Verifier>,
+    throttle: Arc<Throttle>,
+    gate: Gate,
+}
+
+/// Somebody who was let in.
+#[derive(Debug)]
+pub struct Login {
+    /// Which account.
+    pub account: AccountId,
+    /// The name that was used, for logs.
+    pub name: String,
+    /// Counts the session as long as it lasts.
+    pub permit: SessionPermit,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthRefusal {
+    /// Unknown, wrong, disabled or blocked: all the same to the peer.
+    Wrong,
+    /// Try again later.
+    Busy,
+    /// The account has too many sessions (LIM-03).
+    TooManySessions,
+    /// The exchange was not of the mechanism, or not base64.
+    Malformed,
+    /// The client gave up.
+    Cancelled,
+    /// No such mechanism.
+    Unsupported,
+}
+
+impl Authn {
+    /// Over a verifier, with the process's gate.
+    pub fn new(verifier: Arc<dyn Verifier>, throttle: Throttle, gate: Gate) -> Self {
+        Self {
+            verifier,
+            throttle: Arc::new(throttle),
+            gate,
+        }
+    }
+
+    /// Runs a SASL exchange over `turn`. `initial` is the initial response as it stood in the
+    /// command, still base64; `=` is an empty one (RFC 4954 4, RFC 4959 3, RFC 5034 4).
+    ///
+    /// # Errors
+    /// When the connection is of no more use.
+    pub async fn sasl<P: Protocol>(
+        &self,
+        turn: &mut Turn<'_, P>,
+        mechanism: &str,
+        initial: Option<&[u8]>,
+    ) -> Result<Result<Login, AuthRefusal>, Gone> {
+        let credentials = match exchange(turn, mechanism, initial).await? {
+            Ok(credentials) => credentials,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if credentials
+            .authorization
+            .as_ref()
+            .is_some_and(|other| *other != credentials.name)
+        {
+            // Nobody may act for somebody else: refused like a wrong password, at the same cost.
+            let _ = self
+                .password(turn.peer(), &credentials.name, &Secret::new(String::new()))
+                .await;
+            return Ok(Err(AuthRefusal::Wrong));
+        }
+        Ok(self
+            .password(turn.peer(), &credentials.name, &credentials.password)
+            .await)
+    }
+
+    /// Verifies a name and a password (LOGIN, USER and PASS).
+    ///
+    /// # Errors
+    /// Why the peer is not let in.
+    pub async fn password(
+        &self,
+        peer: &Peer,
+        name: &str,
+        password: &Secret<String>,
+    ) -> Result<Login, AuthRefusal> {
+        let source = peer.remote.ip();
+        if self.throttle.decide(source, Instant::now()) == Decision::Block {
+            tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked: too many failures");
+            return Err(AuthRefusal::Wrong);
+        }
+        let verified = self.verifier.verify(name, password).await;
+        match verified {
+            Ok(Some(account)) => self.admit(account, name, source),
+            Ok(None) => {
+                let wait = self.throttle.failed(source, name, password, Instant::now());
+                tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login refused");
+                tokio::time::sleep(wait).await;
+                Err(AuthRefusal::Wrong)
+            }
+            Err(VerifyFault::Busy) => Err(AuthRefusal::Busy),
+            Err(fault @ VerifyFault::Store(_)) => {
+                let cause = std::error::Error::source(&fault).map(ToString::to_string);
+                tracing::error!(error = %fault, cause, "login failed for a reason of ours");
+                Err(AuthRefusal::Busy)
+            }
+        }
+    }
+
+    fn admit(&self, account: AccountId, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {
+        self.throttle.succeeded(source);
+        let permit = self.gate.login(account, source).ok_or_else(|| {
+            tracing::warn!(peer.ip = %source, account = %account, "too many sessions of one account");
+            AuthRefusal::TooManySessions
+        })?;
+        tracing::info!(peer.ip = %source, account = %account, name = %Quoted::str(name), "login");
+        Ok(Login {
+            account,
+            name: name.to_owned(),
+            permit,
+        })
+    }
+}
+
+async fn exchange<P: Protocol>(
+    turn: &mut Turn<'_, P>,
+    mechanism: &str,
+    initial: Option<&[u8]>,
+) -> Result<Result<Credentials, AuthRefusal>, Gone> {
+    let Some(mechanism) = Mechanism::named(mechanism) else {
+        return Ok(Err(AuthRefusal::Unsupported));
+    };
+    let mut response = match initial {
+        None => None,
+        Some(b"=") => Some(Vec::new()),
+        Some(encoded) => match base64::decode(encoded) {
+            Some(bytes) => Some(bytes),
+            None => return Ok(Err(AuthRefusal::Malformed)),
+        },
+    };
+    let mut exchange = Exchange::start(mechanism);
+    loop {
+        let challenge = match exchange.step(response.as_deref()) {
+            SaslStep::Done(credentials) => return Ok(Ok(credentials)),
+            SaslStep::Malformed => return Ok(Err(AuthRefusal::Malformed)),
+            SaslStep::Challenge(challenge) => challenge,
+        };
+        response = match turn.challenge(challenge).await? {
+            Response::Bytes(bytes) => Some(bytes),
+            Response::Cancelled => return Ok(Err(AuthRefusal::Cancelled)),
+            Response::Malformed => return Ok(Err(AuthRefusal::Malformed)),
+        };
+    }
+}

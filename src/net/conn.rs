@@ -1,0 +1,235 @@
+//! One connection: a transport, what was read and not taken, what was said and not sent.
+//!
+//! Every wait here has a deadline. While it waits, an idle connection holds no buffer: reads land
+//! in a buffer on the thread's stack and only what really arrived is kept (LIM-36).
+
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, rustls};
+
+use crate::{
+    base::limits::{CLIENT_NOT_READING, OUTPUT_BYTES_MAX, TLS_HANDSHAKE},
+    wire::{Input, Output},
+};
+
+/// A byte stream: TCP, TLS over it, or a pipe in tests.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Their address.
+    pub remote: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+    /// Whether TLS protects the connection, and how.
+    pub tls: Option<Cipher>,
+}
+
+/// What TLS settled on, for trace fields and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cipher {
+    /// For example `TLSv1_3`.
+    pub version: String,
+    /// For example `TLS13_AES_256_GCM_SHA384`.
+    pub suite: String,
+}
+
+/// Why a connection is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum Gone {
+    /// The peer closed.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The transport failed.
+    #[error("the connection broke")]
+    Broken(#[source] io::Error),
+    /// A deadline for reading passed.
+    #[error("the peer was silent or too slow")]
+    TooSlow,
+    /// The peer does not read what we send (LIM-10).
+    #[error("the peer does not read")]
+    NotReading,
+    /// A body we began to send could not be read to its end; the framing is lost.
+    #[error("a body could not be read to its end")]
+    Source(#[source] io::Error),
+    /// A line that does not end.
+    #[error("a line did not end")]
+    EndlessLine,
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
+}
+
+/// One connection.
+pub struct Conn {
+    transport: Box<dyn Transport>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Read and not taken.
+    pub input: Input,
+    /// Said and not sent.
+    pub output: Output,
+    /// Bytes read and written so far, as the protocol sees them.
+    pub traffic: Traffic,
+}
+
+/// Bytes moved over a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// From the peer.
+    pub read_bytes: u64,
+    /// To the peer.
+    pub written_bytes: u64,
+}
+
+impl Conn {
+    /// Over any transport.
+    pub fn new(transport: Box<dyn Transport>, peer: Peer) -> Self {
+        Self {
+            transport,
+            peer,
+            input: Input::new(),
+            output: Output::new(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Reads what there is into the input, waiting at most until `deadline`.
+    ///
+    /// # Errors
+    /// `Closed` at the end of the stream, `TooSlow` at the deadline. Safe to drop while waiting.
+    pub async fn read(&mut self, deadline: Instant) -> Result<usize, Gone> {
+        let (transport, input) = (&mut self.transport, &mut self.input);
+        let read = poll_fn(|context| poll_read(transport, input, context));
+        match timeout_at(deadline, read).await {
+            Err(_) => Err(Gone::TooSlow),
+            Ok(Ok(0)) => Err(Gone::Closed),
+            Ok(Ok(count)) => {
+                self.traffic.read_bytes += count as u64;
+                Ok(count)
+            }
+            Ok(Err(error)) => Err(Gone::Broken(error)),
+        }
+    }
+
+    /// Sends everything that was said.
+    ///
+    /// # Errors
+    /// `NotReading` when the peer takes nothing for five minutes (LIM-10).
+    pub async fn flush(&mut self) -> Result<(), Gone> {
+        while !self.output.is_empty() {
+            let waiting = self.output.take();
+            self.write(&waiting).await?;
+        }
+        self.output.clear(4096);
+        patient(self.transport.flush()).await
+    }
+
+    /// Sends everything said so far when it is much.
+    ///
+    /// # Errors
+    /// As [`Conn::flush`].
+    pub async fn make_room(&mut self) -> Result<(), Gone> {
+        if self.output.len() < OUTPUT_BYTES_MAX {
+            return Ok(());
+        }
+        let waiting = self.output.take();
+        self.write(&waiting).await
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
+        while !bytes.is_empty() {
+            let count = patient(self.transport.write(bytes)).await?;
+            if count == 0 {
+                return Err(Gone::Closed);
+            }
+            self.traffic.written_bytes += count as u64;
+            bytes = bytes.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Turns the connection into its TLS side. What was read before must have been taken (checked
+    /// by the driver); nothing of the plaintext survives.
+    ///
+    /// # Errors
+    /// `Handshake` when it fails or takes longer than [`TLS_HANDSHAKE`] (LIM-05).
+    pub async fn upgrade(self, config: std::sync::Arc<rustls::ServerConfig>) -> Result<Self, Gone> {
+        let handshake = TlsAcceptor::from(config).accept(self.transport);
+        let stream = match timeout(TLS_HANDSHAKE, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(Gone::Handshake(error)),
+            Err(_) => return Err(Gone::Handshake(io::ErrorKind::TimedOut.into())),
+        };
+        let cipher = cipher_of(stream.get_ref().1);
+        let peer = Peer {
+            tls: Some(cipher),
+            ..self.peer
+        };
+        Ok(Self {
+            traffic: self.traffic,
+            ..Self::new(Box::new(stream), peer)
+        })
+    }
+
+    /// Ends the connection politely (TLS close_notify, FIN), as far as the peer lets us.
+    pub async fn close(&mut self) {
+        let _ = timeout(Duration::from_secs(2), self.transport.shutdown()).await;
+    }
+}
+
+/// One read into a buffer that lives on the stack only while it is polled.
+fn poll_read(
+    transport: &mut Box<dyn Transport>,
+    input: &mut Input,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_BYTES];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    match Pin::new(transport).poll_read(context, &mut buffer) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Ready(Ok(())) => {
+            input.push(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        }
+    }
+}
+
+async fn patient<T>(write: impl Future<Output = io::Result<T>>) -> Result<T, Gone> {
+    match timeout(CLIENT_NOT_READING, write).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Gone::Broken(error)),
+        Err(_) => Err(Gone::NotReading),
+    }
+}
+
+fn cipher_of(connection: &rustls::ServerConnection) -> Cipher {
+    let version = connection
+        .protocol_version()
+        .map(|version| format!("{version:?}"));
+    let suite = connection
+        .negotiated_cipher_suite()
+        .map(|suite| format!("{:?}", suite.suite()));
+    Cipher {
+        version: version.unwrap_or_default(),
+        suite: suite.unwrap_or_default(),
+    }
+}
+
+/// Most bytes of one read.
+const READ_BYTES: usize = 16 * 1024;

@@ -1,0 +1,390 @@
+//! The driver: one connection of one line protocol from greeting to farewell.
+//!
+//! Replies are sent only when no complete command is waiting any more: that is pipelining (RFC
+//! 2920), for every protocol alike. Refusals cost strikes. STARTTLS with plaintext behind it ends
+//! the connection (CVE-2011-0411 and its kin). Parking is waiting for input or for a change.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::{
+    conn::{Conn, Gone, Peer},
+    protocol::{Farewell, Halt, Next, Protocol, STRIKE_DELAY, Service, Step},
+    shutdown::Shutdown,
+    turn::Turn,
+};
+
+/// What a finished connection amounted to, for its one summary line.
+#[derive(Debug)]
+pub struct Summary {
+    /// Who it was with.
+    pub peer: Peer,
+    /// Admitted commands.
+    pub commands: u64,
+    /// Refused ones.
+    pub strikes: u32,
+    /// Bytes moved.
+    pub traffic: super::conn::Traffic,
+    /// Why it ended.
+    pub end: End,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The peer asked for it (QUIT, LOGOUT), or a verb decided it.
+    Closed,
+    /// We ended it.
+    Farewell(Farewell),
+    /// It broke, or the peer left without a word.
+    Gone(Gone),
+}
+
+/// Runs one connection to its end. `tls` is what STARTTLS upgrades to; without it `Next::Upgrade`
+/// must not be returned.
+pub async fn drive<P: Protocol, S: Service<P>>(
+    conn: Conn,
+    protocol: P,
+    service: S,
+    tls: Option<Arc<ServerConfig>>,
+    shutdown: Shutdown,
+) -> Summary {
+    let began = Instant::now();
+    let session = Session {
+        protocol,
+        service,
+        tls,
+        shutdown,
+        began,
+        commands: 0,
+        strikes: 0,
+    };
+    session.run(conn).await
+}
+
+struct Session<P, S> {
+    protocol: P,
+    service: S,
+    tls: Option<Arc<ServerConfig>>,
+    shutdown: Shutdown,
+    began: Instant,
+    commands: u64,
+    strikes: u32,
+}
+
+/// What the loop does next.
+enum Flow<R> {
+    Go,
+    Park,
+    Upgrade(R),
+    End(End),
+}
+
+impl<P: Protocol, S: Service<P>> Session<P, S> {
+    async fn run(mut self, mut conn: Conn) -> Summary {
+        let greeting = self.service.greet(&conn.peer).await;
+        self.protocol.encode(&greeting, &mut conn.output);
+        let mut flow = Flow::Go;
+        let end = loop {
+            flow = match flow {
+                Flow::Go => self.step(&mut conn).await,
+                Flow::Park => self.parked(&mut conn).await,
+                Flow::Upgrade(reply) => match self.upgrade(conn, reply).await {
+                    Ok(secured) => {
+                        conn = secured;
+                        Flow::Go
+                    }
+                    Err((peer, traffic, end)) => {
+                        return self.summary(peer, traffic, end);
+                    }
+                },
+                Flow::End(end) => break end,
+            };
+        };
+        if self.last_words(&mut conn, &end) {
+            part(&mut conn).await;
+        }
+        self.summary(conn.peer, conn.traffic, end)
+    }
+
+    /// One step of the dialogue.
+    async fn step(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
+        if self.commands == 0 && self.strikes == 0 && is_foreign(conn.input.bytes()) {
+            return Flow::End(End::Farewell(Farewell::Foreign));
+        }
+        match self.advance(conn).await {
+            Some(flow) => flow,
+            None => self.wait(conn).await,
+        }
+    }
+
+    /// Takes one step out of what was read; `None` when that is not enough for one.
+    async fn advance(&mut self, conn: &mut Conn) -> Option<Flow<P::Reply>> {
+        match self.protocol.next(&mut conn.input, self.service.stage()) {
+            Step::NeedMore => None,
+            Step::Invite(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Some(Flow::Go)
+            }
+            Step::Refuse(reply) => Some(self.refuse(conn, &reply).await),
+            Step::Fatal(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Some(Flow::End(End::Closed))
+            }
+            Step::Command(command) => Some(self.command(conn, command).await),
+        }
+    }
+
+    /// Sends what was said and waits for bytes, the deadline or the end of the server.
+    async fn wait(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
+        if let Err(gone) = conn.flush().await {
+            return Flow::End(End::Gone(gone));
+        }
+        conn.input.release_if_empty();
+        let deadline = self.deadline();
+        tokio::select! {
+            biased;
+            read = conn.read(deadline) => match read {
+                Ok(_) => Flow::Go,
+                Err(Gone::TooSlow) => Flow::End(End::Farewell(Farewell::Idle)),
+                Err(gone) => Flow::End(End::Gone(gone)),
+            },
+            () = self.shutdown.requested() => Flow::End(End::Farewell(Farewell::Shutdown)),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let terms = self.service.terms();
+        let idle = Instant::now() + terms.idle;
+        terms
+            .total
+            .map_or(idle, |total| idle.min(self.began + total))
+    }
+
+    async fn refuse(&mut self, conn: &mut Conn, reply: &P::Reply) -> Flow<P::Reply> {
+        self.strikes += 1;
+        let terms = self.service.terms();
+        tracing::trace!(target: "wire", "refused: {reply:?}");
+        if self.strikes >= terms.strikes_slow {
+            tokio::select! {
+                () = sleep(STRIKE_DELAY) => {}
+                () = self.shutdown.requested() => {}
+            }
+        }
+        self.protocol.encode(reply, &mut conn.output);
+        if self.strikes >= terms.strikes_max {
+            return Flow::End(End::Farewell(Farewell::Strikes));
+        }
+        match conn.make_room().await {
+            Ok(()) => Flow::Go,
+            Err(gone) => Flow::End(End::Gone(gone)),
+        }
+    }
+
+    async fn command(&mut self, conn: &mut Conn, command: P::Command) -> Flow<P::Reply> {
+        self.commands += 1;
+        tracing::trace!(target: "wire", "C {command:?}");
+        let idle = self.service.terms().idle;
+        let mut turn = Turn {
+            conn,
+            protocol: &mut self.protocol,
+            idle,
+        };
+        let next = match self.service.run(command, &mut turn).await {
+            Ok(next) => next,
+            Err(halt) => match self.halted(halt) {
+                Ok(refusal) => Next::Reply(refusal),
+                Err(gone) => return Flow::End(ending(gone)),
+            },
+        };
+        let flow = match next {
+            Next::Continue => Flow::Go,
+            Next::Upgrade(reply) => return Flow::Upgrade(reply),
+            Next::Reply(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Flow::Go
+            }
+            Next::Park(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Flow::Park
+            }
+            Next::Close(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Flow::End(End::Closed)
+            }
+        };
+        match conn.make_room().await {
+            Ok(()) => flow,
+            Err(gone) => Flow::End(End::Gone(gone)),
+        }
+    }
+
+    /// A parked session: whichever comes first of a command, a change, the deadline, the end.
+    async fn parked(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
+        let deadline = self.deadline();
+        loop {
+            match self.advance(conn).await {
+                // What is refused does not end the parking (garbage instead of DONE).
+                Some(Flow::Go) if self.service.is_parked() => {}
+                Some(flow) => return flow,
+                None => {}
+            }
+            if let Err(gone) = conn.flush().await {
+                return Flow::End(End::Gone(gone));
+            }
+            conn.input.release_if_empty();
+            tokio::select! {
+                biased;
+                read = conn.read(deadline) => match read {
+                    Ok(_) => continue,
+                    Err(Gone::TooSlow) => return Flow::End(End::Farewell(Farewell::Idle)),
+                    Err(gone) => return Flow::End(End::Gone(gone)),
+                },
+                () = self.shutdown.requested() => {
+                    return Flow::End(End::Farewell(Farewell::Shutdown));
+                }
+                () = self.service.changed() => {}
+            }
+            let idle = deadline.saturating_duration_since(Instant::now());
+            let mut turn = Turn {
+                conn,
+                protocol: &mut self.protocol,
+                idle,
+            };
+            if let Err(halt) = self.service.catch_up(&mut turn).await {
+                match self.halted(halt) {
+                    Ok(refusal) => self.protocol.encode(&refusal, &mut conn.output),
+                    Err(gone) => return Flow::End(ending(gone)),
+                }
+            }
+        }
+    }
+
+    /// The peer's side of a failed command: what to tell it, or that it is gone. Faults are logged
+    /// here, once, with their chain.
+    fn halted(&self, halt: Halt<S::Fault>) -> Result<P::Reply, Gone> {
+        match halt {
+            Halt::Gone(gone) => Err(gone),
+            Halt::Fault(fault) => {
+                tracing::error!(error = %Chain(&fault), "a command failed for a reason of ours");
+                Ok(self.service.refusal_for(&fault))
+            }
+        }
+    }
+
+    async fn upgrade(
+        &mut self,
+        mut conn: Conn,
+        reply: P::Reply,
+    ) -> Result<Conn, (Peer, super::conn::Traffic, End)> {
+        let peer = conn.peer.clone();
+        let Some(config) = self.tls.clone() else {
+            return Err((peer, conn.traffic, End::Closed));
+        };
+        if !conn.input.is_empty() {
+            let end = End::Farewell(Farewell::PlaintextBehindTls);
+            self.last_words(&mut conn, &end);
+            part(&mut conn).await;
+            return Err((peer, conn.traffic, end));
+        }
+        self.protocol.encode(&reply, &mut conn.output);
+        let traffic = conn.traffic;
+        if let Err(gone) = conn.flush().await {
+            return Err((peer, traffic, End::Gone(gone)));
+        }
+        let secured = conn
+            .upgrade(config)
+            .await
+            .map_err(|gone| (peer, traffic, End::Gone(gone)))?;
+        self.protocol.reset();
+        self.service.secured(&secured.peer);
+        Ok(secured)
+    }
+
+    /// Says the last words for `end`; whether anything should still be sent.
+    fn last_words(&self, conn: &mut Conn, end: &End) -> bool {
+        if let End::Farewell(why) = end {
+            self.protocol
+                .encode(&self.protocol.farewell(*why), &mut conn.output);
+        }
+        !matches!(end, End::Gone(_))
+    }
+
+    fn summary(&self, peer: Peer, traffic: super::conn::Traffic, end: End) -> Summary {
+        Summary {
+            peer,
+            commands: self.commands,
+            strikes: self.strikes,
+            traffic,
+            end,
+        }
+    }
+}
+
+/// Sends the last words as far as the peer still listens, and closes.
+async fn part(conn: &mut Conn) {
+    let patience = Instant::now() + LAST_WORDS;
+    tokio::select! {
+        _ = conn.flush() => {}
+        () = sleep_until(patience) => {}
+    }
+    conn.close().await;
+}
+
+/// Deadlines get a farewell; whatever else is gone gets none.
+fn ending(gone: Gone) -> End {
+    match gone {
+        Gone::TooSlow => End::Farewell(Farewell::TooSlow),
+        Gone::EndlessLine => End::Farewell(Farewell::EndlessLine),
+        gone => End::Gone(gone),
+    }
+}
+
+/// Whether the first bytes are a TLS hello on a plain port, or an HTTP request: a browser tricked
+/// into talking to us must get nothing back (ALPACA).
+fn is_foreign(first: &[u8]) -> bool {
+    let line = first
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    first.starts_with(&[0x16, 0x03]) || line.windows(6).any(|window| window == b" HTTP/")
+}
+
+/// An error with its causes on one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// How long a peer may take to accept our last words.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_and_tls_on_a_plain_port_are_foreign_and_commands_are_not() {
+        for (bytes, foreign) in [
+            (&b"GET / HTTP/1.1\r\nHost: x\r\n"[..], true),
+            (b"POST /x HTTP/1.0\r\n", true),
+            (b"\x16\x03\x01\x02\x00\x01", true),
+            (b"EHLO client.example\r\n", false),
+            (b"GET LOGIN a b\r\nx NOOP HTTP/\r\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_foreign(bytes), foreign, "{bytes:?}");
+        }
+    }
+}

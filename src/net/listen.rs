@@ -1,0 +1,208 @@
+//! Listening: accept, ask the gate, make TLS when the port begins with it, drive the connection.
+//!
+//! Running out of descriptors or memory slows accepting down and never ends it or spins (DUR-05).
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep},
+};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::{
+    conn::{Conn, Peer},
+    drive::{End, Summary, drive},
+    gate::{Gate, Permit},
+    protocol::{Protocol, Service},
+    shutdown::Shutdown,
+    tasks::Tasks,
+};
+
+/// When TLS begins.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// With the first byte.
+    Implicit(Arc<ServerConfig>),
+    /// When the client asks for it.
+    Upgrade(Arc<ServerConfig>),
+    /// Never.
+    Plain,
+}
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Limits.
+    pub gate: Gate,
+    /// Where connections are counted.
+    pub tasks: Tasks,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// One port's way of making sessions.
+pub trait Opening: Send + Sync + 'static {
+    /// The protocol spoken.
+    type Protocol: Protocol;
+    /// What serves it.
+    type Service: Service<Self::Protocol> + 'static;
+
+    /// The port's name in logs: `smtp`, `submissions`, `imap`, ...
+    fn name(&self) -> &'static str;
+
+    /// A new session; it owns the connection's permit and gives it back at its end.
+    fn open(&self, peer: &Peer, permit: Permit) -> (Self::Protocol, Self::Service);
+
+    /// The protocol alone, for a connection that is turned away.
+    fn protocol(&self) -> Self::Protocol;
+}
+
+/// Accepts connections until the shutdown. Then the socket closes; sessions end by themselves.
+pub async fn listen<O: Opening>(
+    listener: TcpListener,
+    opening: Arc<O>,
+    security: Security,
+    shared: Shared,
+) {
+    let mut backoff = BACKOFF_MIN;
+    let mut shutdown = shared.shutdown.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.requested() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                backoff = BACKOFF_MIN;
+                admit(stream, &opening, &security, &shared);
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                tracing::warn!(port = opening.name(), %error, "cannot accept, trying again soon");
+                tokio::select! {
+                    () = sleep(backoff) => {}
+                    () = shutdown.requested() => return,
+                }
+                backoff = (backoff * 2).min(BACKOFF_MAX);
+            }
+        }
+    }
+}
+
+/// Starts the connection's task, or turns the peer away.
+fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, shared: &Shared) {
+    let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+        return;
+    };
+    let _ = stream.set_nodelay(true);
+    let peer = Peer {
+        remote,
+        local,
+        tls: None,
+    };
+    let conn = Conn::new(Box::new(stream), peer);
+    let task = (
+        Arc::clone(opening),
+        security.clone(),
+        shared.shutdown.clone(),
+    );
+    match shared.gate.admit(remote.ip(), Instant::now()) {
+        Ok(permit) => {
+            shared.tasks.spawn(opening.name(), async move {
+                let (opening, security, shutdown) = task;
+                serve(conn, &*opening, security, permit, shutdown).await;
+            });
+        }
+        Err(why) => {
+            tracing::info!(port = opening.name(), peer.ip = %remote.ip(), ?why, "turned away");
+            shared.tasks.spawn("turned-away", async move {
+                let (opening, security, _) = task;
+                // Inside TLS nobody hears us before a handshake that we cannot afford now.
+                if !matches!(security, Security::Implicit(_)) {
+                    let mut conn = conn;
+                    let protocol = opening.protocol();
+                    protocol.encode(&protocol.farewell(why), &mut conn.output);
+                    let _ = tokio::time::timeout(Duration::from_secs(1), conn.flush()).await;
+                    conn.close().await;
+                }
+            });
+        }
+    }
+}
+
+async fn serve<O: Opening>(
+    conn: Conn,
+    opening: &O,
+    security: Security,
+    permit: Permit,
+    shutdown: Shutdown,
+) {
+    let name = opening.name();
+    let (conn, upgrade) = match security {
+        Security::Plain => (conn, None),
+        Security::Upgrade(config) => (conn, Some(config)),
+        Security::Implicit(config) => {
+            let remote = conn.peer.remote;
+            match conn.upgrade(config).await {
+                Ok(conn) => (conn, None),
+                Err(gone) => {
+                    tracing::info!(port = name, peer.ip = %remote.ip(), error = %Shown(&gone), "no TLS");
+                    return;
+                }
+            }
+        }
+    };
+    let (protocol, service) = opening.open(&conn.peer, permit);
+    let summary = drive(conn, protocol, service, upgrade, shutdown).await;
+    log(name, &summary);
+}
+
+/// The one summary line of a connection.
+fn log(name: &'static str, summary: &Summary) {
+    let end = match &summary.end {
+        End::Closed => "closed".to_owned(),
+        End::Farewell(why) => format!("{why:?}").to_ascii_lowercase(),
+        End::Gone(gone) => Shown(gone).to_string(),
+    };
+    tracing::info!(
+        port = name,
+        peer.ip = %summary.peer.remote.ip(),
+        peer.port = summary.peer.remote.port(),
+        tls = summary.peer.tls.as_ref().map(|cipher| cipher.version.as_str()),
+        commands = summary.commands,
+        strikes = summary.strikes,
+        read_bytes = summary.traffic.read_bytes,
+        written_bytes = summary.traffic.written_bytes,
+        end,
+        "connection ended"
+    );
+}
+
+/// A gone connection with its cause.
+struct Shown<'a>(&'a super::conn::Gone);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        match std::error::Error::source(self.0) {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Errors of one connection that is gone already, not of the listener.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// DUR-05: first pause after a failed accept.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// DUR-05: longest pause after failed accepts.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);

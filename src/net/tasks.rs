@@ -1,0 +1,110 @@
+//! Every task of the process: named, counted, waited for. Nothing is detached.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// The register of running tasks. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Arc<Register>);
+
+#[derive(Debug, Default)]
+struct Register {
+    running: Mutex<BTreeMap<&'static str, usize>>,
+    ended: Notify,
+}
+
+/// Counts one task for as long as it lives.
+struct Entry {
+    register: Arc<Register>,
+    name: &'static str,
+}
+
+impl Tasks {
+    /// Starts `task` under `name`. A panic in it ends that task alone and is logged as an error.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let entry = Entry::new(&self.0, name);
+        #[expect(clippy::disallowed_methods, reason = "the one door to new tasks")]
+        tokio::spawn(async move {
+            let _entry = entry;
+            task.await;
+        });
+    }
+
+    /// Waits until no task is left.
+    pub async fn all_ended(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if self.running().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Names and numbers of running tasks: what a hanging shutdown waits for.
+    pub fn running(&self) -> BTreeMap<&'static str, usize> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Entry {
+    fn new(register: &Arc<Register>, name: &'static str) -> Self {
+        *register
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name)
+            .or_insert(0) += 1;
+        Self {
+            register: Arc::clone(register),
+            name,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                task = self.name,
+                "a task hit a bug and ended; the server goes on"
+            );
+        }
+        let mut running = self
+            .register
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = running.get_mut(self.name) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.name);
+            }
+        }
+        drop(running);
+        self.register.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_register_empties_when_tasks_end_even_by_panic() {
+        let tasks = Tasks::default();
+        tasks.spawn("fine", async {});
+        tasks.spawn("broken", async { panic!("on purpose") });
+        tasks.all_ended().await;
+        assert!(tasks.running().is_empty());
+    }
+}

@@ -1,0 +1,16 @@
+//! Bytes without a protocol: the buffer a peer fills, lines, counted octets, dot framing, base64.
+//!
+//! Pure: no sockets, no time. Everything here gives the same result however the input is split.
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+pub mod base64;
+pub mod dot;
+pub mod frame;
+pub mod input;
+pub mod output;
+pub mod protocol;
+
+pub use frame::Frame;
+pub use input::{Input, Line};
+pub use output::Output;
+pub use protocol::{Farewell, Protocol, Step};
