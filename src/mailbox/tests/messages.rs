@@ -1,7 +1,10 @@
 //! Messages: appending, flags, expunge, copy, move, bodies, notices.
 
 use super::*;
-use crate::base::{limits::BODY_MEMORY_BYTES_MAX, pieces::Pieces};
+use crate::{
+    base::{limits::BODY_MEMORY_BYTES_MAX, pieces::Pieces},
+    mail::facts::Facts,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_appended_is_found_with_flags_date_size_and_body() {
@@ -319,6 +322,34 @@ async fn lim_36_a_large_body_is_staged_and_read_in_pieces() {
     };
     assert!(outcome.is_err());
     assert!(matches!(beyond.next().await, Ok(None)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_structure_of_a_message_is_found_while_it_arrives() {
+    let world = World::new().await;
+    let text = "Subject: a\r\nFrom: b@example.org\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    for size in [1, 7, 1000] {
+        let mut intake = world.mailboxes.intake();
+        for piece in text.as_bytes().chunks(size) {
+            intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+        let arrived = intake.finish().await.unwrap();
+        assert_eq!(
+            (arrived.top.fields, arrived.top.from, arrived.top.date),
+            (2, 1, 0)
+        );
+        assert!(arrived.has_eight_bit && !arrived.has_nul);
+        assert_eq!(arrived.longest_line, 19);
+        let now = world.clock.wall();
+        let appended = world
+            .mailboxes
+            .append(ALICE, INBOX, arrived, FlagSet::default(), now);
+        let id = EmailId(appended.await.unwrap().uid.number().into());
+        let emails = world.mailboxes.emails(ALICE, &[id]).await.unwrap();
+        let facts = Facts::decode(&emails[0].as_ref().unwrap().facts).unwrap();
+        assert_eq!(facts.size, text.len() as u64);
+        assert!(facts.envelope.starts_with(b"(NIL \"a\""));
+    }
 }
 
 #[tokio::test(start_paused = true)]

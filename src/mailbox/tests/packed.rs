@@ -131,7 +131,10 @@ async fn fill_heavily(world: &World) {
     let inbox = world.open(INBOX).await;
     while inbox.read(Index::len) <= 20_000 {
         let some = all_uids(&inbox).into_iter().take(8_000);
-        inbox.copy_to(&some.collect::<Vec<_>>(), INBOX).await.unwrap();
+        inbox
+            .copy_to(&some.collect::<Vec<_>>(), INBOX)
+            .await
+            .unwrap();
     }
     assert!(inbox.read(Index::len) > 20_000);
 }

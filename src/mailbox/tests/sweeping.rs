@@ -136,34 +136,6 @@ async fn a_body_with_several_owners_goes_with_the_last() {
     assert_eq!(world.keys(key::body_owners(placement.blob)).await, []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn facts_too_large_for_a_record_come_back_and_go_with_their_email() {
-    let world = World::new().await;
-    let mut arrived = world.arrived("many parts").await;
-    let facts = Bytes::from(vec![9; 200_000]);
-    arrived.facts = facts.clone();
-    let now = world.clock.wall();
-    let appended = world
-        .mailboxes
-        .append(ALICE, INBOX, arrived, FlagSet::default(), now);
-    appended.await.unwrap();
-    let emails = world.mailboxes.emails(ALICE, &[EmailId(1)]).await.unwrap();
-    assert_eq!(emails[0].as_ref().unwrap().facts, facts);
-    let value = world
-        .engine
-        .get(&key::email(ALICE, EmailId(1)))
-        .await
-        .unwrap()
-        .unwrap();
-    let email::FactsPlace::Apart { blob, .. } = email::EmailRecord::decode(&value).unwrap().facts
-    else {
-        panic!("the facts are apart");
-    };
-    world.open(INBOX).await.expunge(&uids([1])).await.unwrap();
-    world.sweep().await;
-    assert!(!has_body(&world, blob).await);
-}
-
 #[tokio::test]
 async fn dur_08_a_sweep_among_copies_and_moves_never_removes_what_is_held() {
     let memory: Arc<dyn Engine> = Arc::new(Memory::new());
