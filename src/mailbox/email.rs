@@ -1,6 +1,8 @@
-//! What is stored of an email beside its body: which body it is, and what FETCH needs without reading it.
+//! What is stored of an email beside its body: which body it is, and what FETCH needs without
+//! reading it.
 //!
-//! The facts are opaque here; the mail floor writes and reads them, and keeps them within a stored value.
+//! The facts are opaque here; the mail floor writes and reads them, and keeps them within a stored
+//! value.
 
 use bytes::Bytes;
 

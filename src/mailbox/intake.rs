@@ -1,6 +1,8 @@
-//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive (LIM-36).
+//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive
+//! (LIM-36).
 //!
-//! The structure is found in the same pass, so a message is never parsed again. Nothing is durable before the batch that names the body; an intake that is dropped leaves nothing.
+//! The structure is found in the same pass, so a message is never parsed again. Nothing is durable
+//! before the batch that names the body; an intake that is dropped leaves nothing.
 
 use std::{fmt, sync::Arc};
 

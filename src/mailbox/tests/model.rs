@@ -1,5 +1,5 @@
-//! Random histories compared with a model: a list of messages per mailbox. Snapshots, restarts and sweeps
-//! happen in between and must not show.
+//! Random histories compared with a model: a list of messages per mailbox. Snapshots, restarts and
+//! sweeps happen in between and must not show.
 
 use std::collections::BTreeMap;
 
