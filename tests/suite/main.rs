@@ -1,4 +1,5 @@
 //! The one integration binary.
 
+mod mailbox;
 mod store;
 mod tidy;
