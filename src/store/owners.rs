@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Who owns a body: the count that tells when its bytes may go.
 //!
 //! One body may belong to emails of several accounts and to queued messages. Each of these is one owner.
@@ -6,13 +5,6 @@
 //! the records that own, in the same batch; the last owner takes the body along.
 
 use bytes::Bytes;
-=======
-//! How many hold one stored body, and what happens when one lets go.
-//!
-//! A body has one owner unless its `BODY_OWNERS` sum says otherwise: mailboxes of several accounts and the queue
-//! may hold the same bytes. Whoever lets go as the last one drops the body in the same batch. Both functions
-//! only add to a batch; the conditions they add make concurrent owners conflict instead of miscount.
->>>>>>> relay
 
 use super::{
     batch::Batch,
@@ -21,19 +13,13 @@ use super::{
 };
 use crate::base::ids::BlobId;
 
-<<<<<<< HEAD
 /// Gives the body `blob`, which `batch` makes durable, its first `owners`.
 pub fn own(batch: &mut Batch, blob: BlobId, owners: u32) {
-=======
-/// Says that a body made in this batch has `owners` owners from its beginning.
-pub fn begin(batch: &mut Batch, blob: BlobId, owners: u32) {
->>>>>>> relay
     if owners > 1 {
         batch.sum(key::body_owners(blob), i64::from(owners));
     }
 }
 
-<<<<<<< HEAD
 /// The count of a body as it is stored, read before [`disown`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
@@ -68,6 +54,17 @@ pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
         batch.delete(key);
     }
     batch.drop_body(owners.blob);
+}
+
+/// Gives up one ownership of `blob`, reading the count first; see [`disown`].
+pub async fn release(
+    engine: &dyn Engine,
+    batch: &mut Batch,
+    blob: BlobId,
+) -> Result<(), ReadError> {
+    let owners = Owners::read(engine, blob).await?;
+    disown(batch, &owners, 1);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -121,26 +118,4 @@ mod tests {
         own(&mut batch, blob, 2);
         assert_eq!(batch.writes, [Write::Sum(key::body_owners(blob), 2)]);
     }
-=======
-/// Gives up one ownership of `blob`: the last owner drops the body.
-pub async fn release(
-    engine: &dyn Engine,
-    batch: &mut Batch,
-    blob: BlobId,
-) -> Result<(), ReadError> {
-    let owners = key::body_owners(blob);
-    let read = engine.get(&owners).await?;
-    let count = read.as_deref().and_then(<[u8]>::first_chunk);
-    let count = count.map_or(1, |bytes| i64::from_be_bytes(*bytes));
-    batch.unchanged(owners.clone(), read.clone());
-    if count > 1 {
-        batch.sum(owners, -1);
-    } else {
-        if read.is_some() {
-            batch.delete(owners);
-        }
-        batch.drop_body(blob);
-    }
-    Ok(())
->>>>>>> relay
 }
