@@ -1,5 +1,6 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
+pub mod accounts;
 pub mod base;
 pub mod mail;
 pub mod mailbox;
