@@ -2,11 +2,13 @@
 
 pub mod accounts;
 pub mod base;
+pub mod dns;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
 pub mod queue;
 pub mod sasl;
+pub mod smtp;
 pub mod store;
 pub mod tls;
 pub mod wire;

@@ -13,8 +13,11 @@ use super::{
     record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, State, Status},
 };
 use crate::{
-    base::{clock::Timestamp, ids::MessageId},
-    store::{self, Batch, CommitError, Engine, PageLimit, ReadError, key},
+    base::{clock::Timestamp, ids::{BlobId, MessageId}},
+    store::{
+        self, Batch, CommitError, Engine, PageLimit, ReadError, key,
+        owners::{Owners, disown},
+    },
 };
 
 /// One message and those of its recipients that are in our hands.
@@ -232,7 +235,7 @@ impl Queue {
         batch: &mut Batch,
         id: MessageId,
         finished: &[u32],
-        blob: Option<crate::base::ids::BlobId>,
+        blob: Option<BlobId>,
     ) -> Result<(), ReadError> {
         if finished.is_empty() {
             return Ok(());
@@ -258,10 +261,11 @@ impl Queue {
             return Ok(());
         }
         batch.delete(key::queue_message(id));
-        match blob {
-            Some(blob) => store::owners::release(engine, batch, blob).await,
-            None => Ok(()),
+        if let Some(blob) = blob {
+            let owners = Owners::read(engine, blob).await?;
+            disown(batch, &owners, 1);
         }
+        Ok(())
     }
 
     /// Commits a batch that is conditional on `lease`, and finds out what a conflict means.

@@ -56,17 +56,6 @@ pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     batch.drop_body(owners.blob);
 }
 
-/// Gives up one ownership of `blob`, reading the count first; see [`disown`].
-pub async fn release(
-    engine: &dyn Engine,
-    batch: &mut Batch,
-    blob: BlobId,
-) -> Result<(), ReadError> {
-    let owners = Owners::read(engine, blob).await?;
-    disown(batch, &owners, 1);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
