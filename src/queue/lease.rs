@@ -13,7 +13,10 @@ use super::{
     record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, State, Status},
 };
 use crate::{
-    base::{clock::Timestamp, ids::{BlobId, MessageId}},
+    base::{
+        clock::Timestamp,
+        ids::{BlobId, MessageId},
+    },
     store::{
         self, Batch, CommitError, Engine, PageLimit, ReadError, key,
         owners::{Owners, disown},
