@@ -1,9 +1,9 @@
 //! Erasing what the mailboxes of a removed account held.
 //!
-//! The commit that removed the account left a mark with its time. After a grace period, in which sessions
-//! that still show something end (DUR-08 I7), everything goes in bounded batches: mailboxes first, so that
-//! nothing comes in any more, emails and their bodies last, then the mark. Every step may be repeated, so
-//! a crash in between costs nothing but the repetition.
+//! The commit that removed the account left a mark with its time. After a grace period, in which
+//! sessions that still show something end (DUR-08 I7), everything goes in bounded batches:
+//! mailboxes first, so that nothing comes in any more, emails and their bodies last, then the
+//! mark. Every step may be repeated, so a crash in between costs nothing but the repetition.
 
 use std::{collections::BTreeMap, time::Duration};
 

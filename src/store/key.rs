@@ -218,7 +218,7 @@ pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
 }
 
-/// `REMOVED_ACCOUNT account`: the account is gone, and what its mailboxes held is still to be erased.
+/// `REMOVED_ACCOUNT account`: the account is gone; what its mailboxes held is still to be erased.
 pub fn removed_account(account: AccountId) -> Key {
     Fields::account(space::REMOVED_ACCOUNT, account).key()
 }
@@ -228,8 +228,8 @@ pub fn removed_accounts() -> Key {
     Fields::of(space::REMOVED_ACCOUNT).key()
 }
 
-/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without them,
-/// nothing can be added to the account. Emails come last: they own bodies.
+/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
+/// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
     const SPACES: [u8; 16] = [
         space::MAILBOX,

@@ -1,5 +1,5 @@
-//! The directory over an engine: changes are atomic and conditional, logins cost the same, nothing that was
-//! read once is believed after somebody else changed it.
+//! The directory over an engine: changes are atomic and conditional, logins cost the same,
+//! nothing that was read once is believed after somebody else changed it.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -456,8 +456,8 @@ async fn crowd(
     let mut crowd = Vec::new();
     // Hashes of those who went away before are done when a later one is.
     let _ = directory.verify("nobody@example.org", &secret("x")).await;
-    // At the real cost the first hash outlasts this loop, and nothing that waits gives its place back
-    // before it is polled again.
+    // At the real cost the first hash outlasts this loop, and nothing that waits gives its place
+    // back before it is polled again.
     for n in 0..=HASHES_WAITING_MAX {
         let directory = directory.clone();
         let mut login: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
