@@ -12,6 +12,7 @@ pub mod observe;
 pub mod pop3;
 pub mod queue;
 pub mod relay;
+pub mod route;
 pub mod sasl;
 pub mod smtp;
 pub mod store;
