@@ -12,6 +12,7 @@ mod compose;
 mod core;
 mod email;
 mod entry;
+mod erase;
 mod fault;
 mod flags;
 mod handle;

@@ -11,7 +11,7 @@ use super::{
     bodies::BodyPieces,
     compose::sum_usage,
     core::Core,
-    email::{self, Email},
+    email::{Email, EmailRecord, FactsPlace},
     fault::{ChangeError, MailboxFault},
     flags::FlagSet,
     handle::{Mailbox, absent_on_conflict},
@@ -168,13 +168,14 @@ impl Mailboxes {
                 size,
             }],
         };
-        let facts = &placement.facts;
-        let stored = email::encode(placement.blob, placement.size, facts);
+        let fresh = || self.core.fresh_blob();
+        let (blob, facts) = (placement.blob, &placement.facts);
+        let stored = EmailRecord::new(batch, blob, placement.size, facts, fresh);
         batch.put(
             key::log_numbered(account, mailbox, modseq),
             record::appended_new(&arrivals, uid, email),
         );
-        batch.put(key::email_numbered(account, email), stored);
+        batch.put(key::email_numbered(account, email), stored.encode());
         sum_usage(batch, account, i64::from(size), 1);
         self.core.count_record(account, mailbox);
         Placed { uid }
@@ -238,7 +239,7 @@ impl Mailboxes {
                 for &place in run {
                     let key = key::email(account, ids[place]);
                     if let Some(value) = self.core.engine.get(&key).await? {
-                        emails[place] = decoded(ids[place], &value);
+                        emails[place] = self.email(ids[place], &value).await?;
                     }
                 }
                 continue;
@@ -261,7 +262,7 @@ impl Mailboxes {
                     };
                     while wanted.next_if(|&place| ids[place] < id).is_some() {}
                     while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
-                        emails[place] = decoded(id, value);
+                        emails[place] = self.email(id, value).await?;
                     }
                 }
                 match page.entries.last() {
@@ -273,19 +274,28 @@ impl Mailboxes {
         Ok(emails)
     }
 
+    /// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
+    async fn email(&self, id: EmailId, value: &Bytes) -> Result<Option<Email>, MailboxFault> {
+        let Ok(record) = EmailRecord::decode(value) else {
+            tracing::error!(email.id = id.0, "the record of an email is damaged");
+            return Ok(None);
+        };
+        let facts = match record.facts {
+            FactsPlace::Here(facts) => facts,
+            FactsPlace::Apart { blob, bytes } => self.core.engine.body(blob, 0..bytes).await?,
+        };
+        Ok(Some(Email {
+            id,
+            blob: record.blob,
+            size: record.size,
+            facts,
+        }))
+    }
+
     /// Bytes `span` of a body.
     pub fn body(&self, blob: BlobId, span: Range<u64>) -> BodyPieces {
         BodyPieces::new(Arc::clone(&self.core.engine), blob, span)
     }
-}
-
-/// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
-fn decoded(id: EmailId, value: &Bytes) -> Option<Email> {
-    let email = Email::decode(id, value).ok();
-    if email.is_none() {
-        tracing::error!(email.id = id.0, "the record of an email is damaged");
-    }
-    email
 }
 
 /// Emails this far apart are still read by one range.

@@ -49,6 +49,7 @@ impl Mailboxes {
     /// One round of the sweep. May be dropped at any point.
     pub(super) async fn sweep_all(&self) {
         note(self.sweep().await);
+        note(self.erase_removed().await);
     }
 
     /// Writes the snapshots that are due. May be dropped at any point.
