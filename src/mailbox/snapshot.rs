@@ -383,7 +383,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn a_restored_snapshot_is_the_index(steps in records()) {
             let mut index = Index::new(ModSeq(1));
