@@ -484,7 +484,7 @@ mod tests {
         for n in 0..2 * HISTORY_MARKS as u64 + 4 {
             append(&mut index, 1, FlagSet::default());
             stored.write(&index);
-            let marks = (n + 1) / 2;
+            let marks = n.div_ceil(2);
             let dropped = marks.saturating_sub(HISTORY_MARKS as u64);
             let expected = if dropped == 0 { 0 } else { 1 + 2 * dropped };
             assert_eq!(stored.head.trimmed, expected);
