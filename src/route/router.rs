@@ -331,6 +331,5 @@ fn another(content: &Content) -> Content {
 
 /// How often a message is accepted again after its recipients changed.
 const ATTEMPTS_MAX: usize = 4;
-/// Copies of one message; a batch takes about half as many, this only bounds the work before it
-/// says so.
+/// Copies of one message. A commit takes fewer; this only bounds the work before it says so.
 const COPIES_MAX: usize = 10_000;

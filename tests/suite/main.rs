@@ -1,5 +1,6 @@
 //! The one integration binary.
 
 mod accounts;
+mod route;
 mod store;
 mod tidy;
