@@ -415,7 +415,7 @@ async fn lim_14_five_hundred_recipients_fit_into_one_commit_whatever_their_facts
 async fn more_copies_than_one_commit_takes_are_refused_not_split() {
     let world = World::new().await;
     let mut message = world.message(ALICE, &["bob@example.org"], b"x").await;
-    for n in 0..9 {
+    for n in 0..10 {
         let members: Vec<String> = (0..1000)
             .map(|m| format!("m{n}-{m}@remote.example"))
             .collect();
@@ -426,6 +426,11 @@ async fn more_copies_than_one_commit_takes_are_refused_not_split() {
             .targets
             .push(world.recipient(ALICE, &list).await.unwrap());
     }
+    // One account and ten thousand elsewhere are not even tried; a thousand less are, by the store.
+    let composed = world.router.compose(&mut Batch::new(), &message);
+    assert_eq!(composed.err(), Some(Refusal::TooManyCopies));
+    message.targets.pop();
+    assert!(world.router.compose(&mut Batch::new(), &message).is_ok());
     let outcome = world.router.accept(message).await;
     assert_eq!(refusal(outcome), Some(Refusal::TooManyCopies));
     assert_eq!(world.copies().await, (0, 0, 0, 0));
