@@ -1,6 +1,8 @@
 //! The router over engines that fail: a message is accepted for all its recipients or for none,
 //! once for each, and only for those who may get it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use buzon::{
