@@ -1,7 +1,7 @@
 //! The service: what other floors call. Placing and appending messages, reading emails and usage.
 //!
-//! Names are in the file of the tree, changes of messages in that of the handle, background work in its
-//! own. RFC 3501 6.3.11 (APPEND).
+//! Names are in the file of the tree, changes of messages in that of the handle, background work in
+//! its own. RFC 3501 6.3.11 (APPEND).
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     bodies::BodyPieces,
     compose::sum_usage,
     core::Core,
-    email::{Email, EmailRecord, FactsPlace},
+    email::{self, Email},
     fault::{ChangeError, MailboxFault},
     flags::FlagSet,
     handle::{Mailbox, absent_on_conflict},
@@ -143,8 +143,9 @@ impl Mailboxes {
         Intake::new(Arc::clone(&self.core.engine), self.core.fresh_blob())
     }
 
-    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the mailbox
-    /// exists. The body, its owners (`store::owners`) and [`Self::announce`] are the caller's.
+    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the
+    /// mailbox exists. The body, its owners (`store::owners`) and [`Self::announce`] are the
+    /// caller's.
     pub fn place(
         &self,
         batch: &mut Batch,
@@ -167,14 +168,13 @@ impl Mailboxes {
                 size,
             }],
         };
-        let fresh = || self.core.fresh_blob();
-        let (blob, facts) = (placement.blob, &placement.facts);
-        let stored = EmailRecord::new(batch, blob, placement.size, facts, fresh);
+        let facts = &placement.facts;
+        let stored = email::encode(placement.blob, placement.size, facts);
         batch.put(
             key::log_numbered(account, mailbox, modseq),
             record::appended_new(&arrivals, uid, email),
         );
-        batch.put(key::email_numbered(account, email), stored.encode());
+        batch.put(key::email_numbered(account, email), stored);
         sum_usage(batch, account, i64::from(size), 1);
         self.core.count_record(account, mailbox);
         Placed { uid }
@@ -218,8 +218,8 @@ impl Mailboxes {
         })
     }
 
-    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so asking for
-    /// some hundred at once is cheapest; the facts of all of them are in memory then.
+    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so
+    /// asking for some hundred at once is cheapest; the facts of all of them are in memory then.
     pub async fn emails(
         &self,
         account: AccountId,
@@ -238,7 +238,7 @@ impl Mailboxes {
                 for &place in run {
                     let key = key::email(account, ids[place]);
                     if let Some(value) = self.core.engine.get(&key).await? {
-                        emails[place] = self.email(ids[place], &value).await?;
+                        emails[place] = decoded(ids[place], &value);
                     }
                 }
                 continue;
@@ -261,7 +261,7 @@ impl Mailboxes {
                     };
                     while wanted.next_if(|&place| ids[place] < id).is_some() {}
                     while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
-                        emails[place] = self.email(id, value).await?;
+                        emails[place] = decoded(id, value);
                     }
                 }
                 match page.entries.last() {
@@ -273,28 +273,19 @@ impl Mailboxes {
         Ok(emails)
     }
 
-    /// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
-    async fn email(&self, id: EmailId, value: &Bytes) -> Result<Option<Email>, MailboxFault> {
-        let Ok(record) = EmailRecord::decode(value) else {
-            tracing::error!(email.id = id.0, "the record of an email is damaged");
-            return Ok(None);
-        };
-        let facts = match record.facts {
-            FactsPlace::Here(facts) => facts,
-            FactsPlace::Apart { blob, bytes } => self.core.engine.body(blob, 0..bytes).await?,
-        };
-        Ok(Some(Email {
-            id,
-            blob: record.blob,
-            size: record.size,
-            facts,
-        }))
-    }
-
     /// Bytes `span` of a body.
     pub fn body(&self, blob: BlobId, span: Range<u64>) -> BodyPieces {
         BodyPieces::new(Arc::clone(&self.core.engine), blob, span)
     }
+}
+
+/// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
+fn decoded(id: EmailId, value: &Bytes) -> Option<Email> {
+    let email = Email::decode(id, value).ok();
+    if email.is_none() {
+        tracing::error!(email.id = id.0, "the record of an email is damaged");
+    }
+    email
 }
 
 /// Emails this far apart are still read by one range.

@@ -1,8 +1,9 @@
 //! Names of mailboxes: LIST, CREATE, DELETE, RENAME, subscriptions (RFC 3501 6.3.3 to 6.3.9).
 //!
-//! Every change of names takes from the account's mailbox counter and requires that it stands where it stood
-//! when the names were read. So the decision was made on the whole truth: no two mailboxes have one name, each
-//! mailbox but those at the top has a parent, LIM-23 is exact, and a number is never used twice.
+//! Every change of names takes from the account's mailbox counter and requires that it stands where
+//! it stood when the names were read. So the decision was made on the whole truth: no two mailboxes
+//! have one name, each mailbox but those at the top has a parent, LIM-23 is exact, and a number is
+//! never used twice.
 
 use std::num::NonZeroU32;
 
@@ -56,7 +57,8 @@ struct Contents {
 }
 
 impl Mailboxes {
-    /// Makes the first mailboxes of a new account, subscribed, as part of the batch that makes the account.
+    /// Makes the first mailboxes of a new account, subscribed, as part of the batch that makes the
+    /// account.
     pub fn provision(&self, batch: &mut Batch, account: AccountId) {
         let modseq = batch.take_one(key::modseq(account));
         let count = u32::try_from(PROVISIONED.len()).unwrap_or(1);
@@ -132,7 +134,8 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// DELETE. Not INBOX, and not a mailbox with inferior names; subscriptions stay (RFC 3501 6.3.4, 6.3.9).
+    /// DELETE. Not INBOX, and not a mailbox with inferior names; subscriptions stay (RFC 3501
+    /// 6.3.4, 6.3.9).
     pub async fn delete(&self, account: AccountId, name: &Name) -> Result<(), ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
@@ -153,8 +156,8 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// RENAME, with all inferior names. Renaming INBOX moves its messages to a new mailbox and leaves INBOX
-    /// empty, and its inferior names as they are (RFC 3501 6.3.5).
+    /// RENAME, with all inferior names. Renaming INBOX moves its messages to a new mailbox and
+    /// leaves INBOX empty, and its inferior names as they are (RFC 3501 6.3.5).
     pub async fn rename(
         &self,
         account: AccountId,
@@ -317,9 +320,9 @@ impl Tree {
         Ok(entry)
     }
 
-    /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch requires that
-    /// nothing came or went since the contents were read, which makes the sums exact. Its second take numbers the
-    /// mark.
+    /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch
+    /// requires that nothing came or went since the contents were read, which makes the sums exact.
+    /// Its second take numbers the mark.
     fn delete(&self, entry: &Entry, contents: Contents) -> Batch {
         let account = self.account;
         let mut batch = Batch::new();
@@ -412,7 +415,8 @@ impl Tree {
         Ok(entries)
     }
 
-    /// Requires that these are still all names, and takes numbers, which tells others that they are not.
+    /// Requires that these are still all names, and takes numbers, which tells others that they are
+    /// not.
     fn claim(&self, batch: &mut Batch, count: NonZeroU32) {
         let counter = key::mailbox_counter(self.account);
         batch.unchanged(counter.clone(), self.counter.clone());
@@ -451,7 +455,8 @@ fn join(batch: &mut Batch, then: Batch, made: &Key) {
     batch.bodies.extend(then.bodies);
 }
 
-/// RFC 3501 2.3.1.1: a name that is used again has a higher UIDVALIDITY, since mailbox numbers only rise.
+/// RFC 3501 2.3.1.1: a name that is used again has a higher UIDVALIDITY, since mailbox numbers only
+/// rise.
 fn uid_validity(base: u32, id: MailboxId) -> u32 {
     let number = u32::try_from(id.0 & u64::from(u32::MAX)).unwrap_or(0);
     base.wrapping_add(number).max(1)
