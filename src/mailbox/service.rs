@@ -180,6 +180,13 @@ impl Mailboxes {
         Placed { uid }
     }
 
+    /// Puts the facts of a message for many beside its body, once for all of its emails; they go with
+    /// the body. `placement` has none then, so place it with as many mailboxes as a batch takes.
+    pub fn share_facts(&self, batch: &mut Batch, placement: &mut Placement) {
+        let facts = std::mem::take(&mut placement.facts);
+        batch.put(key::body_facts(placement.blob), facts.to_vec());
+    }
+
     /// APPEND of one message.
     pub async fn append(
         &self,
@@ -270,7 +277,19 @@ impl Mailboxes {
                 }
             }
         }
+        self.add_shared_facts(&mut emails).await?;
         Ok(emails)
+    }
+
+    /// Completes emails without facts of their own: those that share them with others.
+    async fn add_shared_facts(&self, emails: &mut [Option<Email>]) -> Result<(), MailboxFault> {
+        for email in emails.iter_mut().flatten() {
+            if email.facts.is_empty() {
+                let shared = self.core.engine.get(&key::body_facts(email.blob)).await?;
+                email.facts = shared.unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     /// Bytes `span` of a body.

@@ -16,6 +16,7 @@ use buzon::{
     mail::{
         address::Address,
         envelope::{BodyKind, Envelope, ForwardPath, ReversePath},
+        facts::FACTS_BYTES_MAX,
     },
     mailbox::{self, Arrived, INBOX, Mailboxes},
     queue::{self, Queue, record::MessageRecord},
@@ -398,7 +399,7 @@ async fn lim_14_five_hundred_recipients_fit_into_one_commit_whatever_their_facts
         world.add(&to[n]).await;
     }
     let to: Vec<&str> = to.iter().map(String::as_str).collect();
-    for (round, facts) in [(1, 0), (2, 1_500), (3, 60 * 1024), (4, 300 * 1024)] {
+    for (round, facts) in [(1, 500), (2, 1_500), (3, FACTS_BYTES_MAX)] {
         let mut message = world.message(Origin::Peer, &to, b"x").await;
         message.arrived.facts = Bytes::from(vec![b'f'; facts]);
         world.router.accept(message).await.unwrap();
@@ -578,7 +579,7 @@ async fn dur_08_what_a_removed_account_held_is_erased_after_the_grace_time() {
     let shared_blob = shared.arrived.blob;
     world.router.accept(shared).await.unwrap();
     let mut blobs = Vec::new();
-    for facts in [0, 100_000] {
+    for facts in [500, FACTS_BYTES_MAX] {
         let mut own = world
             .message(Origin::Peer, &["bob@example.org"], b"own")
             .await;
