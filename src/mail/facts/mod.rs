@@ -7,6 +7,8 @@
 //! is not affected.
 
 mod codec;
+#[cfg(test)]
+mod corpus;
 mod outline;
 mod section;
 
@@ -126,8 +128,8 @@ impl From<&Scanned> for Facts {
     fn from(scanned: &Scanned) -> Self {
         let (mut facts, starts) = Self::try_from_parts(scanned, &scanned.parts);
         let mut length = facts.encode().len();
-        // The first guess is where the text of the structure fills half of the room.
-        let within = |start: &&usize| **start <= FACTS_BYTES_MAX / 2;
+        // The first guess is where the text of the structure fills three quarters of the room.
+        let within = |start: &&usize| **start <= FACTS_BYTES_MAX / 4 * 3;
         let mut keep = starts.iter().take_while(within).count();
         while length > FACTS_BYTES_MAX && keep > 0 {
             let parts = outline::first_parts(&scanned.parts, keep);
