@@ -1,0 +1,148 @@
+//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive
+//! (LIM-36).
+//!
+//! The structure is found in the same pass, so a message is never parsed again. Nothing is durable
+//! before the batch that names the body; an intake that is dropped leaves nothing.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
+    mail::{
+        facts::Facts,
+        mime::{Bounds, Scanner, TopHeader},
+    },
+    store::{CommitError, Content, Engine, Stage},
+};
+
+/// A body on its way in.
+pub struct Intake {
+    engine: Arc<dyn Engine>,
+    blob: BlobId,
+    /// What is not staged yet.
+    pending: BytesMut,
+    stage: Option<Box<dyn Stage>>,
+    scanner: Scanner,
+    size: u64,
+}
+
+/// A body that arrived whole and is not durable yet.
+pub struct Arrived {
+    /// Its name.
+    pub blob: BlobId,
+    /// Its bytes.
+    pub content: Content,
+    /// Their number.
+    pub size: u64,
+    /// What FETCH needs of it, encoded.
+    pub facts: Bytes,
+    /// What its header holds, for the rules of acceptance and submission.
+    pub top: TopHeader,
+    /// Some byte is above 127.
+    pub has_eight_bit: bool,
+    /// Some byte is zero.
+    pub has_nul: bool,
+    /// The longest line in bytes, without its ending.
+    pub longest_line: u64,
+}
+
+/// Why a body could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// There is no room on the disk.
+    #[error("the store is full")]
+    Full,
+    /// Larger than any message can be.
+    #[error("the message is too large")]
+    TooLarge,
+    /// The store failed.
+    #[error("a body could not be stored")]
+    Fault(#[source] CommitError),
+}
+
+impl From<CommitError> for IntakeError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            other => Self::Fault(other),
+        }
+    }
+}
+
+/// Sizes are 32 bits in indexes and in RFC822.SIZE (RFC 3501 9: number).
+const SIZE_MAX: u64 = u32::MAX as u64;
+
+impl Intake {
+    pub(super) fn new(engine: Arc<dyn Engine>, blob: BlobId) -> Self {
+        Self {
+            engine,
+            blob,
+            pending: BytesMut::new(),
+            stage: None,
+            scanner: Scanner::new(Bounds::default()),
+            size: 0,
+        }
+    }
+
+    /// Takes the next piece.
+    pub async fn feed(&mut self, piece: Bytes) -> Result<(), IntakeError> {
+        self.size += piece.len() as u64;
+        if self.size > SIZE_MAX {
+            return Err(IntakeError::TooLarge);
+        }
+        self.scanner.feed(&piece);
+        self.pending.extend_from_slice(&piece);
+        if self.pending.len() > BODY_MEMORY_BYTES_MAX {
+            self.stage_pending().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the body.
+    pub async fn finish(mut self) -> Result<Arrived, IntakeError> {
+        if self.stage.is_some() {
+            self.stage_pending().await?;
+        }
+        let content = match self.stage {
+            Some(stage) => Content::Staged(stage.finish()),
+            None => Content::Bytes(self.pending.freeze()),
+        };
+        let scanned = self.scanner.finish();
+        Ok(Arrived {
+            blob: self.blob,
+            content,
+            size: self.size,
+            facts: Facts::from(&scanned).encode().into(),
+            top: scanned.top,
+            has_eight_bit: scanned.has_eight_bit,
+            has_nul: scanned.has_nul,
+            longest_line: scanned.longest_line,
+        })
+    }
+
+    async fn stage_pending(&mut self) -> Result<(), IntakeError> {
+        let stage = match &mut self.stage {
+            Some(stage) => stage,
+            none => none.insert(self.engine.stage().await?),
+        };
+        while !self.pending.is_empty() {
+            let length = self.pending.len().min(BODY_MEMORY_BYTES_MAX);
+            stage.append(self.pending.split_to(length).freeze()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Intake({}, {} bytes)", self.blob, self.size)
+    }
+}
+
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arrived({}, {} bytes)", self.blob, self.size)
+    }
+}

@@ -1,0 +1,314 @@
+//! The service: what other floors call. Placing and appending messages, reading emails and usage.
+//!
+//! Names are in the file of the tree, changes of messages in that of the handle, background work in
+//! its own. RFC 3501 6.3.11 (APPEND).
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    bodies::BodyPieces,
+    compose::sum_usage,
+    core::Core,
+    email::{self, Email},
+    fault::{ChangeError, MailboxFault},
+    flags::FlagSet,
+    handle::{Mailbox, absent_on_conflict},
+    intake::{Arrived, Intake},
+    notify::Watch,
+    record::{self, Arrival, Arrivals},
+    shared::read_record,
+};
+use crate::{
+    base::{
+        clock::{Clock, Timestamp},
+        ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
+        random::Random,
+    },
+    store::{Applied, Batch, Engine, Key, KeyRange, Order, PageLimit, key},
+};
+
+/// All mailboxes of all accounts. Cheap to clone; one per process.
+#[derive(Clone)]
+pub struct Mailboxes {
+    pub(super) core: Arc<Core>,
+}
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long an expunged message stays stored for sessions that still show it (DUR-08 I7).
+    pub grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What an account holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Sum of the sizes of all messages of all mailboxes.
+    pub bytes: u64,
+    /// Their number.
+    pub messages: u64,
+}
+
+/// A message to be placed in a mailbox.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Its body, made durable by the same batch.
+    pub blob: BlobId,
+    /// Bytes of the body.
+    pub size: u64,
+    /// What FETCH needs, encoded.
+    pub facts: Bytes,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// Its first flags.
+    pub flags: FlagSet,
+}
+
+/// Where the numbers of a placed message will be among [`Applied::counters`].
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    uid: usize,
+}
+
+impl Placed {
+    /// The UID that the commit assigned.
+    pub fn uid(&self, applied: &Applied) -> Option<Uid> {
+        Uid::new(u32::try_from(*applied.counters.get(self.uid)?).ok()?)
+    }
+}
+
+/// What APPEND did (RFC 4315 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// UIDVALIDITY of the mailbox.
+    pub uid_validity: u32,
+    /// UID of the message.
+    pub uid: Uid,
+}
+
+impl Mailboxes {
+    /// The mailboxes in `engine`.
+    pub fn new(engine: Arc<dyn Engine>, clock: Clock, random: Random, options: Options) -> Self {
+        Self {
+            core: Arc::new(Core::new(engine, clock, random, options)),
+        }
+    }
+
+    /// Opens a mailbox; its shared index is current then.
+    pub async fn open(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Mailbox, ChangeError> {
+        let shared = self.core.shared(account, mailbox).await?;
+        Ok(Mailbox::new(Arc::clone(&self.core), shared))
+    }
+
+    /// Watches an account for changes from now on.
+    pub fn watch(&self, account: AccountId) -> Watch {
+        self.core.hub.watch(account)
+    }
+
+    /// Wakes the watchers of an account, after a commit that changed it.
+    pub fn announce(&self, account: AccountId) {
+        self.core.hub.announce(account);
+    }
+
+    /// What the account holds.
+    pub async fn usage(&self, account: AccountId) -> Result<Usage, MailboxFault> {
+        Ok(Usage {
+            bytes: self.sum(&key::used_bytes(account)).await?,
+            messages: self.sum(&key::used_messages(account)).await?,
+        })
+    }
+
+    async fn sum(&self, key: &Key) -> Result<u64, MailboxFault> {
+        let stored = self.core.engine.get(key).await?;
+        let sum = stored.and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?)));
+        Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0))
+    }
+
+    /// Begins to take in a body.
+    pub fn intake(&self) -> Intake {
+        Intake::new(Arc::clone(&self.core.engine), self.core.fresh_blob())
+    }
+
+    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the
+    /// mailbox exists. The body, its owners (`store::owners`) and [`Self::announce`] are the
+    /// caller's.
+    pub fn place(
+        &self,
+        batch: &mut Batch,
+        account: AccountId,
+        mailbox: MailboxId,
+        placement: &Placement,
+    ) -> Placed {
+        let modseq = batch.take_one(key::modseq(account));
+        let uid = batch.take_one(key::uid(account, mailbox));
+        let email = batch.take_one(key::email_counter(account));
+        batch.present(key::mailbox(account, mailbox));
+        // A body as large as that is refused on its way in.
+        let size = u32::try_from(placement.size).unwrap_or(u32::MAX);
+        let arrivals = Arrivals {
+            sets: vec![placement.flags.clone()],
+            messages: vec![Arrival {
+                email: 0,
+                set: 0,
+                internal_date: placement.internal_date.0,
+                size,
+            }],
+        };
+        let facts = &placement.facts;
+        let stored = email::encode(placement.blob, placement.size, facts);
+        batch.put(
+            key::log_numbered(account, mailbox, modseq),
+            record::appended_new(&arrivals, uid, email),
+        );
+        batch.put(key::email_numbered(account, email), stored);
+        sum_usage(batch, account, i64::from(size), 1);
+        self.core.count_record(account, mailbox);
+        Placed { uid }
+    }
+
+    /// Puts the facts of a message for many beside its body, once for all of its emails; they go
+    /// with the body. `placement` has none then, so place it with as many mailboxes as a batch
+    /// takes.
+    pub fn share_facts(&self, batch: &mut Batch, placement: &mut Placement) {
+        let facts = std::mem::take(&mut placement.facts);
+        batch.put(key::body_facts(placement.blob), facts.to_vec());
+    }
+
+    /// APPEND of one message.
+    pub async fn append(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        arrived: Arrived,
+        flags: FlagSet,
+        internal_date: Timestamp,
+    ) -> Result<Appended, ChangeError> {
+        let core = &self.core;
+        let record = read_record(&*core.engine, account, mailbox)
+            .await?
+            .ok_or(ChangeError::Absent)?;
+        core.check_keywords(account, mailbox, flags.keywords())
+            .await?;
+        let placement = Placement {
+            blob: arrived.blob,
+            size: arrived.size,
+            facts: arrived.facts,
+            internal_date,
+            flags,
+        };
+        let mut batch = Batch::new();
+        let placed = self.place(&mut batch, account, mailbox, &placement);
+        batch.body(arrived.blob, arrived.content);
+        let applied = core
+            .commit(account, batch)
+            .await
+            .map_err(absent_on_conflict)?;
+        let uid = placed
+            .uid(&applied)
+            .ok_or(MailboxFault::Damaged("its UID counter"))?;
+        Ok(Appended {
+            uid_validity: record.uid_validity,
+            uid,
+        })
+    }
+
+    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so
+    /// asking for some hundred at once is cheapest; the facts of all of them are in memory then.
+    pub async fn emails(
+        &self,
+        account: AccountId,
+        ids: &[EmailId],
+    ) -> Result<Vec<Option<Email>>, MailboxFault> {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        if !ids.is_sorted() {
+            order.sort_by_key(|&place| ids[place]);
+        }
+        let mut emails: Vec<Option<Email>> = vec![None; ids.len()];
+        for run in order.chunk_by(|&a, &b| ids[b].0 - ids[a].0 <= RUN_GAP) {
+            let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if run.len() < RUN_LENGTH_MIN {
+                for &place in run {
+                    let key = key::email(account, ids[place]);
+                    if let Some(value) = self.core.engine.get(&key).await? {
+                        emails[place] = decoded(ids[place], &value);
+                    }
+                }
+                continue;
+            }
+            let mut range = KeyRange {
+                from: key::email(account, ids[first]),
+                to: key::email(account, ids[last]).successor(),
+            };
+            let mut wanted = run.iter().copied().peekable();
+            loop {
+                let limit = PageLimit::default();
+                let page = self
+                    .core
+                    .engine
+                    .page(range.clone(), limit, Order::Ascending)
+                    .await?;
+                for (key, value) in &page.entries {
+                    let Some(id) = key.last_u64().map(EmailId) else {
+                        continue;
+                    };
+                    while wanted.next_if(|&place| ids[place] < id).is_some() {}
+                    while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
+                        emails[place] = decoded(id, value);
+                    }
+                }
+                match page.entries.last() {
+                    Some((last, _)) if page.more => range.from = last.successor(),
+                    _ => break,
+                }
+            }
+        }
+        self.add_shared_facts(&mut emails).await?;
+        Ok(emails)
+    }
+
+    /// Completes emails without facts of their own: those that share them with others.
+    async fn add_shared_facts(&self, emails: &mut [Option<Email>]) -> Result<(), MailboxFault> {
+        for email in emails.iter_mut().flatten() {
+            if email.facts.is_empty() {
+                let shared = self.core.engine.get(&key::body_facts(email.blob)).await?;
+                email.facts = shared.unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes `span` of a body.
+    pub fn body(&self, blob: BlobId, span: Range<u64>) -> BodyPieces {
+        BodyPieces::new(Arc::clone(&self.core.engine), blob, span)
+    }
+}
+
+/// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
+fn decoded(id: EmailId, value: &Bytes) -> Option<Email> {
+    let email = Email::decode(id, value).ok();
+    if email.is_none() {
+        tracing::error!(email.id = id.0, "the record of an email is damaged");
+    }
+    email
+}
+
+/// Emails this far apart are still read by one range.
+const RUN_GAP: u64 = 4;
+/// Fewer neighbours than this are read one by one.
+const RUN_LENGTH_MIN: usize = 3;
