@@ -6,7 +6,10 @@
 //! forward's last report goes to whoever sent it. Not here: verbs and replies (`smtp`), attempts
 //! (`relay`).
 
+mod pace;
 mod plan;
 mod router;
 
-pub use router::{AcceptError, Acceptance, Composed, Origin, Refusal, RouteFault, Router, Target};
+pub use router::{
+    AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
+};

@@ -6,9 +6,14 @@
 //! at the moment of the commit, so nothing acknowledged goes away with an account that is being
 //! removed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::plan::Plan;
+use tokio::time::Instant;
+
+use super::{
+    pace::{Pace, Verdict},
+    plan::Plan,
+};
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
     base::{
@@ -32,6 +37,22 @@ struct Inner {
     directory: Directory,
     mailboxes: Mailboxes,
     queue: Queue,
+    pace: Mutex<Pace>,
+}
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Recipients elsewhere that one account may have in an hour.
+    pub recipients_per_hour: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            recipients_per_hour: 500,
+        }
+    }
 }
 
 /// Who brings a message.
@@ -81,6 +102,8 @@ pub enum Refusal {
     NoRoom,
     /// An alias or a record of the recipient does not work: 451 4.3.5.
     Misconfigured,
+    /// The account had all its recipients of this hour: 450 4.7.1.
+    TooFast,
     /// More copies than one commit takes: 452 4.5.3.
     TooManyCopies,
     /// Recipients changed while the message came in: 451 4.3.0.
@@ -120,6 +143,7 @@ impl Router {
         directory: Directory,
         mailboxes: Mailboxes,
         queue: Queue,
+        options: &Options,
     ) -> Self {
         Self(Arc::new(Inner {
             engine,
@@ -127,6 +151,7 @@ impl Router {
             directory,
             mailboxes,
             queue,
+            pace: Mutex::new(Pace::new(options.recipients_per_hour)),
         }))
     }
 
@@ -149,6 +174,11 @@ impl Router {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if let (Origin::Account(account), false) = (from, target.is_local())
+            && self.is_too_fast(*account)
+        {
+            return Ok(Err(Refusal::TooFast));
+        }
         // A report tells somebody what became of his own message; it is small.
         if *from != Origin::Ourselves && self.is_full(&snapshot, &target.reached).await? {
             return Ok(Err(Refusal::OverQuota));
@@ -165,7 +195,9 @@ impl Router {
                 .map_err(AcceptError::Refused)?;
             match self.0.engine.commit(batch).await {
                 Ok(_) => {
-                    drop(composed);
+                    if let Origin::Account(account) = acceptance.origin {
+                        self.pace().count(account, composed.queued, Instant::now());
+                    }
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => self.resolve_again(&mut acceptance).await?,
@@ -209,7 +241,7 @@ impl Router {
             Origin::Account(account) => Some(account),
             Origin::Peer | Origin::Ourselves => None,
         };
-        let queued = !plan.remotes.is_empty();
+        let queued = plan.remotes.len();
         let message = NewMessage {
             id: *id,
             sender: acceptance.envelope.sender.clone(),
@@ -227,6 +259,23 @@ impl Router {
             accounts: plan.accounts,
             queued,
         })
+    }
+
+    /// Whether the account had its recipients of this hour. Said once to the operator: it may be
+    /// a stolen password.
+    fn is_too_fast(&self, account: AccountId) -> bool {
+        let verdict = self.pace().judge(account, Instant::now());
+        if verdict == Verdict::FullNow {
+            tracing::warn!(
+                account.id = account.0,
+                "an account sends to too many recipients"
+            );
+        }
+        verdict != Verdict::Go
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody whom the recipient reaches has room (RLY-02). A member of a list who has
@@ -272,7 +321,7 @@ impl Target {
 pub struct Composed {
     router: Router,
     accounts: Vec<AccountId>,
-    queued: bool,
+    queued: usize,
 }
 
 impl Drop for Composed {
@@ -280,7 +329,7 @@ impl Drop for Composed {
         for account in &self.accounts {
             self.router.0.mailboxes.announce(*account);
         }
-        if self.queued {
+        if self.queued > 0 {
             self.router.0.queue.wake();
         }
     }
@@ -312,7 +361,8 @@ fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target,
             return Err(Refusal::UnknownRecipient);
         }
         (Resolution::Unusable(why), ..) => {
-            tracing::error!(to = %Quoted::str(&to.to_string()), ?why, "a recipient cannot be resolved");
+            let to = to.to_string();
+            tracing::error!(to = %Quoted::str(&to), ?why, "a recipient cannot be resolved");
             return Err(Refusal::Misconfigured);
         }
     };

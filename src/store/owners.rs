@@ -41,8 +41,9 @@ impl Owners {
     }
 }
 
-/// Takes `released` owners away from a body, and the body, with its facts, when none is left. The batch then happens
-/// only while the count is as it was read. `batch` also removes the records that owned.
+/// Takes `released` owners away from a body, and the body, with its facts, when none is left. The
+/// batch then happens only while the count is as it was read. `batch` also removes the records
+/// that owned.
 pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     let key = key::body_owners(owners.blob);
     batch.unchanged(key.clone(), owners.stored.clone());
@@ -80,7 +81,7 @@ mod tests {
             (None, 1, vec![Write::DropBody(blob)]),
             (stored(3), 1, vec![Write::Sum(key.clone(), -1)]),
             (stored(1), 1, gone.clone()),
-            (stored(2), 2, gone.clone()),
+            (stored(2), 2, gone),
         ] {
             let mut batch = Batch::new();
             let owners = Owners {

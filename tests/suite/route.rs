@@ -20,7 +20,7 @@ use buzon::{
     },
     mailbox::{self, Arrived, INBOX, Mailboxes},
     queue::{self, Queue, record::MessageRecord},
-    route::{AcceptError, Acceptance, Origin, Refusal, RouteFault, Router, Target},
+    route::{self, AcceptError, Acceptance, Origin, Refusal, RouteFault, Router, Target},
     store::{
         Batch, Engine, Key, Order, PageLimit, Room,
         fault::{CommitFault, Fault},
@@ -79,6 +79,9 @@ impl World {
             directory.clone(),
             mailboxes.clone(),
             queue.clone(),
+            &route::Options {
+                recipients_per_hour: 20,
+            },
         );
         Self {
             engine,
@@ -475,6 +478,30 @@ async fn rly_02_an_account_over_its_quota_is_refused_for_now() {
     // Room again, mail again.
     world.directory.set_quota(bob, 1_000).await.unwrap();
     assert!(world.recipient(Origin::Peer, to).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_08_an_account_sends_to_so_many_recipients_in_an_hour() {
+    let world = World::new().await;
+    let to: Vec<String> = (0..20).map(|n| format!("x{n}@remote.example")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let message = world.message(ALICE, &to, b"x").await;
+    world.router.accept(message).await.unwrap();
+    let remote = "y@remote.example";
+    assert_eq!(
+        world.recipient(ALICE, remote).await.unwrap_err(),
+        Refusal::TooFast
+    );
+    // Others, and recipients here, do not count.
+    for (from, to) in [
+        (ALICE, "bob@example.org"),
+        (Origin::Account(AccountId(2)), remote),
+        (Origin::Ourselves, remote),
+    ] {
+        assert!(world.recipient(from, to).await.is_ok(), "{from:?} {to}");
+    }
+    tokio::time::advance(Duration::from_secs(181)).await;
+    assert!(world.recipient(ALICE, remote).await.is_ok());
 }
 
 #[tokio::test]
