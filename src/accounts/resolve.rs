@@ -310,7 +310,9 @@ const POSTMASTER: &str = "postmaster";
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::{
@@ -696,6 +698,55 @@ mod tests {
         ] {
             let found = place.login(name).map(|account| account.id.0);
             assert_eq!(found, account, "{name:?}");
+        }
+    }
+
+    proptest! {
+        /// Any tangle of aliases ends, and reaches exactly what following every arrow reaches.
+        #[test]
+        fn any_tangle_reaches_what_its_arrows_reach(
+            arrows in proptest::collection::vec((0_usize..12, 0_usize..16), 0..40),
+        ) {
+            let mut lines = vec!["domain a.example".to_owned()];
+            for account in 12..16 {
+                lines.push(format!("account {account} n{account}@a.example"));
+            }
+            for node in 0..12 {
+                let targets: Vec<String> = arrows
+                    .iter()
+                    .filter(|(from, _)| *from == node)
+                    .map(|(_, to)| format!(" n{to}@a.example"))
+                    .collect();
+                if !targets.is_empty() {
+                    lines.push(format!("alias n{node}@a.example{}", targets.concat()));
+                }
+            }
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let tangle = snapshot(rules(None), &lines);
+            let mut reached = BTreeSet::from([0_usize]);
+            loop {
+                let more = arrows.iter().filter(|(from, _)| reached.contains(from));
+                let more: Vec<usize> = more.map(|(_, to)| *to).collect();
+                let before = reached.len();
+                reached.extend(more);
+                if reached.len() == before {
+                    break;
+                }
+            }
+            let expected: BTreeSet<u64> =
+                reached.into_iter().filter(|n| *n >= 12).map(|n| n as u64).collect();
+            match tangle.resolve_address(&address("n0@a.example")) {
+                Resolution::Targets(targets) => {
+                    let found: BTreeSet<u64> = targets.accounts.iter().map(|id| id.0).collect();
+                    prop_assert_eq!(found.len(), targets.accounts.len());
+                    prop_assert_eq!(found, expected);
+                }
+                Resolution::Unusable(Unusable::TooDeep) => {}
+                Resolution::Unusable(Unusable::Loop) | Resolution::Unknown => {
+                    prop_assert!(expected.is_empty());
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
         }
     }
 }

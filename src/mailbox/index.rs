@@ -378,9 +378,20 @@ impl Index {
 
     /// The messages of `uids` (in any order) that are here, ascending and once each.
     pub(super) fn present(&self, uids: &[Uid]) -> Vec<usize> {
-        let ascending = uids.windows(2).all(|pair| pair[0] < pair[1]);
-        let mut positions: Vec<usize> = uids.iter().filter_map(|uid| self.position(*uid)).collect();
-        if !ascending {
+        let mut positions = Vec::with_capacity(uids.len());
+        let mut next = 0;
+        for uid in uids {
+            // Clients name runs of messages, so the next one is where it is expected.
+            if self.columns.uids.get(next) != Some(&uid.number()) {
+                match self.position(*uid) {
+                    Some(position) => next = position,
+                    None => continue,
+                }
+            }
+            positions.push(next);
+            next += 1;
+        }
+        if !positions.is_sorted_by(|a, b| a < b) {
             positions.sort_unstable();
             positions.dedup();
         }

@@ -181,7 +181,8 @@ impl Mailboxes {
     }
 
     /// Puts the facts of a message for many beside its body, once for all of its emails; they go
-    /// with the body. `placement` has none then: place it with as many mailboxes as a batch takes.
+    /// with the body. `placement` has none then, so place it with as many mailboxes as a batch
+    /// takes.
     pub fn share_facts(&self, batch: &mut Batch, placement: &mut Placement) {
         let facts = std::mem::take(&mut placement.facts);
         batch.put(key::body_facts(placement.blob), facts.to_vec());

@@ -313,7 +313,7 @@ mod tests {
         let kept = FlagSet::new(SystemFlags::NONE, vec![keyword(7)]);
         let number = table.intern(&kept);
         table.hold(number, 1);
-        for n in 0..100_000 {
+        for n in 0..20_000 {
             table.tidy();
             let set = table.intern(&FlagSet::new(SystemFlags::SEEN, vec![keyword(n)]));
             table.hold(set, 1);

@@ -13,6 +13,7 @@ use super::{
     compose::{self, Source, Transfer, sum_usage, weight},
     entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value, names},
     fault::{ChangeError, MailboxFault},
+    handle::absent_on_conflict,
     limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_MAX},
     mark,
     name::Name,
@@ -244,16 +245,25 @@ impl Mailboxes {
             entry::subscription_key(account, name),
             entry::subscription_value(name),
         );
-        self.core.commit(account, batch).await?;
-        Ok(())
+        self.commit_subscription(account, batch).await
     }
 
     /// UNSUBSCRIBE; no error when the name is not subscribed.
     pub async fn unsubscribe(&self, account: AccountId, name: &Name) -> Result<(), ChangeError> {
         let mut batch = Batch::new();
         batch.delete(entry::subscription_key(account, name));
-        self.core.commit(account, batch).await?;
-        Ok(())
+        self.commit_subscription(account, batch).await
+    }
+
+    /// Commits while the account has its INBOX, which is as long as there is the account.
+    async fn commit_subscription(
+        &self,
+        account: AccountId,
+        mut batch: Batch,
+    ) -> Result<(), ChangeError> {
+        batch.present(key::mailbox(account, INBOX));
+        let outcome = self.core.commit(account, batch).await;
+        outcome.map(|_| ()).map_err(absent_on_conflict)
     }
 
     /// Subscribed names, sorted.

@@ -42,8 +42,8 @@ impl Owners {
 }
 
 /// Takes `released` owners away from a body, and the body, with its facts, when none is left. The
-/// batch then happens only while the count is as it was read. `batch` also removes the records
-/// that owned.
+/// batch then happens only while the count is as it was read. `batch` also removes the records that
+/// owned.
 pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     let key = key::body_owners(owners.blob);
     batch.unchanged(key.clone(), owners.stored.clone());

@@ -264,7 +264,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn random_histories_agree_with_the_model(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread()

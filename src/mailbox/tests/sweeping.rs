@@ -136,6 +136,88 @@ async fn a_body_with_several_owners_goes_with_the_last() {
     assert_eq!(world.keys(key::body_owners(placement.blob)).await, []);
 }
 
+#[tokio::test(start_paused = true)]
+async fn facts_stored_once_for_many_come_back_and_go_with_the_body() {
+    let world = World::new().await;
+    let bob = AccountId(2);
+    world.provision(bob).await;
+    let arrived = world.arrived("to many").await;
+    let facts = arrived.facts.clone();
+    let mut placement = Placement {
+        blob: arrived.blob,
+        size: arrived.size,
+        facts: arrived.facts,
+        internal_date: world.clock.wall(),
+        flags: FlagSet::default(),
+    };
+    let mut batch = Batch::new();
+    world.mailboxes.share_facts(&mut batch, &mut placement);
+    for account in [ALICE, bob] {
+        world
+            .mailboxes
+            .place(&mut batch, account, INBOX, &placement);
+    }
+    own(&mut batch, placement.blob, 2);
+    batch.body(placement.blob, arrived.content);
+    world.engine.commit(batch).await.unwrap();
+    let shared = key::body_facts(placement.blob);
+    for account in [ALICE, bob] {
+        let emails = world
+            .mailboxes
+            .emails(account, &[EmailId(1)])
+            .await
+            .unwrap();
+        assert_eq!(emails[0].as_ref().unwrap().facts, facts);
+        assert!(world.engine.get(&shared).await.unwrap().is_some());
+        let inbox = world.mailboxes.open(account, INBOX).await.unwrap();
+        inbox.expunge(&uids([1])).await.unwrap();
+        world.sweep().await;
+    }
+    assert!(!has_body(&world, placement.blob).await);
+    assert_eq!(world.engine.get(&shared).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_account_leaves_nothing_but_bodies_that_others_own() {
+    let world = World::new().await;
+    let bob = AccountId(2);
+    world.provision(bob).await;
+    world.fill(INBOX, 20).await;
+    let own_blob = blob_of(&world, 3).await;
+    let inbox = world.open(INBOX).await;
+    inbox.copy_to(&uids([1, 2]), ARCHIVE).await.unwrap();
+    inbox.expunge(&uids([5])).await.unwrap();
+    let mut batch = Batch::new();
+    let removed = world.clock.wall().0.to_be_bytes().to_vec();
+    batch.put(key::removed_account(ALICE), removed);
+    world.engine.commit(batch).await.unwrap();
+    world.mailboxes.sweep_all().await;
+    assert!(
+        has_body(&world, own_blob).await,
+        "sessions may still show it"
+    );
+    world.sweep().await;
+    assert!(!has_body(&world, own_blob).await);
+    for prefix in key::mailbox_data(ALICE) {
+        assert_eq!(world.keys(prefix).await, []);
+    }
+    assert_eq!(world.keys(key::removed_accounts()).await, []);
+    // A session that is still there cannot bring anything back.
+    let seen = add(SystemFlags::SEEN);
+    assert!(matches!(
+        inbox.store_flags(&uids([1]), &seen).await,
+        Err(ChangeError::Absent)
+    ));
+    let subscribed = world.mailboxes.subscribe(ALICE, &name("x")).await;
+    assert!(matches!(subscribed, Err(ChangeError::Absent)));
+    let created = world.mailboxes.create(ALICE, &name("x"), None).await;
+    assert!(matches!(created, Err(ChangeError::Absent)));
+    for prefix in key::mailbox_data(ALICE) {
+        assert_eq!(world.keys(prefix).await, []);
+    }
+    assert_eq!(world.mailboxes.list(bob).await.unwrap().len(), 6);
+}
+
 #[tokio::test]
 async fn dur_08_a_sweep_among_copies_and_moves_never_removes_what_is_held() {
     let memory: Arc<dyn Engine> = Arc::new(Memory::new());
