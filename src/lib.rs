@@ -1,8 +1,10 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
 pub mod base;
+pub mod mail;
 pub mod net;
 pub mod sasl;
+pub mod smtp;
 pub mod store;
 pub mod tls;
 pub mod wire;
