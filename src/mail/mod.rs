@@ -14,5 +14,12 @@
 )]
 
 pub mod address;
+pub mod body_text;
+pub mod charset;
+pub mod civil;
+pub mod date;
 pub mod envelope;
+pub mod header;
 pub mod quirk;
+pub mod trace;
+pub mod words;
