@@ -3,3 +3,6 @@
 //! `proto` is what the protocol is (pure), `server` is what we do with its commands.
 
 pub mod proto;
+//! SMTP: RFC 5321 and its extensions.
+
+pub mod client;

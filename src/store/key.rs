@@ -60,6 +60,12 @@ impl Key {
         self.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// The account of an account-owned key: its first field.
+    pub fn account(&self) -> Option<AccountId> {
+        let field = self.0.get(1..)?.first_chunk()?;
+        Some(AccountId(u64::from_be_bytes(*field)))
+    }
+
     /// The first key behind this one in byte order.
     pub fn successor(&self) -> Self {
         let mut bytes = self.0.to_vec();
@@ -86,6 +92,7 @@ mod space {
     pub(super) const DOMAIN: u8 = 0x12;
     pub(super) const ADDRESS: u8 = 0x13;
     pub(super) const DIRECTORY_VERSION: u8 = 0x14;
+    pub(super) const REMOVED_ACCOUNT: u8 = 0x15;
     pub(super) const MODSEQ: u8 = 0x20;
     pub(super) const EMAIL_COUNTER: u8 = 0x21;
     pub(super) const MAILBOX_COUNTER: u8 = 0x22;
@@ -211,6 +218,41 @@ pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
 }
 
+/// `REMOVED_ACCOUNT account`: the account is gone, and what its mailboxes held is still to be erased.
+pub fn removed_account(account: AccountId) -> Key {
+    Fields::account(space::REMOVED_ACCOUNT, account).key()
+}
+
+/// All accounts whose mailboxes are still to be erased.
+pub fn removed_accounts() -> Key {
+    Fields::of(space::REMOVED_ACCOUNT).key()
+}
+
+/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without them,
+/// nothing can be added to the account. Emails come last: they own bodies.
+pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
+    const SPACES: [u8; 16] = [
+        space::MAILBOX,
+        space::MAILBOX_NAME,
+        space::SUBSCRIPTION,
+        space::SNAPSHOT,
+        space::SNAPSHOT_CHUNK,
+        space::LOG,
+        space::UID,
+        space::EXPUNGED,
+        space::SWEEP,
+        space::RELOCATIONS,
+        space::USED_BYTES,
+        space::USED_MESSAGES,
+        space::MAILBOX_COUNTER,
+        space::MODSEQ,
+        space::EMAIL_COUNTER,
+        space::EMAIL,
+    ];
+    let prefix = move |space| Fields::account(space, account).key();
+    SPACES.into_iter().map(prefix)
+}
+
 /// `MODSEQ account`: counter of the account's changes.
 pub fn modseq(account: AccountId) -> Key {
     Fields::account(space::MODSEQ, account).key()
@@ -242,8 +284,13 @@ pub fn relocations(account: AccountId) -> Key {
     Fields::account(space::RELOCATIONS, account).key()
 }
 
-/// `SWEEP account`: present when the account may hold emails without a mailbox entry.
-pub fn sweep(account: AccountId) -> Key {
+/// Template of `SWEEP account modseq`: what lost a place in this change and may have lost its last one.
+pub fn sweep_numbered(account: AccountId, take: usize) -> Template {
+    Fields::account(space::SWEEP, account).hole(take)
+}
+
+/// All sweep marks of an account.
+pub fn sweeps_of(account: AccountId) -> Key {
     Fields::account(space::SWEEP, account).key()
 }
 

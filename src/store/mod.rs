@@ -10,6 +10,7 @@ pub mod engine;
 pub mod fault;
 pub mod key;
 pub mod memory;
+pub mod owners;
 mod resolve;
 
 pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, Write};
