@@ -1,8 +1,8 @@
 //! The text of one body part, and substring search in it, for SEARCH BODY and TEXT.
 //!
-//! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so a
-//! caller may hand over parts of any size. Folding is per character (simple lower case), so a search
-//! costs linear time whatever needle and text are.
+//! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so
+//! a caller may hand over parts of any size. Folding is per character (simple lower case), so a
+//! search costs linear time whatever needle and text are.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! What a message is: addresses, envelopes, header fields, dates, MIME structure, and the facts about
-//! an email that IMAP asks for.
+//! What a message is: addresses, envelopes, header fields, dates, MIME structure, and the facts
+//! about an email that IMAP asks for.
 //!
-//! Everything here is pure: bytes in, values out; no clock, no log, no waiting. Nothing derived from a
-//! message can panic, recurse without a bound, or take more than linear time.
+//! Everything here is pure: bytes in, values out; no clock, no log, no waiting. Nothing derived
+//! from a message can panic, recurse without a bound, or take more than linear time.
 
 #![cfg_attr(
     not(test),
@@ -20,6 +20,7 @@ pub mod civil;
 pub mod date;
 pub mod envelope;
 pub mod header;
+pub mod mime;
 pub mod quirk;
 pub mod trace;
 pub mod words;
