@@ -1,4 +1,4 @@
 //! The one integration binary.
 
-mod tidy;
 mod store;
+mod tidy;
