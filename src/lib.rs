@@ -11,6 +11,7 @@ pub mod net;
 pub mod observe;
 pub mod pop3;
 pub mod queue;
+pub mod relay;
 pub mod route;
 pub mod sasl;
 pub mod smtp;

@@ -1,7 +1,8 @@
 //! The changes of the directory: each is decided on a snapshot and made in one commit.
 //!
 //! Every function says in its error what stands in the way. An alias or group that could not work
-//! (it comes back to itself, it is too long) is refused when it is made, so that mail never finds it.
+//! (it comes back to itself, it is too long) is refused when it is made, so that mail never finds
+//! it.
 
 use super::{
     directory::Directory,
@@ -346,8 +347,8 @@ fn vacant(snapshot: &Snapshot, address: &Address) -> Result<(), DirectoryError> 
     }
 }
 
-/// Mail for `address` finds its way after these edits. That it reaches nobody today, because an account is
-/// disabled or not made yet, is no reason to refuse.
+/// Mail for `address` finds its way after these edits. That it reaches nobody today, because an
+/// account is disabled or not made yet, is no reason to refuse.
 fn works_after(
     snapshot: &Snapshot,
     edits: &[Edit],

@@ -1,8 +1,10 @@
-//! The directory: the snapshot in memory, how it is loaded and replaced, and how logins are verified.
+//! The directory: the snapshot in memory, how it is loaded and replaced, and how logins are
+//! verified.
 //!
-//! Invariant: what a change was decided on is what it is committed on. Every change takes from the
-//! directory's version counter and requires the version of its snapshot; the same holds for changes by
-//! another process on a shared store. RFC 5321 3.5.3: nothing here tells a peer who exists.
+//! Invariant: what a change was decided on is what it is committed on. Every change takes from
+//! the directory's version counter and requires the version of its snapshot; the same holds for
+//! changes by another process on a shared store. RFC 5321 3.5.3: nothing here tells a peer who
+//! exists.
 
 use std::{
     net::IpAddr,
@@ -43,7 +45,8 @@ pub(super) struct Inner {
     snapshot: RwLock<Arc<Snapshot>>,
     /// One change at a time in this process; the store's condition guards against others.
     changing: tokio::sync::Mutex<()>,
-    /// A commit was begun and its effect on the snapshot is not known: read again before relying on it.
+    /// A commit was begun and its effect on the snapshot is not known: read again before relying
+    /// on it.
     unsettled: AtomicBool,
     argon: Argon,
     hasher: Hasher,
@@ -274,8 +277,8 @@ impl Directory {
         self.0.unsettled.store(false, Ordering::Release);
     }
 
-    /// Hashes a password that was just verified again when the settings ask for more work now (AUTH-01).
-    /// The login does not depend on it.
+    /// Hashes a password that was just verified again when the settings ask for more work now
+    /// (AUTH-01). The login does not depend on it.
     async fn strengthen(&self, account: &Account, password: &Prepared) {
         if !self.0.argon.is_weak(account.verifier.expose()) {
             return;
@@ -293,7 +296,7 @@ impl Directory {
             Ok((vec![Edit::PutAccount(Box::new(stronger))], ()))
         });
         if let Err(error) = changed.await {
-            tracing::warn!(account = %account.id, %error, "a password hash could not be made stronger");
+            tracing::warn!(account = %account.id, %error, "a password hash stays weak");
         }
     }
 
@@ -353,8 +356,8 @@ impl Edit {
     }
 }
 
-/// Reads everything at one version. Pages are read one after the other, so the version is read before
-/// and after them.
+/// Reads everything at one version. Pages are read one after the other, so the version is read
+/// before and after them.
 async fn load(engine: &dyn Engine, rules: Arc<Rules>) -> Result<Snapshot, ReadError> {
     for _ in 0..ATTEMPTS_MAX {
         let version = number(engine, &key::directory_version()).await?;
@@ -404,7 +407,7 @@ async fn scan(
 fn read_domain(name: &[u8], value: &Bytes) -> Option<Edit> {
     let name = Domain::parse(std::str::from_utf8(name).ok()?).ok()?;
     let record = DomainRecord::decode(value).unwrap_or_else(|| {
-        tracing::error!(domain = %name, "the record of a domain is damaged: it has no catch-all now");
+        tracing::error!(domain = %name, "a damaged domain has no catch-all");
         DomainRecord::default()
     });
     Some(Edit::PutDomain(name, record))

@@ -1,8 +1,9 @@
-//! Where password hashes run: on blocking threads, one per core at most, and few may wait (AUTH-01).
+//! Where password hashes run: on blocking threads, one per core at most, and few may wait
+//! (AUTH-01).
 //!
-//! The hash is expensive on purpose, so it must not become the way to stop the server: what does not
-//! fit into the queue is a temporary failure at once. A caller that goes away leaves the queue; a hash
-//! that has begun keeps its place until it is done.
+//! The hash is expensive on purpose, so it must not become the way to stop the server: what does
+//! not fit into the queue is a temporary failure at once. A caller that goes away leaves the
+//! queue; a hash that has begun keeps its place until it is done.
 
 use std::{num::NonZeroUsize, sync::Arc};
 

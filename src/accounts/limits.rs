@@ -1,4 +1,5 @@
-//! Fixed limits of accounts and addresses: what each bounds, its name in the threat model, its value.
+//! Fixed limits of accounts and addresses: what each bounds, its name in the threat model, its
+//! value.
 //!
 //! Settings have their defaults in the options of the service; these are what an operator has no
 //! reason to change. Each public constant is named by a test that crosses it.

@@ -1,8 +1,8 @@
 //! Passwords: how they are prepared, hashed and compared.
 //!
 //! RFC 8265 4.2 (OpaqueString: other spaces become U+0020, composed as NFC, case kept, controls
-//! refused), RFC 9106 (Argon2id), PHC strings. Everything here takes milliseconds to tens of them on
-//! purpose; `hasher` says how many run at once. Not here: SCRAM verifiers.
+//! refused), RFC 9106 (Argon2id), PHC strings. Everything here takes milliseconds to tens of them
+//! on purpose; `hasher` says how many run at once. Not here: SCRAM verifiers.
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version,
@@ -103,8 +103,8 @@ impl Argon {
         Some(Secret::new(hash.to_string()))
     }
 
-    /// Whether `verifier` is of this password. The comparison takes equal time (RFC 9106 4). A verifier
-    /// that cannot be understood matches nothing.
+    /// Whether `verifier` is of this password. The comparison takes equal time (RFC 9106 4). A
+    /// verifier that cannot be understood matches nothing.
     pub(super) fn matches(&self, verifier: &str, password: &Prepared) -> bool {
         let Ok(hash) = PasswordHash::new(verifier) else {
             return false;

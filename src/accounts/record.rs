@@ -1,8 +1,9 @@
 //! Stored records of domains, accounts and addresses: what they hold and how they are written.
 //!
-//! A record is a version byte and big-endian fields; texts have a length of two bytes before them.
-//! Decoding never panics and never guesses: bytes that are not exactly a record are `None`, and the
-//! reader treats that one item as damaged (DUR-09, DUR-10). The layouts stand in docs/STORE-accounts.md.
+//! A record is a version byte and big-endian fields; texts have a length of two bytes before
+//! them. Decoding never panics and never guesses: bytes that are not exactly a record are `None`,
+//! and the reader treats that one item as damaged (DUR-09, DUR-10). The layouts stand in
+//! docs/STORE-accounts.md.
 
 use bytes::Bytes;
 

@@ -6,8 +6,8 @@
 //! again, so loops end. Characters such as `%` and `!` have no meaning here.
 //!
 //! The postmaster of a local domain always resolves: to its own entry, else to the installation's
-//! postmaster from the settings, else to the first account of the domain that is in use, else to the
-//! first one of the installation.
+//! postmaster from the settings, else to the first account of the domain that is in use, else to
+//! the first one of the installation.
 
 use std::collections::HashSet;
 
@@ -291,7 +291,8 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// `<Postmaster>` without a domain: the setting, else the postmaster of the oldest local domain.
+    /// `<Postmaster>` without a domain: the setting, else the postmaster of the oldest local
+    /// domain.
     fn host_postmaster(&mut self) {
         let oldest = self.snapshot.oldest_domain();
         let entry = oldest.and_then(|domain| Some((domain, domain.entry(POSTMASTER)?)));
@@ -332,8 +333,8 @@ mod tests {
         }
     }
 
-    /// Lines of `domain NAME [catch-all]`, `account N ADDRESS`, `disabled N ADDRESS`, `own N ADDRESS`,
-    /// `alias ADDRESS TARGET..`, `group ADDRESS MEMBER..`, `damaged ADDRESS`.
+    /// Lines of `domain NAME [catch-all]`, `account N ADDRESS`, `disabled N ADDRESS`, `own N
+    /// ADDRESS`, `alias ADDRESS TARGET..`, `group ADDRESS MEMBER..`, `damaged ADDRESS`.
     fn snapshot(rules: Rules, lines: &[&str]) -> Snapshot {
         let mut snapshot = Snapshot::empty(Arc::new(rules));
         for (n, line) in (0_u64..).zip(lines) {
@@ -616,7 +617,8 @@ mod tests {
             (EXPANSION_MAX, true),
             (EXPANSION_MAX + 1, false),
         ] {
-            // The second of two groups has one member; the first has the rest, the two are targets too.
+            // The second of two groups has one member; the first has the rest, the two are
+            // targets too.
             let members: Vec<String> = (0..count - 3)
                 .map(|n| format!("m{n}@remote.example"))
                 .collect();

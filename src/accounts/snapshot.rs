@@ -94,8 +94,8 @@ impl Snapshot {
         self.accounts.get(&id).map(Arc::as_ref)
     }
 
-    /// The account that logs in with `name`: any address that is the account's own, or, when there is
-    /// exactly one local domain, only the part before the at sign.
+    /// The account that logs in with `name`: any address that is the account's own, or, when
+    /// there is exactly one local domain, only the part before the at sign.
     pub fn login(&self, name: &str) -> Option<&Account> {
         let entry = if name.contains('@') {
             let address = Address::parse(name).ok()?;

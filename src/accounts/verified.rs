@@ -2,9 +2,9 @@
 //! (AUTH-03).
 //!
 //! Remembered is a keyed MAC over everything that the verification depended on: the account, its
-//! verifier, the password. The key is of this process and never stored. Entries last five minutes from
-//! the verification, are dropped with any change of their account, and are bounded in number. Only
-//! success is remembered. Pure: the time is an argument.
+//! verifier, the password. The key is of this process and never stored. Entries last five minutes
+//! from the verification, are dropped with any change of their account, and are bounded in
+//! number. Only success is remembered. Pure: the time is an argument.
 
 use std::collections::{HashMap, VecDeque};
 

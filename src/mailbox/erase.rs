@@ -1,15 +1,16 @@
 //! Erasing what the mailboxes of a removed account held.
 //!
-//! The commit that removed the account left a mark with its time. After a grace period, in which sessions
-//! that still show something end (DUR-08 I7), everything goes in bounded batches: mailboxes first, so that
-//! nothing comes in any more, emails and their bodies last, then the mark. Every step may be repeated, so
-//! a crash in between costs nothing but the repetition.
+//! The commit that removed the account left a mark with its time. After a grace period, in which
+//! sessions that still show something end (DUR-08 I7), everything goes in bounded batches:
+//! mailboxes first, so that nothing comes in any more, emails and their bodies last, then the mark.
+//! Every step may be repeated, so a crash in between costs nothing but the repetition.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
     email::{EmailRecord, FactsPlace},
     fault::MailboxFault,
+    service::Mailboxes,
 };
 use crate::{
     base::{
@@ -17,75 +18,76 @@ use crate::{
         ids::{AccountId, BlobId},
     },
     store::{
-        Batch, CommitError, Engine, Key, Order, Page, PageLimit, key,
+        Batch, CommitError, Engine, Order, Page, PageLimit, key,
         owners::{Owners, disown},
     },
 };
 
-/// Erases what is marked since `grace` or longer; gives the number of accounts that are gone now.
-pub(super) async fn erase_removed(
-    engine: &dyn Engine,
-    now: Timestamp,
-    grace: Duration,
-) -> Result<usize, MailboxFault> {
-    let marks = key::removed_accounts().prefix_range();
-    let marks = engine.page(marks, PageLimit::default(), Order::Ascending).await?;
-    let mut erased = 0;
-    for (mark, value) in marks.entries {
-        let removed = value.first_chunk().map_or(0, |time| u64::from_be_bytes(*time));
-        let Some(account) = mark.account() else {
-            continue;
-        };
-        // A clock that was set back makes the wait longer, never shorter (DUR-07).
-        if now.since(Timestamp(removed)) >= grace {
-            erase(engine, account).await?;
-            erased += 1;
+impl Mailboxes {
+    /// Erases the accounts whose marks are old enough. May be dropped at any point.
+    pub(super) async fn erase_removed(&self) -> Result<(), MailboxFault> {
+        let now = self.core.clock.wall();
+        let marks = key::removed_accounts().prefix_range();
+        let limit = PageLimit::default();
+        let marks = self
+            .core
+            .engine
+            .page(marks, limit, Order::Ascending)
+            .await?;
+        for (mark, value) in marks.entries {
+            let removed = value.first_chunk().map(|time| u64::from_be_bytes(*time));
+            let removed = Timestamp(removed.unwrap_or(0));
+            // A mark from the future is old: the clock was set back (DUR-07).
+            let young = removed <= now && now.since(removed) < self.core.options.grace;
+            if let (Some(account), false) = (mark.account(), young) {
+                self.erase(account).await?;
+            }
         }
+        Ok(())
     }
-    Ok(erased)
-}
 
-/// Erases everything of one account, and the mark at the end.
-async fn erase(engine: &dyn Engine, account: AccountId) -> Result<(), MailboxFault> {
-    let emails = key::emails(account);
-    for prefix in key::mailbox_data(account) {
-        while let Some(page) = first_page(engine, &prefix).await? {
-            let mut batch = Batch::new();
-            for (key, _) in &page.entries {
-                batch.delete(key.clone());
+    /// Erases everything of one account, and the mark at the end.
+    async fn erase(&self, account: AccountId) -> Result<(), MailboxFault> {
+        for prefix in key::mailbox_data(account) {
+            if prefix != key::emails(account) {
+                self.delete_range(prefix.prefix_range()).await?;
             }
-            if prefix == emails {
-                release_bodies(engine, &page, &mut batch).await?;
+        }
+        let engine = &*self.core.engine;
+        let emails = key::emails(account).prefix_range();
+        loop {
+            let page = engine.page(emails.clone(), PAGE, Order::Ascending).await?;
+            if page.entries.is_empty() {
+                break;
             }
-            match engine.commit(batch).await {
+            match engine.commit(without_emails(engine, &page).await?).await {
                 // Another owner of a body came or went: look again.
                 Ok(_) | Err(CommitError::Conflict) => {}
                 Err(error) => return Err(MailboxFault::Commit(error)),
             }
         }
+        let mut batch = Batch::new();
+        batch.delete(key::removed_account(account));
+        let done = engine.commit(batch).await;
+        tracing::info!(
+            account.id = account.0,
+            "what a removed account held is erased"
+        );
+        done.map(|_| ()).map_err(MailboxFault::Commit)
     }
+}
+
+/// The batch that removes the emails of `page` and gives up the bodies they own.
+async fn without_emails(engine: &dyn Engine, page: &Page) -> Result<Batch, MailboxFault> {
     let mut batch = Batch::new();
-    batch.delete(key::removed_account(account));
-    let done = engine.commit(batch).await;
-    done.map(|_| ()).map_err(MailboxFault::Commit)
-}
-
-async fn first_page(engine: &dyn Engine, prefix: &Key) -> Result<Option<Page>, MailboxFault> {
-    let page = engine.page(prefix.prefix_range(), PAGE, Order::Ascending).await?;
-    Ok((!page.entries.is_empty()).then_some(page))
-}
-
-/// Gives up the bodies that the emails of `page` own.
-async fn release_bodies(
-    engine: &dyn Engine,
-    page: &Page,
-    batch: &mut Batch,
-) -> Result<(), MailboxFault> {
     let mut released: BTreeMap<BlobId, u32> = BTreeMap::new();
     for (key, value) in &page.entries {
+        // A sweep at the same time must not give up the same owner.
+        batch.present(key.clone());
+        batch.delete(key.clone());
         let Ok(email) = EmailRecord::decode(value) else {
             // DUR-10: its body stays behind; nothing tells which one it is.
-            tracing::error!(?key, "a damaged email of a removed account was dropped");
+            tracing::error!(?key, "the record of an email is damaged");
             continue;
         };
         *released.entry(email.blob).or_default() += 1;
@@ -95,12 +97,12 @@ async fn release_bodies(
     }
     for (blob, count) in released {
         let owners = Owners::read(engine, blob).await?;
-        disown(batch, &owners, count);
+        disown(&mut batch, &owners, count);
     }
-    Ok(())
+    Ok(batch)
 }
 
-/// Small enough for the conditions and the writes of each entry in one batch.
+/// Small enough for the conditions and the writes of each email in one batch.
 const PAGE: PageLimit = PageLimit {
     entries: 500,
     bytes: 1024 * 1024,

@@ -58,6 +58,13 @@ impl Queue {
         Ok(due)
     }
 
+    /// The place in the index of what became due within the last `span`.
+    pub fn recently(&self, span: Duration) -> Position {
+        let now = self.0.clock.wall().0;
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Position(first_at(Timestamp(now.saturating_sub(span))))
+    }
+
     /// When the next recipient becomes due that is not due yet.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, ReadError> {
         let range = KeyRange {

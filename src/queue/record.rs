@@ -12,7 +12,7 @@ use crate::{
         ids::{AccountId, BlobId, MessageId},
     },
     mail::{
-        address::Address,
+        address::{Address, Domain},
         envelope::{BodyKind, ReversePath},
     },
 };
@@ -154,7 +154,7 @@ pub struct Due {
     /// The recipient's number within it.
     pub n: u32,
     /// The recipient's domain, so that a scan need not read the recipient.
-    pub domain: Box<str>,
+    pub domain: Domain,
 }
 
 /// The record cannot be read: damaged, or written by a later version.
@@ -287,7 +287,10 @@ impl Due {
             at: Timestamp(input.u64()?),
             message: MessageId::from_bytes(input.array()?),
             n: input.u32()?,
-            domain: std::str::from_utf8(value).map_err(|_| Undecodable)?.into(),
+            domain: std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| Domain::parse(text).ok())
+                .ok_or(Undecodable)?,
         };
         input.end().map(|()| due)
     }

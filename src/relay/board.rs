@@ -49,10 +49,11 @@ impl Board {
         if self.known.contains(&(due.message, due.n)) {
             return true;
         }
-        let lane = self.lanes.entry(to.clone()).or_default();
-        if self.known.len() >= BOARD_MAX || lane.waiting.len() >= LANE_MAX {
+        let waiting = self.lanes.get(&to).map_or(0, |lane| lane.waiting.len());
+        if self.known.len() >= BOARD_MAX || waiting >= LANE_MAX {
             return false;
         }
+        let lane = self.lanes.entry(to.clone()).or_default();
         self.known.insert((due.message, due.n));
         lane.waiting.push_back(due);
         if lane.waiting.len() == 1 {
@@ -141,7 +142,9 @@ impl Lane {
     fn take(&mut self) -> Group {
         let mut group = Group::new();
         while let Some(due) = self.waiting.front() {
-            let same = group.first().is_none_or(|first: &Due| first.message == due.message);
+            let same = group
+                .first()
+                .is_none_or(|first: &Due| first.message == due.message);
             if !same || group.len() >= RECIPIENTS_MAX {
                 break;
             }
@@ -178,7 +181,7 @@ mod tests {
             at: Timestamp(0),
             message: MessageId::from_bytes(id),
             n,
-            domain: "".into(),
+            domain: Domain::parse("d.example").unwrap(),
         }
     }
 

@@ -142,7 +142,8 @@ pub fn targets(
         }
         match answer {
             Answer::Found(found) => {
-                let allowed = |ip: &&IpAddr| own.insecure_allow_private_targets || !is_special(**ip);
+                let allowed =
+                    |ip: &&IpAddr| own.insecure_allow_private_targets || !is_special(**ip);
                 let usable: Vec<_> = found.iter().filter(allowed).copied().collect();
                 special |= usable.len() < found.len();
                 targets.extend(families_in_turn(&usable).map(|address| Target {
@@ -274,9 +275,15 @@ mod tests {
     fn q_04_exchanges_are_ordered_and_lists_that_lead_back_are_cut() {
         let ours = "mail.here.example";
         for (answer, expected) in [
-            (mx(&[(20, "b"), (10, "a"), (30, "c")]), Ok(vec!["a", "b", "c"])),
+            (
+                mx(&[(20, "b"), (10, "a"), (30, "c")]),
+                Ok(vec!["a", "b", "c"]),
+            ),
             (Answer::NoRecords, Ok(vec!["d.example"])),
-            (mx(&[(10, "a"), (20, ours), (20, "b"), (30, "c")]), Ok(vec!["a"])),
+            (
+                mx(&[(10, "a"), (20, ours), (20, "b"), (30, "c")]),
+                Ok(vec!["a"]),
+            ),
             (mx(&[(10, ours), (20, "b")]), Err((true, Status(5, 4, 6)))),
             (mx(&[(0, "")]), Err((true, Status(5, 1, 10)))),
             (mx(&[(0, ""), (10, "a")]), Ok(vec!["a"])),
@@ -349,7 +356,10 @@ mod tests {
                 Err((true, Status(5, 4, 4))),
             ),
             (&[(10, "a", &[])], Err((true, Status(5, 4, 4)))),
-            (&[(10, "a", &[]), (20, "b", &["?"])], Err((false, Status(4, 4, 3)))),
+            (
+                &[(10, "a", &[]), (20, "b", &["?"])],
+                Err((false, Status(4, 4, 3))),
+            ),
         ] {
             let found = targets("d.example", &resolved(of), &own())
                 .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())

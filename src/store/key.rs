@@ -60,6 +60,11 @@ impl Key {
         self.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// The big-endian number in the last four bytes of the key (a chunk's number).
+    pub fn last_u32(&self) -> Option<u32> {
+        self.0.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
     /// The account of an account-owned key: its first field.
     pub fn account(&self) -> Option<AccountId> {
         let field = self.0.get(1..)?.first_chunk()?;
@@ -218,7 +223,7 @@ pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
 }
 
-/// `REMOVED_ACCOUNT account`: the account is gone, and what its mailboxes held is still to be erased.
+/// `REMOVED_ACCOUNT account`: the account is gone; what its mailboxes held is still to be erased.
 pub fn removed_account(account: AccountId) -> Key {
     Fields::account(space::REMOVED_ACCOUNT, account).key()
 }
@@ -228,8 +233,8 @@ pub fn removed_accounts() -> Key {
     Fields::of(space::REMOVED_ACCOUNT).key()
 }
 
-/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without them,
-/// nothing can be added to the account. Emails come last: they own bodies.
+/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
+/// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
     const SPACES: [u8; 16] = [
         space::MAILBOX,

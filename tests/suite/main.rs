@@ -1,4 +1,5 @@
 //! The one integration binary.
 
+mod accounts;
 mod store;
 mod tidy;
