@@ -1,5 +1,8 @@
 //! The one integration binary.
 
 mod accounts;
+mod smtp;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
 mod tidy;
