@@ -205,7 +205,7 @@ impl Player {
             Speaks::Smtp => &[
                 ("?", "220 "),
                 (">", "EHLO client.example"),
-                ("?", "250 "),
+                ("?", "250 HELP"),
                 (">", "AUTH PLAIN $plain"),
                 ("~", "235 2.7.0"),
             ],

@@ -97,7 +97,13 @@ impl TestServer {
             random.clone(),
             queue::Options::default(),
         );
-        let router = Router;
+        let router = Router::new(
+            Arc::clone(&store),
+            clock.clone(),
+            directory.clone(),
+            mailboxes.clone(),
+            queue.clone(),
+        );
         let gate = Gate::new(gate::Options {
             connections_max: 1000,
             connections_per_address: 1000,

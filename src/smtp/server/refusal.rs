@@ -118,6 +118,21 @@ fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
         ),
         Refusal::OverQuota => (452, Detail(2, 2), "the mailbox is full"),
         Refusal::NoRoom => (452, Detail(3, 1), "no room for mail now, try again later"),
+        Refusal::Misconfigured => (
+            451,
+            Detail(3, 5),
+            "this address is not set up right, try again later",
+        ),
+        Refusal::TooManyCopies => (
+            452,
+            Detail(5, 3),
+            "too many copies; send the message again to fewer recipients",
+        ),
+        Refusal::Changed => (
+            451,
+            Detail(3, 0),
+            "a recipient changed meanwhile, try again",
+        ),
     }
 }
 
