@@ -1,5 +1,7 @@
 //! The one integration binary.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod accounts;
 mod smtp;
 mod store;

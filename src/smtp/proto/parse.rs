@@ -1,7 +1,7 @@
 //! Arguments of commands: from text to values (RFC 5321 4.1.1, 4.1.2).
 //!
-//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats what
-//! the peer wrote.
+//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats
+//! what the peer wrote.
 
 use bytes::Bytes;
 
@@ -82,7 +82,8 @@ fn mail_parameter(mail: &mut Mail, parameter: &Parameter<'_>) -> Result<(), Repl
         // RFC 6531 3.4: the parameter has no value.
         "SMTPUTF8" if value.is_none() => mail.smtputf8 = true,
         "SMTPUTF8" => return Err(syntax("SMTPUTF8 takes no value")),
-        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is only checked.
+        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is
+        // only checked.
         "AUTH" if value.is_some_and(is_xtext) => {}
         "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
         _ => return Err(unknown_parameter()),
