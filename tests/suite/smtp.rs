@@ -1,12 +1,8 @@
 //! SMTP as a whole: its transcripts, and what cannot be said in one.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
-
 use crate::support::{
     client::{Client, NoLine},
+    logs::logged,
     player::{Player, Speaks, play_all, run},
 };
 
@@ -176,32 +172,82 @@ fn lim_08_a_body_that_trickles_is_ended() {
     });
 }
 
-/// Where a test's log lines go.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+/// What random clients say: right, nearly right and wrong.
+const WORDS: [&str; 30] = [
+    "EHLO client.example\r\n",
+    "HELO x\r\n",
+    "MAIL FROM:<bob@remote.example>\r\n",
+    "MAIL FROM:<> SIZE=100 BODY=8BITMIME\r\n",
+    "MAIL FROM:<alice@example.org> SMTPUTF8\r\n",
+    "RCPT TO:<alice@example.org>\r\n",
+    "RCPT TO:<Postmaster>\n",
+    "RCPT TO:<nobody@example.org>\r\n",
+    "DATA\r\n",
+    "DATA\r\nSubject: x\r\n\r\ntext\r\n.\r\n",
+    "DATA\r\nFrom: alice@example.org\n.\n\r.\r\n.\r\n",
+    ".\r\n",
+    "..\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    "\0",
+    "RSET\r\n",
+    "NOOP\r\n",
+    "VRFY x\r\n",
+    "HELP DATA\r\n",
+    "AUTH PLAIN\r\n",
+    "AUTH LOGIN =\r\n",
+    "AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==\r\n",
+    "*\r\n",
+    "AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==\r\n",
+    "EXPN x\r\n",
+    "RCPT TO:<alice",
+    "@example.org>\r\n",
+    "\u{e9}\r\n",
+];
 
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Whatever clients say in whatever order: replies are well-formed, and a connection that ends was
+/// told so.
+#[test]
+fn random_dialogues_get_well_formed_replies_to_their_end() {
+    for seed in 0..150 {
+        run(async {
+            let random = buzon::base::random::Random::seeded(seed);
+            let mut player = Player::new(Speaks::Smtp).await;
+            player.server.add_account("alice").await;
+            let port = ["smtp", "submissions", "submission"][usize::try_from(seed).unwrap() % 3];
+            player.server.settings.plaintext_auth = port == "submission";
+            let mut client = player.server.connect(port).await;
+            for _ in 0..40 {
+                let words = u64::try_from(WORDS.len()).unwrap();
+                let word = WORDS[usize::try_from(random.below(words)).unwrap()];
+                client.send(word.as_bytes()).await;
+            }
+            let mut last = String::new();
+            let end = loop {
+                match client.next().await {
+                    Ok(line) => last = line,
+                    Err(end) => break end,
+                }
+                let (code, rest) = last.split_at(3);
+                assert!(
+                    code.parse::<u16>()
+                        .is_ok_and(|code| (211..=555).contains(&code))
+                );
+                assert!(rest.starts_with(['-', ' ']), "{last}");
+            };
+            match end {
+                NoLine::Silence => {}
+                NoLine::Closed => assert!(last.starts_with("421"), "{seed}: {last}"),
+                NoLine::BareLineEnd(line) => panic!("{seed}: {line}"),
+            }
+        });
     }
 }
 
 #[test]
 fn log_01_the_mail_log_tells_of_each_message_in_one_line_and_never_of_its_text() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_env_filter("mail=info,wire=trace")
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let text = logged(|| {
         run(async {
             let (_player, mut client) = at_data("smtp").await;
             client.line("Subject: hunter2").await;
@@ -215,7 +261,6 @@ fn log_01_the_mail_log_tells_of_each_message_in_one_line_and_never_of_its_text()
             say(&mut client, &refused).await;
         });
     });
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(
         !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
         "{text}"

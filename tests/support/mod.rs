@@ -5,6 +5,7 @@
 //! of a pipe, `script` the language of transcripts, `player` plays them.
 
 pub(crate) mod client;
+pub(crate) mod logs;
 pub(crate) mod player;
 pub(crate) mod script;
 pub(crate) mod server;

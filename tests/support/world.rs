@@ -19,7 +19,8 @@
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
 //! @ room low|enough            what the store says of its disk
-//! @ commit fails full|conflict|crash
+//! @ commit fails full|conflict|crash    the store's next one
+//! @ read fails                 the store's next one
 //! @ deliver alice INBOX plain.eml
 //! @ count alice INBOX 2
 //! @ read alice INBOX 1         the message's lines are what connection `mail` says next
@@ -154,6 +155,10 @@ impl Player {
                 self.server.engine.fail_commit(1, fault);
                 Ok(())
             }
+            ["read", "fails"] => {
+                self.server.engine.fail_read(1);
+                Ok(())
+            }
             ["deliver", name, mailbox, file] => {
                 let id = self.account(name)?;
                 self.append(id, mailbox, file).await
@@ -192,7 +197,7 @@ impl Player {
     }
 
     /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`.
-    async fn fill(&mut self, id: AccountId, with: &str) -> Result<(), String> {
+    async fn fill(&self, id: AccountId, with: &str) -> Result<(), String> {
         let Some(list) = with.strip_prefix("with ") else {
             return if with.is_empty() {
                 Ok(())

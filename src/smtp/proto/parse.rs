@@ -39,7 +39,7 @@ fn client_name(argument: &str) -> Result<ClientName, Reply> {
         .ok_or_else(|| syntax("this needs your host name, as in EHLO client.example"))
 }
 
-/// MAIL (RFC 5321 4.1.1.2).
+/// MAIL (RFC 5321 4.1.1.2). Parameters are taken after HELO too: some devices say HELO and SIZE.
 pub fn mail(argument: &str) -> Parsed {
     let path = after_word(argument, "FROM:")
         .ok_or_else(|| syntax("the form is MAIL FROM:<address>, or MAIL FROM:<> for a report"))?;
