@@ -145,14 +145,14 @@ fn keep_content_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
     match name {
         b"content-type" if out.part.content_type == ContentType::default() => {
             if let Some(parsed) = ContentType::parse(value, out.bounds)
-                && out.reserve(value.len().min(STRUCTURED_BYTES_MAX))
+                && out.reserve(cost(value, parsed.parameters.len()))
             {
                 out.part.content_type = parsed;
             }
         }
         b"content-disposition" if out.part.disposition.is_none() => {
             if let Some(parsed) = Disposition::parse(value, out.bounds)
-                && out.reserve(value.len().min(STRUCTURED_BYTES_MAX))
+                && out.reserve(cost(value, parsed.parameters.len()))
             {
                 out.part.disposition = Some(parsed);
             }
@@ -161,7 +161,10 @@ fn keep_content_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
             out.part.encoding = first_word(value, out.bounds);
         }
         b"content-language" if out.part.languages.is_empty() => {
-            out.part.languages = words(value, out.bounds);
+            let languages = words(value, out.bounds);
+            if out.reserve(cost(value, languages.len())) {
+                out.part.languages = languages;
+            }
         }
         b"content-id" if out.part.id.is_none() => out.part.id = Some(out.hold(value, 1_000).0),
         b"content-description" if out.part.description.is_none() => {
@@ -173,6 +176,14 @@ fn keep_content_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
         b"content-md5" if out.part.md5.is_none() => out.part.md5 = Some(out.hold(value, 100).0),
         _ => {}
     }
+}
+
+/// The memory of a parsed value: its bytes, and what each piece of it takes besides.
+fn cost(value: &[u8], pieces: usize) -> usize {
+    value
+        .len()
+        .min(STRUCTURED_BYTES_MAX)
+        .saturating_add(pieces.saturating_mul(PIECE_BYTES))
 }
 
 fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
@@ -231,6 +242,8 @@ fn whole_addresses(cut: &[u8]) -> Text {
     cut.get(..end).unwrap_or_default().into()
 }
 
+/// Two boxed slices and their allocations.
+const PIECE_BYTES: usize = 64;
 /// At most this much of one structured field is held once parsed.
 const STRUCTURED_BYTES_MAX: usize = 4 * 1024;
 
@@ -320,6 +333,19 @@ mod tests {
         let envelope = part.envelope.unwrap();
         assert_eq!(text(envelope.message_id.as_ref()), Some("12"));
         assert!(envelope.cut);
+    }
+
+    #[test]
+    fn lim_36_many_small_parameters_count_with_what_they_take() {
+        let bounds = Bounds {
+            held_bytes: 10_000,
+            ..Bounds::default()
+        };
+        let field = format!("Content-Type: a/b{}\r\n", ";x=".repeat(100));
+        let disposition = field.replace("Type: a/b", "Disposition: a");
+        let (part, _) = read(&[&field, &disposition], &bounds);
+        assert_eq!(part.content_type.parameters.len(), 100);
+        assert_eq!(part.disposition, None);
     }
 
     #[test]

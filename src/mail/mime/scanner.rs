@@ -8,7 +8,7 @@
 use super::{
     Bounds, ContentType, Part, PartKind, Scanned, Span,
     fields::{Findings, OpenHeader, Owner},
-    line::{Match, find_line_feed, match_boundary},
+    line::{Boundaries, Match, find_line_feed},
 };
 
 /// Takes a message in pieces and finds its structure.
@@ -19,6 +19,8 @@ pub struct Scanner {
     state: State,
     /// The open parts, from the message to the one whose bytes come now.
     stack: Vec<Open>,
+    /// What separates the parts of open multiparts, by their place on the stack.
+    boundaries: Boundaries,
     header: OpenHeader,
     /// How many bytes of field values may still be held.
     room: usize,
@@ -40,8 +42,6 @@ enum State {
 #[derive(Debug)]
 struct Open {
     part: usize,
-    /// What separates its parts, until it is closed.
-    boundary: Option<Vec<u8>>,
     /// Line feeds before its body.
     lines_before: u64,
 }
@@ -63,6 +63,7 @@ impl Scanner {
             found: Scanned::default(),
             state: State::Header,
             stack: Vec::new(),
+            boundaries: Boundaries::default(),
             header: OpenHeader::default(),
             room: bounds.held_bytes,
             line: HeldLine::default(),
@@ -153,7 +154,7 @@ impl Scanner {
         };
         let start = self.found.size;
         if let Some(found) = boundary {
-            self.close_at_boundary(found.index, start);
+            self.close_at_boundary(found.level, start);
         }
         self.found.size = start.saturating_add(length);
         self.found.lines = self.found.lines.saturating_add(u64::from(ending > 0));
@@ -176,11 +177,7 @@ impl Scanner {
         }
         // As much as a held line keeps, so that pieces make no difference.
         let line = line.get(..self.boundary_line_bytes()).unwrap_or(line);
-        let open = self.stack.iter().enumerate().rev();
-        match_boundary(
-            line,
-            open.filter_map(|(index, o)| Some((index, o.boundary.as_deref()?))),
-        )
+        self.boundaries.find(line)
     }
 
     fn header_line(&mut self, text: &[u8], length: u64) {
@@ -250,9 +247,7 @@ impl Scanner {
             Contents::Nothing => {}
             Contents::Parts(boundary) => {
                 self.set_kind(index, PartKind::Multipart);
-                if let Some(open) = self.stack.last_mut() {
-                    open.boundary = Some(boundary);
-                }
+                self.boundaries.open(depth.saturating_sub(1), boundary);
             }
             Contents::Message => {
                 self.set_kind(index, PartKind::Message);
@@ -328,18 +323,15 @@ impl Scanner {
             }
             self.close(&open, end, lines);
         }
+        self.boundaries.close_from(level.saturating_add(1));
     }
 
     /// The line of a boundary is over: the next part begins, or the epilogue.
     fn after_boundary(&mut self, found: Match) {
-        let Some(open) = self.stack.get_mut(found.index) else {
-            return;
-        };
-        let parent = open.part;
         if found.closes {
-            open.boundary = None;
-        } else {
-            self.start_part(Some(parent), Owner::Part, self.found.size);
+            self.boundaries.close_from(found.level);
+        } else if let Some(open) = self.stack.get(found.level) {
+            self.start_part(Some(open.part), Owner::Part, self.found.size);
         }
     }
 
@@ -365,7 +357,6 @@ impl Scanner {
         self.header = OpenHeader::new(owner);
         self.stack.push(Open {
             part: index,
-            boundary: None,
             lines_before: self.found.lines,
         });
     }
