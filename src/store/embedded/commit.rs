@@ -1,8 +1,8 @@
 //! The committer: one thread that makes waiting batches durable, a group at a time.
 //!
-//! A group's batches are resolved in order, each against those before it, the overlays and the index. Then
-//! one write, one sync, one short lock to make all of it visible, and the answers. While a group
-//! syncs, the next one gathers in the queue. Readers never wait for any of this.
+//! A group's batches are resolved in order, each against those before it, the overlays and the
+//! index. Then one write, one sync, one short lock to make all of it visible, and the answers.
+//! While a group syncs, the next one gathers in the queue. Readers never wait for any of this.
 
 use std::{
     collections::HashMap,
@@ -49,10 +49,11 @@ impl Committer {
     pub(super) fn run(mut self) {
         let mut jobs = Vec::new();
         while self.shared.queue.take(&mut jobs) {
-            // A panic here is a bug; the store must not go on from a half-done group.
+            // A panic here is a bug, or something in the index that nobody thought of. The store must
+            // not go on from a half-done group, and the next one not from that index.
             let done = catch_unwind(AssertUnwindSafe(|| self.group(&mut jobs)));
             if done.is_err() {
-                self.shared.fail("the committer panicked");
+                self.shared.give_up_index();
             }
             for job in jobs.drain(..) {
                 job.refuse(CommitError::Poisoned);
@@ -139,7 +140,8 @@ impl Committer {
             layers.active.set_position(position);
         }
         self.buffer = group.into_buffer();
-        // Nobody waits any more for an answer that cannot be sent; the commit happened all the same.
+        // Nobody waits any more for an answer that cannot be sent; the commit happened all the
+        // same.
         for done in committed {
             done.staged.iter().for_each(|staged| staged.set_committed());
             let _ = done.answer.send(Ok(done.applied));
@@ -206,7 +208,7 @@ impl Pending {
         }
         let view = |key: &[u8]| match self.entries.get(key) {
             Some(value) => Ok(value.clone()),
-            None => shared.view.get(key),
+            None => shared.noticed(shared.view.get(key)),
         };
         let resolved = match resolve(batch, view) {
             Ok((resolved, _)) => resolved,

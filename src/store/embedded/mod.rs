@@ -1,15 +1,16 @@
 //! The embedded engine: a journal that is the mail, and an index that is a cache of it.
 //!
-//! A commit is appended to the journal, synced with everything that waits beside it, made visible in an
-//! overlay in memory, and answered. Checkpoints bring overlays into the index later. docs/STORE.md has the
-//! layout on disk, the formats and the crash argument.
+//! A commit is appended to the journal, synced with everything that waits beside it, made visible
+//! in an overlay in memory, and answered. Checkpoints bring overlays into the index later.
+//! docs/STORE.md has the layout on disk, the formats and the crash argument.
 //!
-//! Two threads: the committer is the only writer of the journal, the upkeep thread the only writer of
-//! the index. Reads take no part in either. Locks (the view's layers, the queue, the upkeep state) are never
-//! held across I/O, and never one while another is taken.
+//! Two threads: the committer is the only writer of the journal, the upkeep thread the only writer
+//! of the index. Reads take no part in either. Locks (the view's layers, the queue, the upkeep
+//! state) are never held across I/O, and never one while another is taken.
 
 mod body;
 mod commit;
+mod compact;
 pub mod disk;
 mod index;
 mod journal;
@@ -23,6 +24,7 @@ mod scan;
 mod segment;
 mod stage;
 mod upkeep;
+mod verify;
 
 use std::{
     fmt,
@@ -53,7 +55,7 @@ use self::{
     queue::{Commit, Job, Queue},
     record::{Held, NamedBody},
     room::Space,
-    segment::Segments,
+    segment::{Segments, StoreId},
     stage::{Pins, StagedBody, Staging},
     upkeep::{Caretaker, Upkeep},
 };
@@ -74,12 +76,15 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Time between checkpoints of the index; bounds what a start after a crash replays.
     pub checkpoint_interval: Duration,
-    /// Uncheckpointed changes in memory that bring a checkpoint forward. Commits wait at twice as much.
+    /// Uncheckpointed changes in memory that bring a checkpoint forward. Commits wait at twice as
+    /// much.
     pub overlay_bytes: usize,
     /// Size of the reserve that keeps a full disk usable; zero for none.
     pub ballast_bytes: u64,
     /// With less room on the disk than this, [`Room::Low`].
     pub low_water_bytes: u64,
+    /// A segment of which less than this is alive is compacted; zero for never.
+    pub compact_below_percent: u8,
     /// A checkpoint is not begun with less room than this and what it is thought to write.
     pub index_slack_bytes: u64,
     /// Source of the time stamps in the journal.
@@ -94,6 +99,7 @@ impl Default for Options {
             overlay_bytes: 32 * 1024 * 1024,
             ballast_bytes: 64 * MIB,
             low_water_bytes: 256 * MIB,
+            compact_below_percent: 60,
             index_slack_bytes: 16 * MIB,
             clock: Clock::system(),
         }
@@ -122,6 +128,7 @@ struct Shared {
     dir: PathBuf,
     options: Options,
     clock: Clock,
+    store: StoreId,
     segments: Arc<Segments>,
     view: View,
     queue: Queue,
@@ -171,6 +178,7 @@ impl Embedded {
             dir: dir.to_owned(),
             clock: options.clock.clone(),
             options,
+            store,
             segments,
             view: View::new(overlay, snapshot),
             queue: Queue::new(),
@@ -213,6 +221,16 @@ impl Embedded {
         open::rebuild(&disk, dir, options)
     }
 
+    /// Reads the whole store in `dir` and reports what is damaged. The store must not be open.
+    pub fn verify(dir: &Path) -> Result<Report, OpenError> {
+        Self::verify_on(Arc::new(RealDisk), dir)
+    }
+
+    /// [`Embedded::verify`] on a file system that may lie.
+    pub fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Report, OpenError> {
+        verify::verify(&disk, dir)
+    }
+
     /// What opening found.
     pub fn report(&self) -> &Report {
         &self.report
@@ -221,6 +239,12 @@ impl Embedded {
     /// Brings everything committed so far into the index; whether that worked.
     pub async fn checkpoint(&self) -> bool {
         self.shared.upkeep.checkpoint().await.unwrap_or(false)
+    }
+
+    /// Compacts now, after a checkpoint, all segments worth it; answers how many. Otherwise that
+    /// happens slowly, on its own.
+    pub async fn compact(&self) -> usize {
+        self.shared.upkeep.compact().await.unwrap_or(0)
     }
 }
 
@@ -241,7 +265,9 @@ impl fmt::Debug for Embedded {
 impl Engine for Embedded {
     /// Index pages are small and mostly in memory: read in place.
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
-        Box::pin(ready(self.shared.view.get(key.as_bytes())))
+        Box::pin(ready(
+            self.shared.noticed(self.shared.view.get(key.as_bytes())),
+        ))
     }
 
     fn page(
@@ -250,7 +276,10 @@ impl Engine for Embedded {
         limit: PageLimit,
         order: Order,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        Box::pin(ready(self.shared.view.page(&range, limit, order)))
+        Box::pin(ready(
+            self.shared
+                .noticed(self.shared.view.page(&range, limit, order)),
+        ))
     }
 
     fn commit(&self, mut batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
@@ -352,8 +381,20 @@ impl Shared {
         self.has_failed.load(Ordering::Relaxed)
     }
 
+    /// Passes on what a read of the view came to. Damage there is damage of the index: counters read from
+    /// it could be given twice.
+    fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Damaged(_)) = read {
+            self.give_up_index();
+        }
+        read
+    }
+
     /// The index is damaged: the next start makes it again.
     fn give_up_index(&self) {
+        if self.has_failed() {
+            return;
+        }
         let marked = self.disk.open(&suspect_path(&self.dir), OpenMode::New);
         let marked = marked.and_then(|_| self.disk.sync_dir(&self.dir));
         if let Err(error) = marked {

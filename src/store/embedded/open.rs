@@ -1,10 +1,11 @@
 //! From a directory to a running engine's parts: lock, format, index, journal, in this order.
 //!
-//! Also what works on a store that is not running: making the index again, and reading everything to
-//! verify it.
+//! Also what works on a store that is not running: making the index again, and reading everything
+//! to verify it.
 
 use std::{
     io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -92,28 +93,30 @@ pub(super) fn open(
     dir: &Path,
     options: &Options,
 ) -> Result<Opened, OpenError> {
-    let place = Place { disk, dir };
-    let lock = place.lock()?;
+    let directory = Directory { disk, dir };
+    let lock = directory.lock()?;
     let (low, reserve) = (options.low_water_bytes, options.ballast_bytes);
     let space = Space::new(Arc::clone(disk), dir.to_owned(), low, reserve);
-    space.find_reserve().map_err(place.failed("read", dir))?;
-    let store = place.format()?;
-    let segments = place.segments()?;
-    place.finish_creation(&segments, store)?;
-    let (index, mut report) = place.index(&segments, store, options)?;
+    space
+        .find_reserve()
+        .map_err(directory.failed("read", dir))?;
+    let store = directory.format()?;
+    let segments = directory.segments()?;
+    directory.finish_creation(&segments, store)?;
+    let (index, mut report) = directory.index(&segments, store, options)?;
     let snapshot = index
         .snapshot()
-        .map_err(|error| place.index_failed(&error))?;
+        .map_err(|error| directory.index_failed(&error))?;
     let position = snapshot
         .position()
-        .map_err(|error| place.index_unreadable(&error))?;
+        .map_err(|error| directory.index_unreadable(&error))?;
     let position = position.unwrap_or_default();
-    place.remove_stale_generations(&segments, &snapshot)?;
-    let found = place.replay_tail(&segments, store, position)?;
+    directory.remove_stale_generations(&segments, &snapshot)?;
+    let found = directory.replay_tail(&segments, store, position)?;
     report.records += found.report.records;
     report.cut_bytes += found.report.cut_bytes;
     report.damaged.extend(found.report.damaged);
-    let end = place.settle(&segments, store, found.end)?;
+    let end = directory.settle(&segments, store, found.end)?;
     let mut overlay = found.overlay;
     overlay.set_position(end);
     space.restore_reserve();
@@ -136,12 +139,12 @@ pub(super) fn rebuild(
     dir: &Path,
     options: &Options,
 ) -> Result<Report, OpenError> {
-    let place = Place { disk, dir };
-    let _lock = place.lock()?;
-    let store = place.existing_format()?;
-    let segments = place.segments()?;
-    place.finish_creation(&segments, store)?;
-    let (_, report) = place.rebuilt(&segments, store, options)?;
+    let directory = Directory { disk, dir };
+    let store = directory.existing_format()?;
+    let _lock = directory.lock()?;
+    let segments = directory.segments()?;
+    directory.finish_creation(&segments, store)?;
+    let (_, report) = directory.rebuilt(&segments, store, options)?;
     Ok(report)
 }
 
@@ -156,12 +159,12 @@ pub(super) fn suspect_path(dir: &Path) -> PathBuf {
 
 /// A data directory on a disk.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct Directory<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) dir: &'a Path,
 }
 
-impl Place<'_> {
+impl Directory<'_> {
     pub(super) fn lock(&self) -> Result<Box<dyn Lock>, OpenError> {
         self.disk
             .make_dir(self.dir)
@@ -310,7 +313,10 @@ impl Place<'_> {
             .map_err(self.failed("read", self.dir))?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         if has("index.redb") && !has("index.suspect") {
-            match self.usable_index(segments) {
+            // The library may panic over damaged pages.
+            let usable = catch_unwind(AssertUnwindSafe(|| self.usable_index(segments)));
+            let panicked = |_| Err(IndexError::Damaged("reading it failed".to_owned()));
+            match usable.unwrap_or_else(panicked) {
                 Ok(Some(index)) => return Ok((index, Report::default())),
                 Ok(None) => {}
                 Err(IndexError::Io(source)) => return Err(self.failed("read", &path)(source)),
@@ -441,7 +447,8 @@ impl Place<'_> {
             };
             if newest == Some(id) {
                 let file = segments.file(id)?;
-                // Shorter than the index says: something else cut it. Nothing is written into the gap.
+                // Shorter than the index says: something else cut it. Nothing is written into the
+                // gap.
                 if file.len()? == end.offset {
                     file.sync()?;
                     self.disk.sync_dir(segments.dir())?;

@@ -1,12 +1,13 @@
-//! Random batches against a sorted map: every engine agrees with the plainest model, also when reopened.
+//! Random batches against a sorted map: every engine agrees with the plainest model, also when
+//! reopened.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
 use buzon::store::{
     Batch, CommitError, Content, Engine, KeyRange, Order, PageLimit, ReadError, Template, Width,
-    embedded::Embedded, memory::Memory,
+    embedded::{Embedded, Options},
+    memory::Memory,
 };
-use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::scratch::{Scratch, blob, content, key, options};
@@ -35,7 +36,8 @@ pub(crate) struct Model {
     pub(crate) entries: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Number and length of each body.
     pub(crate) bodies: BTreeMap<u64, usize>,
-    pub(crate) next_body: u64,
+    /// Lengths of all bodies there ever were.
+    pub(crate) lengths: Vec<usize>,
 }
 
 impl Model {
@@ -87,8 +89,8 @@ impl Model {
     }
 
     fn add_body(&mut self, length: usize) {
-        self.bodies.insert(self.next_body, length);
-        self.next_body += 1;
+        self.bodies.insert(self.lengths.len() as u64, length);
+        self.lengths.push(length);
     }
 
     /// The batch of `steps` on a store that holds this; stages its large bodies.
@@ -98,7 +100,7 @@ impl Model {
         steps: &[Step],
     ) -> Result<Batch, CommitError> {
         let mut batch = Batch::new();
-        let mut next_body = self.next_body;
+        let mut next_body = self.lengths.len() as u64;
         for step in steps {
             match step {
                 Step::Put(name, length) => {
@@ -155,15 +157,16 @@ impl Model {
         match (engine.commit(batch).await, self.after(steps)) {
             (Ok(_), Some(after)) => Ok(after),
             (Err(CommitError::Conflict), None) => Ok(self.clone()),
-            (Err(error), Some(_)) => Err(error),
-            (answer, None) => panic!("a failed condition was answered with {answer:?}"),
+            (Err(CommitError::Conflict), Some(_)) => panic!("all conditions hold"),
+            (Ok(_), None) => panic!("a condition does not hold"),
+            (Err(error), _) => Err(error),
         }
     }
 
-    /// Reads everything that `engine` holds; bodies are asked for up to `next_body`.
-    pub(crate) async fn read(engine: &dyn Engine, next_body: u64) -> Result<Self, ReadError> {
+    /// Reads everything that `engine` holds, of the bodies there ever were.
+    pub(crate) async fn read(engine: &dyn Engine, lengths: &[usize]) -> Result<Self, ReadError> {
         let mut model = Self {
-            next_body,
+            lengths: lengths.to_vec(),
             ..Self::default()
         };
         let mut from = key([0]);
@@ -188,15 +191,15 @@ impl Model {
                 _ => break,
             }
         }
-        for n in 0..next_body {
-            match read_body(engine, n).await {
+        for (n, length) in (0..).zip(lengths) {
+            match engine.body(blob(n), 0..*length as u64).await {
                 Ok(bytes) => {
                     assert_eq!(
                         bytes,
-                        content(n, bytes.len()),
+                        content(n, *length),
                         "body {n} is not what was stored"
                     );
-                    model.bodies.insert(n, bytes.len());
+                    model.bodies.insert(n, *length);
                 }
                 Err(ReadError::NoSuchBody) => {}
                 Err(error) => return Err(error),
@@ -204,21 +207,6 @@ impl Model {
         }
         Ok(model)
     }
-}
-
-/// A body whose length the reader does not know.
-async fn read_body(engine: &dyn Engine, n: u64) -> Result<Bytes, ReadError> {
-    engine.body(blob(n), 0..0).await?;
-    let (mut fits, mut over) = (0_u64, 1 << 20);
-    while over - fits > 1 {
-        let middle = fits.midpoint(over);
-        match engine.body(blob(n), middle..middle).await {
-            Ok(_) => fits = middle,
-            Err(ReadError::NoSuchBody) => over = middle,
-            Err(error) => return Err(error),
-        }
-    }
-    engine.body(blob(n), 0..fits).await
 }
 
 fn total(pieces: &[u16]) -> usize {
@@ -255,6 +243,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Event {
     Nothing,
     Checkpoint,
+    Compact,
     Reopen,
     Crash,
     LoseIndex,
@@ -264,6 +253,7 @@ fn history() -> impl Strategy<Value = Vec<(Vec<Step>, Event)>> {
     let events = [
         Event::Nothing,
         Event::Checkpoint,
+        Event::Compact,
         Event::Reopen,
         Event::Crash,
         Event::LoseIndex,
@@ -337,7 +327,7 @@ proptest! {
                 model = model.commit(&engine, steps).await.unwrap();
                 check_pages(&engine, &model, &pages).await;
             }
-            let read = Model::read(&engine, model.next_body).await.unwrap();
+            let read = Model::read(&engine, &model.lengths).await.unwrap();
             assert_eq!(read, model);
         });
     }
@@ -346,7 +336,7 @@ proptest! {
     fn embedded_is_the_model_however_it_is_reopened(history in history(), pages in pages()) {
         runtime().block_on(async {
             let dir = Scratch::new();
-            let options = || buzon::store::embedded::Options { segment_bytes: 8000, ..options() };
+            let options = || Options { segment_bytes: 8000, compact_below_percent: 90, ..options() };
             let mut engine = Embedded::open(dir.path(), options()).unwrap();
             let mut model = Model::default();
             for (steps, event) in &history {
@@ -355,6 +345,7 @@ proptest! {
                 match event {
                     Event::Nothing => continue,
                     Event::Checkpoint => assert!(engine.checkpoint().await),
+                    Event::Compact => _ = engine.compact().await,
                     Event::Reopen => {
                         engine.close().await;
                         engine = Embedded::open(dir.path(), options()).unwrap();
@@ -364,13 +355,13 @@ proptest! {
                         let there = Embedded::open(copy.path(), options()).unwrap();
                         assert_eq!(there.report().rebuilt, *event == Event::LoseIndex);
                         assert_eq!(there.report().damaged, []);
-                        let read = Model::read(&*there, model.next_body).await.unwrap();
+                        let read = Model::read(&*there, &model.lengths).await.unwrap();
                         assert_eq!(read, model);
                         continue;
                     }
                 }
                 check_pages(&*engine, &model, &pages).await;
-                let read = Model::read(&*engine, model.next_body).await.unwrap();
+                let read = Model::read(&*engine, &model.lengths).await.unwrap();
                 assert_eq!(read, model);
             }
         });

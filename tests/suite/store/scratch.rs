@@ -65,6 +65,7 @@ pub(crate) fn options() -> Options {
         overlay_bytes: 8 << 20,
         ballast_bytes: 0,
         low_water_bytes: 0,
+        compact_below_percent: 0,
         index_slack_bytes: 0,
         clock: Clock::system(),
     }
