@@ -32,16 +32,16 @@ pub(super) const CHUNK_MESSAGES: usize = 1_000;
 pub(super) const TAIL_RECORDS: u32 = 256;
 /// Log records behind a snapshot that make the next one due in a mailbox that nobody uses.
 pub(super) const TAIL_RECORDS_IDLE: u32 = 32;
-/// Snapshots whose log records are kept as history: about a thousand records.
-pub(super) const HISTORY_SNAPSHOTS: usize = 4;
+/// Marks behind which the log is history that is kept: about a thousand records.
+pub(super) const HISTORY_MARKS: usize = 4;
 /// Unused mailboxes that stay in memory, at most.
 pub(super) const IDLE_MAILBOXES_MAX: usize = 256;
 /// Messages of unused mailboxes that stay in memory, at most; about 40 bytes each.
 pub(super) const IDLE_MESSAGES_MAX: usize = 1_000_000;
 /// Mailboxes whose appended records are counted for the sake of the next snapshot, at most.
 pub(super) const COUNTED_MAILBOXES_MAX: usize = 50_000;
-/// A notice can be lost when a session ends in the middle of its commit: after this long a mailbox is read
-/// again without one.
+/// A notice can be lost when a session ends in the middle of its commit: after this long a mailbox
+/// is read again without one.
 pub(super) const NOTICE_TRUSTED: Duration = Duration::from_secs(10);
 /// Time between two rounds of the background work.
 pub(super) const TEND_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,4 +1,5 @@
-//! Background work on mailboxes: snapshots where the log has grown, and the rounds in which all of it happens.
+//! Background work on mailboxes: snapshots where the log has grown, and the rounds in which all of
+//! it happens.
 //!
 //! Nothing here is needed for correctness: a mailbox without a snapshot is its log. Everything is
 //! conditional on what was read, so that two processes, or a crash at any point, do no harm.
@@ -14,10 +15,10 @@ use super::{
     load::{self, Snapshot},
     service::Mailboxes,
     shared::Shared,
-    snapshot::{Head, Plan, plan},
+    snapshot::{Head, News, Plan, plan},
 };
 use crate::{
-    base::ids::ModSeq,
+    base::ids::{AccountId, MailboxId, ModSeq},
     store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, key},
 };
 
@@ -60,38 +61,53 @@ impl Mailboxes {
             let idle = Arc::strong_count(&shared) <= 2;
             let due = tail >= TAIL_RECORDS_IDLE || recent_moved;
             if tail >= TAIL_RECORDS || (idle && due) {
-                note(self.write_snapshot(&shared).await);
+                let outcome = self.write_snapshot(&shared).await;
+                if matches!(outcome, Err(MailboxFault::Deleted)) {
+                    self.core.cache.forget(shared.account, shared.mailbox);
+                }
+                note(outcome);
             }
         }
         for (account, mailbox) in self.core.take_counted(TAIL_RECORDS) {
-            // A mailbox that nobody uses is read for this once and not kept.
-            let shared = match self.core.cache.find(account, mailbox) {
-                Some(shared) => shared,
-                None => match self.core.loaded(account, mailbox).await {
-                    Ok(shared) => Arc::new(shared),
-                    Err(error) => {
-                        note(Err(error));
-                        continue;
-                    }
-                },
-            };
-            note(self.write_snapshot(&shared).await);
+            note(self.write_counted(account, mailbox).await);
         }
     }
 
+    /// Writes the snapshot of a mailbox that got many records, unless it has one already.
+    async fn write_counted(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<(), MailboxFault> {
+        // A mailbox that nobody uses is read for this once and not kept.
+        let shared = match self.core.cache.find(account, mailbox) {
+            Some(shared) => shared,
+            None => Arc::new(self.core.loaded(account, mailbox).await?),
+        };
+        shared.refresh_now(&*self.core.engine).await?;
+        if shared.unsaved().0 >= TAIL_RECORDS_IDLE {
+            self.write_snapshot(&shared).await?;
+        }
+        Ok(())
+    }
+
     /// Writes the snapshot of a mailbox as it stands, unless another process did.
-    async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
+    pub(super) async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
         let engine = &*self.core.engine;
         shared.refresh_now(engine).await?;
         let mut stored = shared.snapshot.lock().await;
         let last = stored.as_ref().map(|s| s.head.clone()).unwrap_or_default();
         let recent_from = shared.recent_from();
         let (covered, _) = shared.unsaved();
+        let news = News {
+            records: covered,
+            recent_from,
+        };
         let planned = shared.read(|index| {
             let behind = index.modseq().0 > last.standing.modseq;
             let due = behind || recent_from != last.recent_from;
             // What a damaged log lost must not become the truth (DUR-10).
-            (due && !index.is_damaged()).then(|| plan(&last, index, recent_from))
+            (due && !index.is_damaged()).then(|| plan(&last, index, news))
         });
         let Some(mut planned) = planned else {
             return Ok(());
@@ -141,8 +157,8 @@ impl Mailboxes {
         let mut head = stored.as_ref().map(|snapshot| snapshot.bytes.clone());
         let mut chunks = std::mem::take(&mut planned.written).into_iter().peekable();
         if total > BATCH_BYTES_MAX / 2 {
-            // Reserved numbers are nobody else's: whoever reads this head counts on from it, and every batch
-            // that follows requires it.
+            // Reserved numbers are nobody else's: whoever reads this head counts on from it, and
+            // every batch that follows requires it.
             let reserved = Head {
                 next_chunk: planned.head.next_chunk,
                 ..stored.as_ref().map(|s| s.head.clone()).unwrap_or_default()
@@ -155,7 +171,7 @@ impl Mailboxes {
                 let mut batch = Batch::new();
                 batch.present(key::mailbox(account, mailbox));
                 batch.unchanged(key::snapshot(account, mailbox), head.clone());
-                while let Some((number, bytes)) = chunks.next() {
+                for (number, bytes) in chunks.by_ref() {
                     batch.put(chunk(number), bytes);
                     if weight(&batch) > BATCH_BYTES_MAX / 2 {
                         break;
@@ -191,7 +207,8 @@ impl Mailboxes {
         Ok(bytes)
     }
 
-    /// Deletes log records that are history no more. A stop in between leaves them for the next time.
+    /// Deletes log records that are history no more. A stop in between leaves them for the next
+    /// time.
     async fn trim_log(&self, shared: &Shared, trimmed: ModSeq) -> Result<(), MailboxFault> {
         if trimmed == ModSeq(0) {
             return Ok(());

@@ -289,7 +289,7 @@ pub fn relocations(account: AccountId) -> Key {
     Fields::account(space::RELOCATIONS, account).key()
 }
 
-/// Template of `SWEEP account modseq`: what lost a place in this change and may have lost its last one.
+/// Template of `SWEEP account modseq`: what lost a place and may have lost its last one.
 pub fn sweep_numbered(account: AccountId, take: usize) -> Template {
     Fields::account(space::SWEEP, account).hole(take)
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod smtp;
+mod mailbox;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
