@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod accounts;
-mod smtp;
+mod dns;
 mod mailbox;
+mod queue;
+mod relay;
+mod smtp;
+mod smtp_client;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
