@@ -172,6 +172,25 @@ fn lim_08_a_body_that_trickles_is_ended() {
     });
 }
 
+#[test]
+fn lim_10_a_client_that_does_not_read_is_closed() {
+    run(async {
+        let player = Player::new(Speaks::Smtp).await;
+        let mut client = player.server.connect("smtp").await;
+        // More than the pipe holds.
+        client.send(&b"HELP\r\n".repeat(100)).await;
+        tokio::time::advance(std::time::Duration::from_secs(301)).await;
+        client.send(b"").await;
+        let end = loop {
+            if let Err(end) = client.next().await {
+                break end;
+            }
+        };
+        assert_eq!(end, NoLine::Closed);
+        assert!(player.server.tasks.running().is_empty());
+    });
+}
+
 /// What random clients say: right, nearly right and wrong.
 const WORDS: [&str; 30] = [
     "EHLO client.example\r\n",
