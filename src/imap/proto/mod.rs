@@ -14,6 +14,7 @@ pub mod dialog;
 pub mod encode;
 pub mod fetch;
 pub mod flag;
+mod gather;
 pub mod limits;
 pub mod list;
 pub mod mutf7;

@@ -438,6 +438,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_section_is_refused() {
         for bad in [
             "[",
             "]",
