@@ -1,7 +1,7 @@
 //! Dates of the command grammar: `date` of SEARCH, `date-time` of APPEND and FETCH (RFC 3501 9).
 //!
-//! Not the dates of message headers. A zone is used to find the instant and then forgotten; what we say is
-//! always in UTC (`+0000`).
+//! Not the dates of message headers. A zone is used to find the instant and then forgotten; what
+//! we say is always in UTC (`+0000`).
 
 use crate::{base::clock::Timestamp, wire::Output};
 
@@ -61,8 +61,8 @@ pub fn parse_date(text: &[u8]) -> Option<Day> {
     Day::from_civil(digits(year)?, month_named(month)?, digits(day)?)
 }
 
-/// What stands between the quotes of a `date-time`: ` 7-Feb-1994 21:52:25 -0800`. Instants before 1970
-/// become its first.
+/// What stands between the quotes of a `date-time`: ` 7-Feb-1994 21:52:25 -0800`. Instants before
+/// 1970 become its first.
 pub fn parse_date_time(text: &[u8]) -> Option<Timestamp> {
     let (date, rest) = text.split_at_checked(11)?;
     let (time, zone) = rest.split_at_checked(9)?;
@@ -236,7 +236,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn any_bytes_are_read_without_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
             let _ = (parse_date(&bytes), parse_date_time(&bytes));
         }
     }

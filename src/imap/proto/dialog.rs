@@ -1,10 +1,11 @@
-//! The dialogue: lines and literals in, admitted commands and refusals out (RFC 3501 2.2, 4.3, RFC 7888).
+//! The dialogue: lines and literals in, admitted commands and refusals out (RFC 3501 2.2, 4.3,
+//! RFC 7888).
 //!
-//! A line is looked at once: at its end, for a literal; at its beginning, for tag and verb, so that what is
-//! not admitted is refused before its literals are invited. The arguments are parsed once, when all
-//! are there. What a refused command has already on its way (`{n+}`) is skipped, never read as commands; where
-//! that cannot be done the connection ends. The message of APPEND is not read here: the command is given
-//! out when its message is announced.
+//! A line is looked at once: at its end, for a literal; at its beginning, for tag and verb, so
+//! that what is not admitted is refused before its literals are invited. The arguments are parsed
+//! once, when all are there. What a refused command has already on its way (`{n+}`) is skipped,
+//! never read as commands; where that cannot be done the connection ends. The message of APPEND
+//! is not read here: the command is given out when its message is announced.
 
 use bytes::Bytes;
 
@@ -17,10 +18,7 @@ use super::{
     response::{Code, Response},
     verbs::{Stage, Verb},
 };
-use crate::{
-    net::protocol::{Farewell, Protocol, Step},
-    wire::{Input, Line, Output, input::DROPPED_LINE_BYTES_MAX},
-};
+use crate::wire::{Farewell, Input, Line, Output, Protocol, Step, input::DROPPED_LINE_BYTES_MAX};
 
 /// One connection's dialogue.
 #[derive(Debug)]
@@ -223,7 +221,8 @@ impl Imap {
         None
     }
 
-    /// Drops a line that is too long, but looks at its end: a literal behind it would be read as commands.
+    /// Drops a line that is too long, but looks at its end: a literal behind it would be read as
+    /// commands.
     fn drop_due(&mut self, input: &mut Input, dropped: usize, stage: Stage) -> Option<Next> {
         let bytes = input.bytes();
         let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -477,7 +476,7 @@ mod tests {
         assert_said(
             READY,
             b"a1 HELP\r\n",
-            &["refuse a1 BAD unknown command; here are SELECT"],
+            &["refuse a1 BAD unknown command; try SELECT"],
         );
         assert_said(
             READY,
@@ -846,8 +845,9 @@ mod tests {
             1 => "\\{[0-9]{4,6}\\+?\\}\r\n",
             3 => "[(){}\"\\\\*%+\\-:,.<>\\[\\]0-9]{1,4}",
             2 => proptest::sample::select(vec![
-                "INBOX", "1:*", "FLAGS", "BODY.PEEK[HEADER.FIELDS (To)]<0.9>", "(\\Seen)", "NIL", "\"x\"",
-                "OR NOT SEEN", "RETURN (STATUS (SIZE))", "\" 1-Jan-1970 00:00:00 +0000\"", "DONE\r\n", "\n",
+                "INBOX", "1:*", "FLAGS", "BODY.PEEK[HEADER.FIELDS (To)]<0.9>", "(\\Seen)",
+                "NIL", "\"x\"", "OR NOT SEEN", "RETURN (STATUS (SIZE))",
+                "\" 1-Jan-1970 00:00:00 +0000\"", "DONE\r\n", "\n",
             ]).prop_map(str::to_owned),
             1 => "[\\x00-\\x1f]",
             1 => (8_000_usize..9_000).prop_map(|bytes| "x".repeat(bytes)),

@@ -1,8 +1,8 @@
 //! Responses in wire form (RFC 3501 9), written straight into the output.
 //!
-//! FETCH answers are written item by item through [`Items`], without a value or an allocation in between;
-//! bodies are labelled here and streamed by the server. Everything that came from outside goes through a
-//! string, a literal or a type that cannot hold a line end.
+//! FETCH answers are written item by item through [`Items`], without a value or an allocation in
+//! between; bodies are labelled here and streamed by the server. Everything that came from
+//! outside goes through a string, a literal or a type that cannot hold a line end.
 
 use super::{
     flag::{FlagList, SystemFlags},
@@ -282,8 +282,8 @@ fn flag_names<'n>(out: &mut Output, system: SystemFlags, names: impl Iterator<It
     }
 }
 
-/// The items of one FETCH response, with spaces between them. What goes to its [`Items::item`] begins with the
-/// item's name.
+/// The items of one FETCH response, with spaces between them. What goes to its [`Items::item`]
+/// begins with the item's name.
 #[derive(Debug)]
 pub struct Items<'o> {
     out: &'o mut Output,
@@ -519,7 +519,8 @@ mod tests {
                     name: "Entw\u{fc}rfe".to_owned(),
                     subscribed_below: true,
                 },
-                "* LIST (\\HasNoChildren \\Drafts) \"/\" Entw&APw-rfe (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
+                "* LIST (\\HasNoChildren \\Drafts) \"/\" Entw&APw-rfe \
+                 (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
             ),
             (
                 Response::List {
@@ -594,7 +595,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strings_are_read_back(bytes in proptest::collection::vec(1_u8.., 0..30), word in any::<bool>()) {
+        fn strings_are_read_back(
+            bytes in proptest::collection::vec(1_u8.., 0..30), word in any::<bool>(),
+        ) {
             let mut out = Output::new();
             if word {
                 astring(&mut out, &bytes);

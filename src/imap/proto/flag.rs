@@ -1,7 +1,7 @@
 //! Flags as they stand in commands and responses (RFC 3501 2.3.2).
 //!
-//! Not what a message has (that is the mailbox's), only what was said about it. A keyword here is an atom; it
-//! may still be longer or more than the mailbox takes.
+//! Not what a message has (that is the mailbox's), only what was said about it. A keyword here is
+//! an atom; it may still be longer or more than the mailbox takes.
 
 /// The flags of a flag list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,9 @@
-//! One command being gathered from lines and literals: its tag and verb, its limits, why it is refused.
+//! One command being gathered from lines and literals: its tag and verb, its limits, why it is
+//! refused.
 //!
-//! Decides nothing about the connection; `dialog` does. A line is looked at once: at its beginning for tag and verb,
-//! at its end for a literal (RFC 3501 4.3, RFC 7888). The arguments are parsed once, when all are there.
+//! Decides nothing about the connection; `dialog` does. A line is looked at once: at its
+//! beginning for tag and verb, at its end for a literal (RFC 3501 4.3, RFC 7888). The arguments
+//! are parsed once, when all are there.
 
 use super::{
     command::{AnnouncedLiteral, Command, Tag},
@@ -21,7 +23,8 @@ pub(super) struct Gathered {
     pub(super) verb: Option<(&'static Verb, usize)>,
     /// Decided before its end; what still comes of it is skipped.
     pub(super) refusal: Option<Mistake>,
-    /// Texts and literals one behind the other: copies, as many small shares of large buffers would hold those.
+    /// Texts and literals one behind the other: copies, as many small shares of large buffers
+    /// would hold those.
     pub(super) bytes: Vec<u8>,
     /// Ends of each text and of the literal behind it.
     ends: Vec<(usize, usize)>,
@@ -133,7 +136,8 @@ impl Gathered {
         size_bytes <= room && self.sent_bytes <= room.max(limits.command_bytes_max)
     }
 
-    /// Whether the literal behind `text` is the message of an APPEND; its other literal is the name.
+    /// Whether the literal behind `text` is the message of an APPEND; its other literal is the
+    /// name.
     pub(super) fn is_message(&self, text: &[u8]) -> bool {
         let Some((verb, arguments_at)) = self.verb else {
             return false;
@@ -242,17 +246,15 @@ fn help(stage: Stage) -> &'static str {
         Stage::Greeted {
             tls: Tls::Offered,
             insecure_login_allowed: false,
-        } => {
-            "a line is a tag of your choice and a command, as: a1 CAPABILITY - a2 STARTTLS - a3 LOGOUT"
-        }
+        } => "begin with a tag of your choice: a1 CAPABILITY - a2 STARTTLS - a3 LOGOUT",
         Stage::Greeted { .. } => {
-            "a line is a tag of your choice and a command, as: a1 LOGIN name password - a2 SELECT INBOX - a3 LOGOUT"
+            "begin with a tag of your choice: a1 LOGIN name password - a2 SELECT INBOX - a3 LOGOUT"
         }
         Stage::Authenticated => {
-            "a line is a tag of your choice and a command, as: a1 LIST \"\" * - a2 SELECT INBOX - a3 LOGOUT"
+            "begin with a tag of your choice: a1 LIST \"\" * - a2 SELECT INBOX - a3 LOGOUT"
         }
         Stage::Selected { .. } | Stage::Idling => {
-            "a line is a tag of your choice and a command, as: a1 FETCH 1:* (UID FLAGS ENVELOPE) - a2 LOGOUT"
+            "begin with a tag of your choice: a1 FETCH 1:* (UID FLAGS ENVELOPE) - a2 LOGOUT"
         }
     }
 }
@@ -261,13 +263,13 @@ fn help(stage: Stage) -> &'static str {
 fn unknown(stage: Stage) -> &'static str {
     match stage {
         Stage::Greeted { .. } => {
-            "unknown command; here are CAPABILITY, ID, NOOP, STARTTLS, AUTHENTICATE, LOGIN, LOGOUT"
+            "unknown command; try CAPABILITY, ID, NOOP, STARTTLS, AUTHENTICATE, LOGIN or LOGOUT"
         }
         Stage::Authenticated => {
-            "unknown command; here are SELECT, EXAMINE, LIST, STATUS, CREATE, DELETE, RENAME, APPEND, IDLE, LOGOUT and others"
+            "unknown command; try SELECT, LIST, STATUS, CREATE, DELETE, RENAME, APPEND or LOGOUT"
         }
         Stage::Selected { .. } | Stage::Idling => {
-            "unknown command; here are FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE, UID, CLOSE, SELECT, LIST, IDLE, LOGOUT and others"
+            "unknown command; try FETCH, SEARCH, STORE, COPY, MOVE, EXPUNGE, CLOSE or LOGOUT"
         }
     }
 }

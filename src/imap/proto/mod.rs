@@ -1,7 +1,9 @@
-//! The language of IMAP4rev1 (RFC 3501) with the extensions our clients use: commands in, responses out.
+//! The language of IMAP4rev1 (RFC 3501) with the extensions our clients use: commands in,
+//! responses out.
 //!
-//! Pure: no sockets, no clock, no log. Nothing a peer sends can panic, recurse without a bound or allocate
-//! by a declared size. Limits are counted where bytes become tokens (`dialog`, `parse`), not per command.
+//! Pure: no sockets, no clock, no log. Nothing a peer sends can panic, recurse without a bound or
+//! allocate by a declared size. Limits are counted where bytes become tokens (`dialog`, `parse`),
+//! not per command.
 
 #![cfg_attr(
     not(test),

@@ -1,4 +1,5 @@
-//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819, RFC 6154).
+//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
+//! RFC 6154).
 
 use super::{Mistake, Parsed, Scanner, scan::decode_name};
 use crate::imap::proto::{

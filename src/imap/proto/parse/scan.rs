@@ -1,8 +1,10 @@
-//! The tokens of the command grammar (RFC 3501 9): atoms, strings, numbers, sets, dates, flags, names.
+//! The tokens of the command grammar (RFC 3501 9): atoms, strings, numbers, sets, dates, flags,
+//! names.
 //!
 //! Strict, with two quirks of RFC 9051 that older texts forbid: quoted strings may hold UTF-8
-//! (`quirk::utf8_in_quoted`: passwords and searches typed by people), and flags that nobody can set are left
-//! out instead of refused (`quirk::unknown_system_flags`: clients that copy `\Recent` or `\Junk`).
+//! (`quirk::utf8_in_quoted`: passwords and searches typed by people), and flags that nobody can
+//! set are left out instead of refused (`quirk::unknown_system_flags`: clients that copy
+//! `\Recent` or `\Junk`).
 
 use std::borrow::Cow;
 
@@ -72,7 +74,8 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of `pieces`; `message` is what was announced at the end of the last one and not read.
+    /// At the beginning of `pieces`; `message` is what was announced at the end of the last one
+    /// and not read.
     pub fn new(pieces: &'a [Piece<'a>], message: Option<AnnouncedLiteral>) -> Self {
         let (first, behind) = pieces.split_first().map_or(
             (

@@ -1,4 +1,5 @@
-//! Arguments of the commands about the session itself: LOGIN, AUTHENTICATE, ENABLE, ID, and those without any.
+//! Arguments of the commands about the session itself: LOGIN, AUTHENTICATE, ENABLE, ID, and those
+//! without any.
 
 use super::{Mistake, Parsed, Scanner, scan::utf8};
 use crate::{
