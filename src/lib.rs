@@ -4,6 +4,7 @@ pub mod app;
 pub mod base;
 pub mod config;
 pub mod imap;
+pub mod mail;
 pub mod net;
 pub mod observe;
 pub mod pop3;
