@@ -1,7 +1,7 @@
 //! Dates of the command grammar: `date` of SEARCH, `date-time` of APPEND and FETCH (RFC 3501 9).
 //!
-//! The grammar itself is `mail::date`'s; here its numbers become our types. A zone is used to find the
-//! instant and then forgotten; what we say is always in UTC (`+0000`).
+//! The grammar itself is `mail::date`'s; here its numbers become our types. A zone is used to find
+//! the instant and then forgotten; what we say is always in UTC (`+0000`).
 
 use crate::{
     base::clock::Timestamp,

@@ -456,6 +456,19 @@ mod tests {
     }
 
     #[test]
+    fn spaces_at_the_end_of_a_command_mean_nothing() {
+        assert_said(
+            SECURED,
+            b"a1 NOOP  \r\na2 LOGIN a {1+}\r\nb \r\na3 LOGIN a \r\n",
+            &[
+                "a1 Noop",
+                "a2 Login",
+                "refuse a3 BAD an argument is missing",
+            ],
+        );
+    }
+
+    #[test]
     fn people_who_type_are_told_what_a_line_looks_like() {
         for stage in STAGES {
             for line in [

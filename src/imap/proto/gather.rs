@@ -9,6 +9,7 @@ use super::{
     command::{AnnouncedLiteral, Command, Tag},
     limits::{CommandLimits, SKIPPED_MESSAGE_BYTES_MAX, TAG_BYTES_MAX},
     parse::{Mistake, Piece, Scanner},
+    quirk,
     response::{Code, Status},
     verbs::{Stage, Tls, Verb},
 };
@@ -181,8 +182,14 @@ impl Gathered {
             });
             (start, arguments_at) = (*end, 0);
         }
+        let mut last = last.get(arguments_at..).unwrap_or_default();
+        if quirk::SPACES_AT_END && message.is_none() {
+            while let Some(shorter) = last.strip_suffix(b" ") {
+                last = shorter;
+            }
+        }
         pieces.push(Piece {
-            text: last.get(arguments_at..).unwrap_or_default(),
+            text: last,
             literal: None,
         });
         let mut scanner = Scanner::new(&pieces, message);

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod list;
 pub mod mutf7;
 pub mod parse;
+pub mod quirk;
 pub mod response;
 pub mod search;
 pub mod section;

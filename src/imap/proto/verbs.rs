@@ -219,9 +219,9 @@ pub static VERBS: &[Verb] = &[
     verb("RENAME",       AfterLogin,  Untouched, "",                  mailbox::rename),
     verb("SUBSCRIBE",    AfterLogin,  Untouched, "",                  mailbox::subscribe),
     verb("UNSUBSCRIBE",  AfterLogin,  Untouched, "",                  mailbox::unsubscribe),
-    verb("LIST",         AfterLogin,  Untouched, "CHILDREN",          mailbox::list),
+    verb("LIST",         AfterLogin, Untouched, "CHILDREN LIST-EXTENDED LIST-STATUS", mailbox::list),
     verb("LSUB",         AfterLogin,  Untouched, "",                  mailbox::lsub),
-    verb("STATUS",       AfterLogin,  Untouched, "",                  mailbox::status),
+    verb("STATUS",       AfterLogin,  Untouched, "STATUS=SIZE",       mailbox::status),
     verb("APPEND",       AfterLogin,  Untouched, "",                  mailbox::append),
     verb("CHECK",        Selected,    Untouched, "",                  session::check),
     verb("CLOSE",        Selected,    Changed,   "",                  session::close),
@@ -300,7 +300,7 @@ mod tests {
             (
                 Stage::Authenticated,
                 "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE \
-                 CHILDREN UNSELECT UIDPLUS MOVE",
+                 CHILDREN LIST-EXTENDED LIST-STATUS STATUS=SIZE UNSELECT UIDPLUS MOVE",
             ),
         ] {
             assert_eq!(capabilities(stage).as_str(), said);
