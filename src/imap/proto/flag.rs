@@ -48,16 +48,6 @@ impl SystemFlags {
         Self(self.0 | other.0)
     }
 
-    /// One bit a flag, as in the order of [`Self::ALL`]; below 32.
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// The set with these bits; unknown ones are dropped.
-    pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & 31)
-    }
-
     /// The system flag of this name without its backslash, in any case of letters.
     pub fn named(name: &[u8]) -> Option<Self> {
         let found = Self::ALL.into_iter().find(|(_, known)| {

@@ -182,7 +182,7 @@ fn position(number: u32) -> usize {
 
 /// Writes numbers as a set, in the order given, runs as ranges: for COPYUID and APPENDUID (RFC
 /// 4315 3).
-pub fn write_set(out: &mut Output, numbers: &[u32]) {
+pub(super) fn write_set(out: &mut Output, numbers: &[u32]) {
     let mut rest = numbers;
     let mut separator: &[u8] = b"";
     while let Some(first) = rest.first() {
