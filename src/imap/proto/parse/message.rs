@@ -1,0 +1,502 @@
+//! Arguments of the commands about messages, but SEARCH (RFC 3501 6.4, RFC 4315, RFC 6851).
+
+use super::{Mistake, Parsed, Scanner, section};
+use crate::imap::proto::{
+    command::{CommandBody, StoreMode},
+    fetch::FetchItem,
+    limits::FETCH_ITEMS_MAX,
+    sequence::SequenceSet,
+};
+
+/// RFC 4315 2.1: `"UID" SP "EXPUNGE" SP sequence-set`
+pub fn uid_expunge(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let set = scanner.set()?;
+    scanner.end()?;
+    Ok(CommandBody::UidExpunge(set))
+}
+
+/// `"COPY" SP sequence-set SP mailbox`
+pub fn copy(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let (set, mailbox) = set_and_mailbox(scanner)?;
+    Ok(CommandBody::Copy {
+        uid: false,
+        set,
+        mailbox,
+    })
+}
+
+/// `"UID" SP copy`
+pub fn uid_copy(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let (set, mailbox) = set_and_mailbox(scanner)?;
+    Ok(CommandBody::Copy {
+        uid: true,
+        set,
+        mailbox,
+    })
+}
+
+/// RFC 6851 3.1: as COPY.
+pub fn mov(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let (set, mailbox) = set_and_mailbox(scanner)?;
+    Ok(CommandBody::Move {
+        uid: false,
+        set,
+        mailbox,
+    })
+}
+
+/// RFC 6851 3.2: as UID COPY.
+pub fn uid_move(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let (set, mailbox) = set_and_mailbox(scanner)?;
+    Ok(CommandBody::Move {
+        uid: true,
+        set,
+        mailbox,
+    })
+}
+
+fn set_and_mailbox(scanner: &mut Scanner<'_>) -> Parsed<(SequenceSet, String)> {
+    scanner.space()?;
+    let set = scanner.set()?;
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    scanner.end()?;
+    Ok((set, mailbox))
+}
+
+/// RFC 3501 9: `store`
+pub fn store(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    store_by(scanner, false)
+}
+
+/// `"UID" SP store`
+pub fn uid_store(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    store_by(scanner, true)
+}
+
+fn store_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let set = scanner.set()?;
+    scanner.space()?;
+    let mode = if scanner.eat(b'+') {
+        StoreMode::Add
+    } else if scanner.eat(b'-') {
+        StoreMode::Remove
+    } else {
+        StoreMode::Replace
+    };
+    let silent = match scanner.word().to_ascii_uppercase().as_slice() {
+        b"FLAGS" => false,
+        b"FLAGS.SILENT" => true,
+        _ => {
+            return Err(Mistake::bad(
+                "STORE changes FLAGS, +FLAGS or -FLAGS, each perhaps .SILENT",
+            ));
+        }
+    };
+    scanner.space()?;
+    let flags = if scanner.peek() == Some(b'(') {
+        scanner.flag_list()?
+    } else {
+        scanner.flags()?
+    };
+    scanner.end()?;
+    Ok(CommandBody::Store {
+        uid,
+        set,
+        mode,
+        silent,
+        flags,
+    })
+}
+
+/// RFC 3501 9: `fetch`
+pub fn fetch(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    fetch_by(scanner, false)
+}
+
+/// `"UID" SP fetch`
+pub fn uid_fetch(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    fetch_by(scanner, true)
+}
+
+fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let set = scanner.set()?;
+    scanner.space()?;
+    let mut items = Vec::new();
+    if scanner.eat(b'(') {
+        loop {
+            let item = fetch_item(scanner)?;
+            add(&mut items, item)?;
+            if scanner.eat(b')') {
+                break;
+            }
+            scanner.space()?;
+        }
+    } else {
+        items = fetch_macro_or_item(scanner)?;
+    }
+    scanner.end()?;
+    Ok(CommandBody::Fetch { uid, set, items })
+}
+
+fn add(items: &mut Vec<FetchItem>, item: FetchItem) -> Parsed<()> {
+    if items.contains(&item) {
+        return Ok(());
+    }
+    if items.len() == FETCH_ITEMS_MAX {
+        // LIM-19
+        return Err(Mistake::bad("a FETCH may ask for 128 different items"));
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// RFC 3501 6.4.5: a macro stands alone.
+fn fetch_macro_or_item(scanner: &mut Scanner<'_>) -> Parsed<Vec<FetchItem>> {
+    use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
+    let word = scanner.word();
+    Ok(match word.to_ascii_uppercase().as_slice() {
+        b"ALL" => vec![Flags, InternalDate, Rfc822Size, Envelope],
+        b"FAST" => vec![Flags, InternalDate, Rfc822Size],
+        b"FULL" => vec![Flags, InternalDate, Rfc822Size, Envelope, Body],
+        _ => vec![item_named(word, scanner)?],
+    })
+}
+
+fn fetch_item(scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
+    let word = scanner.word();
+    item_named(word, scanner)
+}
+
+fn item_named(word: &[u8], scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
+    let sectioned = scanner.peek() == Some(b'[');
+    Ok(match word.to_ascii_uppercase().as_slice() {
+        b"BODY" if sectioned => section::section_item(scanner, false)?,
+        b"BODY.PEEK" if sectioned => section::section_item(scanner, true)?,
+        b"ENVELOPE" => FetchItem::Envelope,
+        b"FLAGS" => FetchItem::Flags,
+        b"INTERNALDATE" => FetchItem::InternalDate,
+        b"RFC822" => FetchItem::Rfc822,
+        b"RFC822.HEADER" => FetchItem::Rfc822Header,
+        b"RFC822.SIZE" => FetchItem::Rfc822Size,
+        b"RFC822.TEXT" => FetchItem::Rfc822Text,
+        b"BODY" => FetchItem::Body,
+        b"BODYSTRUCTURE" => FetchItem::BodyStructure,
+        b"UID" => FetchItem::Uid,
+        _ => {
+            return Err(Mistake::bad(
+                "FETCH does not know this item; try (UID FLAGS ENVELOPE)",
+            ));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::{
+        flag::{FlagList, SystemFlags},
+        parse::tests::{assert_all_refused, parsed},
+        section::{FieldName, Partial, Section, SectionText},
+    };
+
+    fn set(text: &str) -> SequenceSet {
+        SequenceSet::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn copy_move_and_uid_expunge_are_read_as_the_grammar_says() {
+        let (set, mailbox) = (set("1:*"), "b c".to_owned());
+        for (text, body) in [
+            (
+                "COPY 1:* \"b c\"",
+                CommandBody::Copy {
+                    uid: false,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "UID COPY 1:* \"b c\"",
+                CommandBody::Copy {
+                    uid: true,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "MOVE 1:* \"b c\"",
+                CommandBody::Move {
+                    uid: false,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "UID MOVE 1:* \"b c\"",
+                CommandBody::Move {
+                    uid: true,
+                    set: set.clone(),
+                    mailbox,
+                },
+            ),
+            ("UID EXPUNGE 1:*", CommandBody::UidExpunge(set)),
+        ] {
+            assert_eq!(parsed(text), Some(body), "{text}");
+        }
+        assert_all_refused(&[
+            "COPY",
+            "COPY 1",
+            "COPY 1 ",
+            "COPY 0 a",
+            "COPY 1, a",
+            "COPY 1 a b",
+            "COPY a 1",
+            "MOVE 1",
+            "UID COPY 1",
+            "UID EXPUNGE",
+            "UID EXPUNGE 1 2",
+            "UID EXPUNGE a",
+        ]);
+    }
+
+    #[test]
+    fn store_has_three_modes_and_may_be_silent() {
+        let stored = |uid, mode, silent, system, keywords: &[&str]| {
+            Some(CommandBody::Store {
+                uid,
+                set: set("2"),
+                mode,
+                silent,
+                flags: FlagList {
+                    system,
+                    keywords: keywords.iter().map(|text| (*text).to_owned()).collect(),
+                },
+            })
+        };
+        let seen = SystemFlags::SEEN;
+        for (text, body) in [
+            (
+                "STORE 2 FLAGS (\\Seen x)",
+                stored(false, StoreMode::Replace, false, seen, &["x"]),
+            ),
+            (
+                "STORE 2 +flags.silent \\Seen",
+                stored(false, StoreMode::Add, true, seen, &[]),
+            ),
+            (
+                "UID STORE 2 -FLAGS \\Seen x y",
+                stored(true, StoreMode::Remove, false, seen, &["x", "y"]),
+            ),
+            (
+                "STORE 2 FLAGS ()",
+                stored(false, StoreMode::Replace, false, SystemFlags::NONE, &[]),
+            ),
+        ] {
+            assert_eq!(parsed(text), body, "{text}");
+        }
+        assert_all_refused(&[
+            "STORE",
+            "STORE 2",
+            "STORE 2 FLAGS",
+            "STORE 2 FLAGS ",
+            "STORE 2 ++FLAGS x",
+            "STORE 2 + FLAGS x",
+            "STORE 2 FLAG x",
+            "STORE 2 FLAGS.LOUD x",
+            "STORE 2 FLAGS (x",
+            "STORE 2 FLAGS (x) y",
+            "STORE 2 FLAGS x ",
+            "STORE 2 (UNCHANGEDSINCE 1) FLAGS x",
+            "STORE x FLAGS x",
+        ]);
+    }
+
+    fn items(text: &str) -> Option<Vec<FetchItem>> {
+        match parsed(text)? {
+            CommandBody::Fetch { items, .. } => Some(items),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn fetch_macros_stand_for_their_items() {
+        use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
+        for (text, expected) in [
+            ("FETCH 1 FAST", vec![Flags, InternalDate, Rfc822Size]),
+            (
+                "FETCH 1 all",
+                vec![Flags, InternalDate, Rfc822Size, Envelope],
+            ),
+            (
+                "UID FETCH 1 FULL",
+                vec![Flags, InternalDate, Rfc822Size, Envelope, Body],
+            ),
+        ] {
+            assert_eq!(items(text), Some(expected), "{text}");
+        }
+        assert_all_refused(&[
+            "FETCH 1 (FAST)",
+            "FETCH 1 FAST FLAGS",
+            "FETCH 1 (ALL FLAGS)",
+        ]);
+    }
+
+    #[test]
+    fn fetch_items_are_said_once() {
+        assert_eq!(
+            items(
+                "FETCH 1 (UID flags UID RFC822 RFC822.HEADER RFC822.TEXT RFC822.SIZE BODYSTRUCTURE)"
+            ),
+            Some(vec![
+                FetchItem::Uid,
+                FetchItem::Flags,
+                FetchItem::Rfc822,
+                FetchItem::Rfc822Header,
+                FetchItem::Rfc822Text,
+                FetchItem::Rfc822Size,
+                FetchItem::BodyStructure,
+            ])
+        );
+        assert_eq!(items("FETCH 1 BODY"), Some(vec![FetchItem::Body]));
+        assert_all_refused(&[
+            "FETCH",
+            "FETCH 1",
+            "FETCH 1 ",
+            "FETCH 1 ()",
+            "FETCH 1 (UID",
+            "FETCH 1 (UID )",
+            "FETCH 1 (UID  FLAGS)",
+            "FETCH 1 UID FLAGS",
+            "FETCH 1 (UID) (CHANGEDSINCE 1)",
+            "FETCH 1 BODY.PEEK",
+            "FETCH 1 X",
+            "FETCH 0 UID",
+        ]);
+    }
+
+    #[test]
+    fn sections_are_read_as_the_grammar_says() {
+        let section = |path: &[u32], text: Option<SectionText>| Section {
+            path: path.to_vec(),
+            text,
+        };
+        let fields = |names: &[&str], not| {
+            let names = names
+                .iter()
+                .map(|name| FieldName::parse(name.as_bytes()).unwrap());
+            Some(SectionText::HeaderFields {
+                names: names.collect(),
+                not,
+            })
+        };
+        for (text, expected) in [
+            ("[]", section(&[], None)),
+            ("[1]", section(&[1], None)),
+            ("[1.2.3]", section(&[1, 2, 3], None)),
+            ("[HEADER]", section(&[], Some(SectionText::Header))),
+            ("[text]", section(&[], Some(SectionText::Text))),
+            ("[4.MIME]", section(&[4], Some(SectionText::Mime))),
+            ("[4.2.HEADER]", section(&[4, 2], Some(SectionText::Header))),
+            (
+                "[HEADER.FIELDS (From \"To\")]",
+                section(&[], fields(&["From", "To"], false)),
+            ),
+            (
+                "[1.header.fields.not (DATE)]",
+                section(&[1], fields(&["DATE"], true)),
+            ),
+        ] {
+            for (form, peek) in [("BODY", false), ("body.peek", true)] {
+                for (cut, partial) in [
+                    ("", None),
+                    (
+                        "<0.1>",
+                        Some(Partial {
+                            first: 0,
+                            length: 1,
+                        }),
+                    ),
+                ] {
+                    let item = FetchItem::Section {
+                        section: expected.clone(),
+                        partial,
+                        peek,
+                    };
+                    assert_eq!(item.sets_seen(), !peek);
+                    let alone = format!("FETCH 1 {form}{text}{cut}");
+                    assert_eq!(items(&alone), Some(vec![item.clone()]), "{alone}");
+                    let listed = format!("FETCH 1 (UID {form}{text}{cut} FLAGS)");
+                    assert_eq!(
+                        items(&listed),
+                        Some(vec![FetchItem::Uid, item, FetchItem::Flags]),
+                        "{listed}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_section_is_refused() {
+        for bad in [
+            "[",
+            "]",
+            "[0]",
+            "[01]",
+            "[1.]",
+            "[.1]",
+            "[1..2]",
+            "[MIME]",
+            "[1.MIME.2]",
+            "[HEADER.1]",
+            "[ ]",
+            "[HEADER.FIELDS]",
+            "[HEADER.FIELDS ()]",
+            "[HEADER.FIELDS (a:)]",
+            "[HEADER.FIELDS (\"a b\")]",
+            "[HEADER.FIELDS (a )]",
+            "[HEADER.FIELDS (\"\")]",
+            "[X]",
+            "[]<>",
+            "[]<0>",
+            "[]<0.0>",
+            "[]<.1>",
+            "[]<0.1",
+            "[]<0.1>x",
+            "[4294967296]",
+        ] {
+            assert_all_refused(&[&format!("FETCH 1 BODY{bad}")]);
+        }
+    }
+
+    #[test]
+    fn lim_19_a_fetch_may_ask_for_128_items_and_256_fields() {
+        for (count, ok) in [(FETCH_ITEMS_MAX, true), (FETCH_ITEMS_MAX + 1, false)] {
+            let parts: Vec<String> = (1..=count).map(|n| format!("BODY[{n}]")).collect();
+            let text = format!("FETCH 1 ({} BODY[1])", parts.join(" "));
+            assert_eq!(items(&text).is_some(), ok, "{count}");
+        }
+        for (count, ok) in [
+            (crate::imap::proto::limits::HEADER_FIELDS_MAX, true),
+            (crate::imap::proto::limits::HEADER_FIELDS_MAX + 1, false),
+        ] {
+            let text = format!(
+                "FETCH 1 BODY[HEADER.FIELDS ({})]",
+                vec!["a"; count].join(" ")
+            );
+            assert_eq!(items(&text).is_some(), ok, "{count}");
+        }
+    }
+
+    #[test]
+    fn lim_28_a_part_number_has_100_levels_and_not_one_more() {
+        for (depth, ok) in [(99, true), (100, true), (101, false)] {
+            let text = format!("FETCH 1 BODY[{}]", vec!["1"; depth].join("."));
+            assert_eq!(items(&text).is_some(), ok, "{depth}");
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Search keys (RFC 3501 9, `search`), read with an explicit stack: no depth of nesting recurses
+//! (LIM-20).
+
+use std::borrow::Cow;
+
+use super::{Mistake, Parsed, Scanner};
+use crate::imap::proto::{
+    command::CommandBody,
+    limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
+    search::{Charset, SearchFlag, SearchKey},
+    section::FieldName,
+};
+
+/// `search`
+pub fn search(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    search_by(scanner, false)
+}
+
+/// `"UID" SP search`
+pub fn uid_search(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    search_by(scanner, true)
+}
+
+fn search_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let mut charset = Charset::Utf8;
+    let mut first = Some(next_word(scanner));
+    if first.as_ref().is_some_and(|word| word == b"CHARSET") {
+        scanner.space()?;
+        let name = scanner.astring()?.to_ascii_uppercase();
+        // Texts are compared as UTF-8, which holds ASCII.
+        if !matches!(name.as_slice(), b"UTF-8" | b"UTF8" | b"US-ASCII" | b"ASCII") {
+            charset = Charset::Unsupported;
+        }
+        scanner.space()?;
+        first = None;
+    }
+    let first = first.unwrap_or_else(|| next_word(scanner));
+    let mut keys = Keys {
+        scanner,
+        charset,
+        waiting: Vec::new(),
+        count: 0,
+    };
+    let key = keys.all(first)?;
+    let charset = keys.charset;
+    scanner.end()?;
+    Ok(CommandBody::Search { uid, charset, key })
+}
+
+/// The next word in capitals; empty when a set or a parenthesis is next.
+fn next_word(scanner: &mut Scanner<'_>) -> Vec<u8> {
+    scanner
+        .run(|byte| byte.is_ascii_alphabetic())
+        .to_ascii_uppercase()
+}
+
+struct Keys<'s, 'a> {
+    scanner: &'s mut Scanner<'a>,
+    charset: Charset,
+    /// The keys that wait for keys within them, from the outside in.
+    waiting: Vec<Waiting>,
+    count: usize,
+}
+
+/// A key that needs more keys.
+enum Waiting {
+    /// Parentheses; also all the keys of the command.
+    List(Vec<SearchKey>),
+    Not,
+    OrFirst,
+    OrSecond(SearchKey),
+}
+
+impl Keys<'_, '_> {
+    /// All keys up to the end of the command; `word` is the first word.
+    fn all(&mut self, word: Vec<u8>) -> Parsed<SearchKey> {
+        let mut outermost = Vec::new();
+        let mut word = Some(word);
+        loop {
+            let next = word.take().unwrap_or_else(|| next_word(self.scanner));
+            self.count += 1;
+            if self.count > SEARCH_KEYS_MAX {
+                return Err(Mistake::bad("a search may have 1000 keys"));
+            }
+            let Some(key) = self.begin(&next)? else {
+                continue;
+            };
+            if let Some(key) = self.finish(key)? {
+                outermost.push(key);
+                if self.scanner.is_at_end() {
+                    return Ok(one_or_all(outermost));
+                }
+                self.scanner.space()?;
+            }
+        }
+    }
+
+    /// Reads one key; `None` when it waits for the keys within it.
+    fn begin(&mut self, word: &[u8]) -> Parsed<Option<SearchKey>> {
+        let waiting = match word {
+            b"" if self.scanner.eat(b'(') => Waiting::List(Vec::new()),
+            b"NOT" => {
+                self.scanner.space()?;
+                Waiting::Not
+            }
+            b"OR" => {
+                self.scanner.space()?;
+                Waiting::OrFirst
+            }
+            _ => return self.leaf(word).map(Some),
+        };
+        if self.waiting.len() == SEARCH_DEPTH_MAX {
+            return Err(Mistake::bad("search keys may be nested 50 deep"));
+        }
+        self.waiting.push(waiting);
+        Ok(None)
+    }
+
+    /// Gives `key` to the keys that wait; `None` when one of them waits for another.
+    fn finish(&mut self, mut key: SearchKey) -> Parsed<Option<SearchKey>> {
+        while let Some(outer) = self.waiting.pop() {
+            key = match outer {
+                Waiting::Not => SearchKey::Not(Box::new(key)),
+                Waiting::OrFirst => {
+                    self.scanner.space()?;
+                    self.waiting.push(Waiting::OrSecond(key));
+                    return Ok(None);
+                }
+                Waiting::OrSecond(first) => SearchKey::Or(Box::new(first), Box::new(key)),
+                Waiting::List(mut keys) => {
+                    keys.push(key);
+                    if !self.scanner.eat(b')') {
+                        self.scanner.space()?;
+                        self.waiting.push(Waiting::List(keys));
+                        return Ok(None);
+                    }
+                    one_or_all(keys)
+                }
+            };
+        }
+        Ok(Some(key))
+    }
+
+    /// A key without keys within it.
+    fn leaf(&mut self, word: &[u8]) -> Parsed<SearchKey> {
+        use SearchFlag::{Answered, Deleted, Draft, Flagged, Recent, Seen};
+        let not = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
+        Ok(match word {
+            b"" => SearchKey::Numbers(self.scanner.set()?),
+            b"ALL" => SearchKey::All,
+            b"ANSWERED" => SearchKey::Flag(Answered),
+            b"DELETED" => SearchKey::Flag(Deleted),
+            b"DRAFT" => SearchKey::Flag(Draft),
+            b"FLAGGED" => SearchKey::Flag(Flagged),
+            b"RECENT" => SearchKey::Flag(Recent),
+            b"SEEN" => SearchKey::Flag(Seen),
+            b"UNANSWERED" => not(Answered),
+            b"UNDELETED" => not(Deleted),
+            b"UNDRAFT" => not(Draft),
+            b"UNFLAGGED" => not(Flagged),
+            b"UNSEEN" => not(Seen),
+            b"NEW" => SearchKey::And(vec![SearchKey::Flag(Recent), not(Seen)]),
+            b"OLD" => not(Recent),
+            _ => {
+                self.scanner.space()?;
+                return self.leaf_with_argument(word);
+            }
+        })
+    }
+
+    fn leaf_with_argument(&mut self, word: &[u8]) -> Parsed<SearchKey> {
+        Ok(match word {
+            b"BEFORE" => SearchKey::Before(self.scanner.date()?),
+            b"ON" => SearchKey::On(self.scanner.date()?),
+            b"SINCE" => SearchKey::Since(self.scanner.date()?),
+            b"SENTBEFORE" => SearchKey::SentBefore(self.scanner.date()?),
+            b"SENTON" => SearchKey::SentOn(self.scanner.date()?),
+            b"SENTSINCE" => SearchKey::SentSince(self.scanner.date()?),
+            b"LARGER" => SearchKey::Larger(self.scanner.number()?),
+            b"SMALLER" => SearchKey::Smaller(self.scanner.number()?),
+            b"UID" => SearchKey::Uid(self.scanner.set()?),
+            b"KEYWORD" => SearchKey::Keyword(self.keyword()?),
+            b"UNKEYWORD" => SearchKey::Not(Box::new(SearchKey::Keyword(self.keyword()?))),
+            b"BCC" => self.field(b"Bcc")?,
+            b"CC" => self.field(b"Cc")?,
+            b"FROM" => self.field(b"From")?,
+            b"SUBJECT" => self.field(b"Subject")?,
+            b"TO" => self.field(b"To")?,
+            b"BODY" => SearchKey::Body(self.text()?),
+            b"TEXT" => SearchKey::Text(self.text()?),
+            b"HEADER" => {
+                let name = self.scanner.astring()?;
+                self.scanner.space()?;
+                self.field(&name)?
+            }
+            _ => {
+                return Err(Mistake::bad(
+                    "SEARCH does not know this key; try UNSEEN SINCE 1-Feb-2024",
+                ));
+            }
+        })
+    }
+
+    fn field(&mut self, name: &[u8]) -> Parsed<SearchKey> {
+        let name = FieldName::parse(name).ok_or_else(|| {
+            Mistake::bad("a field name is printable ASCII without a colon (RFC 5322 2.2)")
+        })?;
+        Ok(SearchKey::Header(name, self.text()?))
+    }
+
+    fn keyword(&mut self) -> Parsed<String> {
+        Ok(String::from_utf8_lossy(self.scanner.atom()?).into_owned())
+    }
+
+    /// What to look for. In a charset we do not know it means nothing.
+    fn text(&mut self) -> Parsed<String> {
+        let octets = self.scanner.astring()?;
+        match (std::str::from_utf8(&octets), &self.charset) {
+            (Ok(text), _) => Ok(text.to_owned()),
+            (Err(_), Charset::Unsupported) => Ok(Cow::into_owned(String::from_utf8_lossy(&octets))),
+            (Err(_), Charset::Utf8) => Err(Mistake::bad("search texts must be ASCII or UTF-8")),
+        }
+    }
+}
+
+fn one_or_all(mut keys: Vec<SearchKey>) -> SearchKey {
+    match (keys.pop(), keys.is_empty()) {
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            keys.push(last);
+            SearchKey::And(keys)
+        }
+        (None, _) => SearchKey::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::{
+        date::Day,
+        parse::tests::{assert_all_refused, parsed},
+        sequence::SequenceSet,
+    };
+
+    fn key(text: &str) -> Option<SearchKey> {
+        match parsed(&format!("SEARCH {text}"))? {
+            CommandBody::Search { key, .. } => Some(key),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn flag(flag: SearchFlag) -> SearchKey {
+        SearchKey::Flag(flag)
+    }
+
+    fn not(key: SearchKey) -> SearchKey {
+        SearchKey::Not(Box::new(key))
+    }
+
+    fn field(name: &str, text: &str) -> SearchKey {
+        let name = FieldName::parse(name.as_bytes()).unwrap();
+        SearchKey::Header(name, text.to_owned())
+    }
+
+    fn set(text: &str) -> SequenceSet {
+        SequenceSet::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        use SearchFlag::{Answered, Deleted, Draft, Flagged, Recent, Seen};
+        let day = Day(19_754);
+        let work = || "$work".to_owned();
+        for (text, expected) in [
+            ("ALL", SearchKey::All),
+            ("answered", flag(Answered)),
+            ("DELETED", flag(Deleted)),
+            ("DRAFT", flag(Draft)),
+            ("FLAGGED", flag(Flagged)),
+            ("RECENT", flag(Recent)),
+            ("SEEN", flag(Seen)),
+            ("UNANSWERED", not(flag(Answered))),
+            ("UNDELETED", not(flag(Deleted))),
+            ("UNDRAFT", not(flag(Draft))),
+            ("UNFLAGGED", not(flag(Flagged))),
+            ("UNSEEN", not(flag(Seen))),
+            ("OLD", not(flag(Recent))),
+            ("NEW", SearchKey::And(vec![flag(Recent), not(flag(Seen))])),
+            ("KEYWORD $work", SearchKey::Keyword(work())),
+            ("UNKEYWORD $work", not(SearchKey::Keyword(work()))),
+            ("BEFORE 1-Feb-2024", SearchKey::Before(day)),
+            ("ON \"1-Feb-2024\"", SearchKey::On(day)),
+            ("SINCE 1-Feb-2024", SearchKey::Since(day)),
+            ("SENTBEFORE 1-Feb-2024", SearchKey::SentBefore(day)),
+            ("SENTON 1-Feb-2024", SearchKey::SentOn(day)),
+            ("SENTSINCE 1-Feb-2024", SearchKey::SentSince(day)),
+            ("LARGER 0", SearchKey::Larger(0)),
+            ("SMALLER 4294967295", SearchKey::Smaller(u32::MAX)),
+            ("BCC x", field("Bcc", "x")),
+            ("CC x", field("Cc", "x")),
+            ("FROM \"x y\"", field("From", "x y")),
+            ("SUBJECT \"\u{fc}\"", field("Subject", "\u{fc}")),
+            ("TO x", field("To", "x")),
+            ("HEADER X-Y \"\"", field("X-Y", "")),
+            ("BODY x", SearchKey::Body("x".to_owned())),
+            ("TEXT x", SearchKey::Text("x".to_owned())),
+            ("UID 1:*", SearchKey::Uid(set("1:*"))),
+            ("2,*", SearchKey::Numbers(set("2,*"))),
+            ("*", SearchKey::Numbers(set("*"))),
+        ] {
+            assert_eq!(key(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_combined() {
+        use SearchFlag::{Flagged, Seen};
+        let (seen, flagged) = (|| flag(Seen), || flag(Flagged));
+        for (text, expected) in [
+            ("SEEN FLAGGED", SearchKey::And(vec![seen(), flagged()])),
+            ("(SEEN)", seen()),
+            ("((SEEN) FLAGGED)", SearchKey::And(vec![seen(), flagged()])),
+            ("NOT NOT SEEN", not(not(seen()))),
+            (
+                "OR SEEN NOT FLAGGED",
+                SearchKey::Or(Box::new(seen()), Box::new(not(flagged()))),
+            ),
+            (
+                "OR OR SEEN FLAGGED (SEEN 1) ALL",
+                SearchKey::And(vec![
+                    SearchKey::Or(
+                        Box::new(SearchKey::Or(Box::new(seen()), Box::new(flagged()))),
+                        Box::new(SearchKey::And(vec![seen(), SearchKey::Numbers(set("1"))])),
+                    ),
+                    SearchKey::All,
+                ]),
+            ),
+        ] {
+            assert_eq!(key(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert_all_refused(&[
+            "SEARCH",
+            "SEARCH ",
+            "SEARCH X",
+            "SEARCH SEENX",
+            "SEARCH ALL ",
+            "SEARCH ALL  ALL",
+            "SEARCH ()",
+            "SEARCH (ALL",
+            "SEARCH ALL)",
+            "SEARCH (ALL))",
+            "SEARCH NOT",
+            "SEARCH NOT ",
+            "SEARCH OR ALL",
+            "SEARCH OR ALL ",
+            "SEARCH NOTALL",
+            "SEARCH KEYWORD",
+            "SEARCH KEYWORD \"x\"",
+            "SEARCH BEFORE x",
+            "SEARCH LARGER",
+            "SEARCH LARGER -1",
+            "SEARCH UID x",
+            "SEARCH 0",
+            "SEARCH FROM",
+            "SEARCH HEADER a",
+            "SEARCH HEADER a: x",
+            "SEARCH HEADER \"a b\" x",
+            "SEARCH CHARSET UTF-8",
+            "SEARCH CHARSET UTF-8 ",
+            "SEARCH RETURN (MIN) ALL",
+        ]);
+    }
+
+    #[test]
+    fn charsets_are_known_or_answered_with_no() {
+        for (text, expected) in [
+            ("SEARCH CHARSET UTF-8 ALL", Charset::Utf8),
+            ("SEARCH CHARSET \"us-ascii\" ALL", Charset::Utf8),
+            ("UID SEARCH CHARSET ISO-8859-1 TEXT x", Charset::Unsupported),
+            ("SEARCH ALL", Charset::Utf8),
+        ] {
+            let Some(CommandBody::Search { charset, uid, .. }) = parsed(text) else {
+                panic!("{text}");
+            };
+            assert_eq!(charset, expected, "{text}");
+            assert_eq!(uid, text.starts_with("UID"));
+        }
+    }
+
+    #[test]
+    fn lim_20_keys_may_be_nested_50_deep_and_not_deeper() {
+        for (depth, ok) in [
+            (SEARCH_DEPTH_MAX - 1, true),
+            (SEARCH_DEPTH_MAX, true),
+            (SEARCH_DEPTH_MAX + 1, false),
+            (10_000, false),
+        ] {
+            let lists = format!("{}ALL{}", "(".repeat(depth), ")".repeat(depth));
+            assert_eq!(key(&lists).is_some(), ok, "{depth}");
+            let nots = format!("{}ALL", "NOT ".repeat(depth));
+            assert_eq!(key(&nots).is_some(), ok, "{depth}");
+            let ors = format!("{}ALL{}", "OR ".repeat(depth), " ALL".repeat(depth));
+            assert_eq!(key(&ors).is_some(), ok, "{depth}");
+        }
+    }
+
+    #[test]
+    fn lim_20_a_search_may_have_1000_keys_and_not_one_more() {
+        for (count, ok) in [
+            (SEARCH_KEYS_MAX - 1, true),
+            (SEARCH_KEYS_MAX, true),
+            (SEARCH_KEYS_MAX + 1, false),
+        ] {
+            assert_eq!(key(&vec!["SEEN"; count].join(" ")).is_some(), ok, "{count}");
+        }
+    }
+}
