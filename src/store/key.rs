@@ -60,6 +60,12 @@ impl Key {
         self.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// The account of an account-owned key: its first field.
+    pub fn account(&self) -> Option<AccountId> {
+        let field = self.0.get(1..)?.first_chunk()?;
+        Some(AccountId(u64::from_be_bytes(*field)))
+    }
+
     /// The first key behind this one in byte order.
     pub fn successor(&self) -> Self {
         let mut bytes = self.0.to_vec();
@@ -242,8 +248,13 @@ pub fn relocations(account: AccountId) -> Key {
     Fields::account(space::RELOCATIONS, account).key()
 }
 
-/// `SWEEP account`: present when the account may hold emails without a mailbox entry.
-pub fn sweep(account: AccountId) -> Key {
+/// Template of `SWEEP account modseq`: what lost a place in this change and may have lost its last one.
+pub fn sweep_numbered(account: AccountId, take: usize) -> Template {
+    Fields::account(space::SWEEP, account).hole(take)
+}
+
+/// All sweep marks of an account.
+pub fn sweeps_of(account: AccountId) -> Key {
     Fields::account(space::SWEEP, account).key()
 }
 

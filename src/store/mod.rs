@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod engine;
 pub mod key;
+pub mod owners;
 
 pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, Write};
 pub use engine::{

@@ -1,0 +1,51 @@
+//! Fixed limits of mailboxes: what each bounds, its name in the threat model, its value.
+//!
+//! Settings have their defaults in the options of the service; these are what an operator has no
+//! reason to change. Each constant is named by a test that crosses it.
+
+use std::time::Duration;
+
+/// LIM-23: mailboxes of one account.
+pub const MAILBOXES_MAX: usize = 10_000;
+/// LIM-23: bytes of one level of a mailbox name, in UTF-8.
+pub const NAME_LEVEL_BYTES_MAX: usize = 255;
+/// LIM-23: bytes of a whole mailbox name, in UTF-8.
+pub const NAME_BYTES_MAX: usize = 1_000;
+/// LIM-23: levels of a mailbox name.
+pub const NAME_LEVELS_MAX: usize = 32;
+/// LIM-23: subscriptions of one account; names need not exist, so this is a limit of its own.
+pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+/// LIM-24: distinct keywords in use in one mailbox.
+pub const KEYWORDS_MAX: usize = 256;
+/// LIM-24: bytes of one keyword.
+pub const KEYWORD_BYTES_MAX: usize = 128;
+
+/// Bytes of one stored value that this folder writes; engines take 64 KiB.
+pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;
+/// Bytes of one batch without bodies that this folder writes; engines take 1 MiB.
+pub(super) const BATCH_BYTES_MAX: usize = 900 * 1024;
+/// How often a change that met a concurrent one is tried before it is given up as busy.
+pub(super) const ATTEMPTS_MAX: usize = 8;
+/// Messages in one chunk of a snapshot.
+pub(super) const CHUNK_MESSAGES: usize = 1_000;
+/// Log records behind a snapshot that make the next one due.
+pub(super) const TAIL_RECORDS: u32 = 256;
+/// Log records behind a snapshot that make the next one due in a mailbox that nobody uses.
+pub(super) const TAIL_RECORDS_IDLE: u32 = 32;
+/// Snapshots whose log records are kept as history: about a thousand records.
+pub(super) const HISTORY_SNAPSHOTS: usize = 4;
+/// Unused mailboxes that stay in memory, at most.
+pub(super) const IDLE_MAILBOXES_MAX: usize = 256;
+/// Messages of unused mailboxes that stay in memory, at most; about 40 bytes each.
+pub(super) const IDLE_MESSAGES_MAX: usize = 1_000_000;
+/// Mailboxes whose appended records are counted for the sake of the next snapshot, at most.
+pub(super) const COUNTED_MAILBOXES_MAX: usize = 50_000;
+/// A notice can be lost when a session ends in the middle of its commit: after this long a mailbox is read
+/// again without one.
+pub(super) const NOTICE_TRUSTED: Duration = Duration::from_secs(10);
+/// Time between two rounds of the background work.
+pub(super) const TEND_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes of one piece of a body handed to a connection.
+pub(super) const PIECE_BYTES: u64 = 128 * 1024;
+/// A body up to this size is read in one piece, which verifies its checksum.
+pub(super) const WHOLE_BYTES_MAX: u64 = 256 * 1024;

@@ -1,0 +1,29 @@
+//! Mailboxes: what is in them, and every change of them.
+//!
+//! A mailbox is a log of compact records with packed snapshots; a selected mailbox has one shared
+//! index per process that is kept current from the log. Each change is one atomic, durable commit
+//! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols' business.
+//! RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
+
+mod entry;
+mod fault;
+mod flags;
+mod handle;
+mod index;
+mod intake;
+mod limits;
+mod name;
+mod notify;
+mod service;
+
+pub use entry::{Entry, SpecialUse};
+pub use fault::{ChangeError, MailboxFault};
+pub use flags::{FlagChange, FlagMode, FlagSet, Keyword, NotAKeyword, SystemFlags};
+pub use handle::{Copied, Mailbox, Stored};
+pub use index::{Changes, EntryRef, Index};
+pub use intake::{Arrived, Intake, IntakeError};
+pub use name::{Name, NotAName};
+pub use notify::Watch;
+pub use service::{
+    Appended, BodyPieces, Email, INBOX, Mailboxes, Options, Placed, Placement, Usage,
+};

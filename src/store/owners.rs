@@ -1,0 +1,110 @@
+//! Who owns a body: the count that tells when its bytes may go.
+//!
+//! One body may belong to emails of several accounts and to queued messages. Each of these is one owner.
+//! A body with exactly one owner, the usual case, has no count stored. Counts change only together with
+//! the records that own, in the same batch; the last owner takes the body along.
+
+use bytes::Bytes;
+
+use super::{
+    batch::Batch,
+    engine::{Engine, ReadError},
+    key,
+};
+use crate::base::ids::BlobId;
+
+/// Gives the body `blob`, which `batch` makes durable, its first `owners`.
+pub fn own(batch: &mut Batch, blob: BlobId, owners: u32) {
+    if owners > 1 {
+        batch.sum(key::body_owners(blob), i64::from(owners));
+    }
+}
+
+/// The count of a body as it is stored, read before [`disown`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owners {
+    blob: BlobId,
+    stored: Option<Bytes>,
+}
+
+impl Owners {
+    /// Reads the count of `blob`.
+    pub async fn read(engine: &dyn Engine, blob: BlobId) -> Result<Self, ReadError> {
+        let stored = engine.get(&key::body_owners(blob)).await?;
+        Ok(Self { blob, stored })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> i64 {
+        let Some(stored) = &self.stored else { return 1 };
+        stored.first_chunk().map_or(1, |b| i64::from_be_bytes(*b))
+    }
+}
+
+/// Takes `released` owners away from a body, and the body when none is left. The batch then happens only
+/// while the count is as it was read. `batch` also removes the records that owned.
+pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
+    let key = key::body_owners(owners.blob);
+    batch.unchanged(key.clone(), owners.stored.clone());
+    if owners.count() > i64::from(released) {
+        batch.sum(key, -i64::from(released));
+        return;
+    }
+    if owners.stored.is_some() {
+        batch.delete(key);
+    }
+    batch.drop_body(owners.blob);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{clock::Timestamp, random::Random},
+        store::{Condition, Write},
+    };
+
+    #[test]
+    fn the_last_owner_takes_the_body_along() {
+        let blob = BlobId::fresh(Timestamp(1), &Random::seeded(1));
+        let key = key::body_owners(blob);
+        let stored = |n: i64| Some(Bytes::copy_from_slice(&n.to_be_bytes()));
+        for (value, released, expected) in [
+            (None, 1, vec![Write::DropBody(blob)]),
+            (stored(3), 1, vec![Write::Sum(key.clone(), -1)]),
+            (
+                stored(1),
+                1,
+                vec![Write::Delete(key.clone()), Write::DropBody(blob)],
+            ),
+            (
+                stored(2),
+                2,
+                vec![Write::Delete(key.clone()), Write::DropBody(blob)],
+            ),
+        ] {
+            let mut batch = Batch::new();
+            let owners = Owners {
+                blob,
+                stored: value.clone(),
+            };
+            disown(&mut batch, &owners, released);
+            assert_eq!(batch.writes, expected);
+            let condition = match value {
+                Some(value) => Condition::Equals(key.clone(), value),
+                None => Condition::Absent(key.clone()),
+            };
+            assert_eq!(batch.conditions, [condition]);
+        }
+    }
+
+    #[test]
+    fn one_owner_is_not_counted() {
+        let blob = BlobId::fresh(Timestamp(1), &Random::seeded(1));
+        let mut batch = Batch::new();
+        own(&mut batch, blob, 1);
+        assert!(batch.writes.is_empty());
+        own(&mut batch, blob, 2);
+        assert_eq!(batch.writes, [Write::Sum(key::body_owners(blob), 2)]);
+    }
+}
