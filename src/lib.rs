@@ -1,6 +1,7 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
 pub mod base;
+pub mod imap;
 pub mod net;
 pub mod sasl;
 pub mod store;

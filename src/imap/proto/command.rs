@@ -1,0 +1,310 @@
+//! What a client asks for: one type per command of RFC 3501 6 and of the extensions we announce.
+//!
+//! Values here are decoded and checked by the grammar, not by policy: a mailbox name is text, not yet a name
+//! that may exist. Passwords are [`Secret`], so `Debug` may go to the trace.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{
+    fetch::FetchItem,
+    flag::FlagList,
+    limits::TAG_BYTES_MAX,
+    list::{ListQuery, SpecialUse},
+    search::{Charset, SearchKey},
+    sequence::SequenceSet,
+    status::StatusItem,
+    verbs::Verb,
+};
+use crate::{
+    base::{clock::Timestamp, secret::Secret},
+    wire::Frame,
+};
+
+/// A command, admitted in the stage it came in.
+#[derive(Debug)]
+pub struct Command {
+    /// What its completion is marked with. Of DONE: the tag of the IDLE it ends.
+    pub tag: Tag,
+    /// Its row: name for metrics, what it does to message numbers.
+    pub verb: &'static Verb,
+    /// What is asked for.
+    pub body: CommandBody,
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CommandBody {
+    /// RFC 3501 6.1.1
+    Capability,
+    /// RFC 3501 6.1.2
+    Noop,
+    /// RFC 3501 6.1.3
+    Logout,
+    /// RFC 3501 6.2.1
+    StartTls,
+    /// RFC 3501 6.2.2, RFC 4959
+    Authenticate {
+        /// Name of the mechanism as given.
+        mechanism: String,
+        /// The initial response, decoded; `Some` and empty when it was `=`.
+        initial: Option<Secret<Bytes>>,
+    },
+    /// RFC 3501 6.2.3
+    Login {
+        /// User name.
+        user: String,
+        /// Password.
+        password: Secret<String>,
+    },
+    /// RFC 3501 6.3.1
+    Select {
+        /// Decoded from modified UTF-7, as every mailbox here.
+        mailbox: String,
+    },
+    /// RFC 3501 6.3.2
+    Examine {
+        /// Which.
+        mailbox: String,
+    },
+    /// RFC 3501 6.3.3, RFC 6154 3
+    Create {
+        /// Which. One delimiter at the end says only that it will have children; it is cut off.
+        mailbox: String,
+        /// What it shall be for.
+        special_use: Option<SpecialUse>,
+    },
+    /// RFC 3501 6.3.4
+    Delete {
+        /// Which.
+        mailbox: String,
+    },
+    /// RFC 3501 6.3.5
+    Rename {
+        /// Which.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// RFC 3501 6.3.6
+    Subscribe {
+        /// Which.
+        mailbox: String,
+    },
+    /// RFC 3501 6.3.7
+    Unsubscribe {
+        /// Which.
+        mailbox: String,
+    },
+    /// RFC 3501 6.3.8, RFC 5258
+    List(ListQuery),
+    /// RFC 3501 6.3.9
+    Lsub {
+        /// What the pattern is relative to.
+        reference: String,
+        /// A pattern with `%` and `*`.
+        pattern: String,
+    },
+    /// RFC 3501 6.3.10
+    Status {
+        /// Which.
+        mailbox: String,
+        /// What about it, each once.
+        items: Vec<StatusItem>,
+    },
+    /// RFC 3501 6.3.11. The message has not been read.
+    Append {
+        /// Where to.
+        mailbox: String,
+        /// Flags of the new message.
+        flags: FlagList,
+        /// Its internal date; now, when absent.
+        date: Option<Timestamp>,
+        /// What follows.
+        body: AnnouncedLiteral,
+    },
+    /// RFC 3501 6.4.1
+    Check,
+    /// RFC 3501 6.4.2
+    Close,
+    /// RFC 3691
+    Unselect,
+    /// RFC 3501 6.4.3
+    Expunge,
+    /// RFC 4315 2.1
+    UidExpunge(SequenceSet),
+    /// RFC 3501 6.4.4
+    Search {
+        /// Answer UIDs.
+        uid: bool,
+        /// What the texts are written in.
+        charset: Charset,
+        /// What to look for.
+        key: SearchKey,
+    },
+    /// RFC 3501 6.4.5
+    Fetch {
+        /// The set is of UIDs, and the answers say them.
+        uid: bool,
+        /// Of which messages.
+        set: SequenceSet,
+        /// What about them.
+        items: Vec<FetchItem>,
+    },
+    /// RFC 3501 6.4.6
+    Store {
+        /// The set is of UIDs, and the answers say them.
+        uid: bool,
+        /// Of which messages.
+        set: SequenceSet,
+        /// What to do with the flags.
+        mode: StoreMode,
+        /// Do not answer with the new flags.
+        silent: bool,
+        /// Which flags.
+        flags: FlagList,
+    },
+    /// RFC 3501 6.4.7
+    Copy {
+        /// The set is of UIDs.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: String,
+    },
+    /// RFC 6851
+    Move {
+        /// The set is of UIDs.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: String,
+    },
+    /// RFC 2177
+    Idle,
+    /// The end of IDLE.
+    Done,
+    /// RFC 5161: capabilities to enable, in capitals.
+    Enable(Vec<String>),
+    /// RFC 2971: what the client says about itself.
+    Id(Vec<(String, Option<String>)>),
+    /// RFC 2342
+    Namespace,
+}
+
+/// What STORE does with the flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreMode {
+    /// `FLAGS`
+    Replace,
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+}
+
+/// A message that APPEND announced and nobody has read.
+///
+/// When it is synchronizing, the client waits: answer a [`super::response::Response::Continuation`] and pull the
+/// [`AnnouncedLiteral::frame`], or answer NO, and nothing will come. When it is not, it is on its way: pull it
+/// or discard it, even to answer NO, or close the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnnouncedLiteral {
+    /// Its size.
+    pub size_bytes: u64,
+    /// The client waits to be invited.
+    pub synchronizing: bool,
+}
+
+impl AnnouncedLiteral {
+    /// How to receive it together with the line end behind it. When the frame has ended and its violations say
+    /// `text_behind`, the command was malformed: answer BAD, keep nothing, and close the connection, as more
+    /// messages (which would look like commands) may follow.
+    pub fn frame(self) -> Frame {
+        Frame::literal(self.size_bytes)
+    }
+}
+
+/// What marks a command and its completion: one or more ASTRING-CHARs except `+` (RFC 3501 9).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tag(Bytes);
+
+impl Tag {
+    /// The tag of this spelling; `None` when it is none or longer than LIM-18 allows.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        Self::is_valid(text).then(|| Self(Bytes::copy_from_slice(text)))
+    }
+
+    /// As [`Tag::parse`], without copying.
+    pub(super) fn shared(text: Bytes) -> Option<Self> {
+        Self::is_valid(&text).then(|| Self(text))
+    }
+
+    /// As it was sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn is_valid(text: &[u8]) -> bool {
+        let length_fits = (1..=TAG_BYTES_MAX).contains(&text.len());
+        length_fits && text.iter().all(|byte| is_tag_byte(*byte))
+    }
+}
+
+fn is_tag_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b'+')
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lim_18_a_tag_of_64_bytes_passes_and_one_more_does_not() {
+        for (length, ok) in [(0, false), (1, true), (63, true), (64, true), (65, false)] {
+            assert_eq!(Tag::parse(&vec![b'a'; length]).is_some(), ok, "{length}");
+        }
+    }
+
+    #[test]
+    fn tags_have_no_plus_and_nothing_that_is_special() {
+        for good in [
+            "a1",
+            "A.b-c_1]",
+            "*a".trim_start_matches('*'),
+            "!#$&',/:;<=>?@[^`|}~",
+        ] {
+            assert!(Tag::parse(good.as_bytes()).is_some(), "{good}");
+        }
+        for bad in [
+            "+", "a+", "*", "a b", "a\"", "a\\", "a{", "(a", "a)", "a%", "a\r", "a\u{e9}",
+        ] {
+            assert!(Tag::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let body = CommandBody::Login {
+            user: "alice".to_owned(),
+            password: Secret::new("hunter2".to_owned()),
+        };
+        assert!(!format!("{body:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,47 @@
+//! What a FETCH asks for (RFC 3501 6.4.5).
+
+use super::section::{Partial, Section};
+
+/// One data item of a FETCH; macros are already spelled out, and no item comes twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchItem {
+    /// `ENVELOPE`
+    Envelope,
+    /// `FLAGS`
+    Flags,
+    /// `INTERNALDATE`
+    InternalDate,
+    /// `RFC822`: as `BODY[]`, sets `\Seen`.
+    Rfc822,
+    /// `RFC822.HEADER`: as `BODY.PEEK[HEADER]`.
+    Rfc822Header,
+    /// `RFC822.SIZE`
+    Rfc822Size,
+    /// `RFC822.TEXT`: as `BODY[TEXT]`, sets `\Seen`.
+    Rfc822Text,
+    /// `BODY`: the structure without extension data.
+    Body,
+    /// `BODYSTRUCTURE`
+    BodyStructure,
+    /// `UID`
+    Uid,
+    /// `BODY[...]<...>`, `BODY.PEEK[...]<...>`
+    Section {
+        /// Which.
+        section: Section,
+        /// Which octets of it.
+        partial: Option<Partial>,
+        /// Leaves `\Seen` alone.
+        peek: bool,
+    },
+}
+
+impl FetchItem {
+    /// Whether fetching it sets `\Seen` (RFC 3501 6.4.5).
+    pub fn sets_seen(&self) -> bool {
+        matches!(
+            self,
+            Self::Rfc822 | Self::Rfc822Text | Self::Section { peek: false, .. }
+        )
+    }
+}

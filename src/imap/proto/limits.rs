@@ -1,0 +1,65 @@
+//! What one IMAP client may ask of us at once; each limit is crossed by a test that names it.
+
+/// Bounds of one command in one stage of the dialogue (LIM-18, LIM-19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandLimits {
+    /// Longest line, its end not counted.
+    pub line_bytes_max: usize,
+    /// Longest literal; the message of APPEND is not counted, it is a body.
+    pub literal_bytes_max: u64,
+    /// Lines and literals together.
+    pub command_bytes_max: u64,
+    /// Literals in one command.
+    pub literals_max: usize,
+    /// Opening parentheses in the lines of one command, quoted or not.
+    pub parentheses_max: usize,
+}
+
+/// LIM-18: before login.
+pub const BEFORE_LOGIN: CommandLimits = CommandLimits {
+    line_bytes_max: 8_192,
+    literal_bytes_max: 4_096,
+    command_bytes_max: 16 * 1024,
+    literals_max: 16,
+    parentheses_max: 16,
+};
+
+/// LIM-19: after login.
+pub const AFTER_LOGIN: CommandLimits = CommandLimits {
+    line_bytes_max: 64 * 1024,
+    literal_bytes_max: 128 * 1024,
+    command_bytes_max: 1024 * 1024,
+    literals_max: 1_000,
+    parentheses_max: 4_096,
+};
+
+/// LIM-18: refusals before the connection is closed, before login.
+pub const STRIKES_BEFORE_LOGIN_MAX: u32 = 3;
+/// LIM-19: refusals before the connection is closed, after login.
+pub const STRIKES_AFTER_LOGIN_MAX: u32 = 20;
+/// LIM-18: longest tag in bytes.
+pub const TAG_BYTES_MAX: usize = 64;
+/// LIM-20: how deep search keys may be nested.
+pub const SEARCH_DEPTH_MAX: usize = 50;
+/// LIM-20: search keys in one command.
+pub const SEARCH_KEYS_MAX: usize = 1_000;
+/// LIM-21: ranges of a sequence set after merging.
+pub const SET_RANGES_MAX: usize = 10_000;
+/// LIM-26: patterns of one LIST.
+pub const LIST_PATTERNS_MAX: usize = 32;
+/// LIM-26: longest reference or pattern of a LIST in bytes, as sent.
+pub const LIST_PATTERN_BYTES_MAX: usize = 256;
+/// LIM-19: data items of one FETCH after saying each once.
+pub const FETCH_ITEMS_MAX: usize = 128;
+/// LIM-19: field names of one HEADER.FIELDS list.
+pub const HEADER_FIELDS_MAX: usize = 256;
+/// LIM-28: depth of a body section's part numbers; deeper parts do not exist.
+pub const SECTION_DEPTH_MAX: usize = 100;
+/// LIM-24: flags in one flag list, before those that mean nothing are left out.
+pub const FLAGS_MAX: usize = 512;
+/// RFC 2971 3: field and value pairs of one ID, and the longest field and value in bytes.
+pub const ID_PAIRS_MAX: usize = 30;
+/// RFC 2971 3.3: longest field name of an ID in bytes.
+pub const ID_FIELD_BYTES_MAX: usize = 30;
+/// RFC 2971 3.3: longest value of an ID in bytes.
+pub const ID_VALUE_BYTES_MAX: usize = 1024;

@@ -1,0 +1,22 @@
+//! The language of IMAP4rev1 (RFC 3501) with the extensions our clients use: commands in, responses out.
+//!
+//! Pure: no sockets, no clock, no log. Nothing a peer sends can panic, recurse without a bound or allocate
+//! by a declared size. Limits are counted where bytes become tokens (`dialog`, `parse`), not per command.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
+
+pub mod command;
+pub mod date;
+pub mod fetch;
+pub mod flag;
+pub mod limits;
+pub mod list;
+pub mod response;
+pub mod search;
+pub mod section;
+pub mod sequence;
+pub mod status;
+pub mod verbs;

@@ -1,0 +1,344 @@
+//! What the server says (RFC 3501 7, RFC 5530), as values that cannot break a line.
+//!
+//! Bodies and long lists are not values: `encode` has writers for them that append to the output directly.
+
+use std::{borrow::Cow, fmt};
+
+use super::{
+    command::Tag,
+    flag::{FlagList, SystemFlags},
+    list::Attribute,
+    status::StatusItem,
+};
+
+/// One response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The completion of a command.
+    Tagged {
+        /// Of which.
+        tag: Tag,
+        /// How it went.
+        status: Status,
+        /// For programs.
+        code: Option<Code>,
+        /// For humans.
+        text: Text,
+    },
+    /// `* OK`, `* NO`, `* BAD`: the greeting, or news about nothing in particular.
+    Untagged {
+        /// Which.
+        status: Status,
+        /// For programs.
+        code: Option<Code>,
+        /// For humans.
+        text: Text,
+    },
+    /// `* BYE`: the connection ends.
+    Bye {
+        /// For programs.
+        code: Option<Code>,
+        /// For humans.
+        text: Text,
+    },
+    /// A tagged BAD, and a BYE for the same reason.
+    Dismissal {
+        /// The command that cannot be answered and skipped.
+        tag: Tag,
+        /// For programs.
+        code: Option<Code>,
+        /// For humans.
+        text: Text,
+    },
+    /// `+ text`: go on (literals, IDLE).
+    Continuation(Text),
+    /// `+ base64`: a SASL challenge.
+    Challenge(String),
+    /// `* CAPABILITY`
+    Capability(Capabilities),
+    /// `* FLAGS`
+    Flags(FlagList),
+    /// `* n EXISTS`
+    Exists(u32),
+    /// `* n RECENT`
+    Recent(u32),
+    /// `* n EXPUNGE`
+    Expunge(u32),
+    /// `* LIST`; the delimiter is always `/`.
+    List {
+        /// Attributes.
+        attributes: Vec<Attribute>,
+        /// Name, decoded; empty for the answer that tells the delimiter.
+        name: String,
+        /// Selected only because something below it is subscribed (`CHILDINFO`, RFC 5258 3.5).
+        subscribed_below: bool,
+    },
+    /// `* LSUB`
+    Lsub {
+        /// Attributes.
+        attributes: Vec<Attribute>,
+        /// Name, decoded.
+        name: String,
+    },
+    /// `* STATUS`
+    Status {
+        /// Name, decoded.
+        name: String,
+        /// What was asked for.
+        items: Vec<(StatusItem, u64)>,
+    },
+    /// `* SEARCH`
+    Search(Vec<u32>),
+    /// `* n FETCH`, of what may be told without being asked for.
+    Fetch {
+        /// Message number.
+        number: u32,
+        /// Its UID, when the command or the client's state asks for it.
+        uid: Option<u32>,
+        /// Its flags.
+        flags: FetchFlags,
+    },
+    /// `* ENABLED`
+    Enabled(Vec<&'static str>),
+    /// `* ID`
+    Id(Vec<(&'static str, String)>),
+    /// `* NAMESPACE`: one personal namespace, no others (RFC 2342).
+    Namespace,
+}
+
+impl Response {
+    /// `tag OK text`
+    pub fn ok(tag: Tag, text: impl Into<Text>) -> Self {
+        Self::tagged(tag, Status::Ok, None, text)
+    }
+
+    /// `tag OK [code] text`
+    pub fn ok_with(tag: Tag, code: Code, text: impl Into<Text>) -> Self {
+        Self::tagged(tag, Status::Ok, Some(code), text)
+    }
+
+    /// `tag NO [code] text`
+    pub fn no(tag: Tag, code: Code, text: impl Into<Text>) -> Self {
+        Self::tagged(tag, Status::No, Some(code), text)
+    }
+
+    /// `tag BAD text`
+    pub fn bad(tag: Tag, text: impl Into<Text>) -> Self {
+        Self::tagged(tag, Status::Bad, None, text)
+    }
+
+    /// A completion.
+    pub fn tagged(tag: Tag, status: Status, code: Option<Code>, text: impl Into<Text>) -> Self {
+        Self::Tagged {
+            tag,
+            status,
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// `* OK [code] text`
+    pub fn note(code: Code, text: impl Into<Text>) -> Self {
+        Self::Untagged {
+            status: Status::Ok,
+            code: Some(code),
+            text: text.into(),
+        }
+    }
+
+    /// `* BYE [code] text`
+    pub fn bye(code: Option<Code>, text: impl Into<Text>) -> Self {
+        Self::Bye {
+            code,
+            text: text.into(),
+        }
+    }
+}
+
+/// How a command went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Done.
+    Ok,
+    /// Not done.
+    No,
+    /// Not understood.
+    Bad,
+}
+
+/// Flags of a message in a FETCH response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchFlags {
+    /// System flags.
+    pub system: SystemFlags,
+    /// `\Recent`
+    pub recent: bool,
+    /// Keywords.
+    pub keywords: Vec<String>,
+}
+
+/// A response code (RFC 3501 7.1, RFC 4315 3, RFC 5530, RFC 7888 4, RFC 9051 7.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The text must be shown to the user.
+    Alert,
+    /// The mailbox is already there.
+    AlreadyExists,
+    /// What APPEND made.
+    AppendUid {
+        /// UIDVALIDITY of the mailbox.
+        uid_validity: u32,
+        /// The new message.
+        uid: u32,
+    },
+    /// Wrong name or password.
+    AuthenticationFailed,
+    /// Not as that other user.
+    AuthorizationFailed,
+    /// This charset cannot be searched in; says which can.
+    BadCharset,
+    /// Never possible.
+    Cannot,
+    /// What the server can do.
+    Capability(Capabilities),
+    /// The client seems to be wrong.
+    ClientBug,
+    /// The selected mailbox has just been left (RFC 7162 3.2.11).
+    Closed,
+    /// Only the operator can help.
+    ContactAdmin,
+    /// What COPY or MOVE made, both in the same order and of the same length.
+    CopyUid {
+        /// UIDVALIDITY of the target.
+        uid_validity: u32,
+        /// Source UIDs.
+        from: Vec<u32>,
+        /// Target UIDs.
+        to: Vec<u32>,
+    },
+    /// What is stored is damaged.
+    Corruption,
+    /// Some messages are gone.
+    ExpungeIssued,
+    /// The mailbox has children (RFC 9051 7.1).
+    HasChildren,
+    /// Someone else uses it, or changed it meanwhile.
+    InUse,
+    /// A limit of this server.
+    Limit,
+    /// No such mailbox.
+    NonExistent,
+    /// Not yours to do.
+    NoPerm,
+    /// The account is full.
+    OverQuota,
+    /// The message could not be read as a message.
+    Parse,
+    /// Flags that are kept.
+    PermanentFlags {
+        /// Which.
+        flags: FlagList,
+        /// New keywords may be made (`\*`).
+        new_keywords: bool,
+    },
+    /// Begin TLS first.
+    PrivacyRequired,
+    /// The mailbox may only be read.
+    ReadOnly,
+    /// The mailbox may be changed.
+    ReadWrite,
+    /// We are wrong.
+    ServerBug,
+    /// A literal is too large.
+    TooBig,
+    /// The target is not there; CREATE would help.
+    TryCreate,
+    /// The next UID.
+    UidNext(u32),
+    /// UIDs are not kept.
+    UidNotSticky,
+    /// The validity of the UIDs.
+    UidValidity(u32),
+    /// Something that is needed is down; try later.
+    Unavailable,
+    /// The number of the first message without `\Seen`.
+    Unseen(u32),
+    /// A special use that cannot be given (RFC 6154 3).
+    UseAttr,
+}
+
+/// Text for humans: printable ASCII, never empty, on one line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(Cow<'static, str>);
+
+impl Text {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn clean(text: Cow<'static, str>) -> Self {
+        let printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        if text.is_empty() {
+            return Self(Cow::Borrowed("-"));
+        }
+        if text.bytes().all(printable) {
+            return Self(text);
+        }
+        let shown = |c: char| {
+            if c == ' ' || c.is_ascii_graphic() {
+                c
+            } else {
+                '?'
+            }
+        };
+        Self(text.chars().map(shown).collect::<String>().into())
+    }
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Self {
+        Self::clean(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::clean(Cow::Owned(text))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The capabilities of one stage, separated by spaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities(pub(super) String);
+
+impl Capabilities {
+    /// As they stand in a response.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_break_a_line() {
+        for (text, shown) in [
+            ("done", "done"),
+            ("", "-"),
+            ("a\r\n* BYE", "a??* BYE"),
+            ("caf\u{e9}\0", "caf??"),
+        ] {
+            assert_eq!(Text::from(text).as_str(), shown);
+            assert_eq!(Text::from(text.to_owned()).as_str(), shown);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a STATUS asks for (RFC 3501 6.3.10, RFC 8438).
+
+/// One data item of STATUS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusItem {
+    /// Messages in the mailbox.
+    Messages,
+    /// Messages with `\Recent`.
+    Recent,
+    /// The next UID.
+    UidNext,
+    /// The validity of the UIDs.
+    UidValidity,
+    /// Messages without `\Seen`.
+    Unseen,
+    /// Sum of the sizes (RFC 8438).
+    Size,
+}
+
+impl StatusItem {
+    /// Every item.
+    pub const ALL: [Self; 6] = [
+        Self::Messages,
+        Self::Recent,
+        Self::UidNext,
+        Self::UidValidity,
+        Self::Unseen,
+        Self::Size,
+    ];
+
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "MESSAGES",
+            Self::Recent => "RECENT",
+            Self::UidNext => "UIDNEXT",
+            Self::UidValidity => "UIDVALIDITY",
+            Self::Unseen => "UNSEEN",
+            Self::Size => "SIZE",
+        }
+    }
+
+    /// The item of this name, in any case of letters.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|item| item.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
