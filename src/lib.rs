@@ -2,6 +2,8 @@
 
 pub mod base;
 pub mod imap;
+pub mod mail;
+pub mod mailbox;
 pub mod net;
 pub mod sasl;
 pub mod store;

@@ -1,0 +1,118 @@
+//! The text of one body part, and substring search in it, for SEARCH BODY and TEXT.
+//!
+//! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so a
+//! caller may hand over parts of any size. Folding is per character (simple lower case), so a search
+//! costs linear time whatever needle and text are.
+
+use std::borrow::Cow;
+
+use super::charset;
+
+/// RFC 2045 6.1, as far as it matters for reading text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransferEncoding {
+    /// 7bit, 8bit, binary or unknown: the bytes are the text.
+    #[default]
+    Identity,
+    /// quoted-printable.
+    QuotedPrintable,
+    /// base64.
+    Base64,
+}
+
+impl TransferEncoding {
+    /// From the value of Content-Transfer-Encoding; case does not matter.
+    pub fn of_name(name: &[u8]) -> Self {
+        if name.eq_ignore_ascii_case(b"quoted-printable") {
+            Self::QuotedPrintable
+        } else if name.eq_ignore_ascii_case(b"base64") {
+            Self::Base64
+        } else {
+            Self::Identity
+        }
+    }
+}
+
+/// The text of a part, from its first [`TEXT_BYTES_MAX`] raw bytes.
+pub fn decode(raw: &[u8], encoding: TransferEncoding, charset: &[u8]) -> String {
+    let raw = raw.get(..TEXT_BYTES_MAX).unwrap_or(raw);
+    let bytes = match encoding {
+        TransferEncoding::Identity => Cow::Borrowed(raw),
+        TransferEncoding::QuotedPrintable => Cow::Owned(charset::quoted_printable(raw)),
+        TransferEncoding::Base64 => Cow::Owned(charset::base64(raw)),
+    };
+    charset::to_text(&bytes, charset)
+}
+
+/// The form in which texts are compared: every character in lower case.
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // The final sigma is a matter of spelling, not of the letter.
+    let lower = text.chars().flat_map(char::to_lowercase);
+    lower
+        .map(|c| if c == '\u{3c2}' { '\u{3c3}' } else { c })
+        .collect()
+}
+
+/// Whether `haystack` contains `needle`, which is already folded.
+pub fn contains_folded(haystack: &str, needle: &str) -> bool {
+    needle.is_empty() || fold(haystack).contains(needle)
+}
+
+/// LIM-25: raw bytes of one part that are decoded; the rest of the part is not searched.
+pub const TEXT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_decoded_by_encoding_and_charset() {
+        use TransferEncoding as T;
+        assert_eq!(
+            decode(b"=E9", T::of_name(b"Quoted-Printable"), b"latin1"),
+            "\u{e9}"
+        );
+        assert_eq!(decode(b"w6k=", T::of_name(b"BASE64"), b"utf-8"), "\u{e9}");
+        assert_eq!(decode(b"\xe9", T::of_name(b"8bit"), b"latin1"), "\u{e9}");
+        assert_eq!(T::of_name(b"x-uuencode"), T::Identity);
+    }
+
+    #[test]
+    fn lim_25_only_so_much_of_a_part_is_decoded() {
+        let raw = vec![b'a'; TEXT_BYTES_MAX + 1];
+        assert_eq!(
+            decode(&raw, TransferEncoding::Identity, b"").len(),
+            TEXT_BYTES_MAX
+        );
+    }
+
+    #[test]
+    fn case_does_not_matter_in_any_script() {
+        for (haystack, needle) in [
+            ("Hello World", "WORLD"),
+            ("\u{c9}t\u{c9}", "\u{e9}t\u{e9}"),
+            (
+                "\u{39f}\u{394}\u{39f}\u{3a3}",
+                "\u{3bf}\u{3b4}\u{3bf}\u{3c2}",
+            ),
+            ("\u{130}stanbul", "\u{130}STANBUL"),
+            ("anything", ""),
+        ] {
+            assert!(
+                contains_folded(haystack, &fold(needle)),
+                "{haystack} {needle}"
+            );
+        }
+        assert!(!contains_folded("Hello", &fold("word")));
+    }
+
+    #[test]
+    fn searching_is_linear_for_bad_needles() {
+        let haystack = "a".repeat(1 << 20);
+        let needle = format!("{}b", "a".repeat(1 << 16));
+        assert!(!contains_folded(&haystack, &needle));
+    }
+}

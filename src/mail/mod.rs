@@ -1,0 +1,25 @@
+//! What a message is: addresses, envelopes, header fields, dates, MIME structure, and the facts about
+//! an email that IMAP asks for.
+//!
+//! Everything here is pure: bytes in, values out; no clock, no log, no waiting. Nothing derived from a
+//! message can panic, recurse without a bound, or take more than linear time.
+
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::as_conversions
+    )
+)]
+
+pub mod address;
+pub mod body_text;
+pub mod charset;
+pub mod civil;
+pub mod date;
+pub mod envelope;
+pub mod header;
+pub mod quirk;
+pub mod trace;
+pub mod words;
