@@ -1,8 +1,9 @@
 //! Handle
 use super::{
+    changes::Changes,
     fault::{ChangeError, MailboxFault},
     flags::FlagChange,
-    index::{Changes, Index},
+    index::Index,
 };
 use crate::base::ids::{AccountId, MailboxId, ModSeq, Uid};
 

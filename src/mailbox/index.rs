@@ -1,15 +1,48 @@
-//! Index
+//! The messages of one mailbox in memory: columns, about 36 bytes per message, built from snapshot and log.
+//!
+//! Pure. [`Index::apply`] is the meaning of the log: the same records give the same index in every
+//! process. Positions count from zero in UID order (RFC 3501 2.3.1.2 numbers them from one). Counts and
+//! sums are kept, never recounted; what UIDNEXT and HIGHESTMODSEQ show only rises.
+
 use std::ops::Range;
 
-use super::flags::{Keyword, SystemFlags};
+use super::{
+    flags::{FlagChange, FlagSet, Keyword, SystemFlags},
+    limits::KEYWORDS_MAX,
+    record::{Appended, Arrival, Arrivals, ArrivalsBuilder, Record, SetNumbers},
+    sets::SetTable,
+    uids::UidRanges,
+};
 use crate::base::{
     clock::Timestamp,
     ids::{EmailId, ModSeq, Uid},
 };
 
 /// The messages of a mailbox, in memory. Positions count from zero.
-#[derive(Debug, Default)]
-pub struct Index {}
+#[derive(Clone, Debug)]
+pub struct Index {
+    columns: Columns,
+    sets: SetTable,
+    uid_next: u32,
+    modseq: ModSeq,
+    last_expunge: ModSeq,
+    last_flags: ModSeq,
+    unseen: usize,
+    /// No message before this position is unseen.
+    seen_before: usize,
+    bytes: u64,
+    damaged: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Columns {
+    uids: Vec<u32>,
+    sets: Vec<u32>,
+    modseqs: Vec<u64>,
+    sizes: Vec<u32>,
+    dates: Vec<u64>,
+    emails: Vec<u64>,
+}
 
 /// One message of an [`Index`].
 #[derive(Clone, Copy, Debug)]
@@ -26,81 +59,416 @@ pub struct EntryRef<'a> {
     pub internal_date: Timestamp,
     /// The email's number.
     pub email: EmailId,
-    index: &'a Index,
+    set: u32,
+    sets: &'a SetTable,
 }
 
 impl<'a> EntryRef<'a> {
-    /// Its keywords.
+    /// Its keywords, sorted by first use.
     pub fn keywords(&self) -> impl Iterator<Item = &'a Keyword> + use<'a> {
-        let _ = self.index;
-        std::iter::empty()
+        self.sets.keywords_of(self.set)
+    }
+
+    /// All its flags.
+    pub fn flags(&self) -> FlagSet {
+        self.sets.flags(self.set)
     }
 }
 
-/// What changed between what a session was told and now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changes {
-    /// UIDs that were told and are gone.
-    pub expunged: Vec<u32>,
-    /// UIDs that are new.
-    pub appended: Vec<u32>,
-    /// UIDs that were told and whose flags changed.
-    pub flagged: Vec<u32>,
-    /// Where the mailbox stands now.
-    pub modseq: ModSeq,
+/// One message as a snapshot gives it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) uid: u32,
+    pub(super) set: u32,
+    pub(super) modseq: u64,
+    pub(super) size: u32,
+    pub(super) internal_date: u64,
+    pub(super) email: u64,
+}
+
+/// The numbers of an index that its messages do not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) uid_next: u32,
+    pub(super) modseq: u64,
+    pub(super) last_expunge: u64,
+    pub(super) last_flags: u64,
 }
 
 impl Index {
+    /// A mailbox that was created at `created` and has had no message yet.
+    pub(super) fn new(created: ModSeq) -> Self {
+        Self::restored(Standing {
+            uid_next: 1,
+            modseq: created.0,
+            ..Standing::default()
+        })
+    }
+
+    /// An index from a snapshot; its messages follow by [`Self::restore`].
+    pub(super) fn restored(standing: Standing) -> Self {
+        Self {
+            columns: Columns::default(),
+            sets: SetTable::default(),
+            uid_next: standing.uid_next.max(1),
+            modseq: ModSeq(standing.modseq),
+            last_expunge: ModSeq(standing.last_expunge),
+            last_flags: ModSeq(standing.last_flags),
+            unseen: 0,
+            seen_before: 0,
+            bytes: 0,
+            damaged: false,
+        }
+    }
+
+    /// Appends the messages of a snapshot's chunk; `false` when they do not belong behind those there.
+    pub(super) fn restore(&mut self, sets: &[FlagSet], rows: &[Row]) -> bool {
+        let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
+        for row in rows {
+            let rises = self.columns.uids.last().is_none_or(|&last| last < row.uid);
+            let Some(&set) = numbers.get(row.set as usize) else {
+                return false;
+            };
+            if !rises || row.uid == 0 || row.uid >= self.uid_next || row.modseq > self.modseq.0 {
+                return false;
+            }
+            self.push(Row { set, ..*row });
+        }
+        true
+    }
+
+    /// Applies the record that was logged at `modseq`. A record at or before [`Self::modseq`] has been
+    /// applied already.
+    pub(super) fn apply(&mut self, modseq: ModSeq, record: &Record) {
+        if modseq <= self.modseq {
+            return;
+        }
+        self.sets.tidy();
+        match record {
+            Record::Appended(appended) => self.apply_appended(modseq, appended),
+            Record::Flags(change, uids) => self.apply_flags(modseq, change, uids),
+            Record::Expunged(uids) => self.apply_expunged(modseq, uids),
+        }
+        self.modseq = modseq;
+        while self.seen_before < self.len() && !self.is_unseen(self.seen_before) {
+            self.seen_before += 1;
+        }
+    }
+
+    /// Notes that the record at `modseq` could not be understood: the index is less than the truth.
+    pub(super) fn skip_damaged(&mut self, modseq: ModSeq) {
+        self.modseq = self.modseq.max(modseq);
+        self.damaged = true;
+    }
+
+    fn apply_appended(&mut self, modseq: ModSeq, appended: &Appended) {
+        if appended.first_uid < self.uid_next {
+            // RFC 3501 2.3.1.1: UIDs only rise; such a record is not one of ours.
+            self.damaged = true;
+            return;
+        }
+        let Arrivals { sets, messages } = &appended.arrivals;
+        let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
+        self.columns.reserve(messages.len());
+        self.uid_next = appended.first_uid;
+        for message in messages {
+            self.push(Row {
+                uid: self.uid_next,
+                set: numbers.get(message.set as usize).copied().unwrap_or(0),
+                modseq: modseq.0,
+                size: message.size,
+                internal_date: message.internal_date,
+                email: message.email,
+            });
+            self.uid_next += 1;
+        }
+    }
+
+    fn apply_flags(&mut self, modseq: ModSeq, change: &FlagChange, uids: &UidRanges) {
+        let mut outcome: Vec<Option<u32>> = vec![None; self.sets.len()];
+        for &(first, last) in uids.ranges() {
+            for position in self.positions(first, last) {
+                let from = self.columns.sets[position];
+                let known = outcome.get(from as usize).copied().flatten();
+                let to = known.unwrap_or_else(|| self.sets.changed(from, change));
+                if let Some(place) = outcome.get_mut(from as usize) {
+                    *place = Some(to);
+                }
+                if from == to {
+                    continue;
+                }
+                let was_unseen = self.is_unseen(position);
+                self.sets.release(from, 1);
+                self.sets.hold(to, 1);
+                self.columns.sets[position] = to;
+                self.columns.modseqs[position] = modseq.0;
+                self.last_flags = modseq;
+                let unseen = self.is_unseen(position);
+                self.unseen = self.unseen + usize::from(unseen) - usize::from(was_unseen);
+                if unseen {
+                    self.seen_before = self.seen_before.min(position);
+                }
+            }
+        }
+    }
+
+    fn apply_expunged(&mut self, modseq: ModSeq, uids: &UidRanges) {
+        self.last_expunge = modseq;
+        let gone: Vec<Range<usize>> = uids
+            .ranges()
+            .iter()
+            .map(|&(first, last)| self.positions(first, last))
+            .filter(|range| !range.is_empty())
+            .collect();
+        let mut seen_before = self.seen_before;
+        for range in &gone {
+            for position in range.clone() {
+                self.unseen -= usize::from(self.is_unseen(position));
+                self.bytes -= u64::from(self.columns.sizes[position]);
+                self.sets.release(self.columns.sets[position], 1);
+            }
+            seen_before -= range.end.min(self.seen_before) - range.start.min(self.seen_before);
+        }
+        self.seen_before = seen_before;
+        self.columns.remove(&gone);
+    }
+
+    fn push(&mut self, row: Row) {
+        self.sets.hold(row.set, 1);
+        self.bytes += u64::from(row.size);
+        self.columns.push(row);
+        let unseen = self.is_unseen(self.len() - 1);
+        self.unseen += usize::from(unseen);
+        if !unseen && self.seen_before + 1 == self.len() {
+            self.seen_before += 1;
+        }
+    }
+
+    fn is_unseen(&self, position: usize) -> bool {
+        let set = self.columns.sets[position];
+        !self.sets.system(set).contains(SystemFlags::SEEN)
+    }
+
     /// Number of messages.
     pub fn len(&self) -> usize {
-        unimplemented!()
+        self.columns.uids.len()
     }
+
     /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
-        unimplemented!()
+        self.columns.uids.is_empty()
     }
-    /// UIDNEXT.
+
+    /// UIDNEXT: above every UID that was ever given out here.
     pub fn uid_next(&self) -> u32 {
-        unimplemented!()
+        self.uid_next
     }
-    /// HIGHESTMODSEQ.
+
+    /// HIGHESTMODSEQ: where the mailbox stands.
     pub fn modseq(&self) -> ModSeq {
-        unimplemented!()
+        self.modseq
     }
+
     /// Messages without `\Seen`.
     pub fn unseen(&self) -> usize {
-        unimplemented!()
+        self.unseen
     }
+
     /// Position of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<usize> {
-        unimplemented!()
+        (self.unseen > 0).then_some(self.seen_before)
     }
+
     /// Sum of the sizes.
     pub fn bytes(&self) -> u64 {
-        unimplemented!()
+        self.bytes
     }
+
     /// All UIDs, ascending.
     pub fn uids(&self) -> &[u32] {
-        unimplemented!()
+        &self.columns.uids
     }
+
     /// The UID at a position.
-    pub fn uid_at(&self, _position: usize) -> Option<Uid> {
-        unimplemented!()
+    pub fn uid_at(&self, position: usize) -> Option<Uid> {
+        Uid::new(*self.columns.uids.get(position)?)
     }
+
     /// The position of a UID.
-    pub fn position(&self, _uid: Uid) -> Option<usize> {
-        unimplemented!()
+    pub fn position(&self, uid: Uid) -> Option<usize> {
+        self.columns.uids.binary_search(&uid.number()).ok()
     }
+
     /// Positions of the UIDs `first` to `last`, both included.
-    pub fn positions(&self, _first: u32, _last: u32) -> Range<usize> {
-        unimplemented!()
+    pub fn positions(&self, first: u32, last: u32) -> Range<usize> {
+        let uids = &self.columns.uids;
+        let start = uids.partition_point(|&uid| uid < first);
+        let end = start + uids[start..].partition_point(|&uid| uid <= last);
+        start..end
     }
+
     /// The message at a position.
-    pub fn entry(&self, _position: usize) -> Option<EntryRef<'_>> {
-        unimplemented!()
+    pub fn entry(&self, position: usize) -> Option<EntryRef<'_>> {
+        let row = self.row(position)?;
+        Some(EntryRef {
+            uid: Uid::new(row.uid)?,
+            system: self.sets.system(row.set),
+            modseq: ModSeq(row.modseq),
+            size: u64::from(row.size),
+            internal_date: Timestamp(row.internal_date),
+            email: EmailId(row.email),
+            set: row.set,
+            sets: &self.sets,
+        })
     }
-    /// Keywords in use, sorted.
+
+    /// Keywords that some message has, sorted.
     pub fn keywords(&self) -> Vec<Keyword> {
-        unimplemented!()
+        self.sets.keywords_in_use()
+    }
+
+    pub(super) fn row(&self, position: usize) -> Option<Row> {
+        let columns = &self.columns;
+        Some(Row {
+            uid: *columns.uids.get(position)?,
+            set: columns.sets[position],
+            modseq: columns.modseqs[position],
+            size: columns.sizes[position],
+            internal_date: columns.dates[position],
+            email: columns.emails[position],
+        })
+    }
+
+    pub(super) fn set_flags(&self, set: u32) -> FlagSet {
+        self.sets.flags(set)
+    }
+
+    pub(super) fn modseqs(&self) -> &[u64] {
+        &self.columns.modseqs
+    }
+
+    pub(super) fn emails(&self) -> &[u64] {
+        &self.columns.emails
+    }
+
+    pub(super) fn last_expunge(&self) -> ModSeq {
+        self.last_expunge
+    }
+
+    pub(super) fn last_flags(&self) -> ModSeq {
+        self.last_flags
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            uid_next: self.uid_next,
+            modseq: self.modseq.0,
+            last_expunge: self.last_expunge.0,
+            last_flags: self.last_flags.0,
+        }
+    }
+
+    /// Whether a record was lost to damage, so that nothing may be derived from what is missing here.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// The messages of `uids` (in any order) that are here, ascending and once each.
+    pub(super) fn present(&self, uids: &[Uid]) -> Vec<usize> {
+        let ascending = uids.windows(2).all(|pair| pair[0] < pair[1]);
+        let mut positions: Vec<usize> = uids.iter().filter_map(|uid| self.position(*uid)).collect();
+        if !ascending {
+            positions.sort_unstable();
+            positions.dedup();
+        }
+        positions
+    }
+
+    /// The messages at `positions` that a change would change.
+    pub(super) fn touched(&self, positions: &[usize], change: &FlagChange) -> UidRanges {
+        let mut outcome: Vec<Option<bool>> = vec![None; self.sets.len()];
+        positions
+            .iter()
+            .filter(|&&position| {
+                let set = self.columns.sets[position];
+                *outcome[set as usize].get_or_insert_with(|| self.sets.would_change(set, change))
+            })
+            .map(|&position| self.columns.uids[position])
+            .collect()
+    }
+
+    /// The messages at `positions` as arrivals for another mailbox, in parts that fit into records.
+    pub(super) fn arrivals(&self, positions: &[usize]) -> Vec<Arrivals> {
+        let mut builder = ArrivalsBuilder::default();
+        let mut known = SetNumbers::default();
+        for row in positions.iter().filter_map(|position| self.row(*position)) {
+            let message = Arrival {
+                email: row.email,
+                set: row.set,
+                internal_date: row.internal_date,
+                size: row.size,
+            };
+            builder.add(message, &mut known, || self.sets.flags(row.set));
+        }
+        builder.finish()
+    }
+
+    /// LIM-24: whether messages may get these keywords here.
+    pub(super) fn has_room_for(&self, keywords: &[Keyword]) -> bool {
+        if keywords.is_empty() {
+            return true;
+        }
+        let mut all = self.keywords();
+        all.extend_from_slice(keywords);
+        all.sort();
+        all.dedup();
+        all.len() <= KEYWORDS_MAX
     }
 }
+
+impl Columns {
+    fn push(&mut self, row: Row) {
+        self.uids.push(row.uid);
+        self.sets.push(row.set);
+        self.modseqs.push(row.modseq);
+        self.sizes.push(row.size);
+        self.dates.push(row.internal_date);
+        self.emails.push(row.email);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        self.uids.reserve(more);
+        self.sets.reserve(more);
+        self.modseqs.reserve(more);
+        self.sizes.reserve(more);
+        self.dates.reserve(more);
+        self.emails.reserve(more);
+    }
+
+    fn remove(&mut self, gone: &[Range<usize>]) {
+        remove_ranges(&mut self.uids, gone);
+        remove_ranges(&mut self.sets, gone);
+        remove_ranges(&mut self.modseqs, gone);
+        remove_ranges(&mut self.sizes, gone);
+        remove_ranges(&mut self.dates, gone);
+        remove_ranges(&mut self.emails, gone);
+    }
+}
+
+/// Removes ascending, disjoint ranges in one pass.
+fn remove_ranges<T: Copy>(column: &mut Vec<T>, gone: &[Range<usize>]) {
+    let mut kept = gone.first().map_or(column.len(), |range| range.start);
+    for (n, range) in gone.iter().enumerate() {
+        let next = gone.get(n + 1).map_or(column.len(), |range| range.start);
+        column.copy_within(range.end..next, kept);
+        kept += next - range.end;
+    }
+    column.truncate(kept);
+    if column.capacity() > 64 && column.capacity() / 4 > column.len() {
+        column.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

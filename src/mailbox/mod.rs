@@ -5,6 +5,8 @@
 //! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols' business.
 //! RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
 
+mod changes;
+mod codec;
 mod entry;
 mod fault;
 mod flags;
@@ -14,13 +16,18 @@ mod intake;
 mod limits;
 mod name;
 mod notify;
+mod record;
 mod service;
+mod sets;
+mod snapshot;
+mod uids;
 
+pub use changes::Changes;
 pub use entry::{Entry, SpecialUse};
 pub use fault::{ChangeError, MailboxFault};
 pub use flags::{FlagChange, FlagMode, FlagSet, Keyword, NotAKeyword, SystemFlags};
 pub use handle::{Copied, Mailbox, Stored};
-pub use index::{Changes, EntryRef, Index};
+pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
 pub use notify::Watch;

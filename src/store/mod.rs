@@ -5,9 +5,13 @@
 //! whole key space and its invariants stand in docs/STORE.md.
 
 pub mod batch;
+pub mod embedded;
 pub mod engine;
+pub mod fault;
 pub mod key;
 pub mod owners;
+pub mod memory;
+mod resolve;
 
 pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, Write};
 pub use engine::{

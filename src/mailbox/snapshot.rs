@@ -1,0 +1,487 @@
+//! Snapshots of a mailbox: a head and chunks of about a thousand messages, packed.
+//!
+//! Pure. The head names its chunks; a chunk is never rewritten in place, its successor has a number of its
+//! own. So a reader that has a head either finds exactly the chunks it names or finds one missing and
+//! reads a newer head. A snapshot rewrites only chunks whose messages changed since the last one.
+
+use super::{
+    codec::{Reader, Undecodable, put_flags, put_number, put_step},
+    flags::FlagSet,
+    index::{Index, Row, Standing},
+    limits::{CHUNK_MESSAGES, HISTORY_SNAPSHOTS, VALUE_BYTES_MAX},
+};
+use crate::base::ids::ModSeq;
+
+/// What a snapshot knows beside its messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) standing: Standing,
+    /// Messages with this UID or higher are recent for the next session.
+    pub(super) recent_from: u32,
+    /// Above every chunk number that was ever reserved.
+    pub(super) next_chunk: u32,
+    /// Log records at or before this may be gone.
+    pub(super) trimmed: u64,
+    /// Where earlier snapshots stood, oldest first.
+    pub(super) marks: Vec<u64>,
+    /// Ascending by UID.
+    pub(super) chunks: Vec<ChunkRef>,
+}
+
+/// One chunk of a snapshot, as the head names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkRef {
+    pub(super) number: u32,
+    pub(super) first_uid: u32,
+    pub(super) last_uid: u32,
+    pub(super) messages: u32,
+}
+
+const VERSION: u8 = 1;
+/// Bytes that a message takes at least in a chunk.
+const ROW_BYTES_MIN: usize = 6;
+
+impl Head {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        put_number(&mut out, u64::from(self.standing.uid_next));
+        put_number(&mut out, self.standing.modseq);
+        put_number(&mut out, self.standing.last_expunge);
+        put_number(&mut out, self.standing.last_flags);
+        put_number(&mut out, u64::from(self.recent_from));
+        put_number(&mut out, u64::from(self.next_chunk));
+        put_number(&mut out, self.trimmed);
+        put_number(&mut out, self.marks.len() as u64);
+        for mark in &self.marks {
+            put_number(&mut out, *mark);
+        }
+        put_number(&mut out, self.chunks.len() as u64);
+        let mut before = 0;
+        for chunk in &self.chunks {
+            put_number(&mut out, u64::from(chunk.number));
+            put_number(&mut out, u64::from(chunk.first_uid) - before);
+            put_number(&mut out, u64::from(chunk.last_uid - chunk.first_uid));
+            put_number(&mut out, u64::from(chunk.messages));
+            before = u64::from(chunk.last_uid);
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != VERSION {
+            return Err(Undecodable);
+        }
+        let standing = Standing {
+            uid_next: reader.small()?,
+            modseq: reader.number()?,
+            last_expunge: reader.number()?,
+            last_flags: reader.number()?,
+        };
+        let mut head = Self {
+            standing,
+            recent_from: reader.small()?,
+            next_chunk: reader.small()?,
+            trimmed: reader.number()?,
+            ..Self::default()
+        };
+        for _ in 0..reader.count(1)? {
+            head.marks.push(reader.number()?);
+        }
+        let mut before = 0_u32;
+        for _ in 0..reader.count(4)? {
+            let number = reader.small()?;
+            let first_uid = before.checked_add(reader.small()?).ok_or(Undecodable)?;
+            let last_uid = first_uid.checked_add(reader.small()?).ok_or(Undecodable)?;
+            head.chunks.push(ChunkRef {
+                number,
+                first_uid,
+                last_uid,
+                messages: reader.small()?,
+            });
+            before = last_uid;
+        }
+        reader.end()?;
+        Ok(head)
+    }
+
+    /// The head for `index` as it stands, still without chunks, and the modseq up to which the log may
+    /// be trimmed once it is written.
+    fn following(&self, index: &Index, recent_from: u32) -> Self {
+        let mut next = Self {
+            standing: index.standing(),
+            recent_from,
+            next_chunk: self.next_chunk,
+            trimmed: self.trimmed,
+            marks: self.marks.clone(),
+            chunks: Vec::new(),
+        };
+        if next.marks.last() != Some(&next.standing.modseq) {
+            next.marks.push(next.standing.modseq);
+        }
+        while next.marks.len() > HISTORY_SNAPSHOTS {
+            next.trimmed = next.trimmed.max(next.marks.remove(0));
+        }
+        next
+    }
+}
+
+/// A snapshot to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) head: Head,
+    /// New chunks with their bytes.
+    pub(super) written: Vec<(u32, Vec<u8>)>,
+    /// Numbers of chunks that the new head no longer names.
+    pub(super) dropped: Vec<u32>,
+}
+
+/// Plans the snapshot of `index` that follows `last`.
+pub(super) fn plan(last: &Head, index: &Index, recent_from: u32) -> Plan {
+    let mut plan = Plan {
+        head: last.following(index, recent_from),
+        ..Plan::default()
+    };
+    // Runs of messages that no clean chunk covers are packed anew.
+    let mut open = 0;
+    for chunk in &last.chunks {
+        let range = index.positions(chunk.first_uid, chunk.last_uid);
+        let clean = range.len() == chunk.messages as usize
+            && !range.is_empty()
+            && index.modseqs()[range.clone()]
+                .iter()
+                .all(|modseq| *modseq <= last.standing.modseq);
+        let full = chunk.messages as usize >= CHUNK_MESSAGES / 2;
+        if clean && (full || range.end == index.len()) {
+            pack(&mut plan, index, open, range.start);
+            plan.head.chunks.push(*chunk);
+            open = range.end;
+        } else {
+            plan.dropped.push(chunk.number);
+        }
+    }
+    pack(&mut plan, index, open, index.len());
+    plan
+}
+
+/// Packs the messages at positions `from` to `to` into chunks that fit into values.
+fn pack(plan: &mut Plan, index: &Index, from: usize, to: usize) {
+    let mut start = from;
+    while start < to {
+        let mut end = to.min(start + CHUNK_MESSAGES);
+        let mut bytes = encode_chunk(index, start, end);
+        while bytes.len() > VALUE_BYTES_MAX && end - start > 1 {
+            end = start + (end - start) / 2;
+            bytes = encode_chunk(index, start, end);
+        }
+        let uids = &index.uids()[start..end];
+        let number = plan.head.next_chunk;
+        plan.head.next_chunk = number.wrapping_add(1);
+        plan.head.chunks.push(ChunkRef {
+            number,
+            first_uid: uids.first().copied().unwrap_or(0),
+            last_uid: uids.last().copied().unwrap_or(0),
+            messages: u32::try_from(uids.len()).unwrap_or(u32::MAX),
+        });
+        plan.written.push((number, bytes));
+        start = end;
+    }
+}
+
+fn encode_chunk(index: &Index, start: usize, end: usize) -> Vec<u8> {
+    let mut numbers: Vec<u32> = Vec::new();
+    let mut rows = Vec::with_capacity((end - start) * 16);
+    let mut last = Row {
+        uid: 0,
+        set: 0,
+        modseq: 0,
+        size: 0,
+        internal_date: 0,
+        email: 0,
+    };
+    for row in (start..end).filter_map(|position| index.row(position)) {
+        let set = match numbers.iter().position(|number| *number == row.set) {
+            Some(set) => set,
+            None => {
+                numbers.push(row.set);
+                numbers.len() - 1
+            }
+        };
+        put_number(&mut rows, u64::from(row.uid - last.uid));
+        put_number(&mut rows, set as u64);
+        put_step(&mut rows, last.modseq, row.modseq);
+        put_number(&mut rows, u64::from(row.size));
+        put_step(&mut rows, last.internal_date, row.internal_date);
+        put_step(&mut rows, last.email, row.email);
+        last = row;
+    }
+    let mut out = vec![VERSION];
+    put_number(&mut out, numbers.len() as u64);
+    for number in numbers {
+        put_flags(&mut out, &index.set_flags(number));
+    }
+    put_number(&mut out, (end - start) as u64);
+    out.extend_from_slice(&rows);
+    out
+}
+
+fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
+    let mut reader = Reader::new(bytes);
+    if reader.byte()? != VERSION {
+        return Err(Undecodable);
+    }
+    let sets = (0..reader.count(2)?)
+        .map(|_| reader.flags())
+        .collect::<Result<Vec<_>, _>>()?;
+    let count = reader.count(ROW_BYTES_MIN)?;
+    let mut rows: Vec<Row> = Vec::with_capacity(count);
+    let (mut uid, mut modseq, mut date, mut email) = (0_u32, 0, 0, 0);
+    for _ in 0..count {
+        uid = uid.checked_add(reader.small()?).ok_or(Undecodable)?;
+        let set = reader.small()?;
+        modseq = reader.step(modseq)?;
+        let size = reader.small()?;
+        date = reader.step(date)?;
+        email = reader.step(email)?;
+        rows.push(Row {
+            uid,
+            set,
+            modseq,
+            size,
+            internal_date: date,
+            email,
+        });
+    }
+    reader.end()?;
+    Ok((sets, rows))
+}
+
+/// The index at the modseq of a snapshot. `chunk` gives the bytes of a chunk by number.
+pub(super) fn restore<'a>(
+    head: &Head,
+    mut chunk: impl FnMut(u32) -> Option<&'a [u8]>,
+) -> Result<Index, RestoreError> {
+    let mut index = Index::restored(head.standing);
+    for named in &head.chunks {
+        let bytes = chunk(named.number).ok_or(RestoreError::Missing)?;
+        let (sets, rows) = decode_chunk(bytes).map_err(|Undecodable| RestoreError::Damaged)?;
+        let is_the_named = rows.len() == named.messages as usize
+            && rows.first().map(|row| row.uid) == Some(named.first_uid)
+            && rows.last().map(|row| row.uid) == Some(named.last_uid);
+        if !is_the_named || !index.restore(&sets, &rows) {
+            return Err(RestoreError::Damaged);
+        }
+    }
+    Ok(index)
+}
+
+/// Why a snapshot gave no index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RestoreError {
+    /// A chunk is not there: a newer snapshot replaced this one meanwhile, or it is lost.
+    Missing,
+    /// A chunk cannot be understood.
+    Damaged,
+}
+
+/// Where the log begins to be needed on top of a snapshot.
+pub(super) fn tail_from(head: &Head) -> ModSeq {
+    ModSeq(head.standing.modseq.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mailbox::{
+        flags::{Keyword, SystemFlags},
+        record::{
+            Appended, Arrival, Arrivals, Record,
+            tests::{flag_changes, flag_sets, uid_ranges},
+        },
+    };
+
+    fn append(index: &mut Index, count: u32, set: FlagSet) {
+        let modseq = ModSeq(index.modseq().0 + 1);
+        let arrivals = Arrivals {
+            sets: vec![set],
+            messages: (0..count)
+                .map(|n| Arrival {
+                    email: u64::from(n) + 1,
+                    set: 0,
+                    internal_date: 1_700_000_000_000 + u64::from(n),
+                    size: 5_000 + n,
+                })
+                .collect(),
+        };
+        let first_uid = index.uid_next();
+        index.apply(
+            modseq,
+            &Record::Appended(Appended {
+                first_uid,
+                arrivals,
+            }),
+        );
+    }
+
+    fn apply(index: &mut Index, record: &Record) {
+        let modseq = ModSeq(index.modseq().0 + 1);
+        index.apply(modseq, record);
+    }
+
+    /// A stored snapshot, as an engine would hold it.
+    #[derive(Default)]
+    struct Stored {
+        head: Head,
+        chunks: HashMap<u32, Vec<u8>>,
+    }
+
+    impl Stored {
+        fn write(&mut self, index: &Index) -> Plan {
+            let plan = plan(&self.head, index, 1);
+            self.head = Head::decode(&plan.head.encode()).unwrap();
+            assert_eq!(self.head, plan.head);
+            for number in &plan.dropped {
+                assert!(self.chunks.remove(number).is_some());
+            }
+            for (number, bytes) in &plan.written {
+                assert!(bytes.len() <= VALUE_BYTES_MAX);
+                assert!(self.chunks.insert(*number, bytes.clone()).is_none());
+            }
+            plan
+        }
+
+        fn open(&self) -> Index {
+            let chunk = |number| self.chunks.get(&number).map(Vec::as_slice);
+            restore(&self.head, chunk).unwrap()
+        }
+    }
+
+    fn assert_same(a: &Index, b: &Index) {
+        assert_eq!(a.standing(), b.standing());
+        assert_eq!(
+            (a.len(), a.unseen(), a.bytes()),
+            (b.len(), b.unseen(), b.bytes())
+        );
+        assert_eq!(a.first_unseen(), b.first_unseen());
+        for position in 0..a.len() {
+            let (a, b) = (a.entry(position).unwrap(), b.entry(position).unwrap());
+            assert_eq!((a.uid, a.flags(), a.modseq), (b.uid, b.flags(), b.modseq));
+            assert_eq!(
+                (a.size, a.internal_date, a.email),
+                (b.size, b.internal_date, b.email)
+            );
+        }
+    }
+
+    fn records() -> impl Strategy<Value = Vec<(Option<Record>, u32, FlagSet, bool)>> {
+        let record = prop_oneof![
+            Just(None),
+            (flag_changes(), uid_ranges()).prop_map(|(c, u)| Some(Record::Flags(c, u))),
+            uid_ranges().prop_map(|u| Some(Record::Expunged(u))),
+        ];
+        prop::collection::vec((record, 1_u32..1200, flag_sets(), any::<bool>()), 1..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn a_restored_snapshot_is_the_index(steps in records()) {
+            let mut index = Index::new(ModSeq(1));
+            let mut stored = Stored::default();
+            for (record, count, flags, snapshot) in steps {
+                match record {
+                    Some(record) => apply(&mut index, &record),
+                    None => append(&mut index, count, flags),
+                }
+                if snapshot {
+                    stored.write(&index);
+                    assert_same(&index, &stored.open());
+                }
+            }
+        }
+
+        #[test]
+        fn dur_10_any_bytes_are_decoded_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Head::decode(&bytes);
+            let _ = decode_chunk(&bytes);
+            let framed = [&[VERSION][..], &bytes].concat();
+            let _ = Head::decode(&framed);
+            let _ = decode_chunk(&framed);
+        }
+    }
+
+    #[test]
+    fn only_changed_chunks_are_written_again() {
+        let mut index = Index::new(ModSeq(1));
+        append(&mut index, 10_500, FlagSet::default());
+        let mut stored = Stored::default();
+        assert_eq!(stored.write(&index).written.len(), 11);
+        let seen = crate::mailbox::flags::FlagChange {
+            mode: crate::mailbox::flags::FlagMode::Add,
+            flags: SystemFlags::SEEN.into(),
+        };
+        apply(
+            &mut index,
+            &Record::Flags(seen, [3_500].into_iter().collect()),
+        );
+        let plan = stored.write(&index);
+        assert_eq!((plan.written.len(), plan.dropped.len()), (1, 1));
+        apply(
+            &mut index,
+            &Record::Expunged([1, 9_000].into_iter().collect()),
+        );
+        assert_eq!(stored.write(&index).written.len(), 2);
+        append(&mut index, 10, FlagSet::default());
+        assert_eq!(stored.write(&index).written.len(), 1);
+        assert_same(&index, &stored.open());
+    }
+
+    #[test]
+    fn chunks_of_messages_with_long_keywords_still_fit() {
+        let mut index = Index::new(ModSeq(1));
+        for n in 0..40 {
+            let keyword = |k| Keyword::parse(&format!("{n}-{k}-{}", "x".repeat(110))).unwrap();
+            append(
+                &mut index,
+                2,
+                FlagSet::new(SystemFlags::NONE, (0..200).map(keyword).collect()),
+            );
+        }
+        let mut stored = Stored::default();
+        stored.write(&index);
+        assert_same(&index, &stored.open());
+    }
+
+    #[test]
+    fn the_log_is_trimmed_behind_the_oldest_mark_that_is_kept() {
+        let mut index = Index::new(ModSeq(1));
+        let mut stored = Stored::default();
+        for n in 0..HISTORY_SNAPSHOTS as u64 + 2 {
+            append(&mut index, 1, FlagSet::default());
+            stored.write(&index);
+            let expected = (n + 2).saturating_sub(HISTORY_SNAPSHOTS as u64);
+            assert_eq!(stored.head.trimmed, if expected < 2 { 0 } else { expected });
+        }
+    }
+
+    #[test]
+    fn a_missing_chunk_and_a_strange_one_are_told_apart() {
+        let mut index = Index::new(ModSeq(1));
+        append(&mut index, 2_000, FlagSet::default());
+        let mut stored = Stored::default();
+        stored.write(&index);
+        let one = stored.chunks[&0].clone();
+        assert_eq!(
+            restore(&stored.head, |_| None).err(),
+            Some(RestoreError::Missing)
+        );
+        assert_eq!(
+            restore(&stored.head, |_| Some(&one)).err(),
+            Some(RestoreError::Damaged)
+        );
+    }
+}

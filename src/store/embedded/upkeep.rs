@@ -1,0 +1,235 @@
+//! The upkeep thread: checkpoints, the reserve, compaction; all that nobody waits for.
+//!
+//! A checkpoint freezes the active overlay, brings it into the index in one durable transaction together
+//! with the journal position, and drops it. It owns the index; a failed transaction is answered by opening
+//! the index anew, and when that fails too, by stopping the store.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Shared,
+    index::{Index, IndexError},
+    overlay::Overlay,
+};
+
+/// How others talk to the thread.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    state: Mutex<State>,
+    wake: Condvar,
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: bool,
+    closing: bool,
+    /// Checkpoints tried.
+    attempts: u64,
+    /// Whether the last one failed.
+    failed: bool,
+    waiters: Vec<oneshot::Sender<bool>>,
+}
+
+impl Upkeep {
+    /// Asks for a checkpoint soon.
+    fn request(&self) -> u64 {
+        let mut state = self.lock();
+        state.wanted = true;
+        let attempts = state.attempts;
+        drop(state);
+        self.wake.notify_one();
+        attempts
+    }
+
+    /// Asks for a checkpoint; the answer is whether everything committed before is in the index.
+    pub(super) fn checkpoint(&self) -> oneshot::Receiver<bool> {
+        let (answer, done) = oneshot::channel();
+        self.lock().waiters.push(answer);
+        self.request();
+        done
+    }
+
+    /// Holds the committer back while the overlays are too large; `false` when that does not
+    /// end because the index cannot be written. Blocks.
+    pub(super) fn relieve(&self, shared: &Shared) -> bool {
+        let limit = shared.options.overlay_bytes;
+        let active = || shared.view.read().active.bytes();
+        if active() <= limit {
+            return true;
+        }
+        let seen = self.request();
+        if active() <= 2 * limit {
+            return true;
+        }
+        let mut state = self.lock();
+        while state.attempts == seen && !state.closing {
+            state = self
+                .done
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let failed = state.failed;
+        drop(state);
+        !failed || active() <= 4 * limit
+    }
+
+    /// Ends the thread after a last checkpoint.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+        self.done.notify_all();
+    }
+
+    /// Whether there is something more urgent than compaction.
+    pub(super) fn is_called(&self) -> bool {
+        let state = self.lock();
+        state.wanted || state.closing
+    }
+
+    /// Waits for a call or for `time` to pass; `true` when the thread must end.
+    fn wait(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let idle = |state: &mut State| !state.wanted && !state.closing;
+        let waited = self.wake.wait_timeout_while(state, time, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.wanted = false;
+        state.closing
+    }
+
+    /// Waits a moment, or less when there is something more urgent.
+    pub(super) fn pause(&self, time: Duration) {
+        let idle = |state: &mut State| !state.wanted && !state.closing;
+        drop(self.wake.wait_timeout_while(self.lock(), time, idle));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's own state.
+pub(super) struct Caretaker {
+    shared: Arc<Shared>,
+    index: Option<Index>,
+}
+
+impl Caretaker {
+    pub(super) fn new(shared: Arc<Shared>, index: Index) -> Self {
+        Self {
+            shared,
+            index: Some(index),
+        }
+    }
+
+    /// Works until the engine closes.
+    pub(super) fn run(mut self) {
+        loop {
+            let closing = self
+                .shared
+                .upkeep
+                .wait(self.shared.options.checkpoint_interval);
+            self.checkpoint();
+            if closing {
+                return;
+            }
+            self.shared.room.restore_reserve();
+        }
+    }
+
+    /// One checkpoint, and word of it to who waits.
+    pub(super) fn checkpoint(&mut self) {
+        let waiters = std::mem::take(&mut self.shared.upkeep.lock().waiters);
+        let left = self.shared.view.read().frozen.is_some();
+        let done = !self.shared.has_failed()
+            && self.write_overlay()
+            // What an earlier failure left was not all.
+            && (!left || self.write_overlay());
+        let mut state = self.shared.upkeep.lock();
+        state.attempts += 1;
+        state.failed = !done;
+        drop(state);
+        self.shared.upkeep.done.notify_all();
+        for waiter in waiters {
+            // Who gave up waiting does not need the answer.
+            let _ = waiter.send(done);
+        }
+    }
+
+    fn write_overlay(&mut self) -> bool {
+        let Some(overlay) = self.freeze() else {
+            return true;
+        };
+        if !self.has_room_for(&overlay) {
+            tracing::warn!("no room for the index: its checkpoint waits");
+            return false;
+        }
+        let Some(index) = &self.index else {
+            return false;
+        };
+        let written = index.checkpoint(&overlay).and_then(|()| index.snapshot());
+        match written {
+            Ok(snapshot) => {
+                let mut layers = self.shared.view.write();
+                layers.index = Some(snapshot);
+                let old = layers.frozen.take();
+                drop(layers);
+                drop(old);
+                true
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a checkpoint failed"
+                );
+                self.reopen(&error);
+                false
+            }
+        }
+    }
+
+    /// The overlay to be written: one left by a failed attempt, or the active one, frozen now.
+    fn freeze(&self) -> Option<Arc<Overlay>> {
+        let mut layers = self.shared.view.write();
+        if layers.frozen.is_none() && !layers.active.is_empty() {
+            let fresh = Overlay::starting_at(layers.active.position());
+            let full = std::mem::replace(&mut layers.active, fresh);
+            layers.frozen = Some(Arc::new(full));
+        }
+        layers.frozen.clone()
+    }
+
+    /// The index must not meet a full disk in the middle of a transaction.
+    fn has_room_for(&self, overlay: &Overlay) -> bool {
+        let wanted = overlay.bytes() as u64 * INDEX_GROWTH + self.shared.options.index_slack_bytes;
+        if !self.shared.room.has(wanted) {
+            self.shared.room.release_reserve();
+        }
+        self.shared.room.has(wanted)
+    }
+
+    /// The index refuses everything after an error; a fresh handle may not.
+    fn reopen(&mut self, cause: &IndexError) {
+        if let IndexError::Damaged(_) = cause {
+            return self.shared.give_up_index();
+        }
+        self.index = None;
+        let opened = Index::open(&*self.shared.disk, &self.shared.index_path());
+        match opened.and_then(|index| Ok((index.snapshot()?, index))) {
+            Ok((snapshot, index)) => {
+                self.shared.view.write().index = Some(snapshot);
+                self.index = Some(index);
+            }
+            Err(IndexError::Damaged(_)) => self.shared.give_up_index(),
+            Err(IndexError::Io(error)) => self.shared.fail_io("index", &error),
+        }
+    }
+}
+
+/// Pages written for each byte of an overlay, at worst about this many times over.
+const INDEX_GROWTH: u64 = 3;

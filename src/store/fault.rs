@@ -1,0 +1,197 @@
+//! An engine that fails when told to: wraps another one, for the tests of whatever stands on a store.
+//!
+//! Counts commits and reads, and lets the n-th one fail: refused, in conflict, or crashed before or after
+//! it happened. After a crash the engine is poisoned, as a real one is after a failed sync (DUR-03);
+//! wrap the inner engine again to see what a restart would see. It is not a fault layer for disks: that
+//! one lies below the embedded engine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::ready,
+    io,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{
+    batch::Batch,
+    engine::{
+        Applied, CommitError, Engine, KeyRange, Order, Page, PageLimit, ReadError, Room, Stage,
+    },
+    key::Key,
+};
+use crate::base::{future::BoxFuture, ids::BlobId};
+
+/// An engine with faults to come.
+pub struct Fault {
+    inner: Arc<dyn Engine>,
+    plan: Mutex<Plan>,
+    crashed: watch::Sender<bool>,
+}
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Answers [`CommitError::Conflict`]; nothing happened.
+    Conflict,
+    /// Answers [`CommitError::Full`]; nothing happened.
+    Full,
+    /// Answers [`CommitError::Poisoned`], now and from now on; nothing happened.
+    CrashBefore,
+    /// Answers [`CommitError::Poisoned`], now and from now on; the batch happened.
+    CrashAfter,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    commits: u64,
+    reads: u64,
+    commit_faults: BTreeMap<u64, CommitFault>,
+    read_faults: BTreeSet<u64>,
+    room: Option<Room>,
+}
+
+impl Fault {
+    /// Wraps `inner`; nothing fails yet.
+    pub fn new(inner: Arc<dyn Engine>) -> Self {
+        Self {
+            inner,
+            plan: Mutex::default(),
+            crashed: watch::Sender::new(false),
+        }
+    }
+
+    /// The `n`-th commit from now (1 is the next) fails.
+    pub fn fail_commit(&self, n: u64, fault: CommitFault) {
+        let mut plan = self.plan();
+        let at = plan.commits + n;
+        plan.commit_faults.insert(at, fault);
+    }
+
+    /// The `n`-th read from now (1 is the next; of a key, a page or a body) fails with an I/O error.
+    pub fn fail_read(&self, n: u64) {
+        let mut plan = self.plan();
+        let at = plan.reads + n;
+        plan.read_faults.insert(at);
+    }
+
+    /// What [`Engine::room`] answers from now on; `None` for what the inner engine says.
+    pub fn set_room(&self, room: Option<Room>) {
+        self.plan().room = room;
+    }
+
+    /// Commits asked for so far.
+    pub fn commits(&self) -> u64 {
+        self.plan().commits
+    }
+
+    /// Reads asked for so far.
+    pub fn reads(&self) -> u64 {
+        self.plan().reads
+    }
+
+    fn read(&self) -> Result<(), ReadError> {
+        let mut plan = self.plan();
+        plan.reads += 1;
+        let at = plan.reads;
+        if plan.read_faults.remove(&at) {
+            return Err(ReadError::Io(io::Error::other("a fault was asked for")));
+        }
+        Ok(())
+    }
+
+    fn next_commit(&self) -> Option<CommitFault> {
+        let mut plan = self.plan();
+        plan.commits += 1;
+        let at = plan.commits;
+        plan.commit_faults.remove(&at)
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fault")
+            .field("plan", &*self.plan())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine for Fault {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
+        match self.read() {
+            Ok(()) => self.inner.get(key),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn page(
+        &self,
+        range: KeyRange,
+        limit: PageLimit,
+        order: Order,
+    ) -> BoxFuture<'_, Result<Page, ReadError>> {
+        match self.read() {
+            Ok(()) => self.inner.page(range, limit, order),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
+        Box::pin(async move {
+            let fault = self.next_commit();
+            if *self.crashed.borrow() {
+                return Err(CommitError::Poisoned);
+            }
+            match fault {
+                None => return self.inner.commit(batch).await,
+                Some(CommitFault::Conflict) => return Err(CommitError::Conflict),
+                Some(CommitFault::Full) => return Err(CommitError::Full),
+                Some(CommitFault::CrashBefore) => {}
+                Some(CommitFault::CrashAfter) => _ = self.inner.commit(batch).await?,
+            }
+            self.crashed.send_replace(true);
+            Err(CommitError::Poisoned)
+        })
+    }
+
+    fn stage(&self) -> BoxFuture<'_, Result<Box<dyn Stage>, CommitError>> {
+        if *self.crashed.borrow() {
+            return Box::pin(ready(Err(CommitError::Poisoned)));
+        }
+        self.inner.stage()
+    }
+
+    fn body(&self, id: BlobId, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ReadError>> {
+        match self.read() {
+            Ok(()) => self.inner.body(id, range),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn room(&self) -> Room {
+        let room = self.plan().room;
+        room.unwrap_or_else(|| self.inner.room())
+    }
+
+    fn failed(&self) -> BoxFuture<'_, String> {
+        let mut crashed = self.crashed.subscribe();
+        Box::pin(async move {
+            tokio::select! {
+                reason = self.inner.failed() => reason,
+                _ = crashed.wait_for(|crashed| *crashed) => "a crash was asked for".to_owned(),
+            }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,1 @@
+//! Random batches against a sorted map: every engine agrees with the plainest model, also when reopened.

@@ -1,0 +1,73 @@
+//! Throw-away data directories and small builders shared by the store's tests.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use buzon::{
+    base::{clock::Clock, ids::BlobId},
+    store::{Key, embedded::Options},
+};
+use bytes::Bytes;
+
+/// A directory that is removed with its content when dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("buzon-store-{}-{n}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Small, and nothing happens on its own.
+pub(crate) fn options() -> Options {
+    Options {
+        segment_bytes: 1 << 20,
+        checkpoint_interval: Duration::from_secs(3600),
+        overlay_bytes: 8 << 20,
+        ballast_bytes: 0,
+        low_water_bytes: 0,
+        index_slack_bytes: 0,
+        clock: Clock::system(),
+    }
+}
+
+pub(crate) fn key(text: impl AsRef<[u8]>) -> Key {
+    Key::from_bytes(Bytes::copy_from_slice(text.as_ref()))
+}
+
+pub(crate) fn blob(n: u64) -> BlobId {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    BlobId::from_bytes(bytes)
+}
+
+/// Bytes that tell from which body and which place they are.
+pub(crate) fn content(n: u64, length: usize) -> Bytes {
+    let word = |place: usize| {
+        (place as u64)
+            .wrapping_mul(0x9e37_79b9)
+            .wrapping_add(n * 7919)
+    };
+    (0..length)
+        .map(|place| u8::try_from(word(place) >> 16 & 0xff).unwrap())
+        .collect()
+}
