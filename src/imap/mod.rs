@@ -4,4 +4,5 @@
 //! mailbox. Neither waits, reads a clock or logs.
 
 pub mod proto;
+pub mod server;
 pub mod view;
