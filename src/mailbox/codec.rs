@@ -63,10 +63,6 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// `Ok` when everything was read.
     pub(super) fn end(self) -> Result<(), Undecodable> {
         self.rest.is_empty().then_some(()).ok_or(Undecodable)

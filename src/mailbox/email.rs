@@ -116,7 +116,12 @@ mod tests {
     fn records_survive_with_facts_of_any_size() {
         let random = Random::seeded(3);
         let fresh = || BlobId::fresh(Timestamp(9), &random);
-        for (length, bodies) in [(0, 0), (2_000, 0), (VALUE_BYTES_MAX, 0), (VALUE_BYTES_MAX + 1, 1)] {
+        for (length, bodies) in [
+            (0, 0),
+            (2_000, 0),
+            (VALUE_BYTES_MAX, 0),
+            (VALUE_BYTES_MAX + 1, 1),
+        ] {
             let mut batch = Batch::new();
             let facts = Bytes::from(vec![7; length]);
             let record = EmailRecord::new(&mut batch, fresh(), 12, &facts, fresh);
@@ -125,6 +130,9 @@ mod tests {
             assert!(value.len() <= 64 * 1024);
             assert_eq!(EmailRecord::decode(&value), Ok(record));
         }
-        assert_eq!(EmailRecord::decode(&Bytes::from_static(b"\x01abc")), Err(Undecodable));
+        assert_eq!(
+            EmailRecord::decode(&Bytes::from_static(b"\x01abc")),
+            Err(Undecodable)
+        );
     }
 }

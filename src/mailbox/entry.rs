@@ -51,7 +51,10 @@ impl SpecialUse {
     /// The special use with this attribute, in any case.
     pub fn parse(attribute: &str) -> Option<Self> {
         let named = |(_, name, _): &&(Self, &str, u8)| name.eq_ignore_ascii_case(attribute);
-        Self::ALL.iter().find(named).map(|(special_use, _, _)| *special_use)
+        Self::ALL
+            .iter()
+            .find(named)
+            .map(|(special_use, _, _)| *special_use)
     }
 }
 
@@ -215,7 +218,10 @@ mod tests {
     fn special_uses_have_their_attributes() {
         for (special_use, attribute, _) in SpecialUse::ALL {
             assert_eq!(special_use.attribute(), attribute);
-            assert_eq!(SpecialUse::parse(&attribute.to_lowercase()), Some(special_use));
+            assert_eq!(
+                SpecialUse::parse(&attribute.to_lowercase()),
+                Some(special_use)
+            );
         }
         assert_eq!(SpecialUse::parse("\\All"), None);
     }

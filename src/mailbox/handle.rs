@@ -1,15 +1,34 @@
-//! Handle
+//! A mailbox that was opened, and every change of its messages.
+//!
+//! Each change is one or few commits of compact records; on a conflict the index is brought up to date and the
+//! change is decided again, a bounded number of times. A handle does not keep a mailbox from being deleted: then
+//! it answers so. RFC 3501 6.4.3, 6.4.6, 6.4.7, RFC 4315, RFC 6851.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
 use super::{
     changes::Changes,
+    compose::{self, Source, Step, Transfer},
+    core::Core,
     fault::{ChangeError, MailboxFault},
-    flags::FlagChange,
+    flags::{FlagChange, FlagMode},
     index::Index,
+    limits::ATTEMPTS_MAX,
+    shared::{Shared, read_record},
 };
-use crate::base::ids::{AccountId, MailboxId, ModSeq, Uid};
+use crate::{
+    base::ids::{AccountId, MailboxId, ModSeq, Uid},
+    store::{CommitError, key},
+};
 
-/// A mailbox that was opened: the right to use it.
+/// A mailbox that was opened: the right to use it. Cheap to clone.
 #[derive(Clone)]
-pub struct Mailbox {}
+pub struct Mailbox {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+}
 
 /// What a STORE did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,60 +44,263 @@ pub struct Stored {
 pub struct Copied {
     /// UIDVALIDITY of the target.
     pub uid_validity: u32,
-    /// UIDs in the source.
+    /// UIDs in the source, ascending.
     pub from: Vec<Uid>,
     /// UIDs in the target.
     pub to: Vec<Uid>,
 }
 
 impl Mailbox {
+    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>) -> Self {
+        Self { core, shared }
+    }
+
     /// Whose it is.
     pub fn account(&self) -> AccountId {
-        unimplemented!()
+        self.shared.account
     }
+
     /// Its number.
     pub fn id(&self) -> MailboxId {
-        unimplemented!()
+        self.shared.mailbox
     }
-    /// UIDVALIDITY.
+
+    /// UIDVALIDITY (RFC 3501 2.3.1.1): stored when the mailbox was made, never computed again.
     pub fn uid_validity(&self) -> u32 {
-        unimplemented!()
+        self.shared.record.uid_validity
     }
-    /// Brings the shared index up to date.
+
+    /// Brings the shared index up to date; costs nothing when there was no notice.
     pub async fn refresh(&self) -> Result<(), MailboxFault> {
-        unimplemented!()
+        self.shared.refresh(&*self.core.engine).await
     }
+
     /// Reads the index; no waiting inside.
-    pub fn read<R>(&self, _f: impl FnOnce(&Index) -> R) -> R {
-        unimplemented!()
+    pub fn read<R>(&self, f: impl FnOnce(&Index) -> R) -> R {
+        self.shared.read(f)
     }
-    /// What changed since a session was told `told` (ascending UIDs) at `since`.
-    pub fn changes(&self, _since: ModSeq, _told: &[u32]) -> Changes {
-        unimplemented!()
+
+    /// What changed since a session was told the ascending UIDs `told` at `since`.
+    pub fn changes(&self, since: ModSeq, told: &[u32]) -> Changes {
+        self.read(|index| index.changes(since, told))
     }
+
     /// Messages with this UID or higher are recent for the calling session; with `read_write` no later
-    /// session gets them as recent.
-    pub fn claim_recent(&self, _read_write: bool) -> u32 {
-        unimplemented!()
+    /// session gets them as recent (RFC 3501 6.3.1, 6.3.2).
+    pub fn claim_recent(&self, read_write: bool) -> u32 {
+        self.shared.claim_recent(read_write)
     }
-    /// STORE.
+
+    /// STORE. Messages that are gone, and those that have these flags already, are passed over.
     pub async fn store_flags(
         &self,
-        _uids: &[Uid],
-        _change: &FlagChange,
+        uids: &[Uid],
+        change: &FlagChange,
     ) -> Result<Stored, ChangeError> {
-        unimplemented!()
+        self.refresh().await?;
+        let (stored, ranges, fits) = self.read(|index| {
+            let touched = index.touched(&index.present(uids), change);
+            let stored = Stored {
+                modseq: index.modseq(),
+                changed: index.uids_at(&touched),
+            };
+            let adds = change.mode != FlagMode::Remove;
+            let fits = !adds || index.has_room_for(change.flags.keywords());
+            (stored, index.ranges(&touched), fits)
+        });
+        if ranges.is_empty() {
+            return Ok(stored);
+        }
+        if !fits {
+            // LIM-24
+            return Err(ChangeError::TooMany("keywords"));
+        }
+        let mut modseq = stored.modseq;
+        for step in compose::store(self.account(), self.id(), change, &ranges) {
+            // The only condition is that the mailbox exists.
+            modseq = self.commit(step).await.map_err(absent_on_conflict)?.modseq;
+        }
+        Ok(Stored { modseq, ..stored })
     }
-    /// Removes these messages; answers which are gone by this.
-    pub async fn expunge(&self, _uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
-        unimplemented!()
+
+    /// Removes these messages for good; the caller chose them. Answers which are gone by this call: what
+    /// another session removed first is not among them.
+    pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
+        let _changing = self.shared.changing.lock().await;
+        let now = self.core.clock.wall();
+        let mut gone = Vec::new();
+        while let Some(done) = self
+            .decide(|source| {
+                let positions = source.index.present(uids);
+                (!positions.is_empty()).then(|| compose::expunge(source, &positions, now))
+            })
+            .await?
+        {
+            gone.extend(done.uids);
+        }
+        Ok(gone)
     }
-    /// COPY.
-    pub async fn copy_to(&self, _uids: &[Uid], _target: MailboxId) -> Result<Copied, ChangeError> {
-        unimplemented!()
+
+    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7).
+    pub async fn copy_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
+        let (mut copied, _) = self.prepare(uids, target).await?;
+        let mut fits = true;
+        let done = self
+            .decide(|source| {
+                let positions = source.index.present(uids);
+                if positions.is_empty() {
+                    return None;
+                }
+                let step = compose::transfer(source, &positions, target, Transfer::Copy);
+                fits = step.uids.len() == positions.len();
+                fits.then_some(step)
+            })
+            .await;
+        let done = self.blamed(done, target).await?;
+        if !fits {
+            return Err(ChangeError::TooMany("messages in one copy"));
+        }
+        if let Some(done) = done {
+            self.core.count_record(self.account(), target);
+            copied.from = done.uids;
+            copied.to = done.targets;
+        }
+        Ok(copied)
     }
-    /// MOVE.
-    pub async fn move_to(&self, _uids: &[Uid], _target: MailboxId) -> Result<Copied, ChangeError> {
-        unimplemented!()
+
+    /// MOVE. Each message is in the source or in the target at any time (RFC 6851 3.3); so many that they do
+    /// not fit into one commit go in parts. A move to the same mailbox gives new UIDs.
+    pub async fn move_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
+        let _changing = self.shared.changing.lock().await;
+        let (mut copied, uids) = self.prepare(uids, target).await?;
+        loop {
+            let done = self
+                .decide(|source| {
+                    let positions = source.index.present(&uids);
+                    (!positions.is_empty())
+                        .then(|| compose::transfer(source, &positions, target, Transfer::Move))
+                })
+                .await;
+            let Some(done) = self.blamed(done, target).await? else {
+                return Ok(copied);
+            };
+            self.core.count_record(self.account(), target);
+            copied.from.extend(done.uids);
+            copied.to.extend(done.targets);
+        }
+    }
+
+    /// Checks the target of a COPY or MOVE, and which of the messages are here now.
+    async fn prepare(
+        &self,
+        uids: &[Uid],
+        target: MailboxId,
+    ) -> Result<(Copied, Vec<Uid>), ChangeError> {
+        self.refresh().await?;
+        let record = read_record(&*self.core.engine, self.account(), target)
+            .await?
+            .ok_or(ChangeError::Absent)?;
+        let (uids, keywords) = self.read(|index| {
+            let positions = index.present(uids);
+            (index.uids_at(&positions), index.keywords_at(&positions))
+        });
+        self.core
+            .check_keywords(self.account(), target, &keywords)
+            .await?;
+        let copied = Copied {
+            uid_validity: record.uid_validity,
+            from: Vec::new(),
+            to: Vec::new(),
+        };
+        Ok((copied, uids))
+    }
+
+    /// Commits what `next` decides on the index, if anything; decides again after a conflict, a bounded
+    /// number of times.
+    async fn decide(
+        &self,
+        mut next: impl FnMut(Source<'_>) -> Option<Step>,
+    ) -> Result<Option<Done>, ChangeError> {
+        self.refresh().await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = self.stored_expunged().await?;
+            let step = self.read(|index| {
+                next(Source {
+                    account: self.account(),
+                    mailbox: self.id(),
+                    index,
+                    expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
+                })
+            });
+            let Some(step) = step else { return Ok(None) };
+            match self.commit(step).await {
+                Ok(done) => return Ok(Some(done)),
+                Err(CommitError::Conflict) => self.after_conflict().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// The stored expunge key, when the index may not know it.
+    async fn stored_expunged(&self) -> Result<Option<Option<Bytes>>, ChangeError> {
+        if !self.read(Index::is_damaged) {
+            return Ok(None);
+        }
+        let key = key::expunged(self.account(), self.id());
+        Ok(Some(self.core.engine.get(&key).await?))
+    }
+
+    /// A target that was deleted meanwhile is the reason of endless conflicts.
+    async fn blamed(
+        &self,
+        outcome: Result<Option<Done>, ChangeError>,
+        target: MailboxId,
+    ) -> Result<Option<Done>, ChangeError> {
+        if matches!(outcome, Err(ChangeError::Busy)) {
+            let record = read_record(&*self.core.engine, self.account(), target).await?;
+            return Err(record.map_or(ChangeError::Absent, |_| ChangeError::Busy));
+        }
+        outcome
+    }
+
+    async fn after_conflict(&self) -> Result<(), ChangeError> {
+        Ok(self.shared.refresh_now(&*self.core.engine).await?)
+    }
+
+    async fn commit(&self, mut step: Step) -> Result<Done, CommitError> {
+        let batch = std::mem::take(&mut step.batch);
+        let applied = self.core.commit(self.account(), batch).await?;
+        let modseq = step.modseq(&applied.counters);
+        // The change is durable; when the log cannot be read now, the next refresh says so.
+        if let Err(error) = self.shared.refresh_to(&*self.core.engine, modseq).await {
+            tracing::debug!(%error, "a mailbox could not be read after its change");
+        }
+        Ok(Done {
+            modseq,
+            targets: step.targets(&applied.counters),
+            uids: step.uids,
+        })
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mailbox({} of {})", self.id(), self.account())
+    }
+}
+
+/// A step that happened.
+struct Done {
+    modseq: ModSeq,
+    uids: Vec<Uid>,
+    targets: Vec<Uid>,
+}
+
+/// For batches whose only condition is that their mailbox exists.
+pub(super) fn absent_on_conflict(error: CommitError) -> ChangeError {
+    match error {
+        CommitError::Conflict => ChangeError::Absent,
+        other => other.into(),
     }
 }

@@ -385,16 +385,61 @@ impl Index {
     }
 
     /// The messages at `positions` that a change would change.
-    pub(super) fn touched(&self, positions: &[usize], change: &FlagChange) -> UidRanges {
+    pub(super) fn touched(&self, positions: &[usize], change: &FlagChange) -> Vec<usize> {
         let mut outcome: Vec<Option<bool>> = vec![None; self.sets.len()];
+        let mut touches = |position: &usize| {
+            let set = self.columns.sets[*position];
+            match outcome.get_mut(set as usize) {
+                Some(known) => *known.get_or_insert_with(|| self.sets.would_change(set, change)),
+                None => false,
+            }
+        };
         positions
             .iter()
-            .filter(|&&position| {
-                let set = self.columns.sets[position];
-                *outcome[set as usize].get_or_insert_with(|| self.sets.would_change(set, change))
-            })
-            .map(|&position| self.columns.uids[position])
+            .copied()
+            .filter(|position| touches(position))
             .collect()
+    }
+
+    /// The UIDs at ascending `positions`, as few ranges: one may run over UIDs that are gone for good.
+    pub(super) fn ranges(&self, positions: &[usize]) -> UidRanges {
+        let mut ranges = UidRanges::default();
+        let mut before = None;
+        for &position in positions {
+            let uid = self.columns.uids[position];
+            if before.is_some_and(|before| before + 1 == position) {
+                ranges.reach(uid);
+            } else {
+                ranges.push(uid);
+            }
+            before = Some(position);
+        }
+        ranges
+    }
+
+    /// The UIDs at `positions`.
+    pub(super) fn uids_at(&self, positions: &[usize]) -> Vec<Uid> {
+        positions
+            .iter()
+            .filter_map(|position| self.uid_at(*position))
+            .collect()
+    }
+
+    /// The keywords of the messages at `positions`.
+    pub(super) fn keywords_at(&self, positions: &[usize]) -> Vec<Keyword> {
+        let mut used = vec![false; self.sets.len()];
+        for &position in positions {
+            if let Some(used) = used.get_mut(self.columns.sets[position] as usize) {
+                *used = true;
+            }
+        }
+        let sets = (0_u32..).zip(&used).filter(|(_, used)| **used);
+        let mut keywords: Vec<Keyword> = sets
+            .flat_map(|(set, _)| self.sets.keywords_of(set).cloned())
+            .collect();
+        keywords.sort();
+        keywords.dedup();
+        keywords
     }
 
     /// The messages at `positions` as arrivals for another mailbox, in parts that fit into records.

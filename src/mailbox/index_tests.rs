@@ -178,11 +178,24 @@ proptest! {
         let step = Step::Append(messages.iter().map(|f| (f.clone(), 1, 1)).collect());
         index.apply(ModSeq(2), &record_of(&step, 1));
         let positions: Vec<usize> = (0..messages.len()).collect();
-        let touched = index.touched(&positions, &change);
+        let touched = index.ranges(&index.touched(&positions, &change));
         for (uid, flags) in (1..).zip(&messages) {
             prop_assert_eq!(holds(&touched, uid), changed(flags, &change) != *flags);
         }
     }
+}
+
+#[test]
+fn ranges_run_over_uids_that_are_gone() {
+    let mut index = Index::new(ModSeq(1));
+    let step = Step::Append(vec![(FlagSet::default(), 1, 1); 9]);
+    index.apply(ModSeq(2), &record_of(&step, 1));
+    index.apply(
+        ModSeq(3),
+        &Record::Expunged([3, 4, 7].into_iter().collect()),
+    );
+    assert_eq!(index.ranges(&[0, 1, 2, 4]).ranges(), [(1, 5), (8, 8)]);
+    assert_eq!(index.ranges(&[1, 2, 3, 4, 5]).ranges(), [(2, 9)]);
 }
 
 #[test]

@@ -1,13 +1,25 @@
-//! Intake
-use bytes::Bytes;
+//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive (LIM-36).
+//!
+//! Nothing is durable before the batch that names the body; an intake that is dropped leaves nothing.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
 
 use crate::{
-    base::ids::BlobId,
-    store::{CommitError, Content},
+    base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
+    store::{CommitError, Content, Engine, Stage},
 };
 
 /// A body on its way in.
-pub struct Intake {}
+pub struct Intake {
+    engine: Arc<dyn Engine>,
+    blob: BlobId,
+    /// What is not staged yet.
+    pending: BytesMut,
+    stage: Option<Box<dyn Stage>>,
+    size: u64,
+}
 
 /// A body that arrived whole and is not durable yet.
 pub struct Arrived {
@@ -35,13 +47,80 @@ pub enum IntakeError {
     Fault(#[source] CommitError),
 }
 
-impl Intake {
-    /// Takes the next piece.
-    pub async fn feed(&mut self, _piece: Bytes) -> Result<(), IntakeError> {
-        unimplemented!()
+impl From<CommitError> for IntakeError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            other => Self::Fault(other),
+        }
     }
+}
+
+/// Sizes are 32 bits in indexes and in RFC822.SIZE (RFC 3501 9: number).
+const SIZE_MAX: u64 = u32::MAX as u64;
+
+impl Intake {
+    pub(super) fn new(engine: Arc<dyn Engine>, blob: BlobId) -> Self {
+        Self {
+            engine,
+            blob,
+            pending: BytesMut::new(),
+            stage: None,
+            size: 0,
+        }
+    }
+
+    /// Takes the next piece.
+    pub async fn feed(&mut self, piece: Bytes) -> Result<(), IntakeError> {
+        self.size += piece.len() as u64;
+        if self.size > SIZE_MAX {
+            return Err(IntakeError::TooLarge);
+        }
+        self.pending.extend_from_slice(&piece);
+        if self.pending.len() > BODY_MEMORY_BYTES_MAX {
+            self.stage_pending().await?;
+        }
+        Ok(())
+    }
+
     /// Ends the body.
-    pub async fn finish(self) -> Result<Arrived, IntakeError> {
-        unimplemented!()
+    pub async fn finish(mut self) -> Result<Arrived, IntakeError> {
+        if self.stage.is_some() {
+            self.stage_pending().await?;
+        }
+        let content = match self.stage {
+            Some(stage) => Content::Staged(stage.finish()),
+            None => Content::Bytes(self.pending.freeze()),
+        };
+        Ok(Arrived {
+            blob: self.blob,
+            content,
+            size: self.size,
+            facts: Bytes::new(),
+        })
+    }
+
+    async fn stage_pending(&mut self) -> Result<(), IntakeError> {
+        let stage = match &mut self.stage {
+            Some(stage) => stage,
+            none => none.insert(self.engine.stage().await?),
+        };
+        while !self.pending.is_empty() {
+            let length = self.pending.len().min(BODY_MEMORY_BYTES_MAX);
+            stage.append(self.pending.split_to(length).freeze()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Intake({}, {} bytes)", self.blob, self.size)
+    }
+}
+
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arrived({}, {} bytes)", self.blob, self.size)
     }
 }

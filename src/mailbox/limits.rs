@@ -6,19 +6,19 @@
 use std::time::Duration;
 
 /// LIM-23: mailboxes of one account.
-pub const MAILBOXES_MAX: usize = 10_000;
+pub(super) const MAILBOXES_MAX: usize = 10_000;
 /// LIM-23: bytes of one level of a mailbox name, in UTF-8.
-pub const NAME_LEVEL_BYTES_MAX: usize = 255;
+pub(super) const NAME_LEVEL_BYTES_MAX: usize = 255;
 /// LIM-23: bytes of a whole mailbox name, in UTF-8.
-pub const NAME_BYTES_MAX: usize = 1_000;
+pub(super) const NAME_BYTES_MAX: usize = 1_000;
 /// LIM-23: levels of a mailbox name.
-pub const NAME_LEVELS_MAX: usize = 32;
+pub(super) const NAME_LEVELS_MAX: usize = 32;
 /// LIM-23: subscriptions of one account; names need not exist, so this is a limit of its own.
-pub const SUBSCRIPTIONS_MAX: usize = 10_000;
+pub(super) const SUBSCRIPTIONS_MAX: usize = 10_000;
 /// LIM-24: distinct keywords in use in one mailbox.
-pub const KEYWORDS_MAX: usize = 256;
+pub(super) const KEYWORDS_MAX: usize = 256;
 /// LIM-24: bytes of one keyword.
-pub const KEYWORD_BYTES_MAX: usize = 128;
+pub(super) const KEYWORD_BYTES_MAX: usize = 128;
 
 /// Bytes of one stored value that this folder writes; engines take 64 KiB.
 pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;

@@ -5,8 +5,12 @@
 //! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols' business.
 //! RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
 
+mod bodies;
 mod changes;
 mod codec;
+mod compose;
+mod core;
+mod email;
 mod entry;
 mod fault;
 mod flags;
@@ -14,15 +18,23 @@ mod handle;
 mod index;
 mod intake;
 mod limits;
+mod load;
+mod mark;
 mod name;
 mod notify;
 mod record;
 mod service;
 mod sets;
+mod shared;
 mod snapshot;
+mod sweep;
+mod tend;
+mod tree;
 mod uids;
 
+pub use bodies::BodyPieces;
 pub use changes::Changes;
+pub use email::Email;
 pub use entry::{Entry, SpecialUse};
 pub use fault::{ChangeError, MailboxFault};
 pub use flags::{FlagChange, FlagMode, FlagSet, Keyword, NotAKeyword, SystemFlags};
@@ -31,6 +43,5 @@ pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
 pub use notify::Watch;
-pub use service::{
-    Appended, BodyPieces, Email, INBOX, Mailboxes, Options, Placed, Placement, Usage,
-};
+pub use service::{Appended, Mailboxes, Options, Placed, Placement, Usage};
+pub use tree::INBOX;

@@ -82,7 +82,9 @@ impl Hub {
 
     fn shard(&self, account: AccountId) -> MutexGuard<'_, HashMap<AccountId, Weak<Notice>>> {
         let place = usize::try_from(account.0 % SHARDS as u64).unwrap_or(0);
-        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[place]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,10 +97,15 @@ impl Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        let Some(hub) = self.hub.upgrade() else { return };
+        let Some(hub) = self.hub.upgrade() else {
+            return;
+        };
         let mut shard = hub.shard(self.account);
         // A successor may stand there already.
-        if shard.get(&self.account).is_some_and(|weak| weak.strong_count() == 0) {
+        if shard
+            .get(&self.account)
+            .is_some_and(|weak| weak.strong_count() == 0)
+        {
             shard.remove(&self.account);
         }
     }

@@ -1,38 +1,51 @@
-//! Service
-use std::{future::Future, ops::Range, sync::Arc};
+//! The service: what other floors call. Placing and appending messages, reading emails and usage.
+//!
+//! Names are in the file of the tree, changes of messages in that of the handle, background work in its
+//! own. RFC 3501 6.3.11 (APPEND).
+
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::*;
+use super::{
+    bodies::BodyPieces,
+    compose::sum_usage,
+    core::Core,
+    email::{Email, EmailRecord, FactsPlace},
+    fault::{ChangeError, MailboxFault},
+    flags::FlagSet,
+    handle::{Mailbox, absent_on_conflict},
+    intake::{Arrived, Intake},
+    notify::Watch,
+    record::{self, Arrival, Arrivals},
+    shared::read_record,
+};
 use crate::{
     base::{
         clock::{Clock, Timestamp},
-        future::BoxFuture,
         ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
-        pieces::Pieces,
         random::Random,
     },
-    store::{Applied, Batch, Engine},
+    store::{Applied, Batch, Engine, Key, KeyRange, Order, PageLimit, key},
 };
 
-/// The number of every account's INBOX.
-pub const INBOX: MailboxId = MailboxId(1);
-
-/// All mailboxes of all accounts.
+/// All mailboxes of all accounts. Cheap to clone; one per process.
 #[derive(Clone)]
-pub struct Mailboxes {}
+pub struct Mailboxes {
+    pub(super) core: Arc<Core>,
+}
 
 /// Settings.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long an expunged message stays stored for sessions that still show it (DUR-08 I7).
-    pub grace: std::time::Duration,
+    pub grace: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            grace: std::time::Duration::from_secs(600),
+            grace: Duration::from_secs(600),
         }
     }
 }
@@ -83,145 +96,208 @@ pub struct Appended {
     pub uid: Uid,
 }
 
-/// What is stored of an email beside its body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Email {
-    /// Its number.
-    pub id: EmailId,
-    /// Its body.
-    pub blob: BlobId,
-    /// What FETCH needs, encoded.
-    pub facts: Bytes,
-}
-
-/// Part of a body, piece by piece.
-pub struct BodyPieces {}
-
-impl Pieces for BodyPieces {
-    fn next(&mut self) -> BoxFuture<'_, std::io::Result<Option<Bytes>>> {
-        unimplemented!()
-    }
-}
-
 impl Mailboxes {
     /// The mailboxes in `engine`.
-    pub fn new(
-        _engine: Arc<dyn Engine>,
-        _clock: Clock,
-        _random: Random,
-        _options: Options,
-    ) -> Self {
-        unimplemented!()
+    pub fn new(engine: Arc<dyn Engine>, clock: Clock, random: Random, options: Options) -> Self {
+        Self {
+            core: Arc::new(Core::new(engine, clock, random, options)),
+        }
     }
-    /// Makes the first mailboxes of a new account.
-    pub fn provision(&self, _batch: &mut Batch, _account: AccountId) {
-        unimplemented!()
-    }
-    /// All mailboxes, as a tree with INBOX first.
-    pub async fn list(&self, _account: AccountId) -> Result<Vec<Entry>, MailboxFault> {
-        unimplemented!()
-    }
-    /// The mailbox of this name.
-    pub async fn find(
-        &self,
-        _account: AccountId,
-        _name: &Name,
-    ) -> Result<Option<Entry>, MailboxFault> {
-        unimplemented!()
-    }
-    /// CREATE, with the missing parents.
-    pub async fn create(
-        &self,
-        _account: AccountId,
-        _name: &Name,
-        _special_use: Option<SpecialUse>,
-    ) -> Result<Entry, ChangeError> {
-        unimplemented!()
-    }
-    /// DELETE.
-    pub async fn delete(&self, _account: AccountId, _name: &Name) -> Result<(), ChangeError> {
-        unimplemented!()
-    }
-    /// RENAME, with all inferior names; INBOX keeps existing and only its messages move (RFC 3501 6.3.5).
-    pub async fn rename(
-        &self,
-        _account: AccountId,
-        _from: &Name,
-        _to: &Name,
-    ) -> Result<(), ChangeError> {
-        unimplemented!()
-    }
-    /// SUBSCRIBE; the name need not exist.
-    pub async fn subscribe(&self, _account: AccountId, _name: &Name) -> Result<(), ChangeError> {
-        unimplemented!()
-    }
-    /// UNSUBSCRIBE.
-    pub async fn unsubscribe(&self, _account: AccountId, _name: &Name) -> Result<(), ChangeError> {
-        unimplemented!()
-    }
-    /// Subscribed names, sorted.
-    pub async fn subscriptions(&self, _account: AccountId) -> Result<Vec<Name>, MailboxFault> {
-        unimplemented!()
-    }
+
     /// Opens a mailbox; its shared index is current then.
     pub async fn open(
         &self,
-        _account: AccountId,
-        _mailbox: MailboxId,
+        account: AccountId,
+        mailbox: MailboxId,
     ) -> Result<Mailbox, ChangeError> {
-        unimplemented!()
+        let shared = self.core.shared(account, mailbox).await?;
+        Ok(Mailbox::new(Arc::clone(&self.core), shared))
     }
+
     /// Watches an account for changes from now on.
-    pub fn watch(&self, _account: AccountId) -> Watch {
-        unimplemented!()
+    pub fn watch(&self, account: AccountId) -> Watch {
+        self.core.hub.watch(account)
     }
+
     /// Wakes the watchers of an account, after a commit that changed it.
-    pub fn announce(&self, _account: AccountId) {
-        unimplemented!()
+    pub fn announce(&self, account: AccountId) {
+        self.core.hub.announce(account);
     }
+
     /// What the account holds.
-    pub async fn usage(&self, _account: AccountId) -> Result<Usage, MailboxFault> {
-        unimplemented!()
+    pub async fn usage(&self, account: AccountId) -> Result<Usage, MailboxFault> {
+        Ok(Usage {
+            bytes: self.sum(&key::used_bytes(account)).await?,
+            messages: self.sum(&key::used_messages(account)).await?,
+        })
     }
+
+    async fn sum(&self, key: &Key) -> Result<u64, MailboxFault> {
+        let stored = self.core.engine.get(key).await?;
+        let sum = stored.and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?)));
+        Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0))
+    }
+
     /// Begins to take in a body.
     pub fn intake(&self) -> Intake {
-        unimplemented!()
+        Intake::new(Arc::clone(&self.core.engine), self.core.fresh_blob())
     }
-    /// Adds one message to a mailbox, as part of `batch`. The body and its owners are the caller's.
+
+    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the mailbox
+    /// exists. The body, its owners (`store::owners`) and [`Self::announce`] are the caller's.
     pub fn place(
         &self,
-        _batch: &mut Batch,
-        _account: AccountId,
-        _mailbox: MailboxId,
-        _placement: &Placement,
+        batch: &mut Batch,
+        account: AccountId,
+        mailbox: MailboxId,
+        placement: &Placement,
     ) -> Placed {
-        unimplemented!()
+        let modseq = batch.take_one(key::modseq(account));
+        let uid = batch.take_one(key::uid(account, mailbox));
+        let email = batch.take_one(key::email_counter(account));
+        batch.present(key::mailbox(account, mailbox));
+        // A body as large as that is refused on its way in.
+        let size = u32::try_from(placement.size).unwrap_or(u32::MAX);
+        let arrivals = Arrivals {
+            sets: vec![placement.flags.clone()],
+            messages: vec![Arrival {
+                email: 0,
+                set: 0,
+                internal_date: placement.internal_date.0,
+                size,
+            }],
+        };
+        let fresh = || self.core.fresh_blob();
+        let (blob, facts) = (placement.blob, &placement.facts);
+        let stored = EmailRecord::new(batch, blob, placement.size, facts, fresh);
+        batch.put(
+            key::log_numbered(account, mailbox, modseq),
+            record::appended_new(&arrivals, uid, email),
+        );
+        batch.put(key::email_numbered(account, email), stored.encode());
+        sum_usage(batch, account, i64::from(size), 1);
+        self.core.count_record(account, mailbox);
+        Placed { uid }
     }
-    /// APPEND.
+
+    /// APPEND of one message.
     pub async fn append(
         &self,
-        _account: AccountId,
-        _mailbox: MailboxId,
-        _arrived: Arrived,
-        _flags: FlagSet,
-        _internal_date: Timestamp,
+        account: AccountId,
+        mailbox: MailboxId,
+        arrived: Arrived,
+        flags: FlagSet,
+        internal_date: Timestamp,
     ) -> Result<Appended, ChangeError> {
-        unimplemented!()
+        let core = &self.core;
+        let record = read_record(&*core.engine, account, mailbox)
+            .await?
+            .ok_or(ChangeError::Absent)?;
+        core.check_keywords(account, mailbox, flags.keywords())
+            .await?;
+        let placement = Placement {
+            blob: arrived.blob,
+            size: arrived.size,
+            facts: arrived.facts,
+            internal_date,
+            flags,
+        };
+        let mut batch = Batch::new();
+        let placed = self.place(&mut batch, account, mailbox, &placement);
+        batch.body(arrived.blob, arrived.content);
+        let applied = core
+            .commit(account, batch)
+            .await
+            .map_err(absent_on_conflict)?;
+        let uid = placed
+            .uid(&applied)
+            .ok_or(MailboxFault::Damaged("its UID counter"))?;
+        Ok(Appended {
+            uid_validity: record.uid_validity,
+            uid,
+        })
     }
-    /// What is stored of these emails, in the order asked for.
+
+    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so asking for
+    /// some hundred at once is cheapest; the facts of all of them are in memory then.
     pub async fn emails(
         &self,
-        _account: AccountId,
-        _ids: &[EmailId],
+        account: AccountId,
+        ids: &[EmailId],
     ) -> Result<Vec<Option<Email>>, MailboxFault> {
-        unimplemented!()
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        if !ids.is_sorted() {
+            order.sort_by_key(|&place| ids[place]);
+        }
+        let mut emails: Vec<Option<Email>> = vec![None; ids.len()];
+        for run in order.chunk_by(|&a, &b| ids[b].0 - ids[a].0 <= RUN_GAP) {
+            let (Some(&first), Some(&last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if run.len() < RUN_LENGTH_MIN {
+                for &place in run {
+                    let key = key::email(account, ids[place]);
+                    if let Some(value) = self.core.engine.get(&key).await? {
+                        emails[place] = self.email(ids[place], &value).await?;
+                    }
+                }
+                continue;
+            }
+            let mut range = KeyRange {
+                from: key::email(account, ids[first]),
+                to: key::email(account, ids[last]).successor(),
+            };
+            let mut wanted = run.iter().copied().peekable();
+            loop {
+                let limit = PageLimit::default();
+                let page = self
+                    .core
+                    .engine
+                    .page(range.clone(), limit, Order::Ascending)
+                    .await?;
+                for (key, value) in &page.entries {
+                    let Some(id) = key.last_u64().map(EmailId) else {
+                        continue;
+                    };
+                    while wanted.next_if(|&place| ids[place] < id).is_some() {}
+                    while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
+                        emails[place] = self.email(id, value).await?;
+                    }
+                }
+                match page.entries.last() {
+                    Some((last, _)) if page.more => range.from = last.successor(),
+                    _ => break,
+                }
+            }
+        }
+        Ok(emails)
     }
+
+    /// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
+    async fn email(&self, id: EmailId, value: &Bytes) -> Result<Option<Email>, MailboxFault> {
+        let Ok(record) = EmailRecord::decode(value) else {
+            tracing::error!(email.id = id.0, "the record of an email is damaged");
+            return Ok(None);
+        };
+        let facts = match record.facts {
+            FactsPlace::Here(facts) => facts,
+            FactsPlace::Apart { blob, bytes } => self.core.engine.body(blob, 0..bytes).await?,
+        };
+        Ok(Some(Email {
+            id,
+            blob: record.blob,
+            size: record.size,
+            facts,
+        }))
+    }
+
     /// Bytes `span` of a body.
-    pub fn body(&self, _blob: BlobId, _span: Range<u64>) -> BodyPieces {
-        unimplemented!()
-    }
-    /// The background work, until `stop`: snapshots, and the sweep of what nobody refers to.
-    pub async fn maintain(&self, _stop: impl Future<Output = ()>) {
-        unimplemented!()
+    pub fn body(&self, blob: BlobId, span: Range<u64>) -> BodyPieces {
+        BodyPieces::new(Arc::clone(&self.core.engine), blob, span)
     }
 }
+
+/// Emails this far apart are still read by one range.
+const RUN_GAP: u64 = 4;
+/// Fewer neighbours than this are read one by one.
+const RUN_LENGTH_MIN: usize = 3;

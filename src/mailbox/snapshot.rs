@@ -10,7 +10,6 @@ use super::{
     index::{Index, Row, Standing},
     limits::{CHUNK_MESSAGES, HISTORY_SNAPSHOTS, VALUE_BYTES_MAX},
 };
-use crate::base::ids::ModSeq;
 
 /// What a snapshot knows beside its messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -284,11 +283,6 @@ pub(super) enum RestoreError {
     Damaged,
 }
 
-/// Where the log begins to be needed on top of a snapshot.
-pub(super) fn tail_from(head: &Head) -> ModSeq {
-    ModSeq(head.standing.modseq.saturating_add(1))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -296,6 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::ids::ModSeq;
     use crate::mailbox::{
         flags::{Keyword, SystemFlags},
         record::{

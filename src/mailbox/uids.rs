@@ -20,6 +20,14 @@ impl UidRanges {
         }
     }
 
+    /// Stretches the last range to `uid`; there is nothing between.
+    pub(super) fn reach(&mut self, uid: u32) {
+        match self.0.last_mut() {
+            Some(before) => before.1 = uid,
+            None => self.push(uid),
+        }
+    }
+
     /// The ranges.
     pub(super) fn ranges(&self) -> &[(u32, u32)] {
         &self.0

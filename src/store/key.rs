@@ -60,6 +60,11 @@ impl Key {
         self.0.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// The big-endian number in the last four bytes of the key (a chunk's number).
+    pub fn last_u32(&self) -> Option<u32> {
+        self.0.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
     /// The account of an account-owned key: its first field.
     pub fn account(&self) -> Option<AccountId> {
         let field = self.0.get(1..)?.first_chunk()?;

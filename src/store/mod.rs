@@ -9,8 +9,8 @@ pub mod embedded;
 pub mod engine;
 pub mod fault;
 pub mod key;
-pub mod owners;
 pub mod memory;
+pub mod owners;
 mod resolve;
 
 pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, Write};

@@ -1,0 +1,271 @@
+//! Batches of mailbox changes: what each command writes, and under which conditions.
+//!
+//! Pure. Every batch requires its mailboxes to exist. What subtracts from the account's sums, or says that
+//! messages of the source are there, also requires that nothing was expunged since the index was read: so no
+//! message is counted twice and no copy refers to an email that a sweep has removed. docs/STORE.md has
+//! the argument.
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+
+use super::{
+    flags::FlagChange,
+    index::Index,
+    limits::{BATCH_BYTES_MAX, VALUE_BYTES_MAX},
+    mark,
+    record::{self, RANGES_MAX},
+    uids::UidRanges,
+};
+use crate::{
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, MailboxId, ModSeq, Uid},
+    },
+    store::{Batch, Template, Width, key},
+};
+
+/// A mailbox and its index, as a change sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    pub(super) index: &'a Index,
+    /// The value of the mailbox's expunge key that the index stands for.
+    pub(super) expunged: &'a Option<Bytes>,
+}
+
+/// A batch that changes some of the messages it was asked to.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) batch: Batch,
+    /// The messages it changes.
+    pub(super) uids: Vec<Uid>,
+    /// Which take numbers the records.
+    modseq_take: usize,
+    records: u32,
+    /// Which take numbers the messages in the target.
+    uid_take: usize,
+}
+
+impl Step {
+    /// The modseq of its last record.
+    pub(super) fn modseq(&self, counters: &[u64]) -> ModSeq {
+        let first = counters.get(self.modseq_take).copied().unwrap_or(0);
+        ModSeq(first + u64::from(self.records.saturating_sub(1)))
+    }
+
+    /// The UIDs that the messages got in the target.
+    pub(super) fn targets(&self, counters: &[u64]) -> Vec<Uid> {
+        let first = counters.get(self.uid_take).copied().unwrap_or(0);
+        (first..)
+            .map_while(|number| Uid::new(u32::try_from(number).ok()?))
+            .take(self.uids.len())
+            .collect()
+    }
+}
+
+/// Whether messages stay where they are copied from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transfer {
+    Copy,
+    Move,
+}
+
+/// Messages of one EXPUNGE batch: two values of at most ten bytes each.
+const EXPUNGED_MAX: usize = BATCH_BYTES_MAX / 20;
+/// Bytes that a key and its bookkeeping add to a value.
+const WRITE_BYTES: usize = 64;
+/// Records of one STORE batch.
+const STORE_RECORDS_MAX: usize = BATCH_BYTES_MAX / (VALUE_BYTES_MAX + WRITE_BYTES);
+
+/// The value of a mailbox's expunge key for an index.
+pub(super) fn expunged_value(index: &Index) -> Option<Bytes> {
+    let ModSeq(last) = index.last_expunge();
+    (last > 0).then(|| Bytes::copy_from_slice(&last.to_be_bytes()))
+}
+
+/// The batches of a STORE of `change` on `uids`.
+pub(super) fn store(
+    account: AccountId,
+    mailbox: MailboxId,
+    change: &FlagChange,
+    uids: &UidRanges,
+) -> Vec<Step> {
+    let parts: Vec<UidRanges> = uids.split(RANGES_MAX).collect();
+    let steps = parts.chunks(STORE_RECORDS_MAX).map(|parts| {
+        let mut step = Step::open(account, count_of(parts.len()));
+        step.batch.present(key::mailbox(account, mailbox));
+        for (plus, part) in (0_u32..).zip(parts) {
+            let value = record::flags(change, part);
+            step.log(account, mailbox, plus, value.into());
+        }
+        step
+    });
+    steps.collect()
+}
+
+/// The next batch of an EXPUNGE of the messages at `positions`.
+pub(super) fn expunge(source: Source<'_>, positions: &[usize], now: Timestamp) -> Step {
+    let positions = &positions[..positions.len().min(EXPUNGED_MAX)];
+    let rows: Vec<_> = positions
+        .iter()
+        .filter_map(|p| source.index.row(*p))
+        .collect();
+    let parts: Vec<UidRanges> = source.index.ranges(positions).split(RANGES_MAX).collect();
+    let emails: Vec<u64> = rows.iter().map(|row| row.email).collect();
+    let marks = mark::of_emails(now, &emails);
+    let records = count_of(parts.len().max(marks.len()));
+    let mut step = Step::open(source.account, records);
+    step.uids = source.index.uids_at(positions);
+    step.require(source);
+    for (plus, part) in (0_u32..).zip(&parts) {
+        let value = record::expunged(part);
+        step.log(source.account, source.mailbox, plus, value.into());
+    }
+    step.note_expunge(source, count_of(parts.len()).get() - 1);
+    for (plus, value) in (0_u32..).zip(marks) {
+        let key = numbered(key::sweep_numbered(source.account, step.modseq_take), plus);
+        step.batch.put(key, value);
+    }
+    let bytes = rows.iter().map(|row| i64::from(row.size)).sum::<i64>();
+    sum_usage(&mut step.batch, source.account, -bytes, -length(rows.len()));
+    step
+}
+
+/// The next batch of a COPY or MOVE of the messages at `positions`; as many as fit into one.
+pub(super) fn transfer(
+    source: Source<'_>,
+    positions: &[usize],
+    target: MailboxId,
+    kind: Transfer,
+) -> Step {
+    let Source { account, index, .. } = source;
+    let mut values = Vec::new();
+    let (mut covered, mut weight) = (0_usize, 0);
+    // The takes come in this order: modseqs, UIDs, relocations.
+    let (modseq_take, uid_take) = (0, 1);
+    for arrivals in index.arrivals(positions) {
+        let plus = u32::try_from(covered).unwrap_or(u32::MAX);
+        let value = record::appended(&arrivals, uid_take, plus);
+        let count = arrivals.messages.len();
+        let expunges = if kind == Transfer::Move {
+            10 * count
+        } else {
+            0
+        };
+        weight += value.bytes.len() + WRITE_BYTES + expunges;
+        if weight > BATCH_BYTES_MAX && covered > 0 {
+            break;
+        }
+        covered += count;
+        values.push(value);
+    }
+    let rows: Vec<_> = positions[..covered]
+        .iter()
+        .filter_map(|p| index.row(*p))
+        .collect();
+    let gone: Vec<UidRanges> = match kind {
+        Transfer::Copy => Vec::new(),
+        Transfer::Move => index
+            .ranges(&positions[..covered])
+            .split(RANGES_MAX)
+            .collect(),
+    };
+    let mut step = Step::open(account, count_of(values.len() + gone.len()));
+    debug_assert_eq!(step.modseq_take, modseq_take);
+    step.uids = index.uids_at(&positions[..covered]);
+    step.uid_take = step
+        .batch
+        .take(key::uid(account, target), count_of(covered));
+    step.batch.take_one(key::relocations(account));
+    step.require(source);
+    step.batch.present(key::mailbox(account, target));
+    let mut plus = 0;
+    for value in values {
+        step.log(account, target, plus, value);
+        plus += 1;
+    }
+    for part in &gone {
+        step.log(account, source.mailbox, plus, record::expunged(part).into());
+        plus += 1;
+    }
+    match kind {
+        Transfer::Move => step.note_expunge(source, plus - 1),
+        Transfer::Copy => {
+            let bytes = rows.iter().map(|row| i64::from(row.size)).sum::<i64>();
+            sum_usage(&mut step.batch, account, bytes, length(rows.len()));
+        }
+    }
+    step
+}
+
+impl Step {
+    fn open(account: AccountId, records: NonZeroU32) -> Self {
+        let mut batch = Batch::new();
+        let modseq_take = batch.take(key::modseq(account), records);
+        Self {
+            batch,
+            uids: Vec::new(),
+            modseq_take,
+            records: records.get(),
+            uid_take: 0,
+        }
+    }
+
+    /// Requires that the source is there and holds the messages that its index shows.
+    fn require(&mut self, source: Source<'_>) {
+        let Source {
+            account, mailbox, ..
+        } = source;
+        self.batch.present(key::mailbox(account, mailbox));
+        self.batch
+            .unchanged(key::expunged(account, mailbox), source.expunged.clone());
+    }
+
+    fn log(&mut self, account: AccountId, mailbox: MailboxId, plus: u32, value: Template) {
+        let key = numbered(key::log_numbered(account, mailbox, self.modseq_take), plus);
+        self.batch.put(key, value);
+    }
+
+    fn note_expunge(&mut self, source: Source<'_>, plus: u32) {
+        let mut value = Template::default();
+        value.hole(self.modseq_take, plus, Width::U64);
+        let key = key::expunged(source.account, source.mailbox);
+        self.batch.put(key, value);
+    }
+}
+
+/// Adds to what the account holds.
+pub(super) fn sum_usage(batch: &mut Batch, account: AccountId, bytes: i64, messages: i64) {
+    batch.sum(key::used_bytes(account), bytes);
+    batch.sum(key::used_messages(account), messages);
+}
+
+/// A key template for a later number of its take.
+pub(super) fn numbered(mut key: Template, plus: u32) -> Template {
+    for hole in &mut key.holes {
+        hole.plus = plus;
+    }
+    key
+}
+
+/// Bytes that a batch counts for against its bound.
+pub(super) fn weight(batch: &Batch) -> usize {
+    use crate::store::Write;
+    let writes = batch.writes.iter().map(|write| match write {
+        Write::Put(key, value) => key.bytes.len() + value.bytes.len(),
+        Write::Delete(key) | Write::Sum(key, _) => key.as_bytes().len() + 8,
+        Write::DropBody(_) => 16,
+    });
+    writes.sum::<usize>() + WRITE_BYTES * (batch.conditions.len() + batch.takes.len())
+}
+
+fn count_of(count: usize) -> NonZeroU32 {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+}
+
+fn length(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
