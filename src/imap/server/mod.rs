@@ -23,6 +23,7 @@ mod select;
 mod session;
 mod store;
 mod updates;
+mod view_draft;
 
 use std::sync::Arc;
 

@@ -21,6 +21,7 @@ use super::{
     updates::{self, News},
 };
 use crate::{
+    base::ids::AccountId,
     imap::proto::{
         command::{Command, CommandBody, Tag},
         dialog::Imap,
@@ -28,7 +29,7 @@ use crate::{
         response::{Code, Response, Status},
         verbs::{Numbers, Stage, Tls, Verb, capabilities},
     },
-    mailbox::Watch,
+    mailbox::{Mailboxes, Watch},
     net::{Gone, Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
 };
 
@@ -63,6 +64,17 @@ struct Parked {
 pub(super) struct Account<'a> {
     pub(super) services: &'a Services,
     pub(super) login: &'a Login,
+}
+
+impl<'a> Account<'a> {
+    /// Whose.
+    pub(super) fn id(self) -> AccountId {
+        self.login.account
+    }
+
+    pub(super) fn mailboxes(self) -> &'a Mailboxes {
+        &self.services.mailboxes
+    }
 }
 
 /// How a verb went: done, with a code for the completion, or politely refused.
@@ -183,7 +195,11 @@ impl Session {
             }
             CommandBody::Append { mailbox, flags, date, body } => {
                 let message = append::Message { mailbox, flags, date, body };
-                match self.append(message, turn).await? {
+                let (State::Ready(login) | State::Selected(login, _)) = &self.state else {
+                    return Ok(Next::Reply(asked.answer(Err(not_now()))));
+                };
+                let account = Account { services: &self.services, login };
+                match append::append(account, message, turn).await? {
                     append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
                     append::Taken::Behind(refusal) => {
                         turn.reply(&asked.answer(Err(refusal))).await?;
@@ -225,13 +241,13 @@ impl Session {
             return Ok(Next::Reply(asked.answer(Err(not_now()))));
         };
         let account = Account { services: &self.services, login };
-        let selected = match select::open(account, mailbox, access).await? {
-            Ok(selected) => Box::new(selected),
+        let opened = match select::open(account, mailbox, access).await? {
+            Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
         };
-        selected.introduce(turn).await?;
+        opened.introduce(turn).await?;
         if let State::Ready(login) = mem::replace(&mut self.state, State::LoggedOut) {
-            self.state = State::Selected(login, selected);
+            self.state = State::Selected(login, Box::new(opened.selected));
         }
         Ok(Next::Reply(asked.answer(Ok(Some(access.code())))))
     }
