@@ -238,9 +238,9 @@ impl Tag {
         Self::is_valid(text).then(|| Self(Bytes::copy_from_slice(text)))
     }
 
-    /// As [`Tag::parse`], without copying.
-    pub(super) fn shared(text: Bytes) -> Option<Self> {
-        Self::is_valid(&text).then(|| Self(text))
+    /// Where a tag is needed before one was given.
+    pub(super) fn of_nothing() -> Self {
+        Self(Bytes::from_static(b"-"))
     }
 
     /// As it was sent.

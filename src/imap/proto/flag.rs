@@ -58,11 +58,12 @@ impl SystemFlags {
         Self(bits & 31)
     }
 
-    /// The system flag of this name, in any case of letters.
+    /// The system flag of this name without its backslash, in any case of letters.
     pub fn named(name: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name))
-            .map(|(flag, _)| flag)
+        let found = Self::ALL.into_iter().find(|(_, known)| {
+            let known = known.trim_start_matches('\\');
+            known.as_bytes().eq_ignore_ascii_case(name)
+        });
+        found.map(|(flag, _)| flag)
     }
 }

@@ -10,10 +10,14 @@
 
 pub mod command;
 pub mod date;
+pub mod dialog;
+pub mod encode;
 pub mod fetch;
 pub mod flag;
 pub mod limits;
 pub mod list;
+pub mod mutf7;
+pub mod parse;
 pub mod response;
 pub mod search;
 pub mod section;

@@ -15,6 +15,8 @@ pub struct SequenceSet {
     ranges: Vec<(u32, u32)>,
     /// The smallest `n` of all `n:*`; `*` alone counts as [`u32::MAX`].
     open: Option<u32>,
+    /// The largest number named, alone or as an end of a range.
+    largest_named: u32,
 }
 
 /// Why a text is no set.
@@ -39,14 +41,21 @@ impl SequenceSet {
         let mut set = Self {
             ranges: Vec::new(),
             open: None,
+            largest_named: 0,
         };
         for item in text.split(|b| *b == b',') {
             let mut ends = item.splitn(2, |b| *b == b':');
             let first = End::parse(ends.next().unwrap_or_default())?;
             let last = ends.next().map_or(Ok(first), End::parse)?;
             match (first, last) {
-                (End::Number(a), End::Number(b)) => set.ranges.push((a.min(b), a.max(b))),
-                (End::Number(n), End::Star) | (End::Star, End::Number(n)) => set.open_from(n),
+                (End::Number(a), End::Number(b)) => {
+                    set.largest_named = set.largest_named.max(a).max(b);
+                    set.ranges.push((a.min(b), a.max(b)));
+                }
+                (End::Number(n), End::Star) | (End::Star, End::Number(n)) => {
+                    set.largest_named = set.largest_named.max(n);
+                    set.open_from(n);
+                }
                 (End::Star, End::Star) => set.open_from(u32::MAX),
             }
         }
@@ -66,10 +75,8 @@ impl SequenceSet {
     /// # Errors
     /// When a number is larger than `count`; `*` is one of them in an empty mailbox (RFC 3501 9).
     pub fn among_numbers(&self, count: u32) -> Result<Vec<Range<usize>>, BeyondLast> {
-        let last_named = self.ranges.last().map_or(0, |(_, last)| *last);
         let star_names_none = self.open.is_some() && count == 0;
-        let open_beyond = self.open.is_some_and(|n| n != u32::MAX && n > count);
-        if last_named > count || star_names_none || open_beyond {
+        if self.largest_named > count || star_names_none {
             return Err(BeyondLast);
         }
         let resolved = self.resolved(count);

@@ -4,6 +4,15 @@
 
 use std::fmt;
 
+use super::{
+    command::CommandBody,
+    parse::{Mistake, Parsed, Scanner, mailbox, message, search, session},
+    response::{Capabilities, Code},
+};
+
+use Numbers::{Changed, Untouched, Used};
+use Stages::{AfterLogin, Any, BeforeLogin, BeforeTls, Idling, Selected, Writable};
+
 /// Where the dialogue stands (RFC 3501 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -74,12 +83,238 @@ pub struct Verb {
     pub stages: Stages,
     /// What it does with message numbers.
     pub numbers: Numbers,
-    /// What we may announce because of it.
-    pub capability: Option<&'static str>,
+    /// What we announce because of it, separated by spaces; empty for what RFC 3501 has.
+    pub capability: &'static str,
+    /// Reads its arguments.
+    pub(super) parse: fn(&mut Scanner<'_>) -> Parsed<CommandBody>,
 }
 
 impl fmt::Debug for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+impl Verb {
+    /// The verb of this name, in any case of letters.
+    pub fn named(name: &[u8]) -> Option<&'static Self> {
+        VERBS
+            .iter()
+            .find(|verb| verb.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is admitted in `stage`.
+    ///
+    /// # Errors
+    /// The reason why it is not, and what to do first.
+    pub fn admitted(&self, stage: Stage) -> Parsed<()> {
+        let refusal = match (stage, self.stages) {
+            (Stage::Idling, Idling) => return Ok(()),
+            (Stage::Idling, _) => Mistake::bad("IDLE goes on until a line with nothing but DONE"),
+            (_, Idling) => Mistake::bad("DONE ends IDLE, and there is none"),
+            (_, Any) => return Ok(()),
+            (Stage::Greeted { tls, .. }, BeforeTls) => match tls {
+                Tls::Offered => return Ok(()),
+                Tls::Active => Mistake::bad("TLS is active already"),
+                Tls::Absent => Mistake::bad("there is no TLS on this port"),
+            },
+            (
+                Stage::Greeted {
+                    tls,
+                    insecure_login_allowed,
+                },
+                BeforeLogin,
+            ) => {
+                if tls == Tls::Active || insecure_login_allowed {
+                    return Ok(());
+                }
+                // RFC 5530 3
+                Mistake::no(
+                    Code::PrivacyRequired,
+                    "no password without TLS: say STARTTLS first",
+                )
+            }
+            (Stage::Greeted { .. }, _) => Mistake::bad("log in first: a1 LOGIN name password"),
+            (_, BeforeTls) => Mistake::bad("TLS begins before login, or not at all"),
+            (_, BeforeLogin) => Mistake::bad("you are logged in already"),
+            (_, AfterLogin) => return Ok(()),
+            (Stage::Authenticated, Selected | Writable) => {
+                Mistake::bad("select a mailbox first: a1 SELECT INBOX")
+            }
+            (Stage::Selected { read_only: true }, Writable) => Mistake::no(
+                Code::ReadOnly,
+                "the mailbox was opened by EXAMINE: nothing can be changed",
+            ),
+            (Stage::Selected { .. }, Selected | Writable) => return Ok(()),
+        };
+        Err(refusal)
+    }
+}
+
+/// What is announced in `stage` (RFC 3501 7.2.1). `append_bytes_max` is the largest message (RFC 7889).
+pub fn capabilities(stage: Stage, append_bytes_max: Option<u64>) -> Capabilities {
+    let before_login = matches!(stage, Stage::Greeted { .. });
+    // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
+    let mut said = String::from(if before_login {
+        "IMAP4rev1 LITERAL-"
+    } else {
+        "IMAP4rev1 LITERAL+"
+    });
+    // All that a mailbox will allow is announced before one is selected.
+    let stage = match stage {
+        Stage::Greeted { .. } => stage,
+        _ => Stage::Selected { read_only: false },
+    };
+    for verb in VERBS {
+        if !verb.capability.is_empty() && verb.admitted(stage).is_ok() {
+            said.push(' ');
+            said.push_str(verb.capability);
+        }
+    }
+    let login_admitted = Verb::named(b"LOGIN").is_some_and(|verb| verb.admitted(stage).is_ok());
+    if before_login && !login_admitted {
+        // RFC 3501 6.2.3
+        said.push_str(" LOGINDISABLED");
+    }
+    if let (false, Some(bytes)) = (before_login, append_bytes_max) {
+        said.push_str(&format!(" APPENDLIMIT={bytes}"));
+    }
+    Capabilities(said)
+}
+
+const fn verb(
+    name: &'static str,
+    stages: Stages,
+    numbers: Numbers,
+    capability: &'static str,
+    parse: fn(&mut Scanner<'_>) -> Parsed<CommandBody>,
+) -> Verb {
+    Verb {
+        name,
+        stages,
+        numbers,
+        capability,
+        parse,
+    }
+}
+
+/// Every command.
+#[rustfmt::skip]
+pub static VERBS: &[Verb] = &[
+    verb("CAPABILITY",   Any,         Untouched, "",                  session::capability),
+    verb("NOOP",         Any,         Untouched, "",                  session::noop),
+    verb("LOGOUT",       Any,         Untouched, "",                  session::logout),
+    verb("ID",           Any,         Untouched, "ID",                session::id),
+    verb("STARTTLS",     BeforeTls,   Untouched, "STARTTLS",          session::start_tls),
+    verb("AUTHENTICATE", BeforeLogin, Untouched, "SASL-IR AUTH=PLAIN", session::authenticate),
+    verb("LOGIN",        BeforeLogin, Untouched, "",                  session::login),
+    verb("ENABLE",       AfterLogin,  Untouched, "ENABLE",            session::enable),
+    verb("IDLE",         AfterLogin,  Untouched, "IDLE",              session::idle),
+    verb("DONE",         Idling,      Untouched, "",                  session::done),
+    verb("NAMESPACE",    AfterLogin,  Untouched, "NAMESPACE",         session::namespace),
+    verb("SELECT",       AfterLogin,  Changed,   "",                  mailbox::select),
+    verb("EXAMINE",      AfterLogin,  Changed,   "",                  mailbox::examine),
+    verb("CREATE",       AfterLogin,  Untouched, "SPECIAL-USE CREATE-SPECIAL-USE", mailbox::create),
+    verb("DELETE",       AfterLogin,  Untouched, "",                  mailbox::delete),
+    verb("RENAME",       AfterLogin,  Untouched, "",                  mailbox::rename),
+    verb("SUBSCRIBE",    AfterLogin,  Untouched, "",                  mailbox::subscribe),
+    verb("UNSUBSCRIBE",  AfterLogin,  Untouched, "",                  mailbox::unsubscribe),
+    verb("LIST",         AfterLogin,  Untouched, "CHILDREN",          mailbox::list),
+    verb("LSUB",         AfterLogin,  Untouched, "",                  mailbox::lsub),
+    verb("STATUS",       AfterLogin,  Untouched, "",                  mailbox::status),
+    verb("APPEND",       AfterLogin,  Untouched, "",                  mailbox::append),
+    verb("CHECK",        Selected,    Untouched, "",                  session::check),
+    verb("CLOSE",        Selected,    Changed,   "",                  session::close),
+    verb("UNSELECT",     Selected,    Changed,   "UNSELECT",          session::unselect),
+    verb("EXPUNGE",      Writable,    Changed,   "",                  session::expunge),
+    verb("UID EXPUNGE",  Writable,    Changed,   "UIDPLUS",           message::uid_expunge),
+    verb("SEARCH",       Selected,    Used,      "",                  search::search),
+    verb("UID SEARCH",   Selected,    Untouched, "",                  search::uid_search),
+    verb("FETCH",        Selected,    Used,      "",                  message::fetch),
+    verb("UID FETCH",    Selected,    Untouched, "",                  message::uid_fetch),
+    verb("STORE",        Writable,    Used,      "",                  message::store),
+    verb("UID STORE",    Writable,    Untouched, "",                  message::uid_store),
+    verb("COPY",         Selected,    Untouched, "",                  message::copy),
+    verb("UID COPY",     Selected,    Untouched, "",                  message::uid_copy),
+    verb("MOVE",         Writable,    Changed,   "MOVE",              message::mov),
+    verb("UID MOVE",     Writable,    Changed,   "",                  message::uid_move),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Stage = Stage::Greeted {
+        tls: Tls::Offered,
+        insecure_login_allowed: false,
+    };
+    const SECURED: Stage = Stage::Greeted {
+        tls: Tls::Active,
+        insecure_login_allowed: false,
+    };
+    const LAX: Stage = Stage::Greeted {
+        tls: Tls::Absent,
+        insecure_login_allowed: true,
+    };
+    const READING: Stage = Stage::Selected { read_only: true };
+    const WRITING: Stage = Stage::Selected { read_only: false };
+
+    #[test]
+    fn each_command_has_its_stages() {
+        for (name, admitted) in [
+            (
+                "NOOP",
+                &[PLAIN, SECURED, LAX, Stage::Authenticated, READING, WRITING][..],
+            ),
+            ("STARTTLS", &[PLAIN]),
+            ("LOGIN", &[SECURED, LAX]),
+            ("AUTHENTICATE", &[SECURED, LAX]),
+            ("SELECT", &[Stage::Authenticated, READING, WRITING]),
+            ("FETCH", &[READING, WRITING]),
+            ("STORE", &[WRITING]),
+            ("UID MOVE", &[WRITING]),
+            ("DONE", &[Stage::Idling]),
+        ] {
+            let verb = Verb::named(name.as_bytes()).unwrap();
+            for stage in [
+                PLAIN,
+                SECURED,
+                LAX,
+                Stage::Authenticated,
+                READING,
+                WRITING,
+                Stage::Idling,
+            ] {
+                let expected = admitted.contains(&stage);
+                assert_eq!(verb.admitted(stage).is_ok(), expected, "{name} {stage:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_announced_can_be_used() {
+        for (stage, said) in [
+            (PLAIN, "IMAP4rev1 LITERAL- ID STARTTLS LOGINDISABLED"),
+            (SECURED, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN"),
+            (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN"),
+            (
+                Stage::Authenticated,
+                "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE CHILDREN \
+                 UNSELECT UIDPLUS MOVE APPENDLIMIT=1000",
+            ),
+        ] {
+            assert_eq!(capabilities(stage, Some(1000)).as_str(), said);
+        }
+        assert_eq!(capabilities(READING, None), capabilities(WRITING, None));
+    }
+
+    #[test]
+    fn names_are_unique_and_found_in_any_case() {
+        for verb in VERBS {
+            let found = Verb::named(verb.name.to_lowercase().as_bytes()).unwrap();
+            assert_eq!(found.name, verb.name);
+        }
+        assert!(Verb::named(b"UID").is_none());
+        assert!(Verb::named(b"HELP").is_none());
     }
 }

@@ -1,0 +1,707 @@
+//! Responses in wire form (RFC 3501 9), written straight into the output.
+//!
+//! FETCH answers are written item by item through [`Items`], without a value or an allocation in between;
+//! bodies are announced here and streamed by the server. Everything that came from outside goes through a
+//! string, a literal or a type that cannot hold a line end.
+
+use super::{
+    date,
+    flag::{FlagList, SystemFlags},
+    list::Attribute,
+    mutf7,
+    parse::scan::is_atom_byte,
+    response::{Code, FetchFlags, Response, Status, Text},
+    section::{Section, SectionText},
+    sequence,
+};
+use crate::{base::clock::Timestamp, wire::Output};
+
+/// Writes one response with its line end.
+pub fn response(response: &Response, out: &mut Output) {
+    match response {
+        Response::Tagged {
+            tag,
+            status,
+            code,
+            text,
+        } => {
+            out.bytes(tag.as_bytes()).text(" ");
+            condition(out, status_name(*status), code.as_ref(), text);
+        }
+        Response::Untagged { status, code, text } => {
+            out.text("* ");
+            condition(out, status_name(*status), code.as_ref(), text);
+        }
+        Response::Bye { code, text } => {
+            out.text("* ");
+            condition(out, "BYE", code.as_ref(), text);
+        }
+        Response::Dismissal { tag, code, text } => {
+            out.bytes(tag.as_bytes()).text(" ");
+            condition(out, "BAD", code.as_ref(), text);
+            out.text("* ");
+            condition(out, "BYE", None, text);
+        }
+        Response::Continuation(text) => {
+            out.text("+ ").text(text.as_str()).crlf();
+        }
+        Response::Challenge(base64) => {
+            out.text("+ ").text(base64).crlf();
+        }
+        Response::Id(pairs) => id(out, pairs),
+        Response::Namespace => {
+            // RFC 2342 5
+            out.text("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+        }
+        data => mailbox_data(data, out),
+    }
+}
+
+/// `mailbox-data` and what else tells about mailboxes and messages.
+fn mailbox_data(response: &Response, out: &mut Output) {
+    match response {
+        Response::Capability(capabilities) => {
+            out.text("* CAPABILITY ").text(capabilities.as_str()).crlf();
+        }
+        Response::Enabled(capabilities) => {
+            out.text("* ENABLED");
+            for capability in capabilities {
+                out.text(" ").text(capability);
+            }
+            out.crlf();
+        }
+        Response::Flags(flags) => {
+            out.text("* FLAGS ");
+            flag_list(out, flags, None);
+            out.crlf();
+        }
+        Response::Exists(count) => counted(out, *count, "EXISTS"),
+        Response::Recent(count) => counted(out, *count, "RECENT"),
+        Response::Expunge(number) => counted(out, *number, "EXPUNGE"),
+        Response::List {
+            attributes,
+            name,
+            subscribed_below,
+        } => {
+            name_line(out, "* LIST (", attributes, name);
+            if *subscribed_below {
+                // RFC 5258 3.5
+                out.text(" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+            }
+            out.crlf();
+        }
+        Response::Lsub { attributes, name } => {
+            name_line(out, "* LSUB (", attributes, name);
+            out.crlf();
+        }
+        Response::Status { name, items } => {
+            out.text("* STATUS ");
+            mailbox(out, name);
+            out.text(" (");
+            let mut separator = "";
+            for (item, value) in items {
+                out.text(separator)
+                    .text(item.name())
+                    .text(" ")
+                    .number(*value);
+                separator = " ";
+            }
+            out.text(")").crlf();
+        }
+        Response::Search(numbers) => {
+            out.text("* SEARCH");
+            for number in numbers {
+                out.bytes(b" ").number(u64::from(*number));
+            }
+            out.crlf();
+        }
+        Response::Fetch { number, uid, flags } => fetch_flags(out, *number, *uid, flags),
+        _ => {}
+    }
+}
+
+fn fetch_flags(out: &mut Output, number: u32, uid: Option<u32>, flags: &FetchFlags) {
+    let mut items = Items::start(out, number);
+    if let Some(uid) = uid {
+        items.uid(out, uid);
+    }
+    let keywords = flags.keywords.iter().map(String::as_str);
+    items.flags(out, flags.system, flags.recent, keywords);
+    items.end(out);
+}
+
+fn counted(out: &mut Output, number: u32, what: &str) {
+    out.text("* ")
+        .number(u64::from(number))
+        .text(" ")
+        .text(what)
+        .crlf();
+}
+
+fn name_line(out: &mut Output, start: &str, attributes: &[Attribute], name: &str) {
+    out.text(start);
+    let mut separator = "";
+    for attribute in attributes {
+        out.text(separator).text(attribute.name());
+        separator = " ";
+    }
+    out.text(") \"/\" ");
+    mailbox(out, name);
+}
+
+fn id(out: &mut Output, pairs: &[(&'static str, String)]) {
+    if pairs.is_empty() {
+        out.text("* ID NIL\r\n");
+        return;
+    }
+    let mut start = "* ID (";
+    for (field, value) in pairs {
+        out.text(start);
+        string(out, field.as_bytes());
+        out.text(" ");
+        string(out, value.as_bytes());
+        start = " ";
+    }
+    out.text(")").crlf();
+}
+
+const fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "OK",
+        Status::No => "NO",
+        Status::Bad => "BAD",
+    }
+}
+
+/// `resp-cond-state` and its line end.
+fn condition(out: &mut Output, name: &str, code: Option<&Code>, text: &Text) {
+    out.text(name).text(" ");
+    if let Some(code) = code.filter(|code| says_something(code)) {
+        out.text("[");
+        response_code(out, code);
+        out.text("] ");
+    }
+    out.text(text.as_str()).crlf();
+}
+
+/// RFC 4315 3: COPYUID has no empty form.
+fn says_something(code: &Code) -> bool {
+    !matches!(code, Code::CopyUid { from, .. } if from.is_empty())
+}
+
+fn response_code(out: &mut Output, code: &Code) {
+    match code {
+        Code::AppendUid { uid_validity, uid } => {
+            out.text("APPENDUID ").number(u64::from(*uid_validity));
+            out.text(" ").number(u64::from(*uid));
+        }
+        Code::CopyUid {
+            uid_validity,
+            from,
+            to,
+        } => {
+            out.text("COPYUID ")
+                .number(u64::from(*uid_validity))
+                .text(" ");
+            sequence::write_set(out, from);
+            out.text(" ");
+            sequence::write_set(out, to);
+        }
+        Code::Capability(capabilities) => {
+            out.text("CAPABILITY ").text(capabilities.as_str());
+        }
+        Code::PermanentFlags {
+            flags,
+            new_keywords,
+        } => {
+            out.text("PERMANENTFLAGS ");
+            flag_list(out, flags, new_keywords.then_some("\\*"));
+        }
+        Code::UidNext(uid) => {
+            out.text("UIDNEXT ").number(u64::from(*uid));
+        }
+        Code::UidValidity(value) => {
+            out.text("UIDVALIDITY ").number(u64::from(*value));
+        }
+        Code::Unseen(number) => {
+            out.text("UNSEEN ").number(u64::from(*number));
+        }
+        plain => {
+            out.text(plain_code(plain));
+        }
+    }
+}
+
+const fn plain_code(code: &Code) -> &'static str {
+    match code {
+        Code::Alert => "ALERT",
+        Code::AlreadyExists => "ALREADYEXISTS",
+        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::Cannot => "CANNOT",
+        Code::ClientBug => "CLIENTBUG",
+        Code::Closed => "CLOSED",
+        Code::ContactAdmin => "CONTACTADMIN",
+        Code::Corruption => "CORRUPTION",
+        Code::ExpungeIssued => "EXPUNGEISSUED",
+        Code::HasChildren => "HASCHILDREN",
+        Code::InUse => "INUSE",
+        Code::Limit => "LIMIT",
+        Code::NonExistent => "NONEXISTENT",
+        Code::NoPerm => "NOPERM",
+        Code::OverQuota => "OVERQUOTA",
+        Code::Parse => "PARSE",
+        Code::PrivacyRequired => "PRIVACYREQUIRED",
+        Code::ReadOnly => "READ-ONLY",
+        Code::ReadWrite => "READ-WRITE",
+        Code::ServerBug => "SERVERBUG",
+        Code::TooBig => "TOOBIG",
+        Code::TryCreate => "TRYCREATE",
+        Code::UidNotSticky => "UIDNOTSTICKY",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::UseAttr => "USEATTR",
+        Code::AppendUid { .. }
+        | Code::CopyUid { .. }
+        | Code::Capability(_)
+        | Code::PermanentFlags { .. }
+        | Code::UidNext(_)
+        | Code::UidValidity(_)
+        | Code::Unseen(_) => "",
+    }
+}
+
+/// `flag-list`, perhaps with one more name at its end.
+fn flag_list(out: &mut Output, flags: &FlagList, more: Option<&str>) {
+    out.text("(");
+    let keywords = flags.keywords.iter().map(String::as_str);
+    flag_names(out, flags.system, keywords.chain(more));
+    out.text(")");
+}
+
+/// Writes names with spaces between them.
+fn flag_names<'n>(out: &mut Output, system: SystemFlags, names: impl Iterator<Item = &'n str>) {
+    let mut separator = "";
+    for (flag, name) in SystemFlags::ALL {
+        if system.contains(flag) {
+            out.text(separator).text(name);
+            separator = " ";
+        }
+    }
+    for name in names {
+        out.text(separator).text(name);
+        separator = " ";
+    }
+}
+
+/// One FETCH response, item by item. It holds nothing of the output, so bodies may be streamed and the
+/// output sent between items.
+#[derive(Debug)]
+#[must_use = "the response is not finished before `end`"]
+pub struct Items {
+    separator: &'static [u8],
+}
+
+impl Items {
+    /// `* n FETCH (`
+    pub fn start(out: &mut Output, number: u32) -> Self {
+        out.bytes(b"* ")
+            .number(u64::from(number))
+            .bytes(b" FETCH (");
+        Self { separator: b"" }
+    }
+
+    fn name(&mut self, out: &mut Output, name: &[u8]) {
+        out.bytes(self.separator).bytes(name);
+        self.separator = b" ";
+    }
+
+    /// `UID n`
+    pub fn uid(&mut self, out: &mut Output, uid: u32) {
+        self.name(out, b"UID ");
+        out.number(u64::from(uid));
+    }
+
+    /// `FLAGS (...)`
+    pub fn flags<'k>(
+        &mut self,
+        out: &mut Output,
+        system: SystemFlags,
+        recent: bool,
+        keywords: impl Iterator<Item = &'k str>,
+    ) {
+        self.name(out, b"FLAGS (");
+        let recent = recent.then_some("\\Recent");
+        flag_names(out, system, recent.into_iter().chain(keywords));
+        out.bytes(b")");
+    }
+
+    /// `INTERNALDATE "..."`
+    pub fn internal_date(&mut self, out: &mut Output, date: Timestamp) {
+        self.name(out, b"INTERNALDATE ");
+        date::write_date_time(out, date);
+    }
+
+    /// `RFC822.SIZE n`
+    pub fn size(&mut self, out: &mut Output, octets: u64) {
+        self.name(out, b"RFC822.SIZE ");
+        out.number(octets);
+    }
+
+    /// `ENVELOPE (...)`, `BODY (...)`, `BODYSTRUCTURE (...)`: what was made into wire form before.
+    pub fn made(&mut self, out: &mut Output, name: &'static str, wire: &[u8]) {
+        self.name(out, name.as_bytes());
+        out.bytes(b" ").bytes(wire);
+    }
+
+    /// `RFC822 {n}`, `RFC822.HEADER {n}`, `RFC822.TEXT {n}`; that many octets must follow.
+    pub fn body(&mut self, out: &mut Output, name: &'static str, octets: u64) {
+        self.name(out, name.as_bytes());
+        out.bytes(b" ");
+        literal_header(out, octets);
+    }
+
+    /// `BODY[...]<origin> {n}`; that many octets must follow.
+    pub fn section(
+        &mut self,
+        out: &mut Output,
+        section: &Section,
+        origin: Option<u32>,
+        octets: u64,
+    ) {
+        self.section_name(out, section, origin);
+        literal_header(out, octets);
+    }
+
+    /// `BODY[...]<origin> NIL`: there is no such part.
+    pub fn section_nil(&mut self, out: &mut Output, section: &Section, origin: Option<u32>) {
+        self.section_name(out, section, origin);
+        out.bytes(b"NIL");
+    }
+
+    fn section_name(&mut self, out: &mut Output, section: &Section, origin: Option<u32>) {
+        self.name(out, b"BODY[");
+        let mut separator: &[u8] = b"";
+        for number in &section.path {
+            out.bytes(separator).number(u64::from(*number));
+            separator = b".";
+        }
+        if let Some(text) = &section.text {
+            out.bytes(separator);
+            section_text(out, text);
+        }
+        out.bytes(b"]");
+        if let Some(origin) = origin {
+            out.bytes(b"<").number(u64::from(origin)).bytes(b">");
+        }
+        out.bytes(b" ");
+    }
+
+    /// `)` and the line end.
+    pub fn end(self, out: &mut Output) {
+        out.bytes(b")\r\n");
+    }
+}
+
+fn section_text(out: &mut Output, text: &SectionText) {
+    match text {
+        SectionText::Header => out.bytes(b"HEADER"),
+        SectionText::Text => out.bytes(b"TEXT"),
+        SectionText::Mime => out.bytes(b"MIME"),
+        SectionText::HeaderFields { names, not } => {
+            out.bytes(if *not {
+                b"HEADER.FIELDS.NOT (".as_slice()
+            } else {
+                b"HEADER.FIELDS ("
+            });
+            let mut separator: &[u8] = b"";
+            for name in names {
+                out.bytes(separator);
+                astring(out, name.as_str().as_bytes());
+                separator = b" ";
+            }
+            out.bytes(b")")
+        }
+    };
+}
+
+/// `{n}` and a line end; that many octets must follow.
+pub fn literal_header(out: &mut Output, octets: u64) {
+    out.bytes(b"{").number(octets).bytes(b"}\r\n");
+}
+
+/// `string`: quoted where the grammar allows it, else a literal.
+pub fn string(out: &mut Output, bytes: &[u8]) {
+    // RFC 3501 9: quoted strings are of 7-bit TEXT-CHARs.
+    let quotable = |byte: &u8| matches!(byte, 1..=0x7f) && !matches!(byte, b'\r' | b'\n');
+    if bytes.len() > QUOTED_BYTES_MAX || !bytes.iter().all(quotable) {
+        literal_header(out, bytes.len() as u64);
+        out.bytes(bytes);
+        return;
+    }
+    out.bytes(b"\"");
+    for run in bytes.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+        match run.split_last() {
+            Some((special @ (b'"' | b'\\'), plain)) => out.bytes(plain).bytes(&[b'\\', *special]),
+            _ => out.bytes(run),
+        };
+    }
+    out.bytes(b"\"");
+}
+
+/// `astring`: as it is where the grammar allows it, else a string.
+pub fn astring(out: &mut Output, bytes: &[u8]) {
+    let plain = |byte: &u8| is_atom_byte(*byte) || *byte == b']';
+    // `NIL` would be nothing where a client's parser takes an nstring.
+    if bytes.is_empty() || !bytes.iter().all(plain) || bytes.eq_ignore_ascii_case(b"NIL") {
+        string(out, bytes);
+    } else {
+        out.bytes(bytes);
+    }
+}
+
+/// `mailbox`, in modified UTF-7.
+pub fn mailbox(out: &mut Output, name: &str) {
+    let mut encoded = Output::new();
+    mutf7::encode(name, &mut encoded);
+    astring(out, encoded.as_bytes());
+}
+
+/// Longer strings are literals: clients' line buffers are finite (RFC 2683 3.2.1.5).
+const QUOTED_BYTES_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::imap::proto::{
+        command::Tag,
+        list::SpecialUse,
+        parse::{Piece, Scanner},
+        section::FieldName,
+        status::StatusItem,
+    };
+
+    fn said(what: &Response) -> String {
+        let mut out = Output::new();
+        response(what, &mut out);
+        String::from_utf8(out.as_bytes().to_vec()).unwrap()
+    }
+
+    fn written(write: impl FnOnce(&mut Output)) -> String {
+        let mut out = Output::new();
+        write(&mut out);
+        String::from_utf8(out.as_bytes().to_vec()).unwrap()
+    }
+
+    fn tag() -> Tag {
+        Tag::parse(b"a1").unwrap()
+    }
+
+    #[test]
+    fn completions_carry_code_and_text() {
+        for (response, line) in [
+            (Response::ok(tag(), "done"), "a1 OK done\r\n"),
+            (
+                Response::no(tag(), Code::TryCreate, "no such mailbox"),
+                "a1 NO [TRYCREATE] no such mailbox\r\n",
+            ),
+            (Response::bad(tag(), "x\r\ny"), "a1 BAD x??y\r\n"),
+            (
+                Response::ok_with(
+                    tag(),
+                    Code::CopyUid {
+                        uid_validity: 7,
+                        from: vec![1, 2, 3, 9],
+                        to: vec![11, 12, 13, 14],
+                    },
+                    "copied",
+                ),
+                "a1 OK [COPYUID 7 1:3,9 11:14] copied\r\n",
+            ),
+            (
+                Response::ok_with(
+                    tag(),
+                    Code::CopyUid {
+                        uid_validity: 7,
+                        from: vec![],
+                        to: vec![],
+                    },
+                    "nothing to copy",
+                ),
+                "a1 OK nothing to copy\r\n",
+            ),
+            (
+                Response::ok_with(
+                    tag(),
+                    Code::AppendUid {
+                        uid_validity: 7,
+                        uid: 9,
+                    },
+                    "appended",
+                ),
+                "a1 OK [APPENDUID 7 9] appended\r\n",
+            ),
+            (
+                Response::note(
+                    Code::PermanentFlags {
+                        flags: FlagList {
+                            system: SystemFlags::SEEN,
+                            keywords: vec!["$work".to_owned()],
+                        },
+                        new_keywords: true,
+                    },
+                    "kept",
+                ),
+                "* OK [PERMANENTFLAGS (\\Seen $work \\*)] kept\r\n",
+            ),
+            (
+                Response::Dismissal {
+                    tag: tag(),
+                    code: Some(Code::TooBig),
+                    text: "too much".into(),
+                },
+                "a1 BAD [TOOBIG] too much\r\n* BYE too much\r\n",
+            ),
+            (Response::Challenge(String::new()), "+ \r\n"),
+        ] {
+            assert_eq!(said(&response), line);
+        }
+    }
+
+    #[test]
+    fn mailbox_data_is_written_as_the_grammar_says() {
+        for (response, line) in [
+            (Response::Flags(FlagList::default()), "* FLAGS ()\r\n"),
+            (Response::Exists(4_294_967_295), "* 4294967295 EXISTS\r\n"),
+            (Response::Recent(0), "* 0 RECENT\r\n"),
+            (Response::Search(vec![]), "* SEARCH\r\n"),
+            (Response::Search(vec![2, 84]), "* SEARCH 2 84\r\n"),
+            (Response::Enabled(vec![]), "* ENABLED\r\n"),
+            (Response::Id(vec![]), "* ID NIL\r\n"),
+            (
+                Response::Id(vec![("name", "bu\"zon".to_owned())]),
+                "* ID (\"name\" \"bu\\\"zon\")\r\n",
+            ),
+            (
+                Response::List {
+                    attributes: vec![Attribute::HasNoChildren, Attribute::Use(SpecialUse::Drafts)],
+                    name: "Entw\u{fc}rfe".to_owned(),
+                    subscribed_below: true,
+                },
+                "* LIST (\\HasNoChildren \\Drafts) \"/\" Entw&APw-rfe (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
+            ),
+            (
+                Response::List {
+                    attributes: vec![Attribute::NoSelect],
+                    name: String::new(),
+                    subscribed_below: false,
+                },
+                "* LIST (\\Noselect) \"/\" \"\"\r\n",
+            ),
+            (
+                Response::Lsub {
+                    attributes: vec![],
+                    name: "nil".to_owned(),
+                },
+                "* LSUB () \"/\" \"nil\"\r\n",
+            ),
+            (
+                Response::Status {
+                    name: "a b".to_owned(),
+                    items: vec![(StatusItem::Messages, 3), (StatusItem::Size, u64::MAX)],
+                },
+                "* STATUS \"a b\" (MESSAGES 3 SIZE 18446744073709551615)\r\n",
+            ),
+            (
+                Response::Fetch {
+                    number: 3,
+                    uid: Some(7),
+                    flags: FetchFlags {
+                        system: SystemFlags::SEEN,
+                        recent: true,
+                        keywords: vec!["x".to_owned()],
+                    },
+                },
+                "* 3 FETCH (UID 7 FLAGS (\\Seen \\Recent x))\r\n",
+            ),
+        ] {
+            assert_eq!(said(&response), line);
+        }
+    }
+
+    #[test]
+    fn fetch_answers_are_written_item_by_item() {
+        let section = Section {
+            path: vec![1, 2],
+            text: Some(SectionText::HeaderFields {
+                names: vec![
+                    FieldName::parse(b"From").unwrap(),
+                    FieldName::parse(b"X(\"").unwrap(),
+                ],
+                not: true,
+            }),
+        };
+        let line = written(|out| {
+            let mut items = Items::start(out, 1);
+            items.flags(out, SystemFlags::NONE, false, std::iter::empty());
+            items.internal_date(out, Timestamp(0));
+            items.size(out, 5);
+            items.made(out, "ENVELOPE", b"(NIL)");
+            items.section(out, &section, Some(0), 2);
+            out.bytes(b"xy");
+            items.section_nil(out, &Section::default(), None);
+            items.body(out, "RFC822", 0);
+            items.end(out);
+        });
+        assert_eq!(
+            line,
+            "* 1 FETCH (FLAGS () INTERNALDATE \"01-Jan-1970 00:00:00 +0000\" RFC822.SIZE 5 ENVELOPE (NIL) \
+             BODY[1.2.HEADER.FIELDS.NOT (From \"X(\\\"\")]<0> {2}\r\nxy BODY[] NIL RFC822 {0}\r\n)\r\n"
+        );
+    }
+
+    #[test]
+    fn strings_are_quoted_where_they_may_be() {
+        for (bytes, text) in [
+            (&b""[..], "\"\""),
+            (b"a b", "\"a b\""),
+            (b"\\\"", "\"\\\\\\\"\""),
+            (b"a\r\nb", "{4}\r\na\r\nb"),
+            (b"\xc3\xa9", "{2}\r\n\u{e9}"),
+        ] {
+            assert_eq!(written(|out| string(out, bytes)), text);
+        }
+        let long = vec![b'a'; QUOTED_BYTES_MAX + 1];
+        assert!(written(|out| string(out, &long)).starts_with("{1001}\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_read_back(bytes in proptest::collection::vec(1_u8.., 0..30), word in any::<bool>()) {
+            let mut out = Output::new();
+            if word {
+                astring(&mut out, &bytes);
+            } else {
+                string(&mut out, &bytes);
+            }
+            let wire = out.as_bytes();
+            let literal = wire.starts_with(b"{").then(|| &wire[wire.len() - bytes.len()..]);
+            let text = if literal.is_some() { &b""[..] } else { wire };
+            let pieces = [Piece { text, literal }, Piece { text: b"", literal: None }];
+            let pieces = if literal.is_some() { &pieces[..] } else { &pieces[..1] };
+            let mut scanner = Scanner::new(pieces, None);
+            prop_assert_eq!(scanner.astring().unwrap().into_owned(), bytes);
+            prop_assert!(scanner.is_at_end());
+        }
+
+        #[test]
+        fn mailbox_names_are_read_back(name in "[a-zA-Z&/ \"\\\\\u{fc}\u{65e5}\u{1f4e7}]{0,12}") {
+            let mut out = Output::new();
+            mailbox(&mut out, &name);
+            let pieces = [Piece { text: out.as_bytes(), literal: None }];
+            prop_assert_eq!(Scanner::new(&pieces, None).mailbox().unwrap(), name);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819, RFC 6154).
+
+use super::{Mistake, Parsed, Scanner, scan::decode_name};
+use crate::imap::proto::{
+    command::CommandBody,
+    flag::FlagList,
+    limits::{LIST_PATTERN_BYTES_MAX, LIST_PATTERNS_MAX},
+    list::{ListQuery, SpecialUse},
+    response::Code,
+    status::StatusItem,
+};
+
+/// The one argument of several commands.
+fn only_mailbox(scanner: &mut Scanner<'_>) -> Parsed<String> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    scanner.end()?;
+    Ok(mailbox)
+}
+
+/// RFC 3501 9: `"SELECT" SP mailbox`
+pub fn select(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    only_mailbox(scanner).map(|mailbox| CommandBody::Select { mailbox })
+}
+
+/// RFC 3501 9: `"EXAMINE" SP mailbox`
+pub fn examine(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    only_mailbox(scanner).map(|mailbox| CommandBody::Examine { mailbox })
+}
+
+/// RFC 3501 9: `"DELETE" SP mailbox`
+pub fn delete(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    only_mailbox(scanner).map(|mailbox| CommandBody::Delete { mailbox })
+}
+
+/// RFC 3501 9: `"SUBSCRIBE" SP mailbox`
+pub fn subscribe(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    only_mailbox(scanner).map(|mailbox| CommandBody::Subscribe { mailbox })
+}
+
+/// RFC 3501 9: `"UNSUBSCRIBE" SP mailbox`
+pub fn unsubscribe(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    only_mailbox(scanner).map(|mailbox| CommandBody::Unsubscribe { mailbox })
+}
+
+/// RFC 6154 6: `"CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]`
+pub fn create(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let mut mailbox = scanner.mailbox()?;
+    // RFC 3501 6.3.3: a delimiter at the end only declares that there will be names below.
+    if mailbox.len() > 1 && mailbox.ends_with('/') {
+        mailbox.pop();
+    }
+    let special_use = if scanner.is_at_end() {
+        None
+    } else {
+        scanner.space()?;
+        create_use(scanner)?
+    };
+    scanner.end()?;
+    Ok(CommandBody::Create {
+        mailbox,
+        special_use,
+    })
+}
+
+fn create_use(scanner: &mut Scanner<'_>) -> Parsed<Option<SpecialUse>> {
+    const RULE: &str = "the only parameter of CREATE is a special use, as in (USE (\\Drafts))";
+    scanner.expect(b'(', RULE)?;
+    if !scanner.word().eq_ignore_ascii_case(b"USE") {
+        return Err(Mistake::bad(RULE));
+    }
+    scanner.space()?;
+    scanner.expect(b'(', RULE)?;
+    let mut names = Vec::new();
+    while !scanner.eat(b')') {
+        if !names.is_empty() {
+            scanner.space()?;
+        }
+        scanner.expect(b'\\', RULE)?;
+        names.push(scanner.atom()?);
+    }
+    scanner.expect(b')', RULE)?;
+    match names.as_slice() {
+        [] => Ok(None),
+        [name] => SpecialUse::named(name)
+            .map(Some)
+            .ok_or_else(|| Mistake::no(Code::UseAttr, "this special use is unknown here")),
+        _ => Err(Mistake::no(
+            Code::UseAttr,
+            "a mailbox has one special use here",
+        )),
+    }
+}
+
+/// RFC 3501 9: `"RENAME" SP mailbox SP mailbox`
+pub fn rename(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let from = scanner.mailbox()?;
+    scanner.space()?;
+    let to = scanner.mailbox()?;
+    scanner.end()?;
+    Ok(CommandBody::Rename { from, to })
+}
+
+/// RFC 3501 9: `"LSUB" SP mailbox SP list-mailbox`
+pub fn lsub(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let reference = reference(scanner)?;
+    scanner.space()?;
+    let pattern = pattern(scanner)?;
+    scanner.end()?;
+    Ok(CommandBody::Lsub { reference, pattern })
+}
+
+/// RFC 5258 6: `"LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`
+pub fn list(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let mut query = ListQuery::default();
+    scanner.space()?;
+    if scanner.eat(b'(') {
+        query.extended = true;
+        select_options(scanner, &mut query)?;
+        scanner.space()?;
+    }
+    query.reference = reference(scanner)?;
+    scanner.space()?;
+    if scanner.eat(b'(') {
+        query.extended = true;
+        loop {
+            query.patterns.push(pattern(scanner)?);
+            if scanner.eat(b')') {
+                break;
+            }
+            scanner.space()?;
+            if query.patterns.len() == LIST_PATTERNS_MAX {
+                return Err(Mistake::bad("a LIST may have 32 patterns"));
+            }
+        }
+    } else {
+        query.patterns.push(pattern(scanner)?);
+    }
+    if !scanner.is_at_end() {
+        query.extended = true;
+        scanner.space()?;
+        if !scanner.word().eq_ignore_ascii_case(b"RETURN") {
+            return Err(Mistake::bad(
+                "only RETURN may stand behind the patterns of a LIST",
+            ));
+        }
+        scanner.space()?;
+        scanner.expect(b'(', "return options stand in parentheses")?;
+        return_options(scanner, &mut query)?;
+    }
+    scanner.end()?;
+    Ok(CommandBody::List(query))
+}
+
+/// `list-select-opts`, behind its opening parenthesis.
+fn select_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()> {
+    let mut first = true;
+    while !scanner.eat(b')') {
+        if !first {
+            scanner.space()?;
+        }
+        first = false;
+        match scanner.word().to_ascii_uppercase().as_slice() {
+            b"SUBSCRIBED" => query.select_subscribed = true,
+            b"SPECIAL-USE" => query.select_special_use = true,
+            b"RECURSIVEMATCH" => query.recursive_match = true,
+            // All there is, is here.
+            b"REMOTE" => {}
+            _ => {
+                return Err(Mistake::bad(
+                    "this selection option of LIST is unknown here",
+                ));
+            }
+        }
+    }
+    // RFC 5258 3.1: RECURSIVEMATCH changes another option.
+    if query.recursive_match && !query.select_subscribed && !query.select_special_use {
+        return Err(Mistake::bad(
+            "RECURSIVEMATCH needs another selection option, as SUBSCRIBED",
+        ));
+    }
+    // RFC 5258 3.1: selecting subscribed names says that they are.
+    query.return_subscribed |= query.select_subscribed;
+    query.return_special_use |= query.select_special_use;
+    Ok(())
+}
+
+/// The options of `list-return-opts`, behind their opening parenthesis.
+fn return_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()> {
+    let mut first = true;
+    while !scanner.eat(b')') {
+        if !first {
+            scanner.space()?;
+        }
+        first = false;
+        match scanner.word().to_ascii_uppercase().as_slice() {
+            b"SUBSCRIBED" => query.return_subscribed = true,
+            b"CHILDREN" => query.return_children = true,
+            b"SPECIAL-USE" => query.return_special_use = true,
+            b"STATUS" => {
+                scanner.space()?;
+                query.return_status = status_items(scanner)?;
+            }
+            _ => return Err(Mistake::bad("this return option of LIST is unknown here")),
+        }
+    }
+    Ok(())
+}
+
+fn reference(scanner: &mut Scanner<'_>) -> Parsed<String> {
+    let bytes = scanner.astring()?;
+    fits(&bytes)?;
+    decode_name(&bytes)
+}
+
+fn pattern(scanner: &mut Scanner<'_>) -> Parsed<String> {
+    let bytes = scanner.list_mailbox()?;
+    fits(&bytes)?;
+    decode_name(&bytes)
+}
+
+/// LIM-26
+fn fits(pattern: &[u8]) -> Parsed<()> {
+    if pattern.len() > LIST_PATTERN_BYTES_MAX {
+        return Err(Mistake::bad("a reference or pattern may have 256 bytes"));
+    }
+    Ok(())
+}
+
+/// RFC 3501 9: `"STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"`
+pub fn status(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    scanner.space()?;
+    let items = status_items(scanner)?;
+    scanner.end()?;
+    Ok(CommandBody::Status { mailbox, items })
+}
+
+fn status_items(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
+    const RULE: &str =
+        "a STATUS asks for MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN or SIZE, in parentheses";
+    scanner.expect(b'(', RULE)?;
+    let mut items = Vec::new();
+    loop {
+        let item = StatusItem::named(scanner.word()).ok_or_else(|| Mistake::bad(RULE))?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+        if scanner.eat(b')') {
+            return Ok(items);
+        }
+        scanner.space()?;
+    }
+}
+
+/// RFC 3501 9: `"APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal`
+pub fn append(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    scanner.space()?;
+    let mut flags = FlagList::default();
+    if scanner.peek() == Some(b'(') {
+        flags = scanner.flag_list()?;
+        scanner.space()?;
+    }
+    let mut date = None;
+    if scanner.peek() == Some(b'"') {
+        date = Some(scanner.date_time()?);
+        scanner.space()?;
+    }
+    let body = scanner.message()?;
+    Ok(CommandBody::Append {
+        mailbox,
+        flags,
+        date,
+        body,
+    })
+}

@@ -1,0 +1,584 @@
+//! The tokens of the command grammar (RFC 3501 9): atoms, strings, numbers, sets, dates, flags, names.
+//!
+//! Strict, with two quirks of RFC 9051 that older texts forbid: quoted strings may hold UTF-8
+//! (`quirk::utf8_in_quoted`: passwords and searches typed by people), and flags that nobody can set are left
+//! out instead of refused (`quirk::unknown_system_flags`: clients that copy `\Recent` or `\Junk`).
+
+use std::borrow::Cow;
+
+use crate::{
+    base::clock::Timestamp,
+    imap::proto::{
+        command::AnnouncedLiteral,
+        date::{self, Day},
+        flag::{FlagList, SystemFlags},
+        limits::FLAGS_MAX,
+        mutf7,
+        response::{Code, Status},
+        sequence::{NotASet, SequenceSet},
+    },
+};
+
+/// Why a command is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// BAD, or NO where the grammar was kept.
+    pub status: Status,
+    /// For programs.
+    pub code: Option<Code>,
+    /// For humans: the rule, never what was sent.
+    pub text: &'static str,
+}
+
+impl Mistake {
+    /// Not of the grammar.
+    pub fn bad(text: &'static str) -> Self {
+        Self {
+            status: Status::Bad,
+            code: None,
+            text,
+        }
+    }
+
+    /// Understood, and refused.
+    pub fn no(code: Code, text: &'static str) -> Self {
+        Self {
+            status: Status::No,
+            code: Some(code),
+            text,
+        }
+    }
+}
+
+/// An argument, or why there is none.
+pub type Parsed<T> = Result<T, Mistake>;
+
+/// Some text of a command, and the literal that stands behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// One line without its end and without the announcement of the literal.
+    pub text: &'a [u8],
+    /// What was announced at its end; none for the last line.
+    pub literal: Option<&'a [u8]>,
+}
+
+/// Reads a command's arguments from left to right.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    rest: &'a [u8],
+    literal: Option<&'a [u8]>,
+    behind: &'a [Piece<'a>],
+    message: Option<AnnouncedLiteral>,
+}
+
+impl<'a> Scanner<'a> {
+    /// At the beginning of `pieces`; `message` is what was announced at the end of the last one and not read.
+    pub fn new(pieces: &'a [Piece<'a>], message: Option<AnnouncedLiteral>) -> Self {
+        let (first, behind) = pieces.split_first().map_or(
+            (
+                Piece {
+                    text: b"",
+                    literal: None,
+                },
+                pieces,
+            ),
+            |(first, behind)| (*first, behind),
+        );
+        Self {
+            rest: first.text,
+            literal: first.literal,
+            behind,
+            message,
+        }
+    }
+
+    /// Takes `count` bytes of the current text.
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .unwrap_or((self.rest, b""));
+        self.rest = rest;
+        taken
+    }
+
+    /// Takes the bytes that `wanted` accepts.
+    pub fn run(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|byte| !wanted(*byte));
+        self.take(end.unwrap_or(self.rest.len()))
+    }
+
+    /// The next byte, not taken; none at the end of the text.
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// Takes `byte` if it is next.
+    pub fn eat(&mut self, byte: u8) -> bool {
+        let next = self.peek() == Some(byte);
+        if next {
+            self.take(1);
+        }
+        next
+    }
+
+    /// Takes `byte`, which must be next.
+    pub fn expect(&mut self, byte: u8, rule: &'static str) -> Parsed<()> {
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            Err(Mistake::bad(rule))
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty() && self.literal.is_none() && self.message.is_none()
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Parsed<()> {
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(Mistake::bad(
+                "there is more behind the last argument than this command takes",
+            ))
+        }
+    }
+
+    /// RFC 3501 9: exactly one space.
+    pub fn space(&mut self) -> Parsed<()> {
+        if self.rest.is_empty() && self.literal.is_none() {
+            return Err(Mistake::bad("an argument is missing"));
+        }
+        self.expect(b' ', "arguments are separated by exactly one space")
+    }
+
+    /// The literal at the end of this text.
+    fn literal(&mut self) -> Option<Parsed<&'a [u8]>> {
+        if !self.rest.is_empty() {
+            return None;
+        }
+        let octets = self.literal?;
+        let (next, behind) = self
+            .behind
+            .split_first()
+            .map_or((None, self.behind), |(next, behind)| (Some(*next), behind));
+        self.rest = next.map_or(b"", |piece| piece.text);
+        self.literal = next.and_then(|piece| piece.literal);
+        self.behind = behind;
+        // RFC 3501 9: a literal has CHAR8s, which exclude NUL.
+        Some(if octets.contains(&0) {
+            Err(Mistake::bad(
+                "a zero byte may not stand anywhere in a command",
+            ))
+        } else {
+            Ok(octets)
+        })
+    }
+
+    /// The message that APPEND announced.
+    pub fn message(&mut self) -> Parsed<AnnouncedLiteral> {
+        let message = self.message.take().filter(|_| self.is_at_end());
+        message.ok_or_else(|| Mistake::bad("the message must be a literal, and the last argument"))
+    }
+
+    /// `atom`
+    pub fn atom(&mut self) -> Parsed<&'a [u8]> {
+        non_empty(
+            self.run(is_atom_byte),
+            "an atom is expected: a word without specials",
+        )
+    }
+
+    /// A word of letters, digits, dots and signs; the keywords of the grammar.
+    pub fn word(&mut self) -> &'a [u8] {
+        self.run(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'))
+    }
+
+    /// `string`, if one is next.
+    fn string_if_next(&mut self) -> Option<Parsed<Cow<'a, [u8]>>> {
+        if self.eat(b'"') {
+            return Some(self.quoted());
+        }
+        self.literal().map(|literal| literal.map(Cow::Borrowed))
+    }
+
+    /// `quoted`, behind its opening quote.
+    fn quoted(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        let plain = self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0));
+        if self.eat(b'"') {
+            return utf8(plain).map(|_| Cow::Borrowed(plain));
+        }
+        let mut text = plain.to_vec();
+        loop {
+            match self.take(1) {
+                b"\"" => break,
+                b"\\" => match self.take(1) {
+                    [escaped @ (b'"' | b'\\')] => text.push(*escaped),
+                    _ => {
+                        return Err(Mistake::bad(
+                            "a backslash in quotes stands before a quote or a backslash",
+                        ));
+                    }
+                },
+                _ => {
+                    return Err(Mistake::bad(
+                        "a quoted string must end on its line, and hold no CR and no NUL",
+                    ));
+                }
+            }
+            text.extend_from_slice(self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0)));
+        }
+        utf8(&text)?;
+        Ok(Cow::Owned(text))
+    }
+
+    /// `string`
+    pub fn string(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        self.string_if_next().unwrap_or_else(|| {
+            Err(Mistake::bad(
+                "a string is expected: in quotes, or a literal",
+            ))
+        })
+    }
+
+    /// `nstring`
+    pub fn nstring(&mut self) -> Parsed<Option<Cow<'a, [u8]>>> {
+        if let Some(string) = self.string_if_next() {
+            return string.map(Some);
+        }
+        if self.word().eq_ignore_ascii_case(b"NIL") {
+            Ok(None)
+        } else {
+            Err(Mistake::bad("a string or NIL is expected"))
+        }
+    }
+
+    /// `astring`
+    pub fn astring(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        if let Some(string) = self.string_if_next() {
+            return string;
+        }
+        let atom = self.run(|byte| is_atom_byte(byte) || byte == b']');
+        non_empty(atom, "a word, a quoted string or a literal is expected").map(Cow::Borrowed)
+    }
+
+    /// An `astring` that is text.
+    pub fn text(&mut self) -> Parsed<String> {
+        utf8(&self.astring()?).map(str::to_owned)
+    }
+
+    /// `number`
+    pub fn number(&mut self) -> Parsed<u32> {
+        let digits = self.run(|byte| byte.is_ascii_digit());
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Mistake::bad("a number from 0 to 4294967295 is expected"))
+    }
+
+    /// `nz-number`
+    pub fn nz_number(&mut self) -> Parsed<u32> {
+        match (self.peek(), self.number()?) {
+            (Some(b'0'), _) | (_, 0) => {
+                Err(Mistake::bad("a number from 1 to 4294967295 is expected"))
+            }
+            (_, number) => Ok(number),
+        }
+    }
+
+    /// `sequence-set`
+    pub fn set(&mut self) -> Parsed<SequenceSet> {
+        let text = self.run(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b',' | b'*'));
+        SequenceSet::parse(text).map_err(|error| match error {
+            NotASet::Syntax => Mistake::bad("a set of numbers is expected, as in 1,3:5,8:*"),
+            NotASet::TooMany => Mistake::bad("a set of numbers may have 10000 ranges"),
+        })
+    }
+
+    /// `date`, with or without quotes.
+    pub fn date(&mut self) -> Parsed<Day> {
+        let quoted = self.eat(b'"');
+        let text = self.run(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let closed = !quoted || self.eat(b'"');
+        date::parse_date(text)
+            .filter(|_| closed)
+            .ok_or_else(|| Mistake::bad("a date is expected, as in 1-Feb-2024"))
+    }
+
+    /// `date-time`
+    pub fn date_time(&mut self) -> Parsed<Timestamp> {
+        let opened = self.eat(b'"');
+        let text = self.run(|byte| byte != b'"');
+        date::parse_date_time(text)
+            .filter(|_| opened && self.eat(b'"'))
+            .ok_or_else(|| {
+                Mistake::bad("a date and time is expected, as in \" 1-Feb-2024 12:00:00 +0000\"")
+            })
+    }
+
+    /// `flag-list`
+    pub fn flag_list(&mut self) -> Parsed<FlagList> {
+        self.expect(b'(', "a list of flags in parentheses is expected")?;
+        if self.eat(b')') {
+            return Ok(FlagList::default());
+        }
+        let flags = self.flags()?;
+        self.expect(b')', "a list of flags ends with a parenthesis")?;
+        Ok(flags)
+    }
+
+    /// `flag *(SP flag)`
+    pub fn flags(&mut self) -> Parsed<FlagList> {
+        let mut flags = FlagList::default();
+        for _ in 0..FLAGS_MAX {
+            self.flag(&mut flags)?;
+            if !self.eat(b' ') {
+                return Ok(flags);
+            }
+        }
+        // LIM-24
+        Err(Mistake::no(Code::Limit, "a list may have 512 flags"))
+    }
+
+    fn flag(&mut self, flags: &mut FlagList) -> Parsed<()> {
+        if self.eat(b'\\') {
+            let name = self.atom()?;
+            let known = SystemFlags::named(name).unwrap_or(SystemFlags::NONE);
+            flags.system = flags.system.union(known);
+            return Ok(());
+        }
+        let keyword = utf8(self.atom()?)?;
+        let said = |known: &String| known.eq_ignore_ascii_case(keyword);
+        if !flags.keywords.iter().any(said) {
+            flags.keywords.push(keyword.to_owned());
+        }
+        Ok(())
+    }
+
+    /// `mailbox`, decoded.
+    pub fn mailbox(&mut self) -> Parsed<String> {
+        decode_name(&self.astring()?)
+    }
+
+    /// `list-mailbox`, as sent.
+    pub fn list_mailbox(&mut self) -> Parsed<Cow<'a, [u8]>> {
+        if let Some(string) = self.string_if_next() {
+            return string;
+        }
+        let chars = self.run(|byte| is_atom_byte(byte) || matches!(byte, b']' | b'%' | b'*'));
+        non_empty(chars, "a name with % and * is expected").map(Cow::Borrowed)
+    }
+}
+
+/// A name from its modified UTF-7.
+pub fn decode_name(bytes: &[u8]) -> Parsed<String> {
+    mutf7::decode(bytes).ok_or_else(|| {
+        Mistake::bad("a mailbox name is in modified UTF-7: RFC 3501 5.1.3, & is written &-")
+    })
+}
+
+/// Text, as RFC 9051 4.3 allows it.
+pub fn utf8(bytes: &[u8]) -> Parsed<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Mistake::bad("text must be ASCII or UTF-8"))
+}
+
+fn non_empty<'a>(token: &'a [u8], rule: &'static str) -> Parsed<&'a [u8]> {
+    if token.is_empty() {
+        Err(Mistake::bad(rule))
+    } else {
+        Ok(token)
+    }
+}
+
+/// RFC 3501 9: ATOM-CHAR.
+pub fn is_atom_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &'static [u8]) -> [Piece<'static>; 1] {
+        [Piece {
+            text,
+            literal: None,
+        }]
+    }
+
+    fn astring(text: &'static [u8]) -> Option<Vec<u8>> {
+        let pieces = line(text);
+        let mut scanner = Scanner::new(&pieces, None);
+        let string = scanner.astring().ok()?.into_owned();
+        scanner.is_at_end().then_some(string)
+    }
+
+    #[test]
+    fn astrings_are_atoms_or_strings() {
+        for (text, string) in [
+            (&b"abc"[..], Some(&b"abc"[..])),
+            (b"a]b", Some(b"a]b")),
+            (b"a'b,c;d", Some(b"a'b,c;d")),
+            (b"\"\"", Some(b"")),
+            (b"\"a b\"", Some(b"a b")),
+            (b"\"a\\\"\\\\b\"", Some(b"a\"\\b")),
+            (b"\"\xc3\xa9\"", Some(b"\xc3\xa9")),
+            (b"", None),
+            (b"a b", None),
+            (b"a\"", None),
+            (b"a\\b", None),
+            (b"a(b", None),
+            (b"a%", None),
+            (b"a*", None),
+            (b"a{b", None),
+            (b"\"a", None),
+            (b"\"a\\n\"", None),
+            (b"\"a\\", None),
+            (b"\"a\rb\"", None),
+            (b"\"a\0b\"", None),
+            (b"\"\\\"\0\"", None),
+            (b"\"\xff\"", None),
+            (b"\"\\\"\xff\"", None),
+            (b"\xc3\xa9", None),
+            (b"a\x7f", None),
+        ] {
+            assert_eq!(astring(text).as_deref(), string, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_literal_stands_where_its_text_ends() {
+        let pieces = [
+            Piece {
+                text: b"a ",
+                literal: Some(b"x\r\ny"),
+            },
+            Piece {
+                text: b"",
+                literal: Some(b""),
+            },
+            Piece {
+                text: b" b",
+                literal: None,
+            },
+        ];
+        let mut scanner = Scanner::new(&pieces, None);
+        assert_eq!(scanner.astring().unwrap().as_ref(), b"a");
+        assert!(scanner.string().is_err());
+        scanner.space().unwrap();
+        assert!(!scanner.is_at_end());
+        assert_eq!(scanner.string().unwrap().as_ref(), b"x\r\ny");
+        assert_eq!(scanner.string().unwrap().as_ref(), b"");
+        scanner.space().unwrap();
+        assert_eq!(scanner.astring().unwrap().as_ref(), b"b");
+        assert!(scanner.is_at_end() && scanner.end().is_ok());
+        assert!(scanner.space().is_err() && scanner.astring().is_err());
+    }
+
+    #[test]
+    fn a_literal_holds_no_nul() {
+        let pieces = [
+            Piece {
+                text: b"",
+                literal: Some(b"\0"),
+            },
+            Piece {
+                text: b"",
+                literal: None,
+            },
+        ];
+        assert!(Scanner::new(&pieces, None).astring().is_err());
+    }
+
+    #[test]
+    fn numbers_fit_32_bits() {
+        for (text, number, nz) in [
+            (&b"0"[..], Some(0), None),
+            (b"1", Some(1), Some(1)),
+            (b"01", Some(1), None),
+            (b"4294967295", Some(u32::MAX), Some(u32::MAX)),
+            (b"4294967296", None, None),
+            (b"99999999999999999999999", None, None),
+            (b"", None, None),
+            (b"-1", None, None),
+        ] {
+            let pieces = line(text);
+            assert_eq!(
+                Scanner::new(&pieces, None).number().ok(),
+                number,
+                "{text:?}"
+            );
+            assert_eq!(Scanner::new(&pieces, None).nz_number().ok(), nz, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn flags_that_nobody_can_set_are_left_out() {
+        let pieces = line(b"(\\Seen \\recent \\DELETED \\Junk $Forwarded work WORK)");
+        let flags = Scanner::new(&pieces, None).flag_list().unwrap();
+        assert_eq!(flags.system, SystemFlags::SEEN.union(SystemFlags::DELETED));
+        assert_eq!(flags.keywords, ["$Forwarded", "work"]);
+        for bad in [
+            &b"(\\)"[..],
+            b"(\\*)",
+            b"(a  b)",
+            b"(a",
+            b"a)",
+            b"( a)",
+            b"(a )",
+            b"(\"a\")",
+        ] {
+            let pieces = line(bad);
+            assert!(Scanner::new(&pieces, None).flag_list().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lim_24_a_list_of_512_flags_is_read_and_one_more_is_not() {
+        for (count, ok) in [
+            (FLAGS_MAX - 1, true),
+            (FLAGS_MAX, true),
+            (FLAGS_MAX + 1, false),
+        ] {
+            let list = format!("({})", vec!["a"; count].join(" "));
+            let pieces = [Piece {
+                text: list.as_bytes(),
+                literal: None,
+            }];
+            assert_eq!(
+                Scanner::new(&pieces, None).flag_list().is_ok(),
+                ok,
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn dates_may_be_quoted() {
+        for (text, ok) in [
+            (&b"1-Feb-2024"[..], true),
+            (b"\"1-Feb-2024\"", true),
+            (b"\"1-Feb-2024", false),
+            (b"x", false),
+        ] {
+            let pieces = line(text);
+            assert_eq!(Scanner::new(&pieces, None).date().is_ok(), ok, "{text:?}");
+        }
+        for (text, ok) in [
+            (&b"\" 1-Feb-2024 12:00:00 +0000\""[..], true),
+            (b" 1-Feb-2024 12:00:00 +0000", false),
+            (b"\" 1-Feb-2024 12:00:00 +0000", false),
+        ] {
+            let pieces = line(text);
+            assert_eq!(
+                Scanner::new(&pieces, None).date_time().is_ok(),
+                ok,
+                "{text:?}"
+            );
+        }
+    }
+}

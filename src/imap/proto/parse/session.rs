@@ -1,0 +1,132 @@
+//! Arguments of the commands about the session itself: LOGIN, AUTHENTICATE, ENABLE, ID, and those without any.
+
+use super::{Mistake, Parsed, Scanner, scan::utf8};
+use crate::{
+    base::secret::Secret,
+    imap::proto::{
+        command::CommandBody,
+        limits::{ID_FIELD_BYTES_MAX, ID_PAIRS_MAX, ID_VALUE_BYTES_MAX},
+    },
+    wire::base64,
+};
+
+macro_rules! without_arguments {
+    ($($(#[$doc:meta])* $name:ident => $body:ident,)*) => {
+        $($(#[$doc])*
+        pub fn $name(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+            scanner.end()?;
+            Ok(CommandBody::$body)
+        })*
+    };
+}
+
+without_arguments! {
+    /// `CAPABILITY`
+    capability => Capability,
+    /// `NOOP`
+    noop => Noop,
+    /// `LOGOUT`
+    logout => Logout,
+    /// `STARTTLS`
+    start_tls => StartTls,
+    /// `NAMESPACE`
+    namespace => Namespace,
+    /// `IDLE`
+    idle => Idle,
+    /// `DONE`
+    done => Done,
+    /// `CHECK`
+    check => Check,
+    /// `CLOSE`
+    close => Close,
+    /// `UNSELECT`
+    unselect => Unselect,
+    /// `EXPUNGE`
+    expunge => Expunge,
+}
+
+/// RFC 3501 9: `"LOGIN" SP userid SP password`
+pub fn login(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let user = scanner.text()?;
+    scanner.space()?;
+    let password = Secret::new(scanner.text()?);
+    scanner.end()?;
+    Ok(CommandBody::Login { user, password })
+}
+
+/// RFC 4959 3: `"AUTHENTICATE" SP auth-type [SP (base64 / "=")]`
+pub fn authenticate(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    let mechanism = utf8(scanner.atom()?)?.to_owned();
+    let initial = if scanner.is_at_end() {
+        None
+    } else {
+        scanner.space()?;
+        let text = scanner.run(|byte| byte != b' ');
+        let octets = match text {
+            b"=" => Some(Vec::new()),
+            b"" => None,
+            base64 => base64::decode(base64),
+        };
+        let octets = octets.ok_or_else(|| Mistake::bad("an initial response is base64, or ="))?;
+        Some(Secret::new(octets.into()))
+    };
+    scanner.end()?;
+    Ok(CommandBody::Authenticate { mechanism, initial })
+}
+
+/// RFC 5161 4: `"ENABLE" 1*(SP capability)`
+pub fn enable(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let mut capabilities = Vec::new();
+    while capabilities.is_empty() || !scanner.is_at_end() {
+        scanner.space()?;
+        let capability = utf8(scanner.atom()?)?.to_ascii_uppercase();
+        if !capabilities.contains(&capability) && capabilities.len() < ENABLED_MAX {
+            capabilities.push(capability);
+        }
+    }
+    Ok(CommandBody::Enable(capabilities))
+}
+
+/// Unknown capabilities are ignored (RFC 5161 3.1), and there are not so many known ones.
+const ENABLED_MAX: usize = 32;
+
+/// RFC 2971 4: `"ID" SP id_params_list`
+pub fn id(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let mut pairs = Vec::new();
+    scanner.space()?;
+    if scanner.eat(b'(') {
+        while !scanner.eat(b')') {
+            if !pairs.is_empty() {
+                scanner.space()?;
+            }
+            pairs.push(id_pair(scanner)?);
+            if pairs.len() > ID_PAIRS_MAX {
+                return Err(Mistake::bad("an ID may have 30 fields"));
+            }
+        }
+    } else if !scanner.word().eq_ignore_ascii_case(b"NIL") {
+        return Err(Mistake::bad(
+            "a list of fields and values, or NIL, is expected",
+        ));
+    }
+    scanner.end()?;
+    Ok(CommandBody::Id(pairs))
+}
+
+fn id_pair(scanner: &mut Scanner<'_>) -> Parsed<(String, Option<String>)> {
+    let field = scanner.string()?;
+    scanner.space()?;
+    let value = scanner.nstring()?;
+    let value_bytes = value.as_ref().map_or(0, |value| value.len());
+    // RFC 2971 3.3
+    if field.len() > ID_FIELD_BYTES_MAX || value_bytes > ID_VALUE_BYTES_MAX {
+        return Err(Mistake::bad("a field of an ID has 30 octets, a value 1024"));
+    }
+    let field = utf8(&field)?.to_owned();
+    let value = value
+        .map(|value| utf8(&value).map(str::to_owned))
+        .transpose()?;
+    Ok((field, value))
+}
