@@ -1,10 +1,14 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
+pub mod app;
 pub mod base;
+pub mod config;
 pub mod imap;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
+pub mod observe;
+pub mod pop3;
 pub mod sasl;
 pub mod store;
 pub mod tls;

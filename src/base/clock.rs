@@ -1,8 +1,8 @@
 //! Wall time, the only door to it.
 //!
-//! Monotonic time is `tokio::time::Instant`, which tests steer by pausing the runtime; deciding code
-//! takes it as an argument. Wall time comes from [`Clock`], which is anchored either on the system or, in
-//! tests, on tokio's timer, so that advancing the paused timer moves both.
+//! Monotonic time is `tokio::time::Instant`, which tests steer by pausing the runtime; deciding
+//! code takes it as an argument. Wall time comes from [`Clock`], which is anchored either on the
+//! system or, in tests, on tokio's timer, so that advancing the paused timer moves both.
 
 use std::time::{Duration, UNIX_EPOCH};
 

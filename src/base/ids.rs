@@ -57,8 +57,8 @@ impl fmt::Display for Uid {
     }
 }
 
-/// Sixteen bytes that sort by time of making and are unique everywhere: 48 bits of milliseconds, then
-/// 80 random bits. Shown as 26 characters of Crockford's base32.
+/// Sixteen bytes that sort by time of making and are unique everywhere: 48 bits of milliseconds,
+/// then 80 random bits. Shown as 26 characters of Crockford's base32.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SortedId([u8; 16]);
 

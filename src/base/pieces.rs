@@ -1,5 +1,5 @@
-//! A stream of bytes given out piece by piece: how message bodies travel between floors that must not
-//! know each other (the store gives, a connection sends).
+//! A stream of bytes given out piece by piece: how message bodies travel between floors that must
+//! not know each other (the store gives, a connection sends).
 
 use std::io;
 

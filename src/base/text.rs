@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 /// Longest quoted text in bytes; what is longer is cut and marked.
 pub const QUOTED_BYTES_MAX: usize = 512;
 
-/// Displays peer bytes on one line: printable ASCII and harmless Unicode as they are, everything that
-/// could move a cursor, change direction or fake a line break as an escape; cut at
+/// Displays peer bytes on one line: printable ASCII and harmless Unicode as they are, everything
+/// that could move a cursor, change direction or fake a line break as an escape; cut at
 /// [`QUOTED_BYTES_MAX`].
 #[derive(Clone, Copy)]
 pub struct Quoted<'a>(pub &'a [u8]);

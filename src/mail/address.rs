@@ -1,9 +1,10 @@
 //! Addresses: a local part and a domain, parsed once into the only form the server decides on.
 //!
-//! RFC 5321 4.1.2 and 4.1.3, RFC 6531 3.3. A [`Domain`] is a lower-case A-label host name or an address
-//! literal. A [`LocalPart`] is the unquoted text; its quotes are spelling, not meaning. Characters such
-//! as `%`, `!`, `:` and a quoted `@` have no meaning in it, so no relay trick survives the parse.
-//! Not here: address lists of header fields (`mail::mime`), paths of commands (`mail::envelope`).
+//! RFC 5321 4.1.2 and 4.1.3, RFC 6531 3.3. A [`Domain`] is a lower-case A-label host name or an
+//! address literal. A [`LocalPart`] is the unquoted text; its quotes are spelling, not meaning.
+//! Characters such as `%`, `!`, `:` and a quoted `@` have no meaning in it, so no relay trick
+//! survives the parse. Not here: address lists of header fields (`mail::mime`), paths of commands
+//! (`mail::envelope`).
 
 use std::{
     fmt,
@@ -46,8 +47,8 @@ impl Address {
         self.local.folded()
     }
 
-    /// `user+tag@example.org` as `user@example.org` and `tag`, cut at the first separator. `None` without
-    /// a separator, or when nothing stands before it.
+    /// `user+tag@example.org` as `user@example.org` and `tag`, cut at the first separator. `None`
+    /// without a separator, or when nothing stands before it.
     pub fn without_tag(&self, separator: char) -> Option<(Self, &str)> {
         let (base, tag) = self.local.0.split_once(separator)?;
         let local = LocalPart::from_unquoted(base).ok()?;

@@ -1,8 +1,8 @@
 //! The text of one body part, and substring search in it, for SEARCH BODY and TEXT.
 //!
-//! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so a
-//! caller may hand over parts of any size. Folding is per character (simple lower case), so a search
-//! costs linear time whatever needle and text are.
+//! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so
+//! a caller may hand over parts of any size. Folding is per character (simple lower case), so a
+//! search costs linear time whatever needle and text are.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,11 @@ use super::charset;
 /// RFC 2045 6.1, as far as it matters for reading text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransferEncoding {
-    /// 7bit, 8bit, binary or unknown: the bytes are the text.
+    /// 7bit, 8bit or binary: the bytes are the content.
     #[default]
     Identity,
+    /// One that nobody here can undo; SEARCH looks at the bytes as they are.
+    Unknown,
     /// quoted-printable.
     QuotedPrintable,
     /// base64.
@@ -23,12 +25,11 @@ pub enum TransferEncoding {
 impl TransferEncoding {
     /// From the value of Content-Transfer-Encoding; case does not matter.
     pub fn of_name(name: &[u8]) -> Self {
-        if name.eq_ignore_ascii_case(b"quoted-printable") {
-            Self::QuotedPrintable
-        } else if name.eq_ignore_ascii_case(b"base64") {
-            Self::Base64
-        } else {
-            Self::Identity
+        match name.to_ascii_lowercase().as_slice() {
+            b"quoted-printable" => Self::QuotedPrintable,
+            b"base64" => Self::Base64,
+            b"7bit" | b"8bit" | b"binary" | b"" => Self::Identity,
+            _ => Self::Unknown,
         }
     }
 }
@@ -37,7 +38,7 @@ impl TransferEncoding {
 pub fn decode(raw: &[u8], encoding: TransferEncoding, charset: &[u8]) -> String {
     let raw = raw.get(..TEXT_BYTES_MAX).unwrap_or(raw);
     let bytes = match encoding {
-        TransferEncoding::Identity => Cow::Borrowed(raw),
+        TransferEncoding::Identity | TransferEncoding::Unknown => Cow::Borrowed(raw),
         TransferEncoding::QuotedPrintable => Cow::Owned(charset::quoted_printable(raw)),
         TransferEncoding::Base64 => Cow::Owned(charset::base64(raw)),
     };
@@ -77,7 +78,7 @@ mod tests {
         );
         assert_eq!(decode(b"w6k=", T::of_name(b"BASE64"), b"utf-8"), "\u{e9}");
         assert_eq!(decode(b"\xe9", T::of_name(b"8bit"), b"latin1"), "\u{e9}");
-        assert_eq!(T::of_name(b"x-uuencode"), T::Identity);
+        assert_eq!(T::of_name(b"x-uuencode"), T::Unknown);
     }
 
     #[test]

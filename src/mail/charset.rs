@@ -10,8 +10,8 @@ use base64::{
 };
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-/// The text of `bytes` in the named charset. Without a name, or with one nobody knows, as UTF-8 if it
-/// is that, else as Latin text.
+/// The text of `bytes` in the named charset. Without a name, or with one nobody knows, as UTF-8
+/// if it is that, else as Latin text.
 pub fn to_text(bytes: &[u8], charset: &[u8]) -> String {
     if charset.is_empty() || matches_utf8(charset) {
         return guess(bytes);

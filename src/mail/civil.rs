@@ -1,7 +1,7 @@
 //! Days and dates of the Gregorian calendar, as arithmetic.
 //!
-//! A day number counts from 1970-01-01 (day 0) and may be negative. Valid for years 0 to 9999, which
-//! is all that RFC 5322 and IMAP can write. No clock, no time zones, no leap seconds.
+//! A day number counts from 1970-01-01 (day 0) and may be negative. Valid for years 0 to 9999,
+//! which is all that RFC 5322 and IMAP can write. No clock, no time zones, no leap seconds.
 
 /// A calendar date that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,7 +96,8 @@ impl Date {
     }
 }
 
-/// The number of the month whose English name begins with these three letters; case does not matter.
+/// The number of the month whose English name begins with these three letters; case does not
+/// matter.
 pub fn month_of_name(name: &[u8]) -> Option<u32> {
     let at = MONTHS
         .iter()

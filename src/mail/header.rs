@@ -1,9 +1,9 @@
 //! Header fields: reading a header block field by field, and writing single fields.
 //!
-//! RFC 5322 2.2. Reading is tolerant and loses nothing: the fields' spans join to the block. A header
-//! ends at the first empty line and nowhere else; a line may end in CRLF or in LF alone. What we
-//! write goes through [`FieldText`], which cannot hold a line break. Not here: trace fields
-//! (`mail::trace`), the meaning of values (`mail::mime`, `mail::date`, `mail::words`).
+//! RFC 5322 2.2. Reading is tolerant and loses nothing: the fields' spans join to the block. A
+//! header ends at the first empty line and nowhere else; a line may end in CRLF or in LF alone.
+//! What we write goes through [`FieldText`], which cannot hold a line break. Not here: trace
+//! fields (`mail::trace`), the meaning of values (`mail::mime`, `mail::date`, `mail::words`).
 
 use std::{borrow::Cow, fmt, ops::Range};
 

@@ -1,8 +1,8 @@
-//! What a message is: addresses, envelopes, header fields, dates, MIME structure, and the facts about
-//! an email that IMAP asks for.
+//! What a message is: addresses, envelopes, header fields, dates, MIME structure, and the facts
+//! about an email that IMAP asks for.
 //!
-//! Everything here is pure: bytes in, values out; no clock, no log, no waiting. Nothing derived from a
-//! message can panic, recurse without a bound, or take more than linear time.
+//! Everything here is pure: bytes in, values out; no clock, no log, no waiting. Nothing derived
+//! from a message can panic, recurse without a bound, or take more than linear time.
 
 #![cfg_attr(
     not(test),
@@ -19,7 +19,10 @@ pub mod charset;
 pub mod civil;
 pub mod date;
 pub mod envelope;
+pub mod facts;
 pub mod header;
+pub mod imap_text;
+pub mod mime;
 pub mod quirk;
 pub mod trace;
 pub mod words;

@@ -1,8 +1,8 @@
 //! Encoded words: header text beyond ASCII (RFC 2047, RFC 2231 5).
 //!
-//! Decoding gives UTF-8 for SEARCH and SORT and never fails: what is not an encoded word stays as it
-//! is. Encoding is for the headers of our own reports. Bound: LIM-30, later encoded words of one
-//! field stay undecoded.
+//! Decoding gives UTF-8 for SEARCH and SORT and never fails: what is not an encoded word stays as
+//! it is. Encoding is for the headers of our own reports. Bound: LIM-30, later encoded words of
+//! one field stay undecoded.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

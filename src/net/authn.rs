@@ -1,6 +1,8 @@
-//! Logging in, the same for every protocol: SASL exchanges and plain passwords, verified, throttled, counted.
+//! Logging in, the same for every protocol: SASL exchanges and plain passwords, verified,
+//! throttled, counted.
 //!
-//! Unknown, wrong, disabled and blocked look the same to the peer (AUTH-05). What a session holds after it is a
+//! Unknown, wrong, disabled and blocked look the same to the peer (AUTH-05). What a session holds
+//! after it is a
 //! [`Login`], whose permit ends with it (LIM-03).
 
 use std::{net::IpAddr, sync::Arc};
@@ -87,8 +89,8 @@ impl Authn {
         }
     }
 
-    /// Runs a SASL exchange over `turn`. `initial` is the initial response as it stood in the command,
-    /// still base64; `=` is an empty one (RFC 4954 4, RFC 4959 3, RFC 5034 4).
+    /// Runs a SASL exchange over `turn`. `initial` is the initial response as it stood in the
+    /// command, still base64; `=` is an empty one (RFC 4954 4, RFC 4959 3, RFC 5034 4).
     ///
     /// # Errors
     /// When the connection is of no more use.

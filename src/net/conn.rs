@@ -1,7 +1,7 @@
 //! One connection: a transport, what was read and not taken, what was said and not sent.
 //!
-//! Every wait here has a deadline. While it waits, an idle connection holds no buffer: reads land in a buffer on
-//! the thread's stack and only what really arrived is kept (LIM-36).
+//! Every wait here has a deadline. While it waits, an idle connection holds no buffer: reads land
+//! in a buffer on the thread's stack and only what really arrived is kept (LIM-36).
 
 use std::{
     future::poll_fn,
@@ -163,8 +163,8 @@ impl Conn {
         Ok(())
     }
 
-    /// Turns the connection into its TLS side. What was read before must have been taken (checked by the
-    /// driver); nothing of the plaintext survives.
+    /// Turns the connection into its TLS side. What was read before must have been taken (checked
+    /// by the driver); nothing of the plaintext survives.
     ///
     /// # Errors
     /// `Handshake` when it fails or takes longer than [`TLS_HANDSHAKE`] (LIM-05).

@@ -1,8 +1,8 @@
 //! The driver: one connection of one line protocol from greeting to farewell.
 //!
-//! Replies are sent only when no complete command is waiting any more: that is pipelining (RFC 2920), for
-//! every protocol alike. Refusals cost strikes. STARTTLS with plaintext behind it ends the
-//! connection (CVE-2011-0411 and its kin). Parking is waiting for input or for a change.
+//! Replies are sent only when no complete command is waiting any more: that is pipelining (RFC
+//! 2920), for every protocol alike. Refusals cost strikes. STARTTLS with plaintext behind it ends
+//! the connection (CVE-2011-0411 and its kin). Parking is waiting for input or for a change.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ pub enum End {
     Gone(Gone),
 }
 
-/// Runs one connection to its end. `tls` is what STARTTLS upgrades to; without it `Next::Upgrade` must
-/// not be returned.
+/// Runs one connection to its end. `tls` is what STARTTLS upgrades to; without it `Next::Upgrade`
+/// must not be returned.
 pub async fn drive<P: Protocol, S: Service<P>>(
     conn: Conn,
     protocol: P,
@@ -262,8 +262,8 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         }
     }
 
-    /// The peer's side of a failed command: what to tell it, or that it is gone. Faults are logged here,
-    /// once, with their chain.
+    /// The peer's side of a failed command: what to tell it, or that it is gone. Faults are logged
+    /// here, once, with their chain.
     fn halted(&self, halt: Halt<S::Fault>) -> Result<P::Reply, Gone> {
         match halt {
             Halt::Gone(gone) => Err(gone),
@@ -342,8 +342,8 @@ fn ending(gone: Gone) -> End {
     }
 }
 
-/// Whether the first bytes are a TLS hello on a plain port, or an HTTP request: a browser tricked into
-/// talking to us must get nothing back (ALPACA).
+/// Whether the first bytes are a TLS hello on a plain port, or an HTTP request: a browser tricked
+/// into talking to us must get nothing back (ALPACA).
 fn is_foreign(first: &[u8]) -> bool {
     let line = first
         .split(|byte| *byte == b'\n')

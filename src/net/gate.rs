@@ -1,9 +1,9 @@
 //! Who may connect: limits for the whole process and for each neighbourhood of addresses.
 //!
-//! LIM-01 bounds all connections; LIM-02 bounds those that have not logged in per address (IPv4 /32, IPv6 /64),
-//! with three times as many for the wider network (/26, /48) and nine times for the widest (/21, /32);
-//! LIM-03 bounds the sessions of one account; LIM-04 bounds connects per minute. Permits give back what they
-//! took when they are dropped.
+//! LIM-01 bounds all connections; LIM-02 bounds those that have not logged in per address (IPv4
+//! /32, IPv6 /64), with three times as many for the wider network (/26, /48) and nine times for the
+//! widest (/21, /32); LIM-03 bounds the sessions of one account; LIM-04 bounds connects per minute.
+//! Permits give back what they took when they are dropped.
 
 use std::{
     collections::HashMap,

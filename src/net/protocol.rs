@@ -1,52 +1,13 @@
-//! What a line protocol is (pure) and what our server does with its commands (async).
+//! What our server does with a protocol's commands. What a protocol is stands in `wire::protocol`:
+//! it is pure.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use super::{
     conn::{Gone, Peer},
     turn::Turn,
 };
-use crate::wire::{Input, Output};
-
-/// Pure: what the protocol is. One value per connection.
-pub trait Protocol: Send + 'static {
-    /// A parsed, admitted command. Its `Debug` is what the trace shows: secrets must be redacted by type.
-    type Command: fmt::Debug + Send;
-    /// What the server says.
-    type Reply: fmt::Debug + Send + Sync;
-    /// Where the dialogue stands; computed from the session, never stored twice.
-    type Stage: Copy + Send;
-
-    /// The next step of the dialogue, taken from `input`.
-    fn next(&mut self, input: &mut Input, stage: Self::Stage) -> Step<Self::Command, Self::Reply>;
-
-    /// Appends `reply` in wire form.
-    fn encode(&self, reply: &Self::Reply, out: &mut Output);
-
-    /// The invitation to answer a SASL challenge, already in base64 (empty for "go on").
-    fn challenge(&self, base64: &str) -> Self::Reply;
-
-    /// The last words for a connection that ends for a reason of ours.
-    fn farewell(&self, why: Farewell) -> Self::Reply;
-
-    /// Forgets everything learned so far: TLS has just been established (RFC 3207 4.2).
-    fn reset(&mut self);
-}
-
-/// What [`Protocol::next`] found.
-#[derive(Debug)]
-pub enum Step<C, R> {
-    /// Wait for bytes.
-    NeedMore,
-    /// Send this, then wait for bytes (literal continuation).
-    Invite(R),
-    /// A command, admitted in this stage; it may announce a body.
-    Command(C),
-    /// Malformed, or not now; costs one strike.
-    Refuse(R),
-    /// Beyond what can be answered and skipped: send this and close.
-    Fatal(R),
-}
+pub use crate::wire::protocol::{Farewell, Protocol, Step};
 
 /// Async: what our server does. One value per connection; futures are `Send`.
 pub trait Service<P: Protocol>: Send {
@@ -135,29 +96,6 @@ pub struct Terms {
     pub strikes_slow: u32,
     /// At this many strikes the connection is closed.
     pub strikes_max: u32,
-}
-
-/// Why we end a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Farewell {
-    /// The server stops.
-    Shutdown,
-    /// Silence for too long.
-    Idle,
-    /// Bytes come too slowly, or a time limit for the whole is over.
-    TooSlow,
-    /// Too many mistakes.
-    Strikes,
-    /// Too many connections in all.
-    Crowded,
-    /// Too many connections from this address.
-    CrowdedAddress,
-    /// Plaintext was sent behind the command that begins TLS.
-    PlaintextBehindTls,
-    /// This is another protocol (HTTP, or TLS on a plain port).
-    Foreign,
-    /// A line that does not end.
-    EndlessLine,
 }
 
 /// Delay of each refusal once [`Terms::strikes_slow`] is reached (LIM-16).

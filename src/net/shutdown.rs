@@ -24,7 +24,8 @@ impl Trigger {
 }
 
 impl Shutdown {
-    /// Resolves once the end is asked for (or nobody is left who could ask). Safe to drop while waiting.
+    /// Resolves once the end is asked for (or nobody is left who could ask). Safe to drop while
+    /// waiting.
     pub async fn requested(&mut self) {
         let _ = self.0.wait_for(|asked| *asked).await;
     }

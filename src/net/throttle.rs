@@ -1,8 +1,10 @@
-//! How guessing passwords is slowed down (AUTH-04): the source is delayed and then blocked, never the account.
+//! How guessing passwords is slowed down (AUTH-04): the source is delayed and then blocked, never
+//! the account.
 //!
-//! A failed login is answered 2, 4, 8, then 15 seconds late. Ten different wrong pairs of name and password from
-//! one source (IPv4 /32, IPv6 /64) within ten minutes block it for fifteen. The same wrong pair counts
-//! once: a forgotten phone with an old password must not lock out its household. Pure but for its own lock.
+//! A failed login is answered 2, 4, 8, then 15 seconds late. Ten different wrong pairs of name and
+//! password from one source (IPv4 /32, IPv6 /64) within ten minutes block it for fifteen. The same
+//! wrong pair counts once: a forgotten phone with an old password must not lock out its household.
+//! Pure but for its own lock.
 
 use std::{
     collections::{HashMap, HashSet},

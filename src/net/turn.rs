@@ -1,7 +1,7 @@
 //! All that a verb sees of the connection: say something, take a body, send a body, challenge.
 //!
-//! No socket and no protocol name. Bodies are announced by the command and pulled by the verb, so a refusal can
-//! come before their first byte, and they are never whole in memory.
+//! No socket and no protocol name. Bodies are announced by the command and pulled by the verb, so a
+//! refusal can come before their first byte, and they are never whole in memory.
 
 use std::time::Duration;
 
@@ -112,7 +112,8 @@ impl<P: Protocol> Turn<'_, P> {
     /// Sends a body.
     ///
     /// # Errors
-    /// `Source` when it cannot be read to its end: what was announced cannot be kept, the connection ends.
+    /// `Source` when it cannot be read to its end: what was announced cannot be kept, the
+    /// connection ends.
     pub async fn send_body(&mut self, source: &mut dyn Pieces, how: Outgoing) -> Result<(), Gone> {
         let mut writer = DotWriter::new();
         let mut stuffed = BytesMut::new();

@@ -1,6 +1,8 @@
-//! Certificates and keys from PEM files, and the place from which they can be replaced while sessions run.
+//! Certificates and keys from PEM files, and the place from which they can be replaced while
+//! sessions run.
 //!
-//! A key file that others can read is refused (TLS-08). Every error names the file and what would be right.
+//! A key file that others can read is refused (TLS-08). Every error names the file and what would
+//! be right.
 
 use std::{
     fmt, fs, io,

@@ -11,7 +11,8 @@ use tokio_rustls::rustls::{
 
 use super::certificate::provider;
 
-/// A configuration that verifies the server's name and chain against the system's roots and `extra`.
+/// A configuration that verifies the server's name and chain against the system's roots and
+/// `extra`.
 ///
 /// # Errors
 /// When the provider lacks the protocol versions.
@@ -27,8 +28,8 @@ pub fn verifying(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
-/// A configuration that encrypts and believes any certificate: opportunistic TLS between mail servers, where the
-/// alternative is no encryption at all (RFC 7435, RFC 3207 6).
+/// A configuration that encrypts and believes any certificate: opportunistic TLS between mail
+/// servers, where the alternative is no encryption at all (RFC 7435, RFC 3207 6).
 ///
 /// # Errors
 /// When the provider lacks the protocol versions.

@@ -6,12 +6,13 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use super::certificate::{Certificate, provider};
 
-/// A configuration that answers with `certificate` and speaks `alpn` (for example `imap`).
-/// A client that offers only other protocols is refused with alert 120; one that offers none is served
+/// A configuration that answers with `certificate` and speaks `alpn` (for example `imap`). A client
+/// that offers only other protocols is refused with alert 120; one that offers none is served
 /// (TLS-03, RFC 7301 3.2).
 ///
 /// # Errors
-/// When the crypto provider lacks TLS 1.2 and 1.3, which does not happen with the one we build with.
+/// When the crypto provider lacks TLS 1.2 and 1.3, which does not happen with the one we build
+/// with.
 pub fn config(
     certificate: Arc<Certificate>,
     alpn: &str,

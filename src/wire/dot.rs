@@ -1,8 +1,9 @@
 //! Dot framing: lines, a lone dot at the end, leading dots doubled (RFC 5321 4.5.2, RFC 1939 3).
 //!
-//! Reading is strict, against smuggling: data ends only at the bytes CR LF "." CR LF, wherever the input is
-//! split; a bare CR or LF never counts as a line end, is passed through as it is and is reported, so the
-//! receiver can refuse the message after its real end. Writing takes canonical CRLF text only.
+//! Reading is strict, against smuggling: data ends only at the bytes CR LF "." CR LF, wherever the
+//! input is split; a bare CR or LF never counts as a line end, is passed through as it is and is
+//! reported, so the receiver can refuse the message after its real end. Writing takes canonical
+//! CRLF text only.
 
 use bytes::{BufMut, BytesMut};
 
@@ -64,8 +65,8 @@ impl DotReader {
         self.violations
     }
 
-    /// Consumes from `input`, appends the data to `out` until it holds `max` bytes, and returns how many
-    /// input bytes were consumed. Stops right behind the final CRLF.
+    /// Consumes from `input`, appends the data to `out` until it holds `max` bytes, and returns how
+    /// many input bytes were consumed. Stops right behind the final CRLF.
     pub fn read(&mut self, input: &[u8], max: usize, out: &mut BytesMut) -> usize {
         let mut rest = input;
         while !self.ended() && out.len() < max {
@@ -173,8 +174,8 @@ impl DotWriter {
         }
     }
 
-    /// Appends `text` to `out` with leading dots doubled. Any LF counts as a line end here, so that what a
-    /// lenient reader might take for a line start is protected too.
+    /// Appends `text` to `out` with leading dots doubled. Any LF counts as a line end here, so that
+    /// what a lenient reader might take for a line start is protected too.
     pub fn write(&mut self, text: &[u8], out: &mut BytesMut) {
         let mut rest = text;
         while let Some(first) = rest.first() {

@@ -1,4 +1,5 @@
-//! How the end of an incoming body is known: by its own last line (DATA), or by a count (APPEND, BDAT).
+//! How the end of an incoming body is known: by its own last line (DATA), or by a count (APPEND,
+//! BDAT).
 
 use bytes::{Bytes, BytesMut};
 

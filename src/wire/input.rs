@@ -1,8 +1,9 @@
 //! What a peer sent and nobody has taken yet.
 //!
-//! Lines end at LF; a CR before it belongs to the line end. People at telnet and scripts send a bare LF, so
-//! command lines accept it (message data does not: see `dot`). A line longer than its limit is reported once
-//! and then dropped as it arrives, so an endless line holds no memory (LIM-11, LIM-18, LIM-33).
+//! Lines end at LF; a CR before it belongs to the line end. People at telnet and scripts send a
+//! bare LF, so command lines accept it (message data does not: see `dot`). A line longer than its
+//! limit is reported once and then dropped as it arrives, so an endless line holds no memory
+//! (LIM-11, LIM-18, LIM-33).
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -208,7 +209,8 @@ mod tests {
             lines_of(&mut split, 8, &mut found);
             split.push(b);
             lines_of(&mut split, 8, &mut found);
-            // A line that is too long may be reported before or after its end arrived: once either way.
+            // A line that is too long may be reported before or after its end arrived: once either
+            // way.
             prop_assert_eq!(found, expected);
         }
     }

@@ -8,7 +8,9 @@ pub mod dot;
 pub mod frame;
 pub mod input;
 pub mod output;
+pub mod protocol;
 
 pub use frame::Frame;
 pub use input::{Input, Line};
 pub use output::Output;
+pub use protocol::{Farewell, Protocol, Step};

@@ -1,7 +1,7 @@
 //! Bytes waiting to be written to a peer.
 //!
-//! Encoders append here; nothing peer-made may be appended except through types that cannot hold CR, LF
-//! or NUL, or counted as a literal.
+//! Encoders append here; nothing peer-made may be appended except through types that cannot hold
+//! CR, LF or NUL, or counted as a literal.
 
 use std::fmt;
 

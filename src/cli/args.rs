@@ -1,0 +1,196 @@
+//! What can be typed: commands, their arguments and their help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// One mail server: SMTP, IMAP, POP3 and an outbound queue over one durable store.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Args {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(super) struct Common {
+    /// The configuration file
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/buzon/buzon.toml")]
+    pub(super) config: PathBuf,
+    /// Set one key over the file, as in limits.connections_per_address=500 (may be repeated)
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Check the configuration, certificate, ports, data directory and DNS without starting
+    Check(Check),
+    /// Print the configuration as it is in force, and every limit
+    Config,
+    /// Local domains
+    #[command(subcommand)]
+    Domain(Domain),
+    /// Accounts
+    #[command(subcommand)]
+    Account(Account),
+    /// Aliases and groups: addresses that stand for others
+    #[command(subcommand)]
+    Alias(Alias),
+    /// Mail waiting to go to other servers
+    #[command(subcommand)]
+    Queue(Queue),
+    /// The data directory, while no server runs
+    #[command(subcommand)]
+    Store(Store),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Serve {
+    /// No configuration: high ports on loopback, a certificate made at start, two accounts,
+    /// commands to paste
+    #[arg(long)]
+    pub(super) demo: bool,
+    /// With --demo: keep everything in this directory, and use what an earlier start left there
+    #[arg(long, value_name = "DIR", requires = "demo")]
+    pub(super) data: Option<PathBuf>,
+    /// With --demo: ports are N+25, N+587, N+465, N+110, N+995, N+143, N+993
+    #[arg(long, value_name = "N", requires = "demo", default_value_t = 2000)]
+    pub(super) base_port: u16,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Check {
+    /// Leave out what asks name servers
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Domain {
+    /// Take mail for a domain
+    Add {
+        /// For example example.org
+        name: String,
+    },
+    /// Stop taking mail for a domain that has no accounts
+    Remove {
+        /// The domain
+        name: String,
+    },
+    /// List local domains
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Account {
+    /// Make an account; the password is asked on the terminal or read from standard input
+    Add {
+        /// For example alice@example.org
+        address: String,
+    },
+    /// Remove an account and all its mail
+    Remove {
+        /// Its address
+        address: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List accounts
+    List,
+    /// Set a new password; asked on the terminal or read from standard input
+    Password {
+        /// Its address
+        address: String,
+    },
+    /// Set how much an account may hold
+    Quota {
+        /// Its address
+        address: String,
+        /// In bytes; "default" for the configured one
+        bytes: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Alias {
+    /// Let an address stand for one or more others
+    Add {
+        /// For example sales@example.org
+        address: String,
+        /// Where its mail goes
+        #[arg(required = true)]
+        targets: Vec<String>,
+    },
+    /// Remove an alias
+    Remove {
+        /// Its address
+        address: String,
+    },
+    /// List aliases
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// List waiting mail
+    List {
+        /// Only recipients of this domain
+        #[arg(long)]
+        domain: Option<String>,
+        /// Only mail from this sender
+        #[arg(long)]
+        sender: Option<String>,
+    },
+    /// Everything about one message
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Try again now: one message, or all
+    Retry {
+        /// Its id, or "all"
+        id: String,
+    },
+    /// Stop trying until released
+    Hold {
+        /// Its id
+        id: String,
+    },
+    /// Try again after a hold
+    Release {
+        /// Its id
+        id: String,
+    },
+    /// Give up and report to the sender
+    Bounce {
+        /// Its id
+        id: String,
+    },
+    /// Remove without a report
+    Drop {
+        /// Its id
+        id: String,
+        /// Only this recipient
+        #[arg(long)]
+        recipient: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Store {
+    /// Read everything and check every checksum
+    Verify,
+    /// Make the index again from the journal
+    Rebuild,
+}

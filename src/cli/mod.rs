@@ -1,0 +1,46 @@
+//! The command line: one file per group of commands.
+//!
+//! What changes data goes to the running server over its local socket, or, when none runs, to the
+//! store opened here. Passwords come from the terminal or standard input, never from arguments,
+//! where every user of the machine could read them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod args;
+
+
+mod password;
+
+
+
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use args::Args;
+use args::Command;
+
+/// Runs the command line and says how it went: 0 done, 1 failed with a message, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        Command::Serve(serve) => serve::run(&args.common, &serve),
+        Command::Check(check) => check::run(&args.common, &check),
+        Command::Config => check::print_config(&args.common),
+        Command::Domain(domain) => manage::domain(&args.common, domain),
+        Command::Account(account) => manage::account(&args.common, account),
+        Command::Alias(alias) => manage::alias(&args.common, alias),
+        Command::Queue(queue) => queue::run(&args.common, queue),
+        Command::Store(store) => store::run(&args.common, &store),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("buzon: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a failed command says.
+type Failure = Box<dyn std::error::Error + Send + Sync>;

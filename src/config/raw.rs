@@ -1,0 +1,372 @@
+//! The shape of the file and every default.
+//!
+//! `config/buzon.toml` shows each key with its default; a test keeps the two equal.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::units::{Size, Span};
+
+/// Declares a table of the file: fields, types and defaults in one place.
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
+        }
+    };
+}
+
+table! {
+    /// The whole configuration.
+    Config {
+        /// What this server is.
+        server: Server = Server::default(),
+        /// Certificate and key.
+        tls: Tls = Tls::default(),
+        /// Ports.
+        listen: Listen = Listen::default(),
+        /// Logging in.
+        auth: Auth = Auth::default(),
+        /// Domains and accounts.
+        accounts: Accounts = Accounts::default(),
+        /// Bounds for all protocols.
+        limits: Limits = Limits::default(),
+        /// Mail coming in.
+        smtp: Smtp = Smtp::default(),
+        /// Mail read over IMAP.
+        imap: Imap = Imap::default(),
+        /// Mail read over POP3.
+        pop3: Pop3 = Pop3::default(),
+        /// Retries and bounces.
+        queue: Queue = Queue::default(),
+        /// Mail going out.
+        relay: Relay = Relay::default(),
+        /// Name servers.
+        dns: Dns = Dns::default(),
+        /// The data on the disk.
+        store: Store = Store::default(),
+        /// What is logged.
+        log: Log = Log::default(),
+    }
+}
+
+table! {
+    /// `[server]`
+    Server {
+        /// The name in greetings, Received fields and EHLO.
+        hostname: String = String::new(),
+        /// The data directory.
+        data: PathBuf = PathBuf::from("/var/lib/buzon"),
+        /// Who gets the mail for postmaster; empty: the first account of the domain.
+        postmaster: String = String::new(),
+        /// How long sessions may finish what they do when the server stops.
+        shutdown: Span = Span::secs(20),
+    }
+}
+
+table! {
+    /// `[tls]`
+    Tls {
+        /// PEM chain, ours first.
+        certificate: Option<PathBuf> = None,
+        /// PEM private key.
+        key: Option<PathBuf> = None,
+    }
+}
+
+table! {
+    /// `[listen]`: addresses of each port; an empty list switches it off.
+    Listen {
+        /// SMTP, mail from other servers.
+        smtp: Vec<SocketAddr> = any(25),
+        /// Mail from users, STARTTLS.
+        submission: Vec<SocketAddr> = any(587),
+        /// Mail from users, TLS.
+        submissions: Vec<SocketAddr> = any(465),
+        /// POP3, STLS.
+        pop3: Vec<SocketAddr> = any(110),
+        /// POP3, TLS.
+        pop3s: Vec<SocketAddr> = any(995),
+        /// IMAP, STARTTLS.
+        imap: Vec<SocketAddr> = any(143),
+        /// IMAP, TLS.
+        imaps: Vec<SocketAddr> = any(993),
+    }
+}
+
+table! {
+    /// `[auth]`
+    Auth {
+        /// Lets clients log in without TLS.
+        insecure_without_tls: bool = false,
+        /// Argon2id memory in KiB (AUTH-01).
+        argon2_memory_kib: u32 = 19_456,
+        /// Argon2id passes.
+        argon2_passes: u32 = 2,
+        /// Different wrong pairs of name and password from one address that block it (AUTH-04).
+        failures: usize = 10,
+        /// Within this time.
+        failures_window: Span = Span::secs(600),
+        /// For this long.
+        failures_block: Span = Span::secs(900),
+    }
+}
+
+table! {
+    /// `[accounts]`
+    Accounts {
+        /// `user+tag` goes to `user`; empty for none.
+        tag_separator: String = "+".to_owned(),
+        /// Quota of an account that has none of its own.
+        quota: Size = Size(10 << 30),
+    }
+}
+
+table! {
+    /// `[limits]`
+    Limits {
+        /// LIM-01: connections in all; absent: 0.8 x the limit of open files, less 256.
+        connections: Option<usize> = None,
+        /// LIM-02: connections of one address (/64 for IPv6) that have not logged in.
+        connections_per_address: usize = 50,
+        /// LIM-04: connects of one address a minute.
+        connects_per_minute: usize = 300,
+        /// LIM-03: sessions of one account from one address.
+        sessions_per_account_and_address: usize = 64,
+        /// LIM-03: sessions of one account.
+        sessions_per_account: usize = 200,
+    }
+}
+
+table! {
+    /// `[smtp]`
+    Smtp {
+        /// LIM-13: largest message.
+        message: Size = Size::mib(50),
+        /// LIM-14: recipients of one message.
+        recipients: usize = 500,
+        /// LIM-15: messages of one connection.
+        transactions: usize = 1000,
+        /// LIM-07: silence between commands.
+        idle: Span = Span::secs(300),
+    }
+}
+
+table! {
+    /// `[imap]`
+    Imap {
+        /// LIM-09: silence after the login (RFC 3501 5.4: 30 minutes at least).
+        idle: Span = Span::secs(1800),
+    }
+}
+
+table! {
+    /// `[pop3]`
+    Pop3 {
+        /// LIM-09: silence after the login (RFC 1939 3: 10 minutes at least).
+        idle: Span = Span::secs(600),
+    }
+}
+
+table! {
+    /// `[queue]`
+    Queue {
+        /// Waits before the second, third, ... attempt; the last one repeats.
+        retry: Vec<Span> = vec![Span::secs(300), Span::secs(600), Span::secs(1200), Span::secs(1800)],
+        /// Longest wait between attempts.
+        retry_max: Span = Span::secs(4 * 3600),
+        /// When to give up.
+        give_up: Span = Span::secs(5 * 86_400),
+        /// When to tell the sender about a delay.
+        delay_notice: Span = Span::secs(4 * 3600),
+    }
+}
+
+table! {
+    /// `[relay]`
+    Relay {
+        /// Port of other servers.
+        port: u16 = 25,
+        /// Attempts at once.
+        attempts: usize = 100,
+        /// Attempts at once to one destination.
+        attempts_per_destination: usize = 20,
+        /// Contacts servers in loopback, private and link-local networks.
+        insecure_private_targets: bool = false,
+        /// Sends everything to this server instead of looking up MX.
+        smarthost: Option<Smarthost> = None,
+        /// Sends mail for these domains to a given `host:port`.
+        routes: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new(),
+    }
+}
+
+/// `[relay.smarthost]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smarthost {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How it is protected.
+    #[serde(default)]
+    pub tls: SmarthostTls,
+    /// The user to log in as.
+    pub user: Option<String>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// How the way to a smarthost is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmarthostTls {
+    /// TLS from the first byte, certificate verified (port 465).
+    Implicit,
+    /// STARTTLS or nothing is sent, certificate verified (port 587).
+    #[default]
+    Starttls,
+    /// STARTTLS when it is offered, any certificate.
+    Opportunistic,
+    /// No TLS.
+    InsecureNone,
+}
+
+table! {
+    /// `[dns]`
+    Dns {
+        /// Name servers to ask; empty: those of /etc/resolv.conf.
+        servers: Vec<SocketAddr> = Vec::new(),
+    }
+}
+
+table! {
+    /// `[store]`
+    Store {
+        /// Size of one journal segment.
+        segment: Size = Size::mib(128),
+        /// Longest time between checkpoints of the index.
+        checkpoint: Span = Span::secs(5),
+        /// Below this much free disk space no mail is accepted (DUR-04).
+        low_water: Size = Size::mib(256),
+        /// Kept in reserve so that a full disk can still be cleaned up (DUR-04).
+        ballast: Size = Size::mib(64),
+    }
+}
+
+table! {
+    /// `[log]`
+    Log {
+        /// Which lines: a level, or a filter such as `info,buzon::relay=debug,wire=trace`.
+        filter: String = "info".to_owned(),
+        /// `text` or `json`.
+        format: LogFormat = LogFormat::Text,
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// From a table without positions.
+    pub(super) fn deserialize_table(table: toml::Table) -> Result<Self, toml::de::Error> {
+        Self::deserialize(table)
+    }
+
+    /// Every key of the file, dotted.
+    pub fn keys() -> Vec<String> {
+        let tables: &[(&str, &[&str])] = &[
+            ("server", Server::KEYS),
+            ("tls", Tls::KEYS),
+            ("listen", Listen::KEYS),
+            ("auth", Auth::KEYS),
+            ("accounts", Accounts::KEYS),
+            ("limits", Limits::KEYS),
+            ("smtp", Smtp::KEYS),
+            ("imap", Imap::KEYS),
+            ("pop3", Pop3::KEYS),
+            ("queue", Queue::KEYS),
+            ("relay", Relay::KEYS),
+            ("dns", Dns::KEYS),
+            ("store", Store::KEYS),
+            ("log", Log::KEYS),
+        ];
+        debug_assert_eq!(tables.len(), Self::KEYS.len());
+        let keys = tables.iter().flat_map(|(table, keys)| {
+            keys.iter()
+                .filter(|key| **key != "smarthost" && **key != "routes")
+                .map(move |key| format!("{table}.{key}"))
+        });
+        keys.collect()
+    }
+
+    /// What weakens security in this configuration, for the log at start.
+    pub fn insecure_keys(&self) -> Vec<&'static str> {
+        let smarthost = self.relay.smarthost.as_ref().map(|host| host.tls);
+        let keys = [
+            ("auth.insecure_without_tls", self.auth.insecure_without_tls),
+            (
+                "relay.insecure_private_targets",
+                self.relay.insecure_private_targets,
+            ),
+            (
+                "relay.smarthost.tls = \"insecure-none\"",
+                smarthost == Some(SmarthostTls::InsecureNone),
+            ),
+        ];
+        keys.into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(key, _)| key)
+            .collect()
+    }
+}
+
+impl Listen {
+    /// Whether no port is served.
+    pub fn is_empty(&self) -> bool {
+        self.ports()
+            .iter()
+            .all(|(_, addresses)| addresses.is_empty())
+    }
+
+    /// The ports by name.
+    pub fn ports(&self) -> [(&'static str, &[SocketAddr]); 7] {
+        [
+            ("smtp", &self.smtp),
+            ("submission", &self.submission),
+            ("submissions", &self.submissions),
+            ("pop3", &self.pop3),
+            ("pop3s", &self.pop3s),
+            ("imap", &self.imap),
+            ("imaps", &self.imaps),
+        ]
+    }
+}
+
+/// Every address, both families.
+fn any(port: u16) -> Vec<SocketAddr> {
+    vec![(std::net::Ipv6Addr::UNSPECIFIED, port).into()]
+}

@@ -1,0 +1,147 @@
+//! Durations and sizes as people write them: `"90s"`, `"5m"`, `"4h"`, `"5d"`; `"50 MiB"`, or plain
+//! numbers of seconds and bytes.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl Span {
+    /// This many seconds.
+    pub const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+}
+
+impl Size {
+    /// This many mebibytes.
+    pub const fn mib(mib: u64) -> Self {
+        Self(mib * 1024 * 1024)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let units = [
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
+        let wanted = "a time like \"90s\", \"5m\", \"4h\" or \"5d\", or a number of seconds";
+        let millis = from.deserialize_any(Quantity {
+            units: &units,
+            plain: 1000,
+            wanted,
+        })?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let units = [
+            ("B", 1),
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("TiB", 1 << 40),
+        ];
+        let wanted = "a size like \"50 MiB\" or \"10 GiB\", or a number of bytes";
+        from.deserialize_any(Quantity {
+            units: &units,
+            plain: 1,
+            wanted,
+        })
+        .map(Self)
+    }
+}
+
+/// Reads a number with a unit, or a plain number.
+struct Quantity<'a> {
+    units: &'a [(&'a str, u64)],
+    /// What a plain number counts.
+    plain: u64,
+    wanted: &'a str,
+}
+
+impl de::Visitor<'_> for Quantity<'_> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.wanted)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u64, E> {
+        let number = u64::try_from(number)
+            .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))?;
+        number
+            .checked_mul(self.plain)
+            .ok_or_else(|| E::custom(format!("expected {}", self.wanted)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.trim();
+        let times = self
+            .units
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, times)| *times);
+        let value = number
+            .parse::<u64>()
+            .ok()
+            .zip(times)
+            .and_then(|(n, times)| n.checked_mul(times));
+        value.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Pair {
+        span: Span,
+        size: Size,
+    }
+
+    #[test]
+    fn people_write_units_and_plain_numbers() {
+        for (text, secs, bytes) in [
+            ("span = \"90s\"\nsize = \"50 MiB\"", 90, 50 << 20),
+            ("span = \"5m\"\nsize = \"1GiB\"", 300, 1 << 30),
+            ("span = \"5d\"\nsize = 7", 432_000, 7),
+            ("span = 30\nsize = \"0 B\"", 30, 0),
+        ] {
+            let pair: Pair = toml::from_str(text).unwrap();
+            assert_eq!(
+                (pair.span.0.as_secs(), pair.size.0),
+                (secs, bytes),
+                "{text}"
+            );
+        }
+        for bad in [
+            "\"5\"",
+            "\"5 weeks\"",
+            "\"-5s\"",
+            "-5",
+            "true",
+            "\"99999999999999999999s\"",
+        ] {
+            let text = format!("size = 1\nspan = {bad}");
+            let error = toml::from_str::<Pair>(&text).err().unwrap().to_string();
+            assert!(error.contains("line 2"), "{error}");
+        }
+    }
+}

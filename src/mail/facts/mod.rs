@@ -1,0 +1,247 @@
+//! What is kept about an email so that FETCH and SEARCH need not read it again.
+//!
+//! RFC 3501 6.4.4, 6.4.5, 7.4.2; RFC 9051 likewise. [`Facts`] is made once, when a message is
+//! stored, from a scan of it; it holds ENVELOPE and BODYSTRUCTURE as they are sent and the place
+//! of every part. Its stored form (`facts::codec`) never exceeds [`FACTS_BYTES_MAX`]: a message
+//! with more structure than fits is told with its last parts as opaque ones. The message itself
+//! is not affected.
+
+mod codec;
+#[cfg(test)]
+mod corpus;
+mod outline;
+mod section;
+
+use std::{borrow::Cow, ops::Range};
+
+pub use self::{
+    codec::Damaged,
+    section::{Section, SectionText},
+};
+use super::{
+    body_text::TransferEncoding,
+    date::{Moment, parse_header_date},
+    imap_text::{EnvelopeRoom, write_envelope, write_structure},
+    mime::{Part, PartKind, Scanned, Span, Text},
+};
+
+/// The facts about one email.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// RFC822.SIZE.
+    pub size: u64,
+    /// When its Date field says it was sent, if that can be understood.
+    pub sent: Option<Moment>,
+    /// ENVELOPE, as sent.
+    pub envelope: Vec<u8>,
+    /// Some header field was too long for the envelope: it does not show all of it.
+    pub envelope_is_cut: bool,
+    /// BODYSTRUCTURE, as sent.
+    pub structure: Vec<u8>,
+    /// Where the extension data stand in the structure, which BODY lacks.
+    extensions: Vec<Range<usize>>,
+    /// The parts, the first of which is the message; parents stand before their children.
+    pub parts: Vec<PartFacts>,
+}
+
+/// The facts about one part of an email.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartFacts {
+    /// The part around it; `None` only for the message itself.
+    pub parent: Option<usize>,
+    /// What it contains.
+    pub kind: PartKind,
+    /// Its header, with the empty line. The body follows it.
+    pub header: Span,
+    /// The length of its body.
+    pub body_length: u64,
+    /// How its content is encoded.
+    pub encoding: TransferEncoding,
+    /// Its charset, when its type is text; empty when the header names none.
+    pub text_charset: Option<Text>,
+}
+
+impl PartFacts {
+    /// Its body.
+    pub fn body(&self) -> Span {
+        Span {
+            offset: self.header.end(),
+            length: self.body_length,
+        }
+    }
+
+    fn of(part: &Part) -> Self {
+        let is_text = part.kind == PartKind::Leaf && part.content_type.is_kind("text");
+        let charset = part.content_type.parameter("charset").unwrap_or_default();
+        let charset = charset.get(..CHARSET_BYTES_MAX).unwrap_or(charset);
+        Self {
+            parent: part.parent,
+            kind: part.kind,
+            header: part.header,
+            body_length: part.body.length,
+            encoding: TransferEncoding::of_name(part.encoding.as_deref().unwrap_or_default()),
+            text_charset: is_text.then(|| charset.into()),
+        }
+    }
+}
+
+impl Facts {
+    /// BODY: the structure without its extension data.
+    pub fn basic_structure(&self) -> Vec<u8> {
+        super::imap_text::without(&self.structure, self.extensions.iter().cloned())
+    }
+
+    /// Bytes of the message's header, with its empty line.
+    pub fn header_length(&self) -> u64 {
+        self.parts.first().map_or(0, |root| root.header.length)
+    }
+
+    /// The leaves that hold text, for SEARCH BODY and SEARCH TEXT.
+    pub fn text_parts(&self) -> impl Iterator<Item = &PartFacts> {
+        self.parts.iter().filter(|part| part.text_charset.is_some())
+    }
+
+    fn try_from_parts(scanned: &Scanned, parts: &[Part]) -> (Self, Vec<usize>) {
+        let envelope_fields = scanned
+            .parts
+            .first()
+            .and_then(|root| root.envelope.as_deref());
+        let fields = envelope_fields.map_or_else(Default::default, Cow::Borrowed);
+        let mut envelope = Vec::new();
+        let envelope_is_cut = write_envelope(&mut envelope, &fields, EnvelopeRoom::TOP);
+        let structure = write_structure(parts);
+        let facts = Self {
+            size: scanned.size,
+            sent: fields.date.as_deref().and_then(parse_header_date),
+            envelope,
+            envelope_is_cut,
+            structure: structure.extensible,
+            extensions: structure.extensions,
+            parts: parts.iter().map(PartFacts::of).collect(),
+        };
+        (facts, structure.starts)
+    }
+}
+
+/// The facts of a scanned message, with as many of its parts as fit [`FACTS_BYTES_MAX`].
+impl From<&Scanned> for Facts {
+    fn from(scanned: &Scanned) -> Self {
+        let (mut facts, starts) = Self::try_from_parts(scanned, &scanned.parts);
+        let mut length = facts.encode().len();
+        // The first guess is where the text of the structure fills three quarters of the room.
+        let within = |start: &&usize| **start <= FACTS_BYTES_MAX / 4 * 3;
+        let mut keep = starts.iter().take_while(within).count();
+        while length > FACTS_BYTES_MAX && keep > 0 {
+            let parts = outline::first_parts(&scanned.parts, keep);
+            facts = Self::try_from_parts(scanned, &parts).0;
+            length = facts.encode().len();
+            keep = keep.saturating_sub(keep.div_ceil(4));
+        }
+        facts
+    }
+}
+
+/// Longest stored form of [`Facts`]. LIM-30: it fits one value of the store.
+pub const FACTS_BYTES_MAX: usize = 60 * 1024;
+/// No charset's name is longer; a longer one is no charset.
+const CHARSET_BYTES_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::mime::{Bounds, Scanner};
+
+    pub(super) fn facts_of(message: &[u8]) -> Facts {
+        let mut scanner = Scanner::new(Bounds::default());
+        scanner.feed(message);
+        Facts::from(&scanner.finish())
+    }
+
+    /// Facts that fit, survive their stored form, and stay within the message.
+    pub(super) fn check(facts: &Facts) {
+        let stored = facts.encode();
+        assert!(stored.len() <= FACTS_BYTES_MAX, "{}", stored.len());
+        assert_eq!(Facts::decode(&stored).as_ref(), Ok(facts));
+        assert!(
+            facts
+                .parts
+                .iter()
+                .all(|part| part.body().end() <= facts.size)
+        );
+    }
+
+    #[test]
+    fn facts_tell_what_fetch_and_search_ask() {
+        let facts = facts_of(
+            b"Date: Sat, 21 Nov 2026 23:30:00 -0800\r\nSubject: s\r\n\
+              Content-Type: text/plain; charset=latin1\r\n\
+              Content-Transfer-Encoding: quoted-printable\r\n\r\n=E9\r\n",
+        );
+        check(&facts);
+        assert_eq!(facts.sent.map(|sent| sent.day), Some(20_778));
+        assert_eq!(facts.size - facts.header_length(), 5);
+        assert!(facts.envelope.starts_with(b"(\"Sat, 21 Nov"));
+        assert!(
+            facts
+                .basic_structure()
+                .ends_with(b"\"quoted-printable\" 5 1)")
+        );
+        let text = facts.text_parts().next().unwrap();
+        assert_eq!(text.encoding, TransferEncoding::QuotedPrintable);
+        assert_eq!(text.text_charset.as_deref(), Some(&b"latin1"[..]));
+    }
+
+    #[test]
+    fn lim_30_monstrous_messages_have_small_facts() {
+        let part = "--b\r\nContent-Type: text/plain; name=\"a rather long file name.txt\"\r\n\
+                    Content-Disposition: attachment; filename=\"a rather long file name.txt\"\r\n\
+                    \r\nx\r\n";
+        let flat = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n",
+            part.repeat(6_000)
+        );
+        let mut deep = String::new();
+        for level in 0..99 {
+            let id = "i".repeat(900);
+            deep.push_str(&format!(
+                "Content-ID: {id}\nContent-Type: multipart/mixed; boundary=b{level:03}\n\n\
+                 --b{level:03}\n\n--b{level:03}\n"
+            ));
+        }
+        let addresses = format!(
+            "To: {}\r\n\r\n",
+            "\"A. Name\" <user@example.org>, ".repeat(500_000)
+        );
+        let everything: String = [
+            "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Date",
+        ]
+        .iter()
+        .chain(&[
+            "In-Reply-To",
+            "Message-ID",
+            "Content-ID",
+            "Content-Description",
+        ])
+        .map(|name| format!("{name}: {}\r\n", "\"\u{e9}\" <\"\\\"\"@b>,".repeat(9_000)))
+        .collect();
+        let quotes = format!(
+            "Content-Type: a/b{}\r\n",
+            "; x=\"\\\"\\\"\\\"\\\"\"".repeat(200)
+        );
+        for message in [
+            flat.clone(),
+            deep,
+            addresses,
+            everything.clone() + &quotes + &flat,
+        ] {
+            let facts = facts_of(message.as_bytes());
+            check(&facts);
+        }
+        let facts = facts_of(flat.as_bytes());
+        assert!(facts.parts.len() > 100 && facts.encode().len() > FACTS_BYTES_MAX / 2);
+        // The last part stands for all that are not told one by one.
+        let (root, last) = (&facts.parts[0], facts.parts.last().unwrap());
+        assert_eq!(last.body().end(), root.body().end());
+        assert!(facts_of(everything.as_bytes()).envelope_is_cut);
+    }
+}

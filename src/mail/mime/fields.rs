@@ -1,0 +1,358 @@
+//! One header while it is being read: the field in progress, and what complete fields tell of a
+//! part.
+//!
+//! RFC 2045 3, RFC 5322 3.6, RFC 3501 7.4.2. Holds one field at a time (LIM-29) and of its value
+//! only what IMAP shows, so that a message cannot make the scan hold more than
+//! [`Bounds::held_bytes`].
+
+use super::{
+    Bounds, ContentType, Disposition, EnvelopeFields, Part, Text, TopHeader,
+    content::{first_word, words},
+};
+use crate::mail::header::{split_name, unfold};
+
+/// The header that is being read.
+#[derive(Debug, Default)]
+pub(super) struct OpenHeader {
+    /// The field whose last line has not been seen, cut at the bound.
+    field: Vec<u8>,
+    /// Its true length, with line endings.
+    field_bytes: u64,
+    /// Complete fields so far, and their bytes.
+    fields: u32,
+    bytes: u64,
+    /// Whose header it is.
+    owner: Owner,
+}
+
+/// Whose header is read, which decides the fields that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The message itself.
+    #[default]
+    Top,
+    /// A message within a part.
+    Message,
+    /// A part of a multipart.
+    Part,
+}
+
+impl OpenHeader {
+    /// A header of which nothing has been read.
+    pub(super) fn new(owner: Owner) -> Self {
+        Self {
+            owner,
+            ..Self::default()
+        }
+    }
+
+    /// Takes one line that is not empty, with its ending. `text` may be cut; `length` is not.
+    /// The field before it is complete when this line does not continue it.
+    pub(super) fn line(&mut self, text: &[u8], length: u64, out: &mut Findings<'_>) {
+        if !matches!(text.first(), Some(b' ' | b'\t')) {
+            self.end_field(out);
+        }
+        let room = out.bounds.field_bytes.saturating_sub(self.field.len());
+        self.field
+            .extend_from_slice(text.get(..room).unwrap_or(text));
+        self.field_bytes = self.field_bytes.saturating_add(length);
+    }
+
+    /// Completes the field in progress, if there is one.
+    pub(super) fn end_field(&mut self, out: &mut Findings<'_>) {
+        if self.field_bytes == 0 {
+            return;
+        }
+        let field = std::mem::take(&mut self.field);
+        let length = std::mem::take(&mut self.field_bytes);
+        self.fields = self.fields.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(length);
+        let (name, value) = split_name(&field);
+        if self.owner == Owner::Top {
+            note_top_field(out.top, name, &field, length);
+        }
+        // LIM-29: what a header holds beyond its bounds is stored, but not looked at.
+        if self.fields <= out.bounds.fields && self.bytes <= out.bounds.header_bytes {
+            self.keep(name, value, out);
+        }
+        self.field = field;
+        self.field.clear();
+    }
+
+    fn keep(&self, name: &[u8], value: &[u8], out: &mut Findings<'_>) {
+        let name = name.to_ascii_lowercase();
+        if name.starts_with(b"content-") {
+            keep_content_field(&name, value, out);
+        } else if self.owner != Owner::Part {
+            keep_envelope_field(&name, value, out);
+        }
+    }
+}
+
+/// What the fields of a header are written to.
+pub(super) struct Findings<'a> {
+    pub(super) part: &'a mut Part,
+    pub(super) top: &'a mut TopHeader,
+    pub(super) bounds: &'a Bounds,
+    /// How many bytes of values may still be held.
+    pub(super) room: &'a mut usize,
+}
+
+impl Findings<'_> {
+    /// Holds a value of at most `max` bytes, as far as there is room; tells whether it was cut.
+    fn hold(&mut self, value: &[u8], max: usize) -> (Text, bool) {
+        let unfolded = unfold(value);
+        let max = max.min(*self.room);
+        let kept = unfolded.get(..max).unwrap_or(&unfolded);
+        *self.room = self.room.saturating_sub(kept.len());
+        (kept.into(), kept.len() < unfolded.len())
+    }
+
+    /// Whether parsed values of this many bytes may be held too.
+    fn reserve(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= *self.room;
+        if fits {
+            *self.room = self.room.saturating_sub(bytes);
+        }
+        fits
+    }
+}
+
+fn note_top_field(top: &mut TopHeader, name: &[u8], field: &[u8], length: u64) {
+    let counters = [
+        (&b"received"[..], &mut top.received),
+        (b"from", &mut top.from),
+        (b"date", &mut top.date),
+        (b"message-id", &mut top.message_id),
+        (b"sender", &mut top.sender),
+    ];
+    for (counted, counter) in counters {
+        if name.eq_ignore_ascii_case(counted) {
+            *counter = counter.saturating_add(1);
+        }
+    }
+    top.fields = top.fields.saturating_add(1);
+    top.longest_field = top.longest_field.max(length);
+    top.has_stray_line |= name.is_empty();
+    top.has_eight_bit |= !field.is_ascii();
+    top.has_nul |= field.contains(&0);
+}
+
+/// RFC 2045, 2183, 3282, 2557, 1864: of fields that stand twice the first counts.
+fn keep_content_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
+    let value = unfold(value);
+    let value = value.as_ref();
+    match name {
+        b"content-type" if out.part.content_type == ContentType::default() => {
+            if let Some(parsed) = ContentType::parse(value, out.bounds)
+                && out.reserve(cost(value, parsed.parameters.len()))
+            {
+                out.part.content_type = parsed;
+            }
+        }
+        b"content-disposition" if out.part.disposition.is_none() => {
+            if let Some(parsed) = Disposition::parse(value, out.bounds)
+                && out.reserve(cost(value, parsed.parameters.len()))
+            {
+                out.part.disposition = Some(parsed);
+            }
+        }
+        b"content-transfer-encoding" if out.part.encoding.is_none() => {
+            out.part.encoding = first_word(value, out.bounds);
+        }
+        b"content-language" if out.part.languages.is_empty() => {
+            let languages = words(value, out.bounds);
+            if out.reserve(cost(value, languages.len())) {
+                out.part.languages = languages;
+            }
+        }
+        b"content-id" if out.part.id.is_none() => out.part.id = Some(out.hold(value, 1_000).0),
+        b"content-description" if out.part.description.is_none() => {
+            out.part.description = Some(out.hold(value, 1_000).0);
+        }
+        b"content-location" if out.part.location.is_none() => {
+            out.part.location = Some(out.hold(value, 1_000).0);
+        }
+        b"content-md5" if out.part.md5.is_none() => out.part.md5 = Some(out.hold(value, 100).0),
+        _ => {}
+    }
+}
+
+/// The memory of a parsed value: its bytes, and what each piece of it takes besides.
+fn cost(value: &[u8], pieces: usize) -> usize {
+    value
+        .len()
+        .min(STRUCTURED_BYTES_MAX)
+        .saturating_add(pieces.saturating_mul(PIECE_BYTES))
+}
+
+fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
+    // The addresses of one field that fit an ENVELOPE; what is written of them is cut again.
+    let addresses_max = 32 * 1024;
+    let mut envelope = out.part.envelope.take().unwrap_or_default();
+    let EnvelopeFields {
+        date,
+        subject,
+        from,
+        sender,
+        reply_to,
+        to,
+        cc,
+        bcc,
+        ..
+    } = &mut *envelope;
+    let (slot, max) = match name {
+        b"date" => (date, 250),
+        b"subject" => (subject, 4 * 1024),
+        b"from" => (from, addresses_max),
+        b"sender" => (sender, addresses_max),
+        b"reply-to" => (reply_to, addresses_max),
+        b"to" => (to, addresses_max),
+        b"cc" => (cc, addresses_max),
+        b"bcc" => (bcc, addresses_max),
+        b"in-reply-to" => (&mut envelope.in_reply_to, 2 * 1024),
+        b"message-id" => (&mut envelope.message_id, 1_000),
+        _ => {
+            out.part.envelope = Some(envelope);
+            return;
+        }
+    };
+    let joined = match slot.as_deref() {
+        None => Some(out.hold(value, max)),
+        // RFC 5322 4.5.3: address fields may stand more than once.
+        Some(before) if max == addresses_max => {
+            let (more, cut) = out.hold(value, max.saturating_sub(before.len()));
+            Some(([before, &b", "[..], &more].concat().into(), cut))
+        }
+        Some(_) => None,
+    };
+    if let Some((mut text, cut)) = joined {
+        if cut && max == addresses_max {
+            text = whole_addresses(&text);
+        }
+        *slot = Some(text);
+        envelope.cut |= cut;
+    }
+    out.part.envelope = Some(envelope);
+}
+
+/// A cut address list without its last, perhaps incomplete address.
+fn whole_addresses(cut: &[u8]) -> Text {
+    let end = cut.iter().rposition(|b| *b == b',').unwrap_or(0);
+    cut.get(..end).unwrap_or_default().into()
+}
+
+/// Two boxed slices and their allocations.
+const PIECE_BYTES: usize = 64;
+/// At most this much of one structured field is held once parsed.
+const STRUCTURED_BYTES_MAX: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(header: &[&str], bounds: &Bounds) -> (Part, TopHeader) {
+        let (mut part, mut top, mut room) =
+            (Part::default(), TopHeader::default(), bounds.held_bytes);
+        let mut open = OpenHeader::new(Owner::Top);
+        let mut out = Findings {
+            part: &mut part,
+            top: &mut top,
+            bounds,
+            room: &mut room,
+        };
+        for line in header {
+            open.line(
+                line.as_bytes(),
+                u64::try_from(line.len()).unwrap(),
+                &mut out,
+            );
+        }
+        open.end_field(&mut out);
+        (part, top)
+    }
+
+    fn text(held: Option<&Text>) -> Option<&str> {
+        held.map(|t| std::str::from_utf8(t).unwrap())
+    }
+
+    #[test]
+    fn fields_are_unfolded_and_kept_once_or_joined() {
+        let header = [
+            "Subject: a\r\n",
+            "\tb\r\n",
+            "subject: c\r\n",
+            "To: a@b\r\n",
+            "TO : c@d\n",
+        ];
+        let (part, top) = read(&header, &Bounds::default());
+        let envelope = part.envelope.unwrap();
+        assert_eq!(text(envelope.subject.as_ref()), Some("a\tb"));
+        assert_eq!(text(envelope.to.as_ref()), Some("a@b, c@d"));
+        assert!(!envelope.cut);
+        assert_eq!((top.fields, top.longest_field), (4, 16));
+    }
+
+    #[test]
+    fn lim_29_two_thousand_fields_are_looked_at() {
+        let mut header = vec!["X: y\r\n"; 1_998];
+        header.extend(["Subject: a\r\n", "Date: b\r\n", "To: c\r\n"]);
+        let (part, top) = read(&header, &Bounds::default());
+        let envelope = part.envelope.unwrap();
+        assert!(envelope.subject.is_some() && envelope.date.is_some() && envelope.to.is_none());
+        assert_eq!((top.fields, top.date), (2_001, 1));
+    }
+
+    #[test]
+    fn lim_29_fields_and_headers_have_their_bytes() {
+        let long = format!("Subject: {}\r\n", "x".repeat(200 * 1024));
+        let (part, top) = read(&[&long, "To: a\r\n"], &Bounds::default());
+        assert_eq!(top.longest_field, u64::try_from(long.len()).unwrap());
+        let envelope = part.envelope.unwrap();
+        assert_eq!(envelope.subject.map(|s| s.len()), Some(4 * 1024));
+        assert!(envelope.cut && envelope.to.is_some());
+        let block = vec![long.as_str(); 6];
+        let late = [block.as_slice(), &["To: a\r\n"]].concat();
+        assert!(
+            read(&late, &Bounds::default())
+                .0
+                .envelope
+                .unwrap()
+                .to
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn lim_36_values_are_held_only_while_there_is_room() {
+        let bounds = Bounds {
+            held_bytes: 10,
+            ..Bounds::default()
+        };
+        let (part, _) = read(&["Subject: 12345678\r\n", "Message-ID: 1234\r\n"], &bounds);
+        let envelope = part.envelope.unwrap();
+        assert_eq!(text(envelope.message_id.as_ref()), Some("12"));
+        assert!(envelope.cut);
+    }
+
+    #[test]
+    fn lim_36_many_small_parameters_count_with_what_they_take() {
+        let bounds = Bounds {
+            held_bytes: 10_000,
+            ..Bounds::default()
+        };
+        let field = format!("Content-Type: a/b{}\r\n", ";x=".repeat(100));
+        let disposition = field.replace("Type: a/b", "Disposition: a");
+        let (part, _) = read(&[&field, &disposition], &bounds);
+        assert_eq!(part.content_type.parameters.len(), 100);
+        assert_eq!(part.disposition, None);
+    }
+
+    #[test]
+    fn lim_30_a_cut_address_list_ends_with_a_whole_address() {
+        let to = format!("To: {}last@b\r\n", "user@example.org, ".repeat(3_000));
+        let (part, _) = read(&[&to], &Bounds::default());
+        let kept = part.envelope.unwrap().to.unwrap();
+        assert!(kept.len() <= 32 * 1024 && kept.ends_with(b"user@example.org"));
+    }
+}

@@ -1,0 +1,174 @@
+//! The MIME structure of a message, found in one pass over its bytes.
+//!
+//! RFC 2045, 2046, 2183, 3282, 5322, 6532. [`Scanner`] takes a message in pieces of any size and
+//! gives [`Scanned`]: an arena of parts, in which a parent stands before its children, with the
+//! place of each in the message. It holds one header field and the beginning of one line, never a
+//! body. What exceeds a bound becomes an opaque part; nothing is an error, and the message stays
+//! as it is. Not here: how IMAP writes a structure (`mail::imap_text`) and stores it
+//! (`mail::facts`).
+
+mod addresses;
+mod bounds;
+mod content;
+mod fields;
+mod lexer;
+mod line;
+mod scanner;
+
+pub use self::{
+    addresses::{AddressEntry, Mailbox, parse_addresses},
+    bounds::Bounds,
+    content::{ContentType, Disposition, Parameter},
+    scanner::Scanner,
+};
+
+/// A run of bytes of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Where it begins, from the first byte of the message.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+}
+
+impl Span {
+    /// The offset after its last byte.
+    pub fn end(self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+
+    /// From `start` up to `end`; empty when that lies before it.
+    pub fn between(start: u64, end: u64) -> Self {
+        Self {
+            offset: start,
+            length: end.saturating_sub(start),
+        }
+    }
+}
+
+/// What a part may contain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PartKind {
+    /// No other part.
+    #[default]
+    Leaf,
+    /// Parts between boundaries; possibly none.
+    Multipart,
+    /// A message, which is its only child.
+    Message,
+}
+
+/// One part of a message; the first is the message itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The part around it; `None` only for the first one. Always less than its own index.
+    pub parent: Option<usize>,
+    /// What it may contain.
+    pub kind: PartKind,
+    /// Its header, with the empty line if it has one.
+    pub header: Span,
+    /// Its body, without the line break that belongs to a boundary (RFC 2046 5.1.1).
+    pub body: Span,
+    /// Line feeds in its body.
+    pub lines: u64,
+    /// Its type; never absent once the part is complete.
+    pub content_type: ContentType,
+    /// Content-ID.
+    pub id: Option<Text>,
+    /// Content-Description, not decoded.
+    pub description: Option<Text>,
+    /// Content-Transfer-Encoding.
+    pub encoding: Option<Text>,
+    /// Content-Disposition.
+    pub disposition: Option<Disposition>,
+    /// Content-Language.
+    pub languages: Vec<Text>,
+    /// Content-Location.
+    pub location: Option<Text>,
+    /// Content-MD5.
+    pub md5: Option<Text>,
+    /// The envelope fields, when this is a message: the first part, or the child of a message part.
+    pub envelope: Option<Box<EnvelopeFields>>,
+}
+
+/// Bytes of a header field: unfolded, without NUL, perhaps not ASCII, not decoded.
+pub type Text = Box<[u8]>;
+
+/// The fields of a message header that IMAP's ENVELOPE shows, unfolded and not decoded.
+/// Of fields that may stand once the first counts; address fields that stand twice are joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvelopeFields {
+    /// Date.
+    pub date: Option<Text>,
+    /// Subject.
+    pub subject: Option<Text>,
+    /// From.
+    pub from: Option<Text>,
+    /// Sender.
+    pub sender: Option<Text>,
+    /// Reply-To.
+    pub reply_to: Option<Text>,
+    /// To.
+    pub to: Option<Text>,
+    /// Cc.
+    pub cc: Option<Text>,
+    /// Bcc.
+    pub bcc: Option<Text>,
+    /// In-Reply-To.
+    pub in_reply_to: Option<Text>,
+    /// Message-ID.
+    pub message_id: Option<Text>,
+    /// A field was too long and has been cut.
+    pub cut: bool,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// All parts, parents first; the first is the message.
+    pub parts: Vec<Part>,
+    /// Bytes of the message.
+    pub size: u64,
+    /// Line feeds in the message.
+    pub lines: u64,
+    /// The longest line in bytes, without its ending.
+    pub longest_line: u64,
+    /// Some byte is above 127.
+    pub has_eight_bit: bool,
+    /// Some byte is zero.
+    pub has_nul: bool,
+    /// What the header of the message itself holds.
+    pub top: TopHeader,
+}
+
+impl Scanned {
+    /// Bytes of the message's header, with its empty line.
+    pub fn header_length(&self) -> u64 {
+        self.parts.first().map_or(0, |root| root.header.length)
+    }
+}
+
+/// Facts about the header of the message itself, for the rules of acceptance and submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopHeader {
+    /// LIM-29: how many fields it has.
+    pub fields: u32,
+    /// LIM-29: bytes of its longest field.
+    pub longest_field: u64,
+    /// LIM-31: how many Received fields it has.
+    pub received: u32,
+    /// How many From fields it has.
+    pub from: u32,
+    /// How many Date fields it has.
+    pub date: u32,
+    /// How many Message-ID fields it has.
+    pub message_id: u32,
+    /// How many Sender fields it has.
+    pub sender: u32,
+    /// Some byte of it is above 127 (RFC 6532).
+    pub has_eight_bit: bool,
+    /// Some byte of it is zero.
+    pub has_nul: bool,
+    /// Some line of it is no field, no continuation and not the empty line.
+    pub has_stray_line: bool,
+}

@@ -1,0 +1,823 @@
+//! The pass over a message that finds its parts.
+//!
+//! RFC 2046 5.1 and 5.2. A line ends at a line feed; the ending before a boundary line belongs to
+//! the boundary. The stack of open parts is explicit and LIM-28 deep at most; no step looks at
+//! more than one line. Invariants: a part's index is above its parent's; its spans lie within its
+//! parent's body; siblings do not overlap.
+
+use super::{
+    Bounds, ContentType, Part, PartKind, Scanned, Span,
+    fields::{Findings, OpenHeader, Owner},
+    line::{Boundaries, Match, find_line_feed},
+};
+
+/// Takes a message in pieces and finds its structure.
+#[derive(Debug)]
+pub struct Scanner {
+    bounds: Bounds,
+    found: Scanned,
+    state: State,
+    /// The open parts, from the message to the one whose bytes come now.
+    stack: Vec<Open>,
+    /// What separates the parts of open multiparts, by their place on the stack.
+    boundaries: Boundaries,
+    header: OpenHeader,
+    /// How many bytes of field values may still be held.
+    room: usize,
+    line: HeldLine,
+    /// The length of the ending of the line before this one.
+    ending_before: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In the header of the innermost open part.
+    Header,
+    /// In its body.
+    Body,
+    /// LIM-28: in an opaque part that lasts to the end of the message.
+    Rest,
+}
+
+#[derive(Debug)]
+struct Open {
+    part: usize,
+    /// Line feeds before its body.
+    lines_before: u64,
+}
+
+/// The beginning of a line that has not ended within the bytes fed so far.
+#[derive(Debug, Default)]
+struct HeldLine {
+    text: Vec<u8>,
+    length: u64,
+    /// The last byte and the one before it, even when the text is cut.
+    last_two: (u8, u8),
+}
+
+impl Scanner {
+    /// A scan that has seen nothing.
+    pub fn new(bounds: Bounds) -> Self {
+        let mut scanner = Self {
+            bounds,
+            found: Scanned::default(),
+            state: State::Header,
+            stack: Vec::new(),
+            boundaries: Boundaries::default(),
+            header: OpenHeader::default(),
+            room: bounds.held_bytes,
+            line: HeldLine::default(),
+            ending_before: 0,
+        };
+        scanner.start_part(None, Owner::Top, 0);
+        scanner
+    }
+
+    /// Takes the next bytes of the message.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.found.has_eight_bit |= !bytes.is_ascii();
+        self.found.has_nul |= bytes.contains(&0);
+        let mut rest = bytes;
+        while let Some(feed) = find_line_feed(rest) {
+            let (line, tail) = rest
+                .split_at_checked(feed.saturating_add(1))
+                .unwrap_or((rest, &[]));
+            self.feed_line(line);
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            self.hold(rest);
+        }
+    }
+
+    /// The message is complete.
+    pub fn finish(mut self) -> Scanned {
+        if self.line.length > 0 {
+            self.end_held_line(0);
+        }
+        let end = self.found.size;
+        // A message part at the very end opens the header of its message, so this can take two
+        // steps.
+        while self.state == State::Header {
+            self.end_header(end);
+        }
+        let lines = self.found.lines;
+        while let Some(open) = self.stack.pop() {
+            self.close(&open, end, lines);
+        }
+        self.found
+    }
+
+    /// A piece that ends with the line feed of the current line.
+    fn feed_line(&mut self, line: &[u8]) {
+        if self.line.length > 0 {
+            self.hold(line);
+            self.end_held_line(if self.line.last_two == (b'\r', b'\n') {
+                2
+            } else {
+                1
+            });
+        } else {
+            let ending = if line.ends_with(b"\r\n") { 2 } else { 1 };
+            self.end_line(line, length_of(line), ending);
+        }
+    }
+
+    /// Keeps the beginning of a line, as much as can matter.
+    fn hold(&mut self, piece: &[u8]) {
+        let max = match self.state {
+            State::Header => self.bounds.field_bytes,
+            State::Body => self.boundary_line_bytes(),
+            State::Rest => 0,
+        };
+        self.line.push(piece, max);
+    }
+
+    fn end_held_line(&mut self, ending: u64) {
+        let held = std::mem::take(&mut self.line);
+        self.end_line(&held.text, held.length, ending);
+        // The buffer is used again, unless one long line made it large.
+        if held.text.capacity() <= LINE_BUFFER_KEPT {
+            self.line.text = held.text;
+            self.line.text.clear();
+        }
+    }
+
+    /// One line; `text` may be cut, `length` is not and includes the `ending`.
+    fn end_line(&mut self, text: &[u8], length: u64, ending: u64) {
+        let content = length.saturating_sub(ending);
+        self.found.longest_line = self.found.longest_line.max(content);
+        let boundary = if text.first() == Some(&b'-') {
+            self.boundary(text)
+        } else {
+            None
+        };
+        let start = self.found.size;
+        if let Some(found) = boundary {
+            self.close_at_boundary(found.level, start);
+        }
+        self.found.size = start.saturating_add(length);
+        self.found.lines = self.found.lines.saturating_add(u64::from(ending > 0));
+        match (boundary, self.state) {
+            (Some(found), _) => self.after_boundary(found),
+            (None, State::Header) if content == 0 => self.end_header(self.found.size),
+            (None, State::Header) => self.header_line(text, length),
+            (None, State::Body | State::Rest) => {}
+        }
+        self.ending_before = ending;
+    }
+
+    fn boundary_line_bytes(&self) -> usize {
+        self.bounds.boundary_bytes.saturating_add(BOUNDARY_MARGIN)
+    }
+
+    fn boundary(&self, line: &[u8]) -> Option<Match> {
+        if self.state == State::Rest {
+            return None;
+        }
+        // As much as a held line keeps, so that pieces make no difference.
+        let line = line.get(..self.boundary_line_bytes()).unwrap_or(line);
+        self.boundaries.find(line)
+    }
+
+    fn header_line(&mut self, text: &[u8], length: u64) {
+        let Self {
+            header,
+            found,
+            stack,
+            bounds,
+            room,
+            ..
+        } = self;
+        let Scanned { parts, top, .. } = found;
+        if let Some(part) = stack.last().and_then(|open| parts.get_mut(open.part)) {
+            header.line(
+                text,
+                length,
+                &mut Findings {
+                    part,
+                    top,
+                    bounds,
+                    room,
+                },
+            );
+        }
+    }
+
+    /// The header of the innermost part ends before `end`, and its body begins there.
+    fn end_header(&mut self, end: u64) {
+        let depth = self.stack.len();
+        let Self {
+            header,
+            found,
+            stack,
+            bounds,
+            room,
+            ..
+        } = self;
+        let Scanned {
+            parts, top, lines, ..
+        } = found;
+        let Some(open) = stack.last_mut() else { return };
+        let parent = parts.get(open.part).and_then(|part| part.parent);
+        let around = parent
+            .and_then(|parent| parts.get(parent))
+            .map_or(0, |p| p.body.offset);
+        let Some(part) = parts.get_mut(open.part) else {
+            return;
+        };
+        header.end_field(&mut Findings {
+            part: &mut *part,
+            top,
+            bounds,
+            room,
+        });
+        // Two boundary lines in a row leave an empty part, which began after `end`.
+        let end = end.max(around);
+        part.header = Span::between(part.header.offset.min(end), end);
+        part.body = Span {
+            offset: end,
+            length: 0,
+        };
+        open.lines_before = *lines;
+        self.state = State::Body;
+        let index = open.part;
+        settle_type(parts, index);
+        match self.contents(index, depth) {
+            Contents::Nothing => {}
+            Contents::Parts(boundary) => {
+                self.set_kind(index, PartKind::Multipart);
+                self.boundaries.open(depth.saturating_sub(1), boundary);
+            }
+            Contents::Message => {
+                self.set_kind(index, PartKind::Message);
+                self.start_part(Some(index), Owner::Message, end);
+            }
+            Contents::Opaque => {
+                if let Some(part) = self.found.parts.get_mut(index) {
+                    part.content_type = ContentType::opaque();
+                }
+            }
+            Contents::Unusable => {
+                if let Some(part) = self.found.parts.get_mut(index) {
+                    part.content_type = ContentType::plain_text();
+                }
+            }
+        }
+    }
+
+    /// What the body of a part with a complete header is looked at as.
+    fn contents(&self, index: usize, depth: usize) -> Contents {
+        let Some(part) = self.found.parts.get(index) else {
+            return Contents::Nothing;
+        };
+        let content = &part.content_type;
+        if content.is_kind("multipart") {
+            let boundary = content.boundary().map(|b| b.trim_ascii_end().to_vec());
+            match boundary.filter(|boundary| !boundary.is_empty()) {
+                None => Contents::Unusable,
+                Some(b) if b.len() > self.bounds.boundary_bytes => Contents::Opaque,
+                Some(_) if depth >= self.bounds.depth => Contents::Opaque,
+                Some(boundary) => Contents::Parts(boundary),
+            }
+        } else if content.is("message", "rfc822") || content.is("message", "global") {
+            // RFC 2046 5.2.1 forbids an encoding here; one that is there hides the message.
+            let encoding = part.encoding.as_deref().unwrap_or(b"7bit");
+            let encoded = encoding.eq_ignore_ascii_case(b"base64")
+                || encoding.eq_ignore_ascii_case(b"quoted-printable");
+            let hidden = encoded || depth >= self.bounds.depth;
+            if hidden {
+                Contents::Opaque
+            } else {
+                Contents::Message
+            }
+        } else {
+            Contents::Nothing
+        }
+    }
+
+    fn set_kind(&mut self, index: usize, kind: PartKind) {
+        if let Some(part) = self.found.parts.get_mut(index) {
+            part.kind = kind;
+        }
+    }
+
+    /// Closes all parts within the multipart at `level` of the stack: a boundary line begins at
+    /// `start`.
+    fn close_at_boundary(&mut self, level: usize, start: u64) {
+        let end = start.saturating_sub(self.ending_before);
+        while self.state == State::Header {
+            self.end_header(end);
+        }
+        let (mut end, mut lines) = (end, self.found.lines.saturating_sub(1));
+        while self.stack.len() > level.saturating_add(1) {
+            let Some(open) = self.stack.pop() else { break };
+            // Right after a header, the line ending is the header's, also for the parts around it.
+            if self
+                .found
+                .parts
+                .get(open.part)
+                .is_some_and(|part| part.body.offset > end)
+            {
+                (end, lines) = (start, self.found.lines);
+            }
+            self.close(&open, end, lines);
+        }
+        self.boundaries.close_from(level.saturating_add(1));
+    }
+
+    /// The line of a boundary is over: the next part begins, or the epilogue.
+    fn after_boundary(&mut self, found: Match) {
+        if found.closes {
+            self.boundaries.close_from(found.level);
+        } else if let Some(open) = self.stack.get(found.level) {
+            self.start_part(Some(open.part), Owner::Part, self.found.size);
+        }
+    }
+
+    /// Opens a part whose first byte is at `offset`; the last one that the bounds allow is opaque.
+    fn start_part(&mut self, parent: Option<usize>, owner: Owner, offset: u64) {
+        let here = Span { offset, length: 0 };
+        let index = self.found.parts.len();
+        let mut part = Part {
+            parent,
+            header: here,
+            body: here,
+            ..Part::default()
+        };
+        self.state = State::Header;
+        if index.saturating_add(1) >= self.bounds.parts && parent.is_some() {
+            part.content_type = ContentType::opaque();
+            self.state = State::Rest;
+        }
+        if owner != Owner::Part {
+            part.envelope = Some(Box::default());
+        }
+        self.found.parts.push(part);
+        self.header = OpenHeader::new(owner);
+        self.stack.push(Open {
+            part: index,
+            lines_before: self.found.lines,
+        });
+    }
+
+    /// The body of a part ends at `end`, before which the message has `lines` line feeds.
+    fn close(&mut self, open: &Open, end: u64, lines: u64) {
+        if let Some(part) = self.found.parts.get_mut(open.part) {
+            part.body = Span::between(part.body.offset, end);
+            part.lines = lines.saturating_sub(open.lines_before);
+        }
+    }
+}
+
+impl HeldLine {
+    fn push(&mut self, piece: &[u8], max: usize) {
+        let room = max.saturating_sub(self.text.len());
+        self.text
+            .extend_from_slice(piece.get(..room).unwrap_or(piece));
+        self.length = self.length.saturating_add(length_of(piece));
+        self.last_two = match piece {
+            [.., before, last] => (*before, *last),
+            [last] => (self.last_two.1, *last),
+            [] => self.last_two,
+        };
+    }
+}
+
+/// What a body holds.
+enum Contents {
+    /// Nothing that is looked at.
+    Nothing,
+    Parts(Vec<u8>),
+    Message,
+    /// Something that exceeds a bound or is hidden by an encoding.
+    Opaque,
+    /// A multipart that lacks its boundary, which people can only read as text.
+    Unusable,
+}
+
+/// Gives a part the type it has when its header names none (RFC 2045 5.2, RFC 2046 5.1.5).
+fn settle_type(parts: &mut [Part], index: usize) {
+    let parent = parts.get(index).and_then(|part| part.parent);
+    let in_digest = parent
+        .and_then(|parent| parts.get(parent))
+        .is_some_and(|parent| parent.content_type.is("multipart", "digest"));
+    let Some(part) = parts.get_mut(index) else {
+        return;
+    };
+    if part.content_type == ContentType::default() {
+        part.content_type = match in_digest {
+            true => ContentType::bare(b"message", b"rfc822"),
+            false => ContentType::plain_text(),
+        };
+    }
+}
+
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// A held line keeps this much more than the longest boundary, to see whether it ends there.
+const BOUNDARY_MARGIN: usize = 100;
+/// LIM-36: a line buffer that grew beyond this is given back.
+const LINE_BUFFER_KEPT: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scan(message: &[u8]) -> Scanned {
+        scan_within(message, Bounds::default())
+    }
+
+    fn scan_within(message: &[u8], bounds: Bounds) -> Scanned {
+        let mut scanner = Scanner::new(bounds);
+        scanner.feed(message);
+        scanner.finish()
+    }
+
+    fn slice(message: &[u8], span: Span) -> &str {
+        let (start, end) = (
+            span.offset.try_into().unwrap(),
+            span.end().try_into().unwrap(),
+        );
+        std::str::from_utf8(&message[start..end]).unwrap()
+    }
+
+    /// `parent:type:body:lines` per part.
+    fn shown(message: &str) -> Vec<String> {
+        shown_within(message, Bounds::default())
+    }
+
+    fn shown_within(message: &str, bounds: Bounds) -> Vec<String> {
+        let scanned = scan_within(message.as_bytes(), bounds);
+        check(message.as_bytes(), &scanned);
+        let show = |part: &Part| {
+            let parent = part
+                .parent
+                .map_or_else(|| "-".to_owned(), |p| p.to_string());
+            let kind = String::from_utf8_lossy(&part.content_type.subtype).into_owned();
+            format!(
+                "{parent}:{kind}:{}:{}",
+                slice(message.as_bytes(), part.body),
+                part.lines
+            )
+        };
+        scanned.parts.iter().skip(1).map(show).collect()
+    }
+
+    /// The invariants of every scan.
+    fn check(message: &[u8], scanned: &Scanned) {
+        assert_eq!(scanned.size, length_of(message));
+        let root = &scanned.parts[0];
+        assert_eq!((root.header.offset, root.body.end()), (0, scanned.size));
+        let mut last_end = vec![0; scanned.parts.len()];
+        for (index, part) in scanned.parts.iter().enumerate() {
+            assert!(!part.content_type.kind.is_empty());
+            assert_eq!(part.header.end(), part.body.offset);
+            assert!(part.body.end() <= scanned.size);
+            let feeds = slice_bytes(message, part.body)
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count();
+            assert_eq!(part.lines, u64::try_from(feeds).unwrap());
+            let Some(parent) = part.parent else { continue };
+            assert!(parent < index);
+            let around = &scanned.parts[parent];
+            assert_ne!(around.kind, PartKind::Leaf);
+            assert!(part.header.offset >= around.body.offset.max(last_end[parent]));
+            assert!(part.body.end() <= around.body.end());
+            if around.kind == PartKind::Message {
+                assert_eq!(
+                    (part.header.offset, part.body.end()),
+                    (around.body.offset, around.body.end())
+                );
+            } else if part.header.offset > last_end[parent] {
+                // Between siblings stands nothing but boundary lines, preamble and endings.
+                let gap =
+                    Span::between(last_end[parent].max(around.body.offset), part.header.offset);
+                let is_empty = part.header.length + part.body.length == 0;
+                assert!(is_empty || slice_bytes(message, gap).ends_with(b"\n"));
+            }
+            last_end[parent] = part.body.end();
+        }
+        for (index, part) in scanned.parts.iter().enumerate() {
+            let children = scanned
+                .parts
+                .iter()
+                .filter(|p| p.parent == Some(index))
+                .count();
+            assert_eq!(
+                part.kind == PartKind::Message,
+                part.kind != PartKind::Multipart && children > 0
+            );
+        }
+    }
+
+    fn slice_bytes(message: &[u8], span: Span) -> &[u8] {
+        &message[span.offset.try_into().unwrap()..span.end().try_into().unwrap()]
+    }
+
+    #[test]
+    fn parts_end_before_the_line_ending_of_their_boundary() {
+        let message = "Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n\
+                       --b\r\n\r\none\r\n\
+                       --b\r\nContent-Type: text/html\r\n\r\ntwo\r\n\r\n\
+                       --b\r\n\r\n--b--\r\nepilogue\r\n--b\r\n";
+        assert_eq!(
+            shown(message),
+            ["0:plain:one:0", "0:html:two\r\n:1", "0:plain::0"]
+        );
+        assert_eq!(shown(&message.replace("\r\n", "\n"))[1], "0:html:two\n:1");
+    }
+
+    #[test]
+    fn a_missing_end_ends_everything() {
+        let head = "Content-Type: multipart/mixed; boundary=b\n\n";
+        assert_eq!(shown(head), Vec::<String>::new());
+        assert_eq!(shown(&format!("{head}--b")), ["0:plain::0"]);
+        assert_eq!(shown(&format!("{head}--b\nX: y")), ["0:plain::0"]);
+        assert_eq!(shown(&format!("{head}--b\nX: y\n")), ["0:plain::0"]);
+        assert_eq!(
+            shown(&format!("{head}--b\nX: y\n\nbody")),
+            ["0:plain:body:0"]
+        );
+        assert_eq!(
+            shown(&format!("{head}--b\n\nbody\n--b--")),
+            ["0:plain:body:0"]
+        );
+        assert_eq!(shown(""), Vec::<String>::new());
+        let scanned = scan(b"Subject: x");
+        assert_eq!(
+            (scanned.header_length(), scanned.parts[0].body.length),
+            (10, 0)
+        );
+    }
+
+    #[test]
+    fn a_boundary_ends_a_header_too() {
+        let head = "Content-Type: multipart/mixed; boundary=b\n\n";
+        let message = format!("{head}--b\nContent-Type: text/html\n--b\n--b\n\n\n--b--\n");
+        assert_eq!(shown(&message), ["0:html::0", "0:plain::0", "0:plain::0"]);
+        let message = format!("{head}--b\nContent-Type: message/rfc822\n--b\n\nx\n--b--\n");
+        assert_eq!(
+            shown(&message),
+            ["0:rfc822::0", "1:plain::0", "0:plain:x:0"]
+        );
+        let message = format!("{head}--b\nContent-Type: message/rfc822\n\nSubject: y\n--b--\n");
+        assert_eq!(shown(&message), ["0:rfc822:Subject: y:0", "1:plain::0"]);
+    }
+
+    #[test]
+    fn messages_within_messages_have_their_own_headers() {
+        let message = "Content-Type: message/rfc822\n\n\
+                       Subject: in\nContent-Type: multipart/digest; boundary=\"b\"\n\n\
+                       --b\n\nSubject: deep\n\nx\n\
+                       --b\nContent-Type: text/plain\n\ny\n--b--\n";
+        let scanned = scan(message.as_bytes());
+        check(message.as_bytes(), &scanned);
+        let kinds: Vec<_> = scanned.parts.iter().map(|p| (p.parent, p.kind)).collect();
+        let (leaf, multi, mess) = (PartKind::Leaf, PartKind::Multipart, PartKind::Message);
+        assert_eq!(
+            kinds,
+            [
+                (None, mess),
+                (Some(0), multi),
+                (Some(1), mess),
+                (Some(2), leaf),
+                (Some(1), leaf)
+            ]
+        );
+        let subject = |i: usize| scanned.parts[i].envelope.clone().unwrap().subject.unwrap();
+        assert_eq!((&*subject(1), &*subject(3)), (&b"in"[..], &b"deep"[..]));
+        assert!(scanned.parts[2].envelope.is_none());
+    }
+
+    #[test]
+    fn boundary_prefixes_do_not_confuse_levels() {
+        for (outer, inner) in [("a", "ab"), ("ab", "a"), ("a", "a--"), ("a", "a")] {
+            let message = format!(
+                "Content-Type: multipart/mixed; boundary={outer}\n\n\
+                 --{outer}\nContent-Type: multipart/mixed; boundary={inner}\n\n\
+                 --{inner}\n\n1\n--{inner}--\n--{outer}\n\n2\n--{outer}--\n"
+            );
+            assert_eq!(
+                shown(&message)[1..],
+                ["1:plain:1:0", "0:plain:2:0"],
+                "{outer} {inner}"
+            );
+        }
+    }
+
+    #[test]
+    fn unusable_and_hidden_structures_are_leaves() {
+        for (header, kind) in [
+            ("Content-Type: multipart/mixed", "plain"),
+            ("Content-Type: multipart/mixed; boundary=\"\"", "plain"),
+            ("Content-Type: text", "plain"),
+            (
+                "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64",
+                "octet-stream",
+            ),
+            ("Content-Type: message/partial", "partial"),
+        ] {
+            let scanned = scan(format!("{header}\n\nSubject: x\n\ny").as_bytes());
+            assert_eq!(scanned.parts.len(), 1, "{header}");
+            assert_eq!(&*scanned.parts[0].content_type.subtype, kind.as_bytes());
+        }
+    }
+
+    #[test]
+    fn lim_28_boundaries_have_two_hundred_bytes() {
+        for (length, parts) in [(199, 2), (200, 2), (201, 1)] {
+            let b = "b".repeat(length);
+            let message = format!("Content-Type: multipart/mixed; boundary={b}\n\n--{b}\n\nx\n");
+            assert_eq!(scan(message.as_bytes()).parts.len(), parts);
+        }
+    }
+
+    #[test]
+    fn lim_28_the_hundredth_level_is_opaque() {
+        let nested = |depth: usize| {
+            let mut message = String::new();
+            for level in 0..depth {
+                message.push_str(&format!(
+                    "Content-Type: multipart/mixed; boundary=b{level}x\n\n"
+                ));
+                message.push_str(&format!("--b{level}x\n"));
+            }
+            message.push_str("\nleaf\n--b0x\n\nafter\n--b0x--\n");
+            scan(message.as_bytes())
+        };
+        assert_eq!(nested(98).parts.len(), 100);
+        assert_eq!(nested(99).parts.len(), 101);
+        for depth in [100, 101, 10_000] {
+            let scanned = nested(depth);
+            assert_eq!(scanned.parts.len(), 101, "{depth}");
+            assert!(
+                scanned.parts[99]
+                    .content_type
+                    .is("application", "octet-stream")
+            );
+            // The levels around it go on.
+            assert_eq!(scanned.parts[100].parent, Some(0));
+        }
+        let cyclic = "Content-Type: message/rfc822\n\n".repeat(100_000);
+        let scanned = scan(cyclic.as_bytes());
+        check(cyclic.as_bytes(), &scanned);
+        assert_eq!(scanned.parts.len(), 100);
+    }
+
+    #[test]
+    fn lim_28_the_last_part_that_is_allowed_holds_the_rest() {
+        let bounds = Bounds {
+            parts: 3,
+            ..Bounds::default()
+        };
+        let message =
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n1\n--b\n\n2\n--b\n\n3\n--b--\n";
+        assert_eq!(
+            shown_within(message, bounds),
+            ["0:plain:1:0", "0:octet-stream:\n2\n--b\n\n3\n--b--\n:6"]
+        );
+        let bounds = Bounds {
+            parts: 4,
+            ..Bounds::default()
+        };
+        assert_eq!(
+            shown_within(message, bounds)[2],
+            "0:octet-stream:\n3\n--b--\n:3"
+        );
+        let many = format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n{}",
+            "--b\n".repeat(100_000)
+        );
+        assert_eq!(scan(many.as_bytes()).parts.len(), 5_000);
+        let exact = format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n{}",
+            "--b\n".repeat(4_998)
+        );
+        assert!(
+            scan(exact.as_bytes())
+                .parts
+                .iter()
+                .all(|p| p.content_type.is_kind("text") || p.kind == PartKind::Multipart)
+        );
+    }
+
+    #[test]
+    fn lim_31_top_facts_are_counted() {
+        let message =
+            b"Received: a\r\nFrom: b\r\nreceived : c\r\nMessage-ID: <d>\r\njunk\r\nDate: e\r\n\
+                        From: f\r\n\r\nReceived: no\r\n\xff\0";
+        let scanned = scan(message);
+        let top = scanned.top;
+        assert_eq!(
+            (top.received, top.from, top.date, top.message_id),
+            (2, 2, 1, 1)
+        );
+        assert!(top.has_stray_line && !top.has_eight_bit && !top.has_nul);
+        assert!(scanned.has_eight_bit && scanned.has_nul);
+        assert_eq!(scanned.longest_line, 15);
+        let top = scan(b"\xff: x\0\n\n").top;
+        assert!(top.has_eight_bit && top.has_nul);
+    }
+
+    #[test]
+    fn lim_29_a_header_of_a_mebibyte_holds_one_field() {
+        let mut scanner = Scanner::new(Bounds::default());
+        for _ in 0..1_000 {
+            scanner.feed(&[b'x'; 4096]);
+            assert!(scanner.line.text.len() <= 128 * 1024);
+        }
+        scanner.feed(b"\n");
+        let scanned = scanner.finish();
+        assert_eq!(scanned.top.longest_field, 4_096_001);
+        assert_eq!(scanned.header_length(), 4_096_001);
+    }
+
+    #[test]
+    fn bodies_are_not_held() {
+        let mut scanner = Scanner::new(Bounds::default());
+        scanner.feed(b"\n");
+        for _ in 0..100 {
+            scanner.feed(&[b'-'; 65_536]);
+            assert!(scanner.line.text.capacity() <= 1_000);
+        }
+        assert_eq!(scanner.finish().longest_line, 6_553_600);
+    }
+
+    /// Messages made of the pieces that matter to the scanner.
+    fn messages() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop::sample::select(vec![
+            "Content-Type: multipart/mixed; boundary=a",
+            "Content-Type: multipart/digest; boundary=ab",
+            "Content-Type: multipart/mixed;\r\n boundary=\"--a\"",
+            "Content-Type: message/rfc822",
+            "Subject: x",
+            "From: a@b, c@d",
+            "\r\n",
+            "\n",
+            "\r",
+            "\r\n\r\n",
+            "\n\n",
+            "--a",
+            "--ab",
+            "--a--",
+            "----a",
+            "--",
+            "-",
+            " ",
+            "text",
+            "\u{e9}\0",
+        ]);
+        let piece = (pieces, prop::sample::select(vec!["\r\n", "\n", "\r\n", ""]));
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| {
+            pieces
+                .iter()
+                .flat_map(|(a, b)| [*a, *b])
+                .collect::<String>()
+                .into_bytes()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn any_split_of_a_message_gives_the_same_structure(
+            message in messages(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+            small in any::<bool>(),
+        ) {
+            let mut bounds = Bounds::default();
+            if small {
+                bounds = Bounds { depth: 3, parts: 5, boundary_bytes: 3, field_bytes: 20, ..bounds};
+            }
+            let whole = scan_within(&message, bounds);
+            check(&message, &whole);
+            let places = message.len() + 1;
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(places)).collect();
+            cuts.sort_unstable();
+            let mut scanner = Scanner::new(bounds);
+            let mut at = 0;
+            for cut in cuts {
+                scanner.feed(&message[at..cut]);
+                at = cut;
+            }
+            scanner.feed(&message[at..]);
+            prop_assert_eq!(scanner.finish(), whole);
+        }
+
+        #[test]
+        fn any_bytes_are_scanned_one_by_one(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut scanner = Scanner::new(Bounds::default());
+            bytes.iter().for_each(|byte| scanner.feed(&[*byte]));
+            let scanned = scanner.finish();
+            check(&bytes, &scanned);
+            prop_assert_eq!(scanned, scan(&bytes));
+        }
+    }
+}

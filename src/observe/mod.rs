@@ -1,0 +1,166 @@
+//! Log setup. Two streams through one door: the mail log (target `mail`, one line per event of a
+//! message's life, a contract) and traces for developers.
+//!
+//! Lines are handed to a thread of their own over a bounded queue: a log sink that blocks or is
+//! full never blocks mail (LOG-01); what does not fit is counted and said later.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The filter is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("not a log filter: {0}; a level or target=level pairs are needed, as in `info,wire=trace`")]
+pub struct NotAFilter(String);
+
+/// Sends all log lines to standard error from now on.
+///
+/// # Errors
+/// When `filter` cannot be understood. A second call has no effect.
+pub fn init(filter: &str, format: Format) -> Result<(), NotAFilter> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| NotAFilter(error.to_string()))?;
+    let writer = Lines::start(io::stderr());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    // ANSI colours stay off: peer text in a terminal must not be able to hide among them.
+    let _ = match format {
+        Format::Text => builder.with_ansi(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// Hands lines to the writing thread.
+#[derive(Clone)]
+struct Lines {
+    queue: SyncSender<Vec<u8>>,
+    lost: Arc<AtomicU64>,
+}
+
+/// One line being written by a log event.
+struct Line {
+    text: Vec<u8>,
+    lines: Lines,
+}
+
+impl Lines {
+    fn start(sink: impl Write + Send + 'static) -> Self {
+        let (queue, waiting) = sync_channel(QUEUED_LINES_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
+        // Without the thread there is no log, which must not keep mail from moving.
+        let _ = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&waiting, &counted, sink));
+        Self { queue, lost }
+    }
+}
+
+fn write_all(waiting: &Receiver<Vec<u8>>, lost: &AtomicU64, mut sink: impl Write) {
+    while let Ok(line) = waiting.recv() {
+        let _ = sink.write_all(&line);
+        let lost = lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = writeln!(
+                sink,
+                "{lost} log lines were lost: the log is written too slowly"
+            );
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line {
+            text: Vec::with_capacity(256),
+            lines: self.clone(),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self
+            .lines
+            .queue
+            .try_send(std::mem::take(&mut self.text))
+            .is_err()
+        {
+            self.lines.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Lines that may wait for the sink.
+const QUEUED_LINES_MAX: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A sink that takes nothing until it is allowed to.
+    struct Blocked(Mutex<Receiver<()>>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Blocked {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.lock().unwrap().recv();
+            self.1.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn log_01_a_blocked_sink_never_blocks_the_writer_and_losses_are_counted() {
+        let (allow, allowed) = sync_channel(1);
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let lines = Lines::start(Blocked(Mutex::new(allowed), Arc::clone(&written)));
+        for _ in 0..QUEUED_LINES_MAX + 100 {
+            lines.make_writer().write_all(b"line\n").unwrap();
+        }
+        assert!(lines.lost.load(Ordering::Relaxed) >= 99);
+        drop(allow);
+    }
+
+    #[test]
+    fn a_bad_filter_says_what_is_needed() {
+        let error = init("buzon=loud", Format::Text).unwrap_err().to_string();
+        assert!(error.contains("wire=trace"), "{error}");
+    }
+}
