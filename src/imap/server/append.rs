@@ -13,7 +13,7 @@ use crate::{
     base::clock::Timestamp,
     imap::proto::{
         command::AnnouncedLiteral,
-        dialog::Imap,
+        dialog::ImapProtocol,
         flag::FlagList,
         response::{Code, Response},
     },
@@ -41,21 +41,23 @@ pub(super) enum Taken {
 pub(super) async fn append(
     account: Account<'_>,
     message: Message,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Taken, Stop> {
     let literal = message.body;
     let admitted = admit(account, &message).await;
-    let (entry, flags) = match admitted {
-        Ok(Ok(admitted)) => admitted,
-        Ok(Err(_)) | Err(_) if !literal.synchronizing => {
-            let behind = discard(literal, turn).await?;
-            return Ok(behind.unwrap_or(Taken::Whole(admitted?.map(|_| None))));
+    if !matches!(admitted, Ok(Ok(_))) && !literal.synchronizing {
+        // It is on its way already; the dialogue must stay in step, also when it is we who failed.
+        if let Some(behind) = discard(literal, turn).await? {
+            return Ok(behind);
         }
-        Ok(Err(refusal)) => return Ok(Taken::Whole(Err(refusal))),
-        Err(fault) => return Err(fault),
+    }
+    let (entry, flags) = match admitted? {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(Taken::Whole(Err(refusal))),
     };
     if literal.synchronizing {
-        turn.invite(&Response::Continuation("send the message".into())).await?;
+        turn.invite(&Response::Continuation("send the message".into()))
+            .await?;
     }
     let mut intake = account.mailboxes().intake();
     let mut body = turn.body(literal.frame());
@@ -88,7 +90,10 @@ async fn admit(
     }
     if size == 0 {
         // RFC 3502 4.1 calls this an aborted APPEND; an empty message helps nobody.
-        return Ok(Err(Refusal::no(Code::Cannot, "an empty message is not kept")));
+        return Ok(Err(Refusal::no(
+            Code::Cannot,
+            "an empty message is not kept",
+        )));
     }
     let flags = match flags::stored(&message.flags) {
         Ok(flags) => flags,
@@ -106,11 +111,14 @@ async fn admit(
 /// Receives and drops a message that is on its way already.
 async fn discard(
     literal: AnnouncedLiteral,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Option<Taken>, Gone> {
     if literal.size_bytes > DISCARDED_BYTES_MAX {
         // RFC 7888 4: what is too much to be thrown away ends the connection.
-        return Ok(Some(Taken::Behind(Refusal::no(Code::TooBig, "far too large"))));
+        return Ok(Some(Taken::Behind(Refusal::no(
+            Code::TooBig,
+            "far too large",
+        ))));
     }
     let mut body = turn.body(literal.frame());
     body.discard().await?;
@@ -155,13 +163,18 @@ async fn place(
     };
     let date = date.unwrap_or_else(|| account.services.clock.wall());
     let mailboxes = account.mailboxes();
-    Ok(match mailboxes.append(account.id(), entry.id, arrived, flags, date).await {
-        Ok(appended) => Ok(Some(Code::AppendUid {
-            uid_validity: appended.uid_validity,
-            uid: appended.uid.number(),
-        })),
-        Err(error) => Err(target_refusal_of(error)?),
-    })
+    Ok(
+        match mailboxes
+            .append(account.id(), entry.id, arrived, flags, date)
+            .await
+        {
+            Ok(appended) => Ok(Some(Code::AppendUid {
+                uid_validity: appended.uid_validity,
+                uid: appended.uid.number(),
+            })),
+            Err(error) => Err(target_refusal_of(error)?),
+        },
+    )
 }
 
 fn refusal_of_intake(error: IntakeError) -> Result<Refusal, Stop> {

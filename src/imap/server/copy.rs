@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         response::{Code, Response},
     },
     mailbox::Copied,
@@ -52,7 +52,7 @@ pub(super) async fn move_away(
     selected: &Selected,
     which: &Which,
     target: &str,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     let uids = match chosen(selected, which).await? {
         Ok(uids) => uids,
@@ -76,10 +76,7 @@ pub(super) async fn move_away(
 }
 
 /// The messages a command is about that are still there.
-async fn chosen(
-    selected: &Selected,
-    which: &Which,
-) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
+async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
     let shown = match selected.shown(which) {
         Ok(shown) => shown,
         Err(refusal) => return Ok(Err(refusal)),
@@ -95,13 +92,17 @@ async fn chosen(
 
 fn present(selected: &Selected, shown: &[Shown]) -> Vec<Uid> {
     let mut uids = uids_of(shown);
-    selected.mailbox.read(|index| uids.retain(|uid| index.position(*uid).is_some()));
+    selected
+        .mailbox
+        .read(|index| uids.retain(|uid| index.position(*uid).is_some()));
     uids
 }
 
 fn bytes_of(selected: &Selected, uids: &[Uid]) -> u64 {
     selected.mailbox.read(|index| {
-        let entries = uids.iter().filter_map(|uid| index.entry(index.position(*uid)?));
+        let entries = uids
+            .iter()
+            .filter_map(|uid| index.entry(index.position(*uid)?));
         entries.map(|entry| entry.size).sum()
     })
 }

@@ -23,7 +23,10 @@ pub(super) async fn expunge(
     let deleted = match set {
         None => selected.mailbox.read(deleted),
         Some(set) => {
-            let which = Which { uids: Uids::Said, set: set.clone() };
+            let which = Which {
+                uids: Uids::Said,
+                set: set.clone(),
+            };
             match selected.shown(&which) {
                 Ok(shown) => {
                     let uids = uids_of(&shown);
@@ -56,12 +59,21 @@ async fn remove(selected: &Selected, uids: &[Uid]) -> Result<Outcome, Stop> {
 
 /// RFC 3501 6.4.3: all messages with `\Deleted`, also those that the client was not told of yet.
 fn deleted(index: &Index) -> Vec<Uid> {
-    keep_deleted(index, index.uids().iter().filter_map(|uid| Uid::new(*uid)).collect())
+    keep_deleted(
+        index,
+        index
+            .uids()
+            .iter()
+            .filter_map(|uid| Uid::new(*uid))
+            .collect(),
+    )
 }
 
 fn keep_deleted(index: &Index, mut uids: Vec<Uid>) -> Vec<Uid> {
     uids.retain(|uid| {
-        let entry = index.position(*uid).and_then(|position| index.entry(position));
+        let entry = index
+            .position(*uid)
+            .and_then(|position| index.entry(position));
         entry.is_some_and(|entry| entry.system.contains(SystemFlags::DELETED))
     });
     uids

@@ -53,9 +53,10 @@ impl ImapFault {
 impl From<&ImapFault> for Response {
     fn from(fault: &ImapFault) -> Self {
         let (code, text) = match &fault.source {
-            Cause::Mailbox(MailboxFault::Damaged(_)) => {
-                (Code::Corruption, "what is stored here is damaged; the operator knows")
-            }
+            Cause::Mailbox(MailboxFault::Damaged(_)) => (
+                Code::Corruption,
+                "what is stored here is damaged; the operator knows",
+            ),
             Cause::Mailbox(MailboxFault::Deleted) => (Code::NonExistent, "the mailbox was deleted"),
             Cause::Mailbox(MailboxFault::Read(_) | MailboxFault::Commit(_)) | Cause::Intake(_) => {
                 (Code::Unavailable, "not possible now, try again later")
@@ -63,7 +64,11 @@ impl From<&ImapFault> for Response {
         };
         match &fault.tag {
             Some(tag) => Self::no(tag.clone(), code, text),
-            None => Self::Untagged { status: Status::No, code: Some(code), text: text.into() },
+            None => Self::Untagged {
+                status: Status::No,
+                code: Some(code),
+                text: text.into(),
+            },
         }
     }
 }
@@ -77,12 +82,20 @@ impl From<MailboxFault> for Cause {
 impl Refusal {
     /// `NO [code] text`
     pub(super) fn no(code: Code, text: impl Into<Text>) -> Self {
-        Self { status: Status::No, code: Some(code), text: text.into() }
+        Self {
+            status: Status::No,
+            code: Some(code),
+            text: text.into(),
+        }
     }
 
     /// `BAD text`
     pub(super) fn bad(text: impl Into<Text>) -> Self {
-        Self { status: Status::Bad, code: None, text: text.into() }
+        Self {
+            status: Status::Bad,
+            code: None,
+            text: text.into(),
+        }
     }
 
     /// What is refused to the command with this tag.

@@ -16,11 +16,7 @@ use super::{
 use crate::{
     base::ids::{EmailId, Uid},
     imap::proto::{
-        dialog::Imap,
-        encode::Items,
-        fetch::FetchItem,
-        response::Code,
-        verbs::Numbers,
+        dialog::ImapProtocol, encode::Items, fetch::FetchItem, response::Code, verbs::Numbers,
     },
     mail::facts::Facts,
     mailbox::{Email, EntryRef, FlagChange, FlagMode, Index, SystemFlags},
@@ -56,7 +52,7 @@ pub(super) async fn fetch(
     selected: &mut Selected,
     which: &Which,
     items: &[FetchItem],
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     let shown = match selected.shown(which) {
         Ok(shown) => shown,
@@ -67,7 +63,12 @@ pub(super) async fn fetch(
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let answer = Answer { account, selected, plan: &plan, newly_seen: &newly_seen };
+    let answer = Answer {
+        account,
+        selected,
+        plan: &plan,
+        newly_seen: &newly_seen,
+    };
     let missing = if plan.needs_email() {
         answer.from_store(&shown, turn).await?
     } else {
@@ -79,7 +80,10 @@ pub(super) async fn fetch(
 impl Plan {
     fn new(items: &[FetchItem], uids: Uids) -> Self {
         // RFC 3501 6.4.8: UID FETCH always says the UID.
-        let mut plan = Self { uid: uids == Uids::Said, ..Self::default() };
+        let mut plan = Self {
+            uid: uids == Uids::Said,
+            ..Self::default()
+        };
         for item in items {
             match item {
                 FetchItem::Uid => plan.uid = true,
@@ -121,7 +125,7 @@ async fn see(
     plan: &Plan,
     shown: &[Shown],
     uids: Uids,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
     if !plan.sets_seen || selected.is_read_only() {
         return Ok(Ok(Vec::new()));
@@ -129,14 +133,19 @@ async fn see(
     let mut unseen = uids_of(shown);
     selected.mailbox.read(|index| {
         unseen.retain(|uid| {
-            let entry = index.position(*uid).and_then(|position| index.entry(position));
+            let entry = index
+                .position(*uid)
+                .and_then(|position| index.entry(position));
             entry.is_some_and(|entry| !entry.system.contains(SystemFlags::SEEN))
         });
     });
     if unseen.is_empty() {
         return Ok(Ok(unseen));
     }
-    let change = FlagChange { mode: FlagMode::Add, flags: SystemFlags::SEEN.into() };
+    let change = FlagChange {
+        mode: FlagMode::Add,
+        flags: SystemFlags::SEEN.into(),
+    };
     match selected.mailbox.store_flags(&unseen, &change).await {
         Ok(stored) => {
             // The answers say the new flags of these messages, so no further word is needed.
@@ -160,19 +169,19 @@ impl Answer<'_> {
     async fn from_index(
         &self,
         shown: &[Shown],
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Missing, Stop> {
         let mut missing = Missing::default();
         for chunk in shown.chunks(CHUNK_MESSAGES) {
             let out = turn.output();
             missing.gone += self.selected.mailbox.read(|index| {
                 let mut cursor = Cursor::default();
-                let told = chunk.iter().filter(|message| {
+                let told = chunk.iter().filter(|&&message| {
                     let position = cursor.seek(index, message.uid);
                     let Some(entry) = position.and_then(|position| index.entry(position)) else {
                         return false;
                     };
-                    self.start(out, *message, &entry).end(out);
+                    self.start(out, message, &entry).end(out);
                     true
                 });
                 chunk.len() - told.count()
@@ -186,7 +195,7 @@ impl Answer<'_> {
     async fn from_store(
         &self,
         shown: &[Shown],
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Missing, Stop> {
         let mut missing = Missing::default();
         for chunk in shown.chunks(RUN_MESSAGES) {
@@ -194,9 +203,13 @@ impl Answer<'_> {
             missing.gone += chunk.len() - rows.len();
             let ids: Vec<EmailId> = rows.iter().map(|(_, id)| *id).collect();
             let mailboxes = self.account.mailboxes();
-            let emails = mailboxes.emails(self.account.id(), &ids).await.map_err(stop)?;
+            let emails = mailboxes
+                .emails(self.account.id(), &ids)
+                .await
+                .map_err(stop)?;
             for ((message, _), email) in rows.iter().zip(emails) {
-                self.message(*message, email.as_ref(), &mut missing, turn).await?;
+                self.message(*message, email.as_ref(), &mut missing, turn)
+                    .await?;
             }
         }
         Ok(missing)
@@ -207,7 +220,7 @@ impl Answer<'_> {
         message: Shown,
         email: Option<&Email>,
         missing: &mut Missing,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<(), Stop> {
         let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
         let Some((email, facts)) = facts else {
@@ -246,7 +259,12 @@ impl Answer<'_> {
             items.uid(out, message.uid);
         }
         if self.tells_flags(message.uid) {
-            flags::write(&mut items, out, entry, self.selected.view.is_recent(message.uid));
+            flags::write(
+                &mut items,
+                out,
+                entry,
+                self.selected.view.is_recent(message.uid),
+            );
         }
         if self.plan.internal_date {
             items.internal_date(out, entry.internal_date);
@@ -259,7 +277,10 @@ impl Answer<'_> {
 
     /// RFC 3501 6.4.5: flags that fetching changed are said.
     fn tells_flags(&self, uid: u32) -> bool {
-        let newly_seen = || self.newly_seen.binary_search_by_key(&uid, |seen| seen.number());
+        let newly_seen = || {
+            self.newly_seen
+                .binary_search_by_key(&uid, |seen| seen.number())
+        };
         self.plan.flags || (!self.newly_seen.is_empty() && newly_seen().is_ok())
     }
 }
@@ -267,11 +288,17 @@ impl Answer<'_> {
 impl Missing {
     fn outcome(&self, uids: Uids) -> Outcome {
         if self.damaged > 0 {
-            return Err(Refusal::no(Code::Corruption, "some messages could not be read"));
+            return Err(Refusal::no(
+                Code::Corruption,
+                "some messages could not be read",
+            ));
         }
         // RFC 2180 4.1.2; RFC 3501 6.4.8: UIDs that are not there are no error.
         if self.gone > 0 && uids == Uids::Silent {
-            return Err(Refusal::no(Code::ExpungeIssued, "some of the messages are gone"));
+            return Err(Refusal::no(
+                Code::ExpungeIssued,
+                "some of the messages are gone",
+            ));
         }
         Ok(None)
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     base::{future::BoxFuture, pieces::Pieces},
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         encode::Items,
         fetch::FetchItem,
         section::{Partial, Section, SectionText},
@@ -66,14 +66,19 @@ impl Wanted {
     pub(super) fn new(item: &FetchItem) -> Option<Self> {
         let named = |name, text| Self {
             label: Label::Name(name),
-            section: facts::Section { part: Vec::new(), text },
+            section: facts::Section {
+                part: Vec::new(),
+                text,
+            },
             partial: None,
         };
         Some(match item {
             FetchItem::Rfc822 => named("RFC822", facts::SectionText::Whole),
             FetchItem::Rfc822Header => named("RFC822.HEADER", facts::SectionText::Header),
             FetchItem::Rfc822Text => named("RFC822.TEXT", facts::SectionText::Text),
-            FetchItem::Section { section, partial, .. } => Self {
+            FetchItem::Section {
+                section, partial, ..
+            } => Self {
                 label: Label::Section(section.clone()),
                 section: stored_section(section),
                 partial: *partial,
@@ -95,7 +100,10 @@ impl Wanted {
                 self.content(mailboxes, email, span).await?
             }
         };
-        Ok(Opened { wanted: self, content })
+        Ok(Opened {
+            wanted: self,
+            content,
+        })
     }
 
     async fn content(
@@ -121,8 +129,16 @@ impl Stored {
     async fn open(mailboxes: &Mailboxes, email: &Email, span: Range<u64>) -> io::Result<Self> {
         let length = span.end - span.start;
         let mut rest = mailboxes.body(email.blob, span);
-        let first = if length == 0 { None } else { rest.next().await? };
-        Ok(Self { length, first, rest })
+        let first = if length == 0 {
+            None
+        } else {
+            rest.next().await?
+        };
+        Ok(Self {
+            length,
+            first,
+            rest,
+        })
     }
 }
 
@@ -154,7 +170,7 @@ impl Opened<'_> {
     pub(super) async fn send(
         self,
         items: &mut Items,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<(), Gone> {
         let Wanted { label, partial, .. } = self.wanted;
         let origin = partial.map(|partial| partial.first);
@@ -196,8 +212,13 @@ fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else {
         return span;
     };
-    let start = span.start.saturating_add(u64::from(partial.first)).min(span.end);
-    let end = start.saturating_add(u64::from(partial.length)).min(span.end);
+    let start = span
+        .start
+        .saturating_add(u64::from(partial.first))
+        .min(span.end);
+    let end = start
+        .saturating_add(u64::from(partial.length))
+        .min(span.end);
     start..end
 }
 
@@ -217,7 +238,10 @@ fn stored_section(section: &Section) -> facts::Section {
             select: if *not { Select::Except } else { Select::Only },
         },
     };
-    facts::Section { part: section.path.clone(), text }
+    facts::Section {
+        part: section.path.clone(),
+        text,
+    }
 }
 
 /// LIM-29: bytes of a header whose fields are looked at.

@@ -17,10 +17,12 @@ use crate::{
 /// Flags of a command as the store keeps them.
 pub(super) fn stored(list: &FlagList) -> Result<FlagSet, Refusal> {
     let keywords = list.keywords.iter().map(|text| Keyword::parse(text));
-    let keywords = keywords.collect::<Result<Vec<_>, _>>().map_err(|error| match error {
-        NotAKeyword::Syntax => Refusal::bad("a keyword is an atom"),
-        NotAKeyword::TooLong => Refusal::no(Code::Limit, "a keyword has at most 128 bytes"),
-    })?;
+    let keywords = keywords
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| match error {
+            NotAKeyword::Syntax => Refusal::bad("a keyword is an atom"),
+            NotAKeyword::TooLong => Refusal::no(Code::Limit, "a keyword has at most 128 bytes"),
+        })?;
     Ok(FlagSet::new(stored_system(list.system), keywords))
 }
 
@@ -30,13 +32,19 @@ pub(super) fn list_of(keywords: &[Keyword]) -> FlagList {
         system: flag::SystemFlags::ALL
             .into_iter()
             .fold(flag::SystemFlags::NONE, |all, (one, _)| all.union(one)),
-        keywords: keywords.iter().map(|keyword| keyword.as_str().to_owned()).collect(),
+        keywords: keywords
+            .iter()
+            .map(|keyword| keyword.as_str().to_owned())
+            .collect(),
     }
 }
 
 /// No flag at all.
 pub(super) fn none() -> FlagList {
-    FlagList { system: flag::SystemFlags::NONE, keywords: Vec::new() }
+    FlagList {
+        system: flag::SystemFlags::NONE,
+        keywords: Vec::new(),
+    }
 }
 
 /// Writes the flags of a message as an item of a FETCH response.
@@ -46,15 +54,27 @@ pub(super) fn write(items: &mut Items, out: &mut Output, entry: &EntryRef<'_>, r
 }
 
 fn stored_system(said: flag::SystemFlags) -> SystemFlags {
-    PAIRS.into_iter().fold(SystemFlags::NONE, |all, (wire, kept)| {
-        if said.contains(wire) { all.union(kept) } else { all }
-    })
+    PAIRS
+        .into_iter()
+        .fold(SystemFlags::NONE, |all, (wire, kept)| {
+            if said.contains(wire) {
+                all.union(kept)
+            } else {
+                all
+            }
+        })
 }
 
 fn said_system(kept: SystemFlags) -> flag::SystemFlags {
-    PAIRS.into_iter().fold(flag::SystemFlags::NONE, |all, (wire, stored)| {
-        if kept.contains(stored) { all.union(wire) } else { all }
-    })
+    PAIRS
+        .into_iter()
+        .fold(flag::SystemFlags::NONE, |all, (wire, stored)| {
+            if kept.contains(stored) {
+                all.union(wire)
+            } else {
+                all
+            }
+        })
 }
 
 /// The system flags on the wire and in the store.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         list::{self, Attribute, ListQuery, Pattern},
         response::Response,
     },
@@ -44,7 +44,7 @@ pub(super) async fn list(
     account: Account<'_>,
     selected: Option<&Selected>,
     query: &ListQuery,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     if asks_for_delimiter(&query.patterns) && !query.extended {
         turn.reply(&Response::List {
@@ -58,14 +58,22 @@ pub(super) async fn list(
     let wants_subscriptions = query.select_subscribed || query.return_subscribed;
     let tree = Tree::read(account, wants_subscriptions).await?;
     let patterns = query.patterns.iter();
-    let patterns: Vec<_> = patterns.map(|text| Pattern::new(&query.reference, text)).collect();
+    let patterns: Vec<_> = patterns
+        .map(|text| Pattern::new(&query.reference, text))
+        .collect();
     for (name, row) in &tree.rows {
-        let matches = patterns.iter().any(|pattern| pattern.matches(name.as_str()));
+        let matches = patterns
+            .iter()
+            .any(|pattern| pattern.matches(name.as_str()));
         let Some(response) = matches.then(|| tree.answer(query, name, row)).flatten() else {
             continue;
         };
         turn.reply(&response).await?;
-        let Some(entry) = row.entry.as_ref().filter(|_| !query.return_status.is_empty()) else {
+        let Some(entry) = row
+            .entry
+            .as_ref()
+            .filter(|_| !query.return_status.is_empty())
+        else {
             continue;
         };
         // RFC 5819 2: a mailbox that cannot be told of now is left out.
@@ -82,7 +90,7 @@ pub(super) async fn lsub(
     account: Account<'_>,
     reference: &str,
     pattern: &str,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     if pattern.is_empty() {
         let (attributes, name) = (vec![Attribute::NoSelect], String::new());
@@ -92,7 +100,10 @@ pub(super) async fn lsub(
     let tree = Tree::read(account, true).await?;
     let compiled = Pattern::new(reference, pattern);
     let shows_levels = pattern.contains('%');
-    let matching = tree.rows.iter().filter(|(name, _)| compiled.matches(name.as_str()));
+    let matching = tree
+        .rows
+        .iter()
+        .filter(|(name, _)| compiled.matches(name.as_str()));
     for (name, row) in matching {
         let attributes = match row.subscribed {
             true => tree.children(name, row),
@@ -117,7 +128,11 @@ impl Tree {
     async fn read(account: Account<'_>, with_subscriptions: bool) -> Result<Self, Stop> {
         let entries = account.mailboxes().list(account.id()).await.map_err(stop)?;
         let subscriptions = match with_subscriptions {
-            true => account.mailboxes().subscriptions(account.id()).await.map_err(stop)?,
+            true => account
+                .mailboxes()
+                .subscriptions(account.id())
+                .await
+                .map_err(stop)?,
             false => Vec::new(),
         };
         Ok(Self::new(entries, subscriptions))
@@ -127,7 +142,8 @@ impl Tree {
         let mut tree = Self::default();
         for entry in entries {
             tree.parents.extend(ancestors(&entry.name));
-            tree.rows.entry(entry.name.clone()).or_default().entry = Some(entry);
+            let name = entry.name.clone();
+            tree.rows.entry(name).or_default().entry = Some(entry);
         }
         for name in subscriptions {
             tree.subscribed_above.extend(ancestors(&name));
@@ -159,13 +175,20 @@ impl Tree {
         attributes.extend(self.children(name, row));
         let special_use = row.entry.as_ref().and_then(|entry| entry.special_use);
         attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
-        Some(Response::List { attributes, name: name.as_str().to_owned(), subscribed_below })
+        Some(Response::List {
+            attributes,
+            name: name.as_str().to_owned(),
+            subscribed_below,
+        })
     }
 
     /// Whether a name is what the query selects, patterns aside.
     fn is_selected(&self, query: &ListQuery, name: &Name, row: &Row) -> bool {
         if query.select_special_use {
-            let used = row.entry.as_ref().is_some_and(|entry| entry.special_use.is_some());
+            let used = row
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.special_use.is_some());
             return used && (row.subscribed || !query.select_subscribed);
         }
         if query.select_subscribed {

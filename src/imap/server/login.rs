@@ -11,10 +11,13 @@ use super::{Services, fault::Refusal};
 use crate::{
     base::secret::Secret,
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         response::{Code, Response},
     },
-    net::{Gone, Turn, authn::{AuthRefusal, Login}},
+    net::{
+        Gone, Peer, Turn,
+        authn::{AuthRefusal, Login},
+    },
     wire::base64,
 };
 
@@ -41,7 +44,7 @@ pub(super) async fn authenticate(
     services: &Services,
     mechanism: &str,
     initial: Option<&Secret<Bytes>>,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Attempt, Gone> {
     let initial = initial.map(|response| match response.expose().as_ref() {
         b"" => "=".to_owned(),
@@ -58,9 +61,9 @@ pub(super) async fn login(
     services: &Services,
     user: &str,
     password: &Secret<String>,
-    turn: &Turn<'_, Imap>,
+    peer: &Peer,
 ) -> Attempt {
-    let outcome = services.authn.password(turn.peer(), user, password).await;
+    let outcome = services.authn.password(peer, user, password).await;
     greeted.judge(outcome)
 }
 
@@ -84,9 +87,7 @@ impl Greeted {
 
 fn words_for(refusal: AuthRefusal) -> Refusal {
     match refusal {
-        AuthRefusal::Wrong => {
-            Refusal::no(Code::AuthenticationFailed, "wrong name or password")
-        }
+        AuthRefusal::Wrong => Refusal::no(Code::AuthenticationFailed, "wrong name or password"),
         AuthRefusal::Busy => Refusal::no(Code::Unavailable, "no login possible now, try again"),
         AuthRefusal::TooManySessions => {
             Refusal::no(Code::Limit, "this account has too many sessions; close one")

@@ -11,12 +11,12 @@ use super::{
 use crate::{
     base::ids::MailboxId,
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         list,
         response::{Code, Response},
         status::StatusItem,
     },
-    mailbox::{Entry, Index, Mailbox, Name, SpecialUse},
+    mailbox::{Entry, Mailbox, Name, SpecialUse},
     net::Turn,
 };
 
@@ -35,10 +35,16 @@ pub(super) async fn create(
         Some(Some(special_use)) => Some(special_use),
         // RFC 6154 3: a use that we cannot give.
         Some(None) => {
-            return Ok(Err(Refusal::no(Code::UseAttr, "this special use cannot be given")));
+            return Ok(Err(Refusal::no(
+                Code::UseAttr,
+                "this special use cannot be given",
+            )));
         }
     };
-    let created = account.mailboxes().create(account.id(), &name, special_use).await;
+    let created = account
+        .mailboxes()
+        .create(account.id(), &name, special_use)
+        .await;
     done(created.map(drop))
 }
 
@@ -50,10 +56,12 @@ pub(super) async fn delete(
     let Some(entry) = find(account, mailbox).await? else {
         return Ok(Err(nonexistent()));
     };
-    Ok(match account.mailboxes().delete(account.id(), &entry.name).await {
-        Ok(()) => Ok(entry.id),
-        Err(error) => Err(refusal_of(error)?),
-    })
+    Ok(
+        match account.mailboxes().delete(account.id(), &entry.name).await {
+            Ok(()) => Ok(entry.id),
+            Err(error) => Err(refusal_of(error)?),
+        },
+    )
 }
 
 /// RENAME.
@@ -90,7 +98,7 @@ pub(super) async fn status(
     selected: Option<&Selected>,
     mailbox: &str,
     items: &[StatusItem],
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     let Some(entry) = find(account, mailbox).await? else {
         return Ok(Err(nonexistent()));
@@ -130,7 +138,10 @@ pub(super) async fn status_of(
         };
         items.iter().map(|item| (*item, value(item))).collect()
     });
-    Ok(Ok(Response::Status { name: entry.name.as_str().to_owned(), items }))
+    Ok(Ok(Response::Status {
+        name: entry.name.as_str().to_owned(),
+        items,
+    }))
 }
 
 fn recent_of(mailbox: &Mailbox) -> u64 {
@@ -141,7 +152,11 @@ fn recent_of(mailbox: &Mailbox) -> u64 {
 /// The mailbox that a client calls `mailbox`; a text that cannot be a name names none.
 pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<Entry>, Stop> {
     match Name::parse(mailbox) {
-        Ok(name) => account.mailboxes().find(account.id(), &name).await.map_err(stop),
+        Ok(name) => account
+            .mailboxes()
+            .find(account.id(), &name)
+            .await
+            .map_err(stop),
         Err(_) => Ok(None),
     }
 }
@@ -149,9 +164,10 @@ pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<E
 /// The name of something that is not there yet.
 fn new_name(mailbox: &str) -> Result<Name, Refusal> {
     Name::parse(mailbox).map_err(|error| match error {
-        crate::mailbox::NotAName::Syntax => {
-            Refusal::no(Code::Cannot, "a name has no empty level, no . or .., no control character")
-        }
+        crate::mailbox::NotAName::Syntax => Refusal::no(
+            Code::Cannot,
+            "a name has no empty level, no . or .., no control character",
+        ),
         crate::mailbox::NotAName::TooLong => Refusal::no(
             Code::Limit,
             "a name has at most 1000 bytes in UTF-8, 255 in a level, and 32 levels",

@@ -29,14 +29,9 @@ use std::sync::Arc;
 
 use crate::{
     base::{clock::Clock, ids::AccountId},
-    imap::proto::dialog::Imap,
+    imap::proto::dialog::ImapProtocol,
     mailbox::Mailboxes,
-    net::{
-        Peer,
-        authn::Authn,
-        gate::Permit,
-        listen::Opening,
-    },
+    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
 };
 
 pub use self::{fault::ImapFault, session::Session};
@@ -100,19 +95,19 @@ impl ImapServer {
 }
 
 impl Opening for ImapServer {
-    type Protocol = Imap;
+    type Protocol = ImapProtocol;
     type Service = Session;
 
     fn name(&self) -> &'static str {
         self.services.options.name
     }
 
-    fn open(&self, peer: &Peer, permit: Permit) -> (Imap, Session) {
+    fn open(&self, peer: &Peer, permit: Permit) -> (ImapProtocol, Session) {
         let session = Session::new(Arc::clone(&self.services), peer, permit);
-        (Imap::new(), session)
+        (ImapProtocol::new(), session)
     }
 
-    fn protocol(&self) -> Imap {
-        Imap::new()
+    fn protocol(&self) -> ImapProtocol {
+        ImapProtocol::new()
     }
 }

@@ -158,7 +158,11 @@ impl Test {
     /// The most that may have to be read.
     pub(super) fn reads(&self) -> Reads {
         match self {
-            Self::And(tests) => tests.iter().map(Self::reads).max().unwrap_or(Reads::Nothing),
+            Self::And(tests) => tests
+                .iter()
+                .map(Self::reads)
+                .max()
+                .unwrap_or(Reads::Nothing),
             Self::Or(a, b) => a.reads().max(b.reads()),
             Self::Not(test) => test.reads(),
             Self::Sent(_) | Self::Header(..) => Reads::Header,
@@ -175,7 +179,7 @@ impl Test {
         content: &Content,
     ) -> Verdict {
         let known = match self {
-            Self::And(tests) => return self::all(tests, candidate, entry, content),
+            Self::And(tests) => return all(tests, candidate, entry, content),
             Self::Or(a, b) => {
                 return match a.judge(candidate, entry, content) {
                     Verdict::Yes => Verdict::Yes,
@@ -248,7 +252,10 @@ impl Header {
                 sent = date::parse_header_date(field.value).map(|moment| moment.day);
             }
             let text = body_text::fold(&words::decode(field.value));
-            fields.entry(field.name.to_ascii_lowercase()).or_default().push(text);
+            fields
+                .entry(field.name.to_ascii_lowercase())
+                .or_default()
+                .push(text);
         }
         Self { fields, sent }
     }
@@ -270,12 +277,7 @@ impl Header {
     }
 }
 
-fn all(
-    tests: &[Test],
-    candidate: Candidate,
-    entry: &EntryRef<'_>,
-    content: &Content,
-) -> Verdict {
+fn all(tests: &[Test], candidate: Candidate, entry: &EntryRef<'_>, content: &Content) -> Verdict {
     let mut verdict = Verdict::Yes;
     for test in tests {
         match test.judge(candidate, entry, content) {

@@ -13,12 +13,10 @@ use super::{
 };
 use crate::{
     base::ids::{MailboxId, Uid},
-    imap::{
-        proto::{
-            dialog::Imap,
-            response::{Code, Response},
-            sequence::{BeyondLast, SequenceSet},
-        },
+    imap::proto::{
+        dialog::ImapProtocol,
+        response::{Code, Response},
+        sequence::{BeyondLast, SequenceSet},
     },
     mailbox::{Keyword, Mailbox, Watch},
     net::{Gone, Turn},
@@ -117,16 +115,20 @@ pub(super) fn closed() -> Response {
 
 impl Opened {
     /// Tells the client what it has selected (RFC 3501 6.3.1: all of these are required).
-    pub(super) async fn introduce(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+    pub(super) async fn introduce(&self, turn: &mut Turn<'_, ImapProtocol>) -> Result<(), Gone> {
         let selected = &self.selected;
         for response in selected.flags() {
             turn.reply(&response).await?;
         }
         turn.reply(&Response::Exists(selected.view.count())).await?;
         turn.reply(&Response::Recent(selected.recent())).await?;
-        if let Some(number) = self.first_unseen.and_then(|position| u32::try_from(position + 1).ok()) {
+        if let Some(number) = self
+            .first_unseen
+            .and_then(|position| u32::try_from(position + 1).ok())
+        {
             let code = Code::Unseen(number);
-            turn.reply(&Response::note(code, "the first unseen message")).await?;
+            turn.reply(&Response::note(code, "the first unseen message"))
+                .await?;
         }
         let code = Code::UidValidity(selected.mailbox.uid_validity());
         turn.reply(&Response::note(code, "UIDs are valid")).await?;
@@ -156,12 +158,15 @@ impl Selected {
 
     /// The message with this UID, when the view shows it.
     pub(super) fn find(&self, uid: u32) -> Option<Shown> {
-        self.view.position(uid).map(|position| Shown::at(position, uid))
+        self.view
+            .position(uid)
+            .map(|position| Shown::at(position, uid))
     }
 
     /// Whether some of these messages are gone.
     pub(super) fn misses_any(&self, uids: &[Uid]) -> bool {
-        self.mailbox.read(|index| uids.iter().any(|uid| index.position(*uid).is_none()))
+        self.mailbox
+            .read(|index| uids.iter().any(|uid| index.position(*uid).is_none()))
     }
 
     /// Watches the account the mailbox belongs to.
@@ -173,10 +178,19 @@ impl Selected {
     pub(super) fn flags(&self) -> [Response; 2] {
         let all = flags::list_of(&self.keywords_told);
         let code = match self.access {
-            Access::Full => Code::PermanentFlags { flags: all.clone(), new_keywords: true },
-            Access::Read => Code::PermanentFlags { flags: flags::none(), new_keywords: false },
+            Access::Full => Code::PermanentFlags {
+                flags: all.clone(),
+                new_keywords: true,
+            },
+            Access::Read => Code::PermanentFlags {
+                flags: flags::none(),
+                new_keywords: false,
+            },
         };
-        [Response::Flags(all), Response::note(code, "flags that are kept")]
+        [
+            Response::Flags(all),
+            Response::note(code, "flags that are kept"),
+        ]
     }
 
     /// The messages of a set, ascending. Numbers must be there; UIDs that are not shown are left out
@@ -194,7 +208,10 @@ impl Selected {
         for range in ranges {
             let first = range.start;
             let run = uids.get(range).unwrap_or_default().iter();
-            shown.extend(run.zip(first..).map(|(uid, position)| Shown::at(position, *uid)));
+            shown.extend(
+                run.zip(first..)
+                    .map(|(uid, position)| Shown::at(position, *uid)),
+            );
         }
         Ok(shown)
     }
@@ -217,7 +234,11 @@ impl Access {
 
 impl Uids {
     pub(super) fn of(uid_command: bool) -> Self {
-        if uid_command { Self::Said } else { Self::Silent }
+        if uid_command {
+            Self::Said
+        } else {
+            Self::Silent
+        }
     }
 }
 
@@ -231,5 +252,8 @@ impl Shown {
 
 /// UIDs of messages, for the store.
 pub(super) fn uids_of(shown: &[Shown]) -> Vec<Uid> {
-    shown.iter().filter_map(|message| Uid::new(message.uid)).collect()
+    shown
+        .iter()
+        .filter_map(|message| Uid::new(message.uid))
+        .collect()
 }

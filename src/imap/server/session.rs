@@ -24,9 +24,9 @@ use crate::{
     base::ids::AccountId,
     imap::proto::{
         command::{Command, CommandBody, Tag},
-        dialog::Imap,
+        dialog::ImapProtocol,
         limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
-        response::{Code, Response, Status},
+        response::{Capabilities, Code, Response, Status},
         verbs::{Numbers, Stage, Tls, Verb, capabilities},
     },
     mailbox::{Mailboxes, Watch},
@@ -103,15 +103,21 @@ impl Session {
         }
     }
 
+    /// What is announced where the dialogue stands.
+    fn capabilities(&self) -> Capabilities {
+        capabilities(self.stage(), Some(self.services.options.message_bytes_max))
+    }
+
     async fn command(
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         match body {
             CommandBody::Capability => {
-                turn.reply(&Response::Capability(capabilities(self.stage()))).await?;
+                turn.reply(&Response::Capability(self.capabilities()))
+                    .await?;
             }
             CommandBody::Id(_) => turn.reply(&login::id()).await?,
             CommandBody::Noop => {}
@@ -130,7 +136,7 @@ impl Session {
     async fn logout(
         &mut self,
         asked: &Asked,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Gone> {
         self.state = State::LoggedOut;
         turn.reply(&Response::bye(None, "goodbye")).await?;
@@ -142,17 +148,20 @@ impl Session {
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Gone> {
         let State::Greeted(greeted) = &mut self.state else {
             return Ok(Next::Reply(asked.answer(Err(not_now()))));
         };
         let attempt = match body {
             CommandBody::StartTls => {
-                return Ok(Next::Upgrade(Response::ok(asked.tag.clone(), "begin TLS now")));
+                return Ok(Next::Upgrade(Response::ok(
+                    asked.tag.clone(),
+                    "begin TLS now",
+                )));
             }
             CommandBody::Login { user, password } => {
-                login::login(greeted, &self.services, &user, &password, turn).await
+                login::login(greeted, &self.services, &user, &password, turn.peer()).await
             }
             CommandBody::Authenticate { mechanism, initial } => {
                 let initial = initial.as_ref();
@@ -164,7 +173,7 @@ impl Session {
             Attempt::Entered(login) => {
                 self.permit.logged_in();
                 self.state = State::Ready(login);
-                let code = Code::Capability(capabilities(self.stage()));
+                let code = Code::Capability(self.capabilities());
                 Next::Reply(asked.answer(Ok(Some(code))))
             }
             Attempt::Refused(refusal) => Next::Reply(asked.answer(Err(refusal))),
@@ -180,11 +189,15 @@ impl Session {
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         match body {
-            CommandBody::Select { mailbox } => self.select(asked, &mailbox, Access::Full, turn).await,
-            CommandBody::Examine { mailbox } => self.select(asked, &mailbox, Access::Read, turn).await,
+            CommandBody::Select { mailbox } => {
+                self.select(asked, &mailbox, Access::Full, turn).await
+            }
+            CommandBody::Examine { mailbox } => {
+                self.select(asked, &mailbox, Access::Read, turn).await
+            }
             CommandBody::Delete { mailbox } => self.delete(asked, &mailbox, turn).await,
             CommandBody::Close => self.close(asked).await,
             CommandBody::Unselect => Ok(self.unselect(asked)),
@@ -193,12 +206,25 @@ impl Session {
                 self.parked = None;
                 self.complete(asked, Ok(None), turn).await
             }
-            CommandBody::Append { mailbox, flags, date, body } => {
-                let message = append::Message { mailbox, flags, date, body };
+            CommandBody::Append {
+                mailbox,
+                flags,
+                date,
+                body,
+            } => {
+                let message = append::Message {
+                    mailbox,
+                    flags,
+                    date,
+                    body,
+                };
                 let (State::Ready(login) | State::Selected(login, _)) = &self.state else {
                     return Ok(Next::Reply(asked.answer(Err(not_now()))));
                 };
-                let account = Account { services: &self.services, login };
+                let account = Account {
+                    services: &self.services,
+                    login,
+                };
                 match append::append(account, message, turn).await? {
                     append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
                     append::Taken::Behind(refusal) => {
@@ -211,11 +237,17 @@ impl Session {
             body => {
                 let outcome = match &mut self.state {
                     State::Ready(login) => {
-                        let account = Account { services: &self.services, login };
+                        let account = Account {
+                            services: &self.services,
+                            login,
+                        };
                         of_names(account, None, body, turn).await?
                     }
                     State::Selected(login, selected) => {
-                        let account = Account { services: &self.services, login };
+                        let account = Account {
+                            services: &self.services,
+                            login,
+                        };
                         of_messages(account, selected, body, turn).await?
                     }
                     State::Greeted(_) | State::LoggedOut => Err(not_now()),
@@ -231,7 +263,7 @@ impl Session {
         asked: &Asked,
         mailbox: &str,
         access: Access,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         // RFC 3501 6.3.1: the selected mailbox is left first, even when the new one cannot be had.
         if self.leave() {
@@ -240,7 +272,10 @@ impl Session {
         let State::Ready(login) = &self.state else {
             return Ok(Next::Reply(asked.answer(Err(not_now()))));
         };
-        let account = Account { services: &self.services, login };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
         let opened = match select::open(account, mailbox, access).await? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
@@ -289,7 +324,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         mailbox: &str,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         let (login, selected) = match &self.state {
             State::Ready(login) => (login, None),
@@ -298,7 +333,10 @@ impl Session {
                 return Ok(Next::Reply(asked.answer(Err(not_now()))));
             }
         };
-        let account = Account { services: &self.services, login };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
         let deleted = match mailboxes::delete(account, mailbox).await? {
             Ok(deleted) => deleted,
             Err(refusal) => return self.complete(asked, Err(refusal), turn).await,
@@ -314,7 +352,7 @@ impl Session {
     async fn park(
         &mut self,
         asked: &Asked,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         // The watch is there before the last look, so no change falls between them.
         let watch = match &self.state {
@@ -336,11 +374,13 @@ impl Session {
         &mut self,
         asked: &Asked,
         outcome: Outcome,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Stop> {
         if let State::Selected(_, selected) = &mut self.state {
             let uids = asked.uids();
-            if let News::MailboxDeleted = updates::tell(selected, asked.verb.numbers, uids, turn).await? {
+            if let News::MailboxDeleted =
+                updates::tell(selected, asked.verb.numbers, uids, turn).await?
+            {
                 turn.reply(&asked.answer(outcome)).await?;
                 return Ok(Next::Close(updates::mailbox_deleted()));
             }
@@ -354,12 +394,13 @@ async fn of_names(
     account: Account<'_>,
     selected: Option<&Selected>,
     body: CommandBody,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     match body {
-        CommandBody::Create { mailbox, special_use } => {
-            mailboxes::create(account, &mailbox, special_use).await
-        }
+        CommandBody::Create {
+            mailbox,
+            special_use,
+        } => mailboxes::create(account, &mailbox, special_use).await,
         CommandBody::Rename { from, to } => mailboxes::rename(account, &from, &to).await,
         CommandBody::Subscribe { mailbox } => mailboxes::subscribe(account, &mailbox).await,
         CommandBody::Unsubscribe { mailbox } => mailboxes::unsubscribe(account, &mailbox).await,
@@ -387,7 +428,7 @@ async fn of_messages(
     account: Account<'_>,
     selected: &mut Selected,
     body: CommandBody,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     match body {
         // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
@@ -395,24 +436,50 @@ async fn of_messages(
         CommandBody::Expunge => expunge::expunge(selected, None).await,
         CommandBody::UidExpunge(set) => expunge::expunge(selected, Some(&set)).await,
         CommandBody::Search { uid, charset, key } => {
-            let query = search::Query { uids: Uids::of(uid), charset, key };
+            let query = search::Query {
+                uids: Uids::of(uid),
+                charset,
+                key,
+            };
             search::search(account, selected, query, turn).await
         }
         CommandBody::Fetch { uid, set, items } => {
-            let which = Which { uids: Uids::of(uid), set };
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
             fetch::fetch(account, selected, &which, &items, turn).await
         }
-        CommandBody::Store { uid, set, mode, silent, flags } => {
-            let which = Which { uids: Uids::of(uid), set };
-            let change = store::Change { mode, silent, flags };
+        CommandBody::Store {
+            uid,
+            set,
+            mode,
+            silent,
+            flags,
+        } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            let change = store::Change {
+                mode,
+                silent,
+                flags,
+            };
             store::store(selected, &which, &change, turn).await
         }
         CommandBody::Copy { uid, set, mailbox } => {
-            let which = Which { uids: Uids::of(uid), set };
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
             copy::copy(account, selected, &which, &mailbox).await
         }
         CommandBody::Move { uid, set, mailbox } => {
-            let which = Which { uids: Uids::of(uid), set };
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
             copy::move_away(account, selected, &which, &mailbox, turn).await
         }
         body => of_names(account, Some(selected), body, turn).await,
@@ -440,7 +507,7 @@ impl Asked {
     }
 }
 
-impl Service<Imap> for Session {
+impl Service<ImapProtocol> for Session {
     type Fault = ImapFault;
 
     fn stage(&self) -> Stage {
@@ -451,7 +518,9 @@ impl Service<Imap> for Session {
                 insecure_login_allowed: self.services.options.insecure_auth_without_tls,
             },
             State::Ready(_) => Stage::Authenticated,
-            State::Selected(_, selected) => Stage::Selected { read_only: selected.is_read_only() },
+            State::Selected(_, selected) => Stage::Selected {
+                read_only: selected.is_read_only(),
+            },
         }
     }
 
@@ -474,14 +543,17 @@ impl Service<Imap> for Session {
 
     async fn greet(&mut self, _peer: &Peer) -> Response {
         // RFC 3501 7.1: the greeting may spare the client a CAPABILITY.
-        let code = Code::Capability(capabilities(self.stage()));
-        Response::note(code, format!("{} is ready", self.services.options.host_name))
+        let code = Code::Capability(self.capabilities());
+        Response::note(
+            code,
+            format!("{} is ready", self.services.options.host_name),
+        )
     }
 
     async fn run(
         &mut self,
         command: Command,
-        turn: &mut Turn<'_, Imap>,
+        turn: &mut Turn<'_, ImapProtocol>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
         let Command { tag, verb, body } = command;
         let asked = Asked { tag, verb };
@@ -500,17 +572,27 @@ impl Service<Imap> for Session {
     }
 
     async fn changed(&mut self) {
-        match self.parked.as_mut().and_then(|parked| parked.watch.as_mut()) {
+        match self
+            .parked
+            .as_mut()
+            .and_then(|parked| parked.watch.as_mut())
+        {
             Some(watch) => watch.changed().await,
             None => std::future::pending().await,
         }
     }
 
-    async fn catch_up(&mut self, turn: &mut Turn<'_, Imap>) -> Result<(), Halt<ImapFault>> {
+    async fn catch_up(&mut self, turn: &mut Turn<'_, ImapProtocol>) -> Result<(), Halt<ImapFault>> {
         let State::Selected(_, selected) = &mut self.state else {
             return Ok(());
         };
-        let told = Box::pin(updates::tell(selected, Numbers::Untouched, Uids::Silent, turn)).await;
+        let told = Box::pin(updates::tell(
+            selected,
+            Numbers::Untouched,
+            Uids::Silent,
+            turn,
+        ))
+        .await;
         match told.map_err(|stop| with_tag(stop, None))? {
             News::Told => Ok(()),
             News::MailboxDeleted => {

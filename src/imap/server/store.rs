@@ -13,11 +13,7 @@ use super::{
 };
 use crate::{
     imap::proto::{
-        command::StoreMode,
-        dialog::Imap,
-        flag::FlagList,
-        response::Code,
-        verbs::Numbers,
+        command::StoreMode, dialog::ImapProtocol, flag::FlagList, response::Code, verbs::Numbers,
     },
     mailbox::{FlagChange, FlagMode},
     net::Turn,
@@ -37,7 +33,7 @@ pub(super) async fn store(
     selected: &mut Selected,
     which: &Which,
     change: &Change,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<Outcome, Stop> {
     let (shown, flags) = match (selected.shown(which), flags::stored(&change.flags)) {
         (Ok(shown), Ok(flags)) => (shown, flags),
@@ -45,9 +41,15 @@ pub(super) async fn store(
     };
     // What others did before is told first, so that our own change can be told from it.
     if let News::MailboxDeleted = updates::tell(selected, Numbers::Used, which.uids, turn).await? {
-        return Ok(Err(Refusal::no(Code::NonExistent, "the mailbox was deleted")));
+        return Ok(Err(Refusal::no(
+            Code::NonExistent,
+            "the mailbox was deleted",
+        )));
     }
-    let flag_change = FlagChange { mode: mode_of(change.mode), flags };
+    let flag_change = FlagChange {
+        mode: mode_of(change.mode),
+        flags,
+    };
     let uids = uids_of(&shown);
     let stored = match selected.mailbox.store_flags(&uids, &flag_change).await {
         Ok(stored) => stored,
@@ -60,7 +62,10 @@ pub(super) async fn store(
     updates::tell_known(selected, Numbers::Used, which.uids, Some(&stored), turn).await?;
     // RFC 2180 4.2: silently, what is there was changed and all is well; else the client must know.
     if !change.silent && which.uids == Uids::Silent && selected.misses_any(&uids) {
-        return Ok(Err(Refusal::no(Code::ExpungeIssued, "some of the messages are gone")));
+        return Ok(Err(Refusal::no(
+            Code::ExpungeIssued,
+            "some of the messages are gone",
+        )));
     }
     Ok(Ok(None))
 }

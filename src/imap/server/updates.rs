@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::{
-        dialog::Imap,
+        dialog::ImapProtocol,
         encode::Items,
         response::{Code, Response},
         verbs::Numbers,
@@ -36,7 +36,7 @@ pub(super) async fn tell(
     selected: &mut Selected,
     numbers: Numbers,
     uids: Uids,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<News, Stop> {
     match selected.mailbox.refresh().await {
         Ok(()) => {}
@@ -53,7 +53,7 @@ pub(super) async fn tell_known(
     numbers: Numbers,
     uids: Uids,
     own: Option<&Stored>,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<(), Gone> {
     let flagged = learn(selected, own);
     if numbers != Numbers::Used {
@@ -76,19 +76,32 @@ pub(super) async fn tell_known(
         return Ok(());
     }
     tell_keywords(selected, turn).await?;
-    let shown: Vec<Shown> = flagged.iter().filter_map(|uid| selected.find(*uid)).collect();
+    let shown: Vec<Shown> = flagged
+        .iter()
+        .filter_map(|uid| selected.find(*uid))
+        .collect();
     tell_flags(selected, &shown, uids, turn).await
 }
 
 /// Takes over what changed; answers whose flags the client must be told.
 fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
-    let Changes { expunged, appended, flagged, modseq } =
-        selected.mailbox.changes(selected.view.modseq(), selected.view.uids());
+    let Changes {
+        expunged,
+        appended,
+        flagged,
+        modseq,
+    } = selected
+        .mailbox
+        .changes(selected.view.modseq(), selected.view.uids());
     let recent_from = match appended.is_empty() {
         true => u32::MAX,
-        false => selected.mailbox.claim_recent(selected.access() == Access::Full),
+        false => selected
+            .mailbox
+            .claim_recent(selected.access() == Access::Full),
     };
-    selected.view.learn(modseq, &expunged, &appended, recent_from);
+    selected
+        .view
+        .learn(modseq, &expunged, &appended, recent_from);
     match own {
         // Nothing happened after our own change, so what we changed is as we left it.
         Some(own) if own.modseq == modseq => without(flagged, &own.changed),
@@ -99,7 +112,7 @@ fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
 /// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501 7.2.6).
 pub(super) async fn tell_keywords(
     selected: &mut Selected,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<(), Gone> {
     let keywords = selected.mailbox.read(Index::keywords);
     let known = &selected.keywords_told;
@@ -118,7 +131,7 @@ pub(super) async fn tell_flags(
     selected: &Selected,
     shown: &[Shown],
     uids: Uids,
-    turn: &mut Turn<'_, Imap>,
+    turn: &mut Turn<'_, ImapProtocol>,
 ) -> Result<(), Gone> {
     for chunk in shown.chunks(CHUNK_MESSAGES) {
         let out = turn.output();
@@ -135,7 +148,12 @@ pub(super) async fn tell_flags(
                 if uids == Uids::Said {
                     items.uid(out, message.uid);
                 }
-                flags::write(&mut items, out, &entry, selected.view.is_recent(message.uid));
+                flags::write(
+                    &mut items,
+                    out,
+                    &entry,
+                    selected.view.is_recent(message.uid),
+                );
                 items.end(out);
             }
         });

@@ -18,7 +18,10 @@ impl View {
         Self {
             uids: uids.to_vec(),
             modseq,
-            recent: (recent_from < end).then_some(recent_from..end).into_iter().collect(),
+            recent: (recent_from < end)
+                .then_some(recent_from..end)
+                .into_iter()
+                .collect(),
             gone: Vec::new(),
         }
     }
