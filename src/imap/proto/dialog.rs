@@ -23,7 +23,7 @@ use crate::{
 
 /// One connection's dialogue.
 #[derive(Debug)]
-pub struct ImapProtocol {
+pub struct Imap {
     expect: Expect,
     gathered: Gathered,
     /// Of the last IDLE: what DONE completes.
@@ -78,9 +78,9 @@ struct Announced {
     synchronizing: bool,
 }
 
-type ImapStep = Step<Command, Response>;
+type Next = Step<Command, Response>;
 
-impl ImapProtocol {
+impl Imap {
     /// At the beginning.
     pub fn new() -> Self {
         Self {
@@ -91,7 +91,7 @@ impl ImapProtocol {
     }
 
     /// Takes one line, or goes on with what is under way.
-    fn line_due(&mut self, input: &mut Input, stage: Stage) -> Option<ImapStep> {
+    fn line_due(&mut self, input: &mut Input, stage: Stage) -> Option<Next> {
         let limits = limits_of(stage);
         if is_too_long(input.bytes(), limits.line_bytes_max) {
             self.gathered.line_too_long(input.bytes());
@@ -106,7 +106,7 @@ impl ImapProtocol {
         }
     }
 
-    fn line(&mut self, line: &Bytes, stage: Stage) -> Option<ImapStep> {
+    fn line(&mut self, line: &Bytes, stage: Stage) -> Option<Next> {
         let announced = Announced::find(line);
         let text = line
             .get(..announced.map_or(line.len(), |announced| announced.at))
@@ -126,7 +126,7 @@ impl ImapProtocol {
         }
     }
 
-    fn done(&mut self) -> ImapStep {
+    fn done(&mut self) -> Next {
         self.gathered = Gathered::default();
         match Verb::named(b"DONE") {
             Some(verb) => Step::Command(Command {
@@ -139,7 +139,7 @@ impl ImapProtocol {
     }
 
     /// A line ended in a literal.
-    fn announced(&mut self, text: &[u8], announced: Announced, stage: Stage) -> Option<ImapStep> {
+    fn announced(&mut self, text: &[u8], announced: Announced, stage: Stage) -> Option<Next> {
         let limits = limits_of(stage);
         let gathered = &mut self.gathered;
         if gathered.refusal.is_none() && gathered.is_message(text) {
@@ -189,7 +189,7 @@ impl ImapProtocol {
     }
 
     /// The last line of a command.
-    fn complete(&mut self, text: &[u8]) -> ImapStep {
+    fn complete(&mut self, text: &[u8]) -> Next {
         if self.gathered.refusal.is_some() {
             return self.refuse();
         }
@@ -209,7 +209,7 @@ impl ImapProtocol {
     }
 
     /// Ends the command under way with its refusal.
-    fn refuse(&mut self) -> ImapStep {
+    fn refuse(&mut self) -> Next {
         let gathered = std::mem::take(&mut self.gathered);
         let mistake = gathered
             .refusal
@@ -232,7 +232,7 @@ impl ImapProtocol {
     }
 
     /// Ends the connection: what is on its way cannot be skipped.
-    fn dismiss(&mut self) -> ImapStep {
+    fn dismiss(&mut self) -> Next {
         let gathered = std::mem::take(&mut self.gathered);
         let (code, text) = gathered.refusal.map_or((None, LINE_TOO_LONG), |mistake| {
             (mistake.code, mistake.text)
@@ -247,7 +247,7 @@ impl ImapProtocol {
         })
     }
 
-    fn literal_due(&mut self, input: &mut Input, size: usize) -> Option<ImapStep> {
+    fn literal_due(&mut self, input: &mut Input, size: usize) -> Option<Next> {
         if input.len() < size {
             return Some(Step::NeedMore);
         }
@@ -256,7 +256,7 @@ impl ImapProtocol {
         None
     }
 
-    fn skip_due(&mut self, input: &mut Input, left: u64) -> Option<ImapStep> {
+    fn skip_due(&mut self, input: &mut Input, left: u64) -> Option<Next> {
         let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         input.skip(skipped);
         let left = left.saturating_sub(skipped as u64);
@@ -269,7 +269,7 @@ impl ImapProtocol {
     }
 
     /// Drops a line that is too long, but looks at its end: a literal behind it would be read as commands.
-    fn drop_due(&mut self, input: &mut Input, dropped: usize) -> Option<ImapStep> {
+    fn drop_due(&mut self, input: &mut Input, dropped: usize) -> Option<Next> {
         let bytes = input.bytes();
         let end = bytes.iter().position(|byte| *byte == b'\n');
         if dropped + end.unwrap_or(bytes.len()) > DROPPED_LINE_BYTES_MAX {
@@ -292,18 +292,18 @@ impl ImapProtocol {
     }
 }
 
-impl Default for ImapProtocol {
+impl Default for Imap {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Protocol for ImapProtocol {
+impl Protocol for Imap {
     type Command = Command;
     type Reply = Response;
     type Stage = Stage;
 
-    fn next(&mut self, input: &mut Input, stage: Stage) -> ImapStep {
+    fn next(&mut self, input: &mut Input, stage: Stage) -> Next {
         loop {
             let step = match self.expect {
                 Expect::Line => self.line_due(input, stage),

@@ -1,20 +1,19 @@
 //! Responses in wire form (RFC 3501 9), written straight into the output.
 //!
 //! FETCH answers are written item by item through [`Items`], without a value or an allocation in between;
-//! bodies are announced here and streamed by the server. Everything that came from outside goes through a
+//! bodies are labelled here and streamed by the server. Everything that came from outside goes through a
 //! string, a literal or a type that cannot hold a line end.
 
 use super::{
-    date,
     flag::{FlagList, SystemFlags},
     list::Attribute,
     mutf7,
     parse::scan::is_atom_byte,
-    response::{Code, FetchFlags, Response, Status, Text},
+    response::{Code, Response, Status, Text},
     section::{Section, SectionText},
     sequence,
 };
-use crate::{base::clock::Timestamp, wire::Output};
+use crate::wire::Output;
 
 /// Writes one response with its line end.
 pub fn response(response: &Response, out: &mut Output) {
@@ -115,19 +114,8 @@ fn mailbox_data(response: &Response, out: &mut Output) {
             }
             out.crlf();
         }
-        Response::Fetch { number, uid, flags } => fetch_flags(out, *number, *uid, flags),
         _ => {}
     }
-}
-
-fn fetch_flags(out: &mut Output, number: u32, uid: Option<u32>, flags: &FetchFlags) {
-    let mut items = Items::start(out, number);
-    if let Some(uid) = uid {
-        items.uid(out, uid);
-    }
-    let keywords = flags.keywords.iter().map(String::as_str);
-    items.flags(out, flags.system, flags.recent, keywords);
-    items.end(out);
 }
 
 fn counted(out: &mut Output, number: u32, what: &str) {
@@ -294,113 +282,54 @@ fn flag_names<'n>(out: &mut Output, system: SystemFlags, names: impl Iterator<It
     }
 }
 
-/// One FETCH response, item by item. It holds nothing of the output, so bodies may be streamed and the
-/// output sent between items.
+/// The items of one FETCH response, with spaces between them. What goes to its [`Items::item`] begins with the
+/// item's name.
 #[derive(Debug)]
-#[must_use = "the response is not finished before `end`"]
-pub struct Items {
+pub struct Items<'o> {
+    out: &'o mut Output,
     separator: &'static [u8],
 }
 
-impl Items {
+impl<'o> Items<'o> {
     /// `* n FETCH (`
-    pub fn start(out: &mut Output, number: u32) -> Self {
+    pub fn begin(out: &'o mut Output, number: u32) -> Self {
         out.bytes(b"* ")
             .number(u64::from(number))
             .bytes(b" FETCH (");
-        Self { separator: b"" }
-    }
-
-    fn name(&mut self, out: &mut Output, name: &[u8]) {
-        out.bytes(self.separator).bytes(name);
-        self.separator = b" ";
-    }
-
-    /// `UID n`
-    pub fn uid(&mut self, out: &mut Output, uid: u32) {
-        self.name(out, b"UID ");
-        out.number(u64::from(uid));
-    }
-
-    /// `FLAGS (...)`
-    pub fn flags<'k>(
-        &mut self,
-        out: &mut Output,
-        system: SystemFlags,
-        recent: bool,
-        keywords: impl Iterator<Item = &'k str>,
-    ) {
-        self.name(out, b"FLAGS (");
-        let recent = recent.then_some("\\Recent");
-        flag_names(out, system, recent.into_iter().chain(keywords));
-        out.bytes(b")");
-    }
-
-    /// `INTERNALDATE "..."`
-    pub fn internal_date(&mut self, out: &mut Output, date: Timestamp) {
-        self.name(out, b"INTERNALDATE ");
-        date::write_date_time(out, date);
-    }
-
-    /// `RFC822.SIZE n`
-    pub fn size(&mut self, out: &mut Output, octets: u64) {
-        self.name(out, b"RFC822.SIZE ");
-        out.number(octets);
-    }
-
-    /// `ENVELOPE (...)`, `BODY (...)`, `BODYSTRUCTURE (...)`: what was made into wire form before.
-    pub fn made(&mut self, out: &mut Output, name: &'static str, wire: &[u8]) {
-        self.name(out, name.as_bytes());
-        out.bytes(b" ").bytes(wire);
-    }
-
-    /// `RFC822 {n}`, `RFC822.HEADER {n}`, `RFC822.TEXT {n}`; that many octets must follow.
-    pub fn body(&mut self, out: &mut Output, name: &'static str, octets: u64) {
-        self.name(out, name.as_bytes());
-        out.bytes(b" ");
-        literal_header(out, octets);
-    }
-
-    /// `BODY[...]<origin> {n}`; that many octets must follow.
-    pub fn section(
-        &mut self,
-        out: &mut Output,
-        section: &Section,
-        origin: Option<u32>,
-        octets: u64,
-    ) {
-        self.section_name(out, section, origin);
-        literal_header(out, octets);
-    }
-
-    /// `BODY[...]<origin> NIL`: there is no such part.
-    pub fn section_nil(&mut self, out: &mut Output, section: &Section, origin: Option<u32>) {
-        self.section_name(out, section, origin);
-        out.bytes(b"NIL");
-    }
-
-    fn section_name(&mut self, out: &mut Output, section: &Section, origin: Option<u32>) {
-        self.name(out, b"BODY[");
-        let mut separator: &[u8] = b"";
-        for number in &section.path {
-            out.bytes(separator).number(u64::from(*number));
-            separator = b".";
+        Self {
+            out,
+            separator: b"",
         }
-        if let Some(text) = &section.text {
-            out.bytes(separator);
-            section_text(out, text);
-        }
-        out.bytes(b"]");
-        if let Some(origin) = origin {
-            out.bytes(b"<").number(u64::from(origin)).bytes(b">");
-        }
-        out.bytes(b" ");
+    }
+
+    /// Where the next item goes.
+    pub fn item(&mut self) -> &mut Output {
+        self.out.bytes(std::mem::replace(&mut self.separator, b" "))
     }
 
     /// `)` and the line end.
-    pub fn end(self, out: &mut Output) {
-        out.bytes(b")\r\n");
+    pub fn end(self) {
+        self.out.bytes(b")\r\n");
     }
+}
+
+/// `BODY[...]<origin>` and a space: what stands before the octets of a section (RFC 3501 7.4.2).
+pub fn section_label(out: &mut Output, section: &Section, origin: Option<u32>) {
+    out.bytes(b"BODY[");
+    let mut separator: &[u8] = b"";
+    for number in &section.path {
+        out.bytes(separator).number(u64::from(*number));
+        separator = b".";
+    }
+    if let Some(text) = &section.text {
+        out.bytes(separator);
+        section_text(out, text);
+    }
+    out.bytes(b"]");
+    if let Some(origin) = origin {
+        out.bytes(b"<").number(u64::from(origin)).bytes(b">");
+    }
+    out.bytes(b" ");
 }
 
 fn section_text(out: &mut Output, text: &SectionText) {
@@ -614,18 +543,6 @@ mod tests {
                 },
                 "* STATUS \"a b\" (MESSAGES 3 SIZE 18446744073709551615)\r\n",
             ),
-            (
-                Response::Fetch {
-                    number: 3,
-                    uid: Some(7),
-                    flags: FetchFlags {
-                        system: SystemFlags::SEEN,
-                        recent: true,
-                        keywords: vec!["x".to_owned()],
-                    },
-                },
-                "* 3 FETCH (UID 7 FLAGS (\\Seen \\Recent x))\r\n",
-            ),
         ] {
             assert_eq!(said(&response), line);
         }
@@ -644,21 +561,19 @@ mod tests {
             }),
         };
         let line = written(|out| {
-            let mut items = Items::start(out, 1);
-            items.flags(out, SystemFlags::NONE, false, std::iter::empty());
-            items.internal_date(out, Timestamp(0));
-            items.size(out, 5);
-            items.made(out, "ENVELOPE", b"(NIL)");
-            items.section(out, &section, Some(0), 2);
-            out.bytes(b"xy");
-            items.section_nil(out, &Section::default(), None);
-            items.body(out, "RFC822", 0);
-            items.end(out);
+            let mut items = Items::begin(out, 1);
+            items.item().bytes(b"UID ").number(7);
+            section_label(items.item(), &section, Some(0));
+            literal_header(items.item(), 2);
+            items.end();
         });
         assert_eq!(
             line,
-            "* 1 FETCH (FLAGS () INTERNALDATE \"01-Jan-1970 00:00:00 +0000\" RFC822.SIZE 5 ENVELOPE (NIL) \
-             BODY[1.2.HEADER.FIELDS.NOT (From \"X(\\\"\")]<0> {2}\r\nxy BODY[] NIL RFC822 {0}\r\n)\r\n"
+            "* 1 FETCH (UID 7 BODY[1.2.HEADER.FIELDS.NOT (From \"X(\\\"\")]<0>  {2}\r\n)\r\n"
+        );
+        assert_eq!(
+            written(|out| section_label(out, &Section::default(), None)),
+            "BODY[] "
         );
     }
 

@@ -1,15 +1,10 @@
 //! What the server says (RFC 3501 7, RFC 5530), as values that cannot break a line.
 //!
-//! Bodies and long lists are not values: `encode` has writers for them that append to the output directly.
+//! FETCH answers are not values: `encode` has writers for them that append to the output directly.
 
 use std::{borrow::Cow, fmt};
 
-use super::{
-    command::Tag,
-    flag::{FlagList, SystemFlags},
-    list::Attribute,
-    status::StatusItem,
-};
+use super::{command::Tag, flag::FlagList, list::Attribute, status::StatusItem};
 
 /// One response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,15 +84,6 @@ pub enum Response {
     },
     /// `* SEARCH`
     Search(Vec<u32>),
-    /// `* n FETCH`, of what may be told without being asked for.
-    Fetch {
-        /// Message number.
-        number: u32,
-        /// Its UID, when the command or the client's state asks for it.
-        uid: Option<u32>,
-        /// Its flags.
-        flags: FetchFlags,
-    },
     /// `* ENABLED`
     Enabled(Vec<&'static str>),
     /// `* ID`
@@ -164,17 +150,6 @@ pub enum Status {
     No,
     /// Not understood.
     Bad,
-}
-
-/// Flags of a message in a FETCH response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FetchFlags {
-    /// System flags.
-    pub system: SystemFlags,
-    /// `\Recent`
-    pub recent: bool,
-    /// Keywords.
-    pub keywords: Vec<String>,
 }
 
 /// A response code (RFC 3501 7.1, RFC 4315 3, RFC 5530, RFC 7888 4, RFC 9051 7.1).
@@ -319,6 +294,13 @@ impl fmt::Debug for Text {
 pub struct Capabilities(pub(super) String);
 
 impl Capabilities {
+    /// With the largest message that APPEND takes (RFC 7889).
+    #[must_use]
+    pub fn with_append_limit(mut self, bytes: u64) -> Self {
+        self.0.push_str(&format!(" APPENDLIMIT={bytes}"));
+        self
+    }
+
     /// As they stand in a response.
     pub fn as_str(&self) -> &str {
         &self.0

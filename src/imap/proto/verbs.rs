@@ -151,8 +151,8 @@ impl Verb {
     }
 }
 
-/// What is announced in `stage` (RFC 3501 7.2.1). `append_bytes_max` is the largest message (RFC 7889).
-pub fn capabilities(stage: Stage, append_bytes_max: Option<u64>) -> Capabilities {
+/// What is announced in `stage` (RFC 3501 7.2.1).
+pub fn capabilities(stage: Stage) -> Capabilities {
     let before_login = matches!(stage, Stage::Greeted { .. });
     // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
     let mut said = String::from(if before_login {
@@ -175,9 +175,6 @@ pub fn capabilities(stage: Stage, append_bytes_max: Option<u64>) -> Capabilities
     if before_login && !login_admitted {
         // RFC 3501 6.2.3
         said.push_str(" LOGINDISABLED");
-    }
-    if let (false, Some(bytes)) = (before_login, append_bytes_max) {
-        said.push_str(&format!(" APPENDLIMIT={bytes}"));
     }
     Capabilities(said)
 }
@@ -300,12 +297,12 @@ mod tests {
             (
                 Stage::Authenticated,
                 "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE CHILDREN \
-                 UNSELECT UIDPLUS MOVE APPENDLIMIT=1000",
+                 UNSELECT UIDPLUS MOVE",
             ),
         ] {
-            assert_eq!(capabilities(stage, Some(1000)).as_str(), said);
+            assert_eq!(capabilities(stage).as_str(), said);
         }
-        assert_eq!(capabilities(READING, None), capabilities(WRITING, None));
+        assert_eq!(capabilities(READING), capabilities(WRITING));
     }
 
     #[test]
