@@ -1,15 +1,21 @@
 //! buzon: one mail server. SMTP in, IMAP and POP3 to read, an outbound queue, one durable store.
 
+pub mod accounts;
 pub mod app;
 pub mod base;
 pub mod config;
 pub mod imap;
+pub mod dns;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
 pub mod observe;
 pub mod pop3;
+pub mod queue;
+pub mod relay;
+pub mod route;
 pub mod sasl;
+pub mod smtp;
 pub mod store;
 pub mod tls;
 pub mod wire;

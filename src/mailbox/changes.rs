@@ -1,7 +1,7 @@
 //! What a session must be told: the difference between its view of a mailbox and the index.
 //!
-//! Pure. The session's view is a list of UIDs and the modseq at which it was true; the answer is sorted
-//! and complete. Nothing is scanned that cannot have changed.
+//! Pure. The session's view is a list of UIDs and the modseq at which it was true; the answer is
+//! sorted and complete. Nothing is scanned that cannot have changed.
 
 use super::index::Index;
 use crate::base::ids::ModSeq;

@@ -1,7 +1,8 @@
-//! The bytes of stored mailbox records: variable-length numbers, differences, flag sets, UID ranges.
+//! The bytes of stored mailbox records: variable-length numbers, differences, flag sets, UID
+//! ranges.
 //!
-//! Pure. Reading never panics and never allocates more than the input could hold: what is stored may be
-//! damaged (DUR-09, DUR-10).
+//! Pure. Reading never panics and never allocates more than the input could hold: what is stored
+//! may be damaged (DUR-09, DUR-10).
 
 use super::{
     flags::{FlagSet, Keyword, SystemFlags},
@@ -188,7 +189,9 @@ mod tests {
         }
 
         #[test]
-        fn dur_10_any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn dur_10_any_bytes_are_read_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
             let _ = Reader::new(&bytes).flags();
             let _ = Reader::new(&bytes).ranges();
             let _ = Reader::new(&bytes).text();

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::{
     codec::{Reader, Undecodable, put_number},
-    limits::VALUE_BYTES_MAX,
+    compose::weight,
+    limits::{BATCH_BYTES_MAX, VALUE_BYTES_MAX},
 };
 use crate::{
     base::{ids::BlobId, ids::EmailId, ids::SortedId},
@@ -42,12 +43,15 @@ pub(super) enum FactsPlace {
     Apart { blob: BlobId, bytes: u64 },
 }
 
+/// Fewer writes cannot fill a batch; not worth weighing.
+const CROWD_WRITES: usize = 16;
 const VERSION: u8 = 1;
 const HERE: u8 = 0;
 const APART: u8 = 1;
 
 impl EmailRecord {
-    /// The record for these facts; large ones become a body of `batch`, named by `fresh`.
+    /// The record for these facts. Large ones, and those of further copies in a batch that fills up,
+    /// become a body of `batch`, named by `fresh`: so a message has room for many recipients.
     pub(super) fn new(
         batch: &mut Batch,
         blob: BlobId,
@@ -55,7 +59,9 @@ impl EmailRecord {
         facts: &Bytes,
         fresh: impl FnOnce() -> BlobId,
     ) -> Self {
-        let facts = if facts.len() <= VALUE_BYTES_MAX {
+        let crowded = batch.writes.len() > CROWD_WRITES
+            && weight(batch).saturating_add(facts.len()) > BATCH_BYTES_MAX / 2;
+        let facts = if facts.len() <= VALUE_BYTES_MAX && !crowded {
             FactsPlace::Here(facts.clone())
         } else {
             let apart = fresh();

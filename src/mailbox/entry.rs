@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// What a mailbox is for (RFC 6154 2). `\All` and `\Flagged` would be views, which do not exist here.
+/// What a mailbox is for (RFC 6154 2). `\All` and `\Flagged` would be views, which do not exist
+/// here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SpecialUse {
     /// `\Archive`

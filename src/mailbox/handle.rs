@@ -1,8 +1,9 @@
 //! A mailbox that was opened, and every change of its messages.
 //!
-//! Each change is one or few commits of compact records; on a conflict the index is brought up to date and the
-//! change is decided again, a bounded number of times. A handle does not keep a mailbox from being deleted: then
-//! it answers so. RFC 3501 6.4.3, 6.4.6, 6.4.7, RFC 4315, RFC 6851.
+//! Each change is one or few commits of compact records; on a conflict the index is brought up to
+//! date and the change is decided again, a bounded number of times. A handle does not keep a
+//! mailbox from being deleted: then it answers so. RFC 3501 6.4.3, 6.4.6, 6.4.7, RFC 4315, RFC
+//! 6851.
 
 use std::{fmt, sync::Arc};
 
@@ -85,8 +86,8 @@ impl Mailbox {
         self.read(|index| index.changes(since, told))
     }
 
-    /// Messages with this UID or higher are recent for the calling session; with `read_write` no later
-    /// session gets them as recent (RFC 3501 6.3.1, 6.3.2).
+    /// Messages with this UID or higher are recent for the calling session; with `read_write` no
+    /// later session gets them as recent (RFC 3501 6.3.1, 6.3.2).
     pub fn claim_recent(&self, read_write: bool) -> u32 {
         self.shared.claim_recent(read_write)
     }
@@ -123,8 +124,8 @@ impl Mailbox {
         Ok(Stored { modseq, ..stored })
     }
 
-    /// Removes these messages for good; the caller chose them. Answers which are gone by this call: what
-    /// another session removed first is not among them.
+    /// Removes these messages for good; the caller chose them. Answers which are gone by this call:
+    /// what another session removed first is not among them.
     pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
         let _changing = self.shared.changing.lock().await;
         let now = self.core.clock.wall();
@@ -168,8 +169,8 @@ impl Mailbox {
         Ok(copied)
     }
 
-    /// MOVE. Each message is in the source or in the target at any time (RFC 6851 3.3); so many that they do
-    /// not fit into one commit go in parts. A move to the same mailbox gives new UIDs.
+    /// MOVE. Each message is in the source or in the target at any time (RFC 6851 3.3); so many
+    /// that they do not fit into one commit go in parts. A move to the same mailbox gives new UIDs.
     pub async fn move_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
         let _changing = self.shared.changing.lock().await;
         let (mut copied, uids) = self.prepare(uids, target).await?;
@@ -215,8 +216,8 @@ impl Mailbox {
         Ok((copied, uids))
     }
 
-    /// Commits what `next` decides on the index, if anything; decides again after a conflict, a bounded
-    /// number of times.
+    /// Commits what `next` decides on the index, if anything; decides again after a conflict, a
+    /// bounded number of times.
     async fn decide(
         &self,
         mut next: impl FnMut(Source<'_>) -> Option<Step>,

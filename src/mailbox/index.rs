@@ -1,8 +1,9 @@
-//! The messages of one mailbox in memory: columns, about 36 bytes per message, built from snapshot and log.
+//! The messages of one mailbox in memory: columns, about 36 bytes per message, built from snapshot
+//! and log.
 //!
 //! Pure. [`Index::apply`] is the meaning of the log: the same records give the same index in every
-//! process. Positions count from zero in UID order (RFC 3501 2.3.1.2 numbers them from one). Counts and
-//! sums are kept, never recounted; what UIDNEXT and HIGHESTMODSEQ show only rises.
+//! process. Positions count from zero in UID order (RFC 3501 2.3.1.2 numbers them from one). Counts
+//! and sums are kept, never recounted; what UIDNEXT and HIGHESTMODSEQ show only rises.
 
 use std::ops::Range;
 
@@ -121,7 +122,8 @@ impl Index {
         }
     }
 
-    /// Appends the messages of a snapshot's chunk; `false` when they do not belong behind those there.
+    /// Appends the messages of a snapshot's chunk; `false` when they do not belong behind those
+    /// there.
     pub(super) fn restore(&mut self, sets: &[FlagSet], rows: &[Row]) -> bool {
         let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
         for row in rows {
@@ -137,8 +139,8 @@ impl Index {
         true
     }
 
-    /// Applies the record that was logged at `modseq`. A record at or before [`Self::modseq`] has been
-    /// applied already.
+    /// Applies the record that was logged at `modseq`. A record at or before [`Self::modseq`] has
+    /// been applied already.
     pub(super) fn apply(&mut self, modseq: ModSeq, record: &Record) {
         if modseq <= self.modseq {
             return;
@@ -368,16 +370,28 @@ impl Index {
         }
     }
 
-    /// Whether a record was lost to damage, so that nothing may be derived from what is missing here.
+    /// Whether a record was lost to damage, so that nothing may be derived from what is missing
+    /// here.
     pub(super) fn is_damaged(&self) -> bool {
         self.damaged
     }
 
     /// The messages of `uids` (in any order) that are here, ascending and once each.
     pub(super) fn present(&self, uids: &[Uid]) -> Vec<usize> {
-        let ascending = uids.windows(2).all(|pair| pair[0] < pair[1]);
-        let mut positions: Vec<usize> = uids.iter().filter_map(|uid| self.position(*uid)).collect();
-        if !ascending {
+        let mut positions = Vec::with_capacity(uids.len());
+        let mut next = 0;
+        for uid in uids {
+            // Clients name runs of messages, so the next one is where it is expected.
+            if self.columns.uids.get(next) != Some(&uid.number()) {
+                match self.position(*uid) {
+                    Some(position) => next = position,
+                    None => continue,
+                }
+            }
+            positions.push(next);
+            next += 1;
+        }
+        if !positions.is_sorted_by(|a, b| a < b) {
             positions.sort_unstable();
             positions.dedup();
         }
@@ -401,7 +415,8 @@ impl Index {
             .collect()
     }
 
-    /// The UIDs at ascending `positions`, as few ranges: one may run over UIDs that are gone for good.
+    /// The UIDs at ascending `positions`, as few ranges: one may run over UIDs that are gone for
+    /// good.
     pub(super) fn ranges(&self, positions: &[usize]) -> UidRanges {
         let mut ranges = UidRanges::default();
         let mut before = None;

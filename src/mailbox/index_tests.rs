@@ -133,7 +133,9 @@ fn contents(index: &Index) -> Vec<Plain> {
 
 proptest! {
     #[test]
-    fn the_index_is_what_a_naive_model_is(steps in steps(), told_after in any::<prop::sample::Index>()) {
+    fn the_index_is_what_a_naive_model_is(
+        steps in steps(), told_after in any::<prop::sample::Index>(),
+    ) {
         let mut index = Index::new(ModSeq(1));
         let (mut model, mut uid_next) = (Vec::new(), 1);
         let told_after = told_after.index(steps.len() + 1);

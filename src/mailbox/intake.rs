@@ -1,6 +1,8 @@
-//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive (LIM-36).
+//! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive
+//! (LIM-36).
 //!
-//! Nothing is durable before the batch that names the body; an intake that is dropped leaves nothing.
+//! The structure is found in the same pass, so a message is never parsed again. Nothing is durable
+//! before the batch that names the body; an intake that is dropped leaves nothing.
 
 use std::{fmt, sync::Arc};
 
@@ -8,6 +10,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
+    mail::{
+        facts::Facts,
+        mime::{Bounds, Scanner, TopHeader},
+    },
     store::{CommitError, Content, Engine, Stage},
 };
 
@@ -18,6 +24,7 @@ pub struct Intake {
     /// What is not staged yet.
     pending: BytesMut,
     stage: Option<Box<dyn Stage>>,
+    scanner: Scanner,
     size: u64,
 }
 
@@ -31,6 +38,14 @@ pub struct Arrived {
     pub size: u64,
     /// What FETCH needs of it, encoded.
     pub facts: Bytes,
+    /// What its header holds, for the rules of acceptance and submission.
+    pub top: TopHeader,
+    /// Some byte is above 127.
+    pub has_eight_bit: bool,
+    /// Some byte is zero.
+    pub has_nul: bool,
+    /// The longest line in bytes, without its ending.
+    pub longest_line: u64,
 }
 
 /// Why a body could not be taken in.
@@ -66,6 +81,7 @@ impl Intake {
             blob,
             pending: BytesMut::new(),
             stage: None,
+            scanner: Scanner::new(Bounds::default()),
             size: 0,
         }
     }
@@ -76,6 +92,7 @@ impl Intake {
         if self.size > SIZE_MAX {
             return Err(IntakeError::TooLarge);
         }
+        self.scanner.feed(&piece);
         self.pending.extend_from_slice(&piece);
         if self.pending.len() > BODY_MEMORY_BYTES_MAX {
             self.stage_pending().await?;
@@ -92,11 +109,16 @@ impl Intake {
             Some(stage) => Content::Staged(stage.finish()),
             None => Content::Bytes(self.pending.freeze()),
         };
+        let scanned = self.scanner.finish();
         Ok(Arrived {
             blob: self.blob,
             content,
             size: self.size,
-            facts: Bytes::new(),
+            facts: Facts::from(&scanned).encode().into(),
+            top: scanned.top,
+            has_eight_bit: scanned.has_eight_bit,
+            has_nul: scanned.has_nul,
+            longest_line: scanned.longest_line,
         })
     }
 

@@ -40,8 +40,8 @@ pub(super) const IDLE_MAILBOXES_MAX: usize = 256;
 pub(super) const IDLE_MESSAGES_MAX: usize = 1_000_000;
 /// Mailboxes whose appended records are counted for the sake of the next snapshot, at most.
 pub(super) const COUNTED_MAILBOXES_MAX: usize = 50_000;
-/// A notice can be lost when a session ends in the middle of its commit: after this long a mailbox is read
-/// again without one.
+/// A notice can be lost when a session ends in the middle of its commit: after this long a mailbox
+/// is read again without one.
 pub(super) const NOTICE_TRUSTED: Duration = Duration::from_secs(10);
 /// Time between two rounds of the background work.
 pub(super) const TEND_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! Reading a mailbox from the store: snapshot, then the tail of its log.
 //!
-//! Records that cannot be understood are skipped and remembered (DUR-10): the rest of the mailbox stays
-//! readable, and nothing is derived from what is missing. A snapshot that is damaged or gone is replaced by
-//! the whole log when that is still there.
+//! Records that cannot be understood are skipped and remembered (DUR-10): the rest of the mailbox
+//! stays readable, and nothing is derived from what is missing. A snapshot that is damaged or gone
+//! is replaced by the whole log when that is still there.
 
 use std::collections::HashSet;
 
@@ -166,7 +166,8 @@ async fn replay(
     }
 }
 
-/// The index at the modseq of a snapshot; `None` when its chunks are not all there or not all whole.
+/// The index at the modseq of a snapshot; `None` when its chunks are not all there or not all
+/// whole.
 async fn restore(
     engine: &dyn Engine,
     account: AccountId,
@@ -200,7 +201,8 @@ async fn superseded(
     Ok(now.as_ref().map(bytes) != snapshot.map(bytes))
 }
 
-/// An empty index to replay the log on, if the log is still whole: it then begins with the first UID.
+/// An empty index to replay the log on, if the log is still whole: it then begins with the first
+/// UID.
 async fn whole_log(
     engine: &dyn Engine,
     account: AccountId,

@@ -1,7 +1,7 @@
 //! Sweep marks: what lost a place in a mailbox and may have lost its last one.
 //!
-//! Pure. Marks are written by the change itself, so that nothing is forgotten in a crash, and read by the
-//! sweep when they are old enough that no session shows what they name.
+//! Pure. Marks are written by the change itself, so that nothing is forgotten in a crash, and read
+//! by the sweep when they are old enough that no session shows what they name.
 
 use super::{
     codec::{Reader, Undecodable, put_number, put_step},
@@ -88,7 +88,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_survive_and_fit(at in any::<u64>(), emails in prop::collection::vec(any::<u64>(), 0..9000)) {
+        fn marks_survive_and_fit(
+            at in any::<u64>(), emails in prop::collection::vec(any::<u64>(), 0..9000),
+        ) {
             let at = Timestamp(at);
             let mut found = Vec::new();
             for value in of_emails(at, &emails) {
@@ -104,7 +106,9 @@ mod tests {
         }
 
         #[test]
-        fn dur_10_any_bytes_are_decoded_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn dur_10_any_bytes_are_decoded_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
             let _ = Mark::decode(&bytes);
             let _ = Mark::decode(&[&[VERSION, EMAILS][..], &bytes].concat());
         }

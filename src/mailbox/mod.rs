@@ -2,8 +2,8 @@
 //!
 //! A mailbox is a log of compact records with packed snapshots; a selected mailbox has one shared
 //! index per process that is kept current from the log. Each change is one atomic, durable commit
-//! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols' business.
-//! RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
+//! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols'
+//! business. RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
 
 mod bodies;
 mod changes;
@@ -12,6 +12,7 @@ mod compose;
 mod core;
 mod email;
 mod entry;
+mod erase;
 mod fault;
 mod flags;
 mod handle;
@@ -45,3 +46,6 @@ pub use name::{Name, NotAName};
 pub use notify::Watch;
 pub use service::{Appended, Mailboxes, Options, Placed, Placement, Usage};
 pub use tree::INBOX;
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Mailbox names: Unicode in NFC, levels separated by `/`, INBOX without regard to case.
 //!
-//! The wire forms (modified UTF-7, quoting) are the protocol's business. A name here is a value that
-//! needs no further check: no empty level, no `.` or `..`, no control character, within LIM-23.
-//! RFC 3501 5.1, RFC 9051 5.1.
+//! The wire forms (modified UTF-7, quoting) are the protocol's business. A name here is a value
+//! that needs no further check: no empty level, no `.` or `..`, no control character, within
+//! LIM-23. RFC 3501 5.1, RFC 9051 5.1.
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
@@ -25,7 +25,8 @@ impl Name {
     }
 
     /// The name with this text. Text in another normal form becomes NFC, so that what one client
-    /// typed another finds; `inbox` in any case becomes `INBOX`, also as the first of several levels.
+    /// typed another finds; `inbox` in any case becomes `INBOX`, also as the first of several
+    /// levels.
     pub fn parse(text: &str) -> Result<Self, NotAName> {
         if text.len() > NAME_BYTES_MAX {
             return Err(NotAName::TooLong);

@@ -1,7 +1,7 @@
 //! Notices that an account changed: hints that wake readers, who then read the log again.
 //!
-//! A notice carries no content and may come without a change; correctness never rests on one. An account that nobody
-//! watches and that has no mailbox in memory costs nothing here.
+//! A notice carries no content and may come without a change; correctness never rests on one. An
+//! account that nobody watches and that has no mailbox in memory costs nothing here.
 
 use std::{
     collections::HashMap,
@@ -21,8 +21,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Returns when the account changed since the last return, or since the watch was made. Read what is
-    /// of interest after making the watch, then nothing is missed. May be dropped and called again.
+    /// Returns when the account changed since the last return, or since the watch was made. Read
+    /// what is of interest after making the watch, then nothing is missed. May be dropped and
+    /// called again.
     pub async fn changed(&mut self) {
         if self.receiver.changed().await.is_err() {
             // Unreachable while the notice is held; waiting is the harmless answer.
@@ -111,8 +112,8 @@ impl Drop for Notice {
     }
 }
 
-/// Announces a change when dropped, so that a session that ends in the middle of its commit still wakes
-/// the others.
+/// Announces a change when dropped, so that a session that ends in the middle of its commit still
+/// wakes the others.
 #[derive(Debug)]
 pub(super) struct Announcement<'a> {
     hub: &'a Hub,

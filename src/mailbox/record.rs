@@ -1,7 +1,7 @@
 //! The log of a mailbox: one record per change, as compact as the command that made it.
 //!
-//! Pure. Byte 0 is the version, byte 1 the kind. Numbers that the commit assigns (first UID, a new email)
-//! stand in fixed-width holes. docs/STORE.md has the layout; decoding never panics (DUR-10).
+//! Pure. Byte 0 is the version, byte 1 the kind. Numbers that the commit assigns (first UID, a new
+//! email) stand in fixed-width holes. docs/STORE.md has the layout; decoding never panics (DUR-10).
 
 use super::{
     codec::{Reader, Undecodable, put_flags, put_number, put_ranges, put_step},
@@ -200,8 +200,8 @@ pub(super) struct ArrivalsBuilder {
 }
 
 impl ArrivalsBuilder {
-    /// Adds a message; its set is named by any number that stands for `flags` in all calls, and `flags`
-    /// is asked for only when the record does not have it yet.
+    /// Adds a message; its set is named by any number that stands for `flags` in all calls, and
+    /// `flags` is asked for only when the record does not have it yet.
     pub(super) fn add(
         &mut self,
         message: Arrival,
@@ -341,7 +341,9 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn appended_new_survives(arrivals in arrivals(), uid in 1_u64..1_000_000, email in any::<u64>()) {
+        fn appended_new_survives(
+            arrivals in arrivals(), uid in 1_u64..1_000_000, email in any::<u64>(),
+        ) {
             let mut arrivals = arrivals;
             arrivals.messages.truncate(1);
             let bytes = filled(appended_new(&arrivals, 0, 1), &[uid, email]);
@@ -369,7 +371,9 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn dur_10_a_cut_record_is_not_a_record(arrivals in arrivals(), cut in any::<prop::sample::Index>()) {
+        fn dur_10_a_cut_record_is_not_a_record(
+            arrivals in arrivals(), cut in any::<prop::sample::Index>(),
+        ) {
             let bytes = filled(appended(&arrivals, 0, 0), &[1]);
             let cut = cut.index(bytes.len());
             prop_assert_eq!(Record::decode(&bytes[..cut]), Err(Undecodable));

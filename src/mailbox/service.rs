@@ -1,7 +1,7 @@
 //! The service: what other floors call. Placing and appending messages, reading emails and usage.
 //!
-//! Names are in the file of the tree, changes of messages in that of the handle, background work in its
-//! own. RFC 3501 6.3.11 (APPEND).
+//! Names are in the file of the tree, changes of messages in that of the handle, background work in
+//! its own. RFC 3501 6.3.11 (APPEND).
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -143,8 +143,9 @@ impl Mailboxes {
         Intake::new(Arc::clone(&self.core.engine), self.core.fresh_blob())
     }
 
-    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the mailbox
-    /// exists. The body, its owners (`store::owners`) and [`Self::announce`] are the caller's.
+    /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the
+    /// mailbox exists. The body, its owners (`store::owners`) and [`Self::announce`] are the
+    /// caller's.
     pub fn place(
         &self,
         batch: &mut Batch,
@@ -218,8 +219,8 @@ impl Mailboxes {
         })
     }
 
-    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so asking for
-    /// some hundred at once is cheapest; the facts of all of them are in memory then.
+    /// What is stored of these emails, in the order asked for. Neighbours are read by range, so
+    /// asking for some hundred at once is cheapest; the facts of all of them are in memory then.
     pub async fn emails(
         &self,
         account: AccountId,

@@ -1,9 +1,9 @@
 //! Mailboxes in memory: one shared index per mailbox and process, and the bounded set of them.
 //!
 //! The index is only ever what the log says. It is read under a lock that is never held across an
-//! await; catching up is serialised by an async mutex, so that a hundred sessions woken by one delivery
-//! read its record once. Notices tell when there is something to read; since they are hints, a mailbox
-//! is also read when the last look is some seconds old.
+//! await; catching up is serialised by an async mutex, so that a hundred sessions woken by one
+//! delivery read its record once. Notices tell when there is something to read; since they are
+//! hints, a mailbox is also read when the last look is some seconds old.
 
 use std::{
     collections::HashMap,
@@ -137,8 +137,8 @@ impl Shared {
         Ok(())
     }
 
-    /// The first recent UID for a session that opens the mailbox now. With `read_write` no later session
-    /// gets the same messages as recent (RFC 3501 6.3.1, 6.3.2).
+    /// The first recent UID for a session that opens the mailbox now. With `read_write` no later
+    /// session gets the same messages as recent (RFC 3501 6.3.1, 6.3.2).
     pub(super) fn claim_recent(&self, read_write: bool) -> u32 {
         if read_write {
             let uid_next = self.read(Index::uid_next);
@@ -234,7 +234,8 @@ pub(super) async fn read_record(
         .map_err(|_| MailboxFault::Damaged("its record"))
 }
 
-/// The mailboxes in memory. Those in use stay; of the others the most recently used ones stay, up to a bound.
+/// The mailboxes in memory. Those in use stay; of the others the most recently used ones stay, up
+/// to a bound.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     mailboxes: Mutex<HashMap<(AccountId, MailboxId), Arc<Shared>>>,

@@ -1,8 +1,9 @@
 //! Snapshots of a mailbox: a head and chunks of about a thousand messages, packed.
 //!
-//! Pure. The head names its chunks; a chunk is never rewritten in place, its successor has a number of its
-//! own. So a reader that has a head either finds exactly the chunks it names or finds one missing and
-//! reads a newer head. A snapshot rewrites only chunks whose messages changed since the last one.
+//! Pure. The head names its chunks; a chunk is never rewritten in place, its successor has a number
+//! of its own. So a reader that has a head either finds exactly the chunks it names or finds one
+//! missing and reads a newer head. A snapshot rewrites only chunks whose messages changed since the
+//! last one.
 
 use super::{
     codec::{Reader, Undecodable, put_flags, put_number, put_step},
@@ -104,8 +105,8 @@ impl Head {
         Ok(head)
     }
 
-    /// The head for `index` as it stands, still without chunks, and the modseq up to which the log may
-    /// be trimmed once it is written.
+    /// The head for `index` as it stands, still without chunks, and the modseq up to which the log
+    /// may be trimmed once it is written.
     fn following(&self, index: &Index, recent_from: u32) -> Self {
         let mut next = Self {
             standing: index.standing(),
@@ -382,7 +383,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn a_restored_snapshot_is_the_index(steps in records()) {
             let mut index = Index::new(ModSeq(1));
@@ -400,7 +401,9 @@ mod tests {
         }
 
         #[test]
-        fn dur_10_any_bytes_are_decoded_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn dur_10_any_bytes_are_decoded_without_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
             let _ = Head::decode(&bytes);
             let _ = decode_chunk(&bytes);
             let framed = [&[VERSION][..], &bytes].concat();

@@ -1,9 +1,11 @@
-//! The sweep: removes emails that no mailbox holds any more, their bodies, and what deleted mailboxes leave.
+//! The sweep: removes emails that no mailbox holds any more, their bodies, and what deleted
+//! mailboxes leave.
 //!
-//! It starts from marks that EXPUNGE and DELETE wrote, once they are older than the grace time (DUR-08
-//! I7). An email is removed only when no index of the account refers to it and no COPY or MOVE happened since
-//! before the indexes were read: those take from the relocations counter, which the removing batch requires to be
-//! unchanged. Work that is cut off is done again; doing it twice does no harm.
+//! It starts from marks that EXPUNGE and DELETE wrote, once they are older than the grace time
+//! (DUR-08 I7). An email is removed only when no index of the account refers to it and no COPY or
+//! MOVE happened since before the indexes were read: those take from the relocations counter, which
+//! the removing batch requires to be unchanged. Work that is cut off is done again; doing it twice
+//! does no harm.
 
 use std::collections::{HashMap, HashSet};
 
@@ -131,8 +133,8 @@ impl Mailboxes {
         let mut marked = Marked::default();
         for (key, value) in page.entries {
             match Mark::decode(&value) {
-                // RFC 2180 4.1: a session that was not told of an expunge may still ask for the message.
-                // A mark from the future is old: the clock was set back (DUR-07).
+                // RFC 2180 4.1: a session that was not told of an expunge may still ask for the
+                // message. A mark from the future is old: the clock was set back (DUR-07).
                 Ok(mark) if mark.at() <= now && now.since(mark.at()) < self.core.options.grace => {
                     continue;
                 }
@@ -146,7 +148,8 @@ impl Mailboxes {
         Ok(marked)
     }
 
-    /// Takes the emails that some mailbox holds out of `emails`. `false` when that cannot be said for sure.
+    /// Takes the emails that some mailbox holds out of `emails`. `false` when that cannot be said
+    /// for sure.
     async fn keep_referenced(
         &self,
         account: AccountId,
@@ -218,9 +221,9 @@ impl Mailboxes {
                 continue;
             };
             match EmailRecord::decode(&value) {
-                Ok(record) => {
-                    *released.entry(record.blob).or_default() += 1;
-                    if let FactsPlace::Apart { blob, .. } = record.facts {
+                Ok(stored) => {
+                    *released.entry(stored.blob).or_default() += 1;
+                    if let FactsPlace::Apart { blob, .. } = stored.facts {
                         batch.drop_body(blob);
                     }
                 }
@@ -242,7 +245,8 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// Removes what a deleted mailbox left. Its log goes last: as long as it is there, it tells what to do.
+    /// Removes what a deleted mailbox left. Its log goes last: as long as it is there, it tells
+    /// what to do.
     async fn remove_mailbox(
         &self,
         account: AccountId,

@@ -1,4 +1,5 @@
-//! Background work on mailboxes: snapshots where the log has grown, and the rounds in which all of it happens.
+//! Background work on mailboxes: snapshots where the log has grown, and the rounds in which all of
+//! it happens.
 //!
 //! Nothing here is needed for correctness: a mailbox without a snapshot is its log. Everything is
 //! conditional on what was read, so that two processes, or a crash at any point, do no harm.
@@ -48,6 +49,7 @@ impl Mailboxes {
     /// One round of the sweep. May be dropped at any point.
     pub(super) async fn sweep_all(&self) {
         note(self.sweep().await);
+        note(self.erase_removed().await);
     }
 
     /// Writes the snapshots that are due. May be dropped at any point.
@@ -79,7 +81,7 @@ impl Mailboxes {
     }
 
     /// Writes the snapshot of a mailbox as it stands, unless another process did.
-    async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
+    pub(super) async fn write_snapshot(&self, shared: &Shared) -> Result<(), MailboxFault> {
         let engine = &*self.core.engine;
         shared.refresh_now(engine).await?;
         let mut stored = shared.snapshot.lock().await;
@@ -140,8 +142,8 @@ impl Mailboxes {
         let mut head = stored.as_ref().map(|snapshot| snapshot.bytes.clone());
         let mut chunks = std::mem::take(&mut planned.written).into_iter().peekable();
         if total > BATCH_BYTES_MAX / 2 {
-            // Reserved numbers are nobody else's: whoever reads this head counts on from it, and every batch
-            // that follows requires it.
+            // Reserved numbers are nobody else's: whoever reads this head counts on from it, and
+            // every batch that follows requires it.
             let reserved = Head {
                 next_chunk: planned.head.next_chunk,
                 ..stored.as_ref().map(|s| s.head.clone()).unwrap_or_default()
@@ -154,7 +156,7 @@ impl Mailboxes {
                 let mut batch = Batch::new();
                 batch.present(key::mailbox(account, mailbox));
                 batch.unchanged(key::snapshot(account, mailbox), head.clone());
-                while let Some((number, bytes)) = chunks.next() {
+                for (number, bytes) in chunks.by_ref() {
                     batch.put(chunk(number), bytes);
                     if weight(&batch) > BATCH_BYTES_MAX / 2 {
                         break;
@@ -190,7 +192,8 @@ impl Mailboxes {
         Ok(bytes)
     }
 
-    /// Deletes log records that are history no more. A stop in between leaves them for the next time.
+    /// Deletes log records that are history no more. A stop in between leaves them for the next
+    /// time.
     async fn trim_log(&self, shared: &Shared, trimmed: ModSeq) -> Result<(), MailboxFault> {
         if trimmed == ModSeq(0) {
             return Ok(());

@@ -1,8 +1,9 @@
 //! Names of mailboxes: LIST, CREATE, DELETE, RENAME, subscriptions (RFC 3501 6.3.3 to 6.3.9).
 //!
-//! Every change of names takes from the account's mailbox counter and requires that it stands where it stood
-//! when the names were read. So the decision was made on the whole truth: no two mailboxes have one name, each
-//! mailbox but those at the top has a parent, LIM-23 is exact, and a number is never used twice.
+//! Every change of names takes from the account's mailbox counter and requires that it stands where
+//! it stood when the names were read. So the decision was made on the whole truth: no two mailboxes
+//! have one name, each mailbox but those at the top has a parent, LIM-23 is exact, and a number is
+//! never used twice.
 
 use std::num::NonZeroU32;
 
@@ -12,6 +13,7 @@ use super::{
     compose::{self, Source, Transfer, sum_usage, weight},
     entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value, names},
     fault::{ChangeError, MailboxFault},
+    handle::absent_on_conflict,
     limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_MAX},
     mark,
     name::Name,
@@ -56,7 +58,8 @@ struct Contents {
 }
 
 impl Mailboxes {
-    /// Makes the first mailboxes of a new account, subscribed, as part of the batch that makes the account.
+    /// Makes the first mailboxes of a new account, subscribed, as part of the batch that makes the
+    /// account.
     pub fn provision(&self, batch: &mut Batch, account: AccountId) {
         let modseq = batch.take_one(key::modseq(account));
         let count = u32::try_from(PROVISIONED.len()).unwrap_or(1);
@@ -132,7 +135,8 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// DELETE. Not INBOX, and not a mailbox with inferior names; subscriptions stay (RFC 3501 6.3.4, 6.3.9).
+    /// DELETE. Not INBOX, and not a mailbox with inferior names; subscriptions stay (RFC 3501
+    /// 6.3.4, 6.3.9).
     pub async fn delete(&self, account: AccountId, name: &Name) -> Result<(), ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
@@ -153,8 +157,8 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// RENAME, with all inferior names. Renaming INBOX moves its messages to a new mailbox and leaves INBOX
-    /// empty, and its inferior names as they are (RFC 3501 6.3.5).
+    /// RENAME, with all inferior names. Renaming INBOX moves its messages to a new mailbox and
+    /// leaves INBOX empty, and its inferior names as they are (RFC 3501 6.3.5).
     pub async fn rename(
         &self,
         account: AccountId,
@@ -241,16 +245,25 @@ impl Mailboxes {
             entry::subscription_key(account, name),
             entry::subscription_value(name),
         );
-        self.core.commit(account, batch).await?;
-        Ok(())
+        self.commit_subscription(account, batch).await
     }
 
     /// UNSUBSCRIBE; no error when the name is not subscribed.
     pub async fn unsubscribe(&self, account: AccountId, name: &Name) -> Result<(), ChangeError> {
         let mut batch = Batch::new();
         batch.delete(entry::subscription_key(account, name));
-        self.core.commit(account, batch).await?;
-        Ok(())
+        self.commit_subscription(account, batch).await
+    }
+
+    /// Commits while the account has its INBOX, which is as long as there is the account.
+    async fn commit_subscription(
+        &self,
+        account: AccountId,
+        mut batch: Batch,
+    ) -> Result<(), ChangeError> {
+        batch.present(key::mailbox(account, INBOX));
+        let outcome = self.core.commit(account, batch).await;
+        outcome.map(|_| ()).map_err(absent_on_conflict)
     }
 
     /// Subscribed names, sorted.
@@ -317,9 +330,9 @@ impl Tree {
         Ok(entry)
     }
 
-    /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch requires that
-    /// nothing came or went since the contents were read, which makes the sums exact. Its second take numbers the
-    /// mark.
+    /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch
+    /// requires that nothing came or went since the contents were read, which makes the sums exact.
+    /// Its second take numbers the mark.
     fn delete(&self, entry: &Entry, contents: Contents) -> Batch {
         let account = self.account;
         let mut batch = Batch::new();
@@ -412,7 +425,8 @@ impl Tree {
         Ok(entries)
     }
 
-    /// Requires that these are still all names, and takes numbers, which tells others that they are not.
+    /// Requires that these are still all names, and takes numbers, which tells others that they are
+    /// not.
     fn claim(&self, batch: &mut Batch, count: NonZeroU32) {
         let counter = key::mailbox_counter(self.account);
         batch.unchanged(counter.clone(), self.counter.clone());
@@ -451,7 +465,8 @@ fn join(batch: &mut Batch, then: Batch, made: &Key) {
     batch.bodies.extend(then.bodies);
 }
 
-/// RFC 3501 2.3.1.1: a name that is used again has a higher UIDVALIDITY, since mailbox numbers only rise.
+/// RFC 3501 2.3.1.1: a name that is used again has a higher UIDVALIDITY, since mailbox numbers only
+/// rise.
 fn uid_validity(base: u32, id: MailboxId) -> u32 {
     let number = u32::try_from(id.0 & u64::from(u32::MAX)).unwrap_or(0);
     base.wrapping_add(number).max(1)

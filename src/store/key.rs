@@ -97,6 +97,7 @@ mod space {
     pub(super) const DOMAIN: u8 = 0x12;
     pub(super) const ADDRESS: u8 = 0x13;
     pub(super) const DIRECTORY_VERSION: u8 = 0x14;
+    pub(super) const REMOVED_ACCOUNT: u8 = 0x15;
     pub(super) const MODSEQ: u8 = 0x20;
     pub(super) const EMAIL_COUNTER: u8 = 0x21;
     pub(super) const MAILBOX_COUNTER: u8 = 0x22;
@@ -222,6 +223,41 @@ pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
 }
 
+/// `REMOVED_ACCOUNT account`: the account is gone; what its mailboxes held is still to be erased.
+pub fn removed_account(account: AccountId) -> Key {
+    Fields::account(space::REMOVED_ACCOUNT, account).key()
+}
+
+/// All accounts whose mailboxes are still to be erased.
+pub fn removed_accounts() -> Key {
+    Fields::of(space::REMOVED_ACCOUNT).key()
+}
+
+/// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
+/// them, nothing can be added to the account. Emails come last: they own bodies.
+pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
+    const SPACES: [u8; 16] = [
+        space::MAILBOX,
+        space::MAILBOX_NAME,
+        space::SUBSCRIPTION,
+        space::SNAPSHOT,
+        space::SNAPSHOT_CHUNK,
+        space::LOG,
+        space::UID,
+        space::EXPUNGED,
+        space::SWEEP,
+        space::RELOCATIONS,
+        space::USED_BYTES,
+        space::USED_MESSAGES,
+        space::MAILBOX_COUNTER,
+        space::MODSEQ,
+        space::EMAIL_COUNTER,
+        space::EMAIL,
+    ];
+    let prefix = move |space| Fields::account(space, account).key();
+    SPACES.into_iter().map(prefix)
+}
+
 /// `MODSEQ account`: counter of the account's changes.
 pub fn modseq(account: AccountId) -> Key {
     Fields::account(space::MODSEQ, account).key()
@@ -253,7 +289,7 @@ pub fn relocations(account: AccountId) -> Key {
     Fields::account(space::RELOCATIONS, account).key()
 }
 
-/// Template of `SWEEP account modseq`: what lost a place in this change and may have lost its last one.
+/// Template of `SWEEP account modseq`: what lost a place and may have lost its last one.
 pub fn sweep_numbered(account: AccountId, take: usize) -> Template {
     Fields::account(space::SWEEP, account).hole(take)
 }

@@ -1,8 +1,8 @@
 //! Who owns a body: the count that tells when its bytes may go.
 //!
-//! One body may belong to emails of several accounts and to queued messages. Each of these is one owner.
-//! A body with exactly one owner, the usual case, has no count stored. Counts change only together with
-//! the records that own, in the same batch; the last owner takes the body along.
+//! One body may belong to emails of several accounts and to queued messages. Each of these is one
+//! owner. A body with exactly one owner, the usual case, has no count stored. Counts change only
+//! together with the records that own, in the same batch; the last owner takes the body along.
 
 use bytes::Bytes;
 
@@ -41,8 +41,8 @@ impl Owners {
     }
 }
 
-/// Takes `released` owners away from a body, and the body when none is left. The batch then happens only
-/// while the count is as it was read. `batch` also removes the records that owned.
+/// Takes `released` owners away from a body, and the body when none is left. The batch then happens
+/// only while the count is as it was read. `batch` also removes the records that owned.
 pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     let key = key::body_owners(owners.blob);
     batch.unchanged(key.clone(), owners.stored.clone());

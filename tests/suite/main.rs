@@ -1,4 +1,6 @@
 //! The one integration binary.
 
+mod accounts;
+mod mailbox;
 mod store;
 mod tidy;

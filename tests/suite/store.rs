@@ -4,5 +4,7 @@
 //! `store::fault`. The other modules are about the embedded engine alone.
 
 mod conformance;
+mod crash;
+mod disk;
 mod model;
 mod scratch;

@@ -23,7 +23,6 @@ mod select;
 mod session;
 mod store;
 mod updates;
-mod view_draft;
 
 use std::sync::Arc;
 

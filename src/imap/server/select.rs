@@ -9,15 +9,14 @@ use super::{
     fault::{Refusal, Stop, refusal_of},
     flags, mailboxes,
     session::Account,
-    view_draft::View,
 };
 use crate::{
     base::ids::{MailboxId, Uid},
-    imap::proto::{
+    imap::{proto::{
         dialog::ImapProtocol,
         response::{Code, Response},
         sequence::{BeyondLast, SequenceSet},
-    },
+    }, view::View},
     mailbox::{Keyword, Mailbox, Watch},
     net::{Gone, Turn},
 };

@@ -176,7 +176,7 @@ pub(super) fn create(segments: &Segments, store: StoreId, id: FileId) -> io::Res
     .into();
     write_all_at(&*file, &encode_header(store, id), 0)?;
     segments.disk().sync_dir(segments.dir())?;
-    segments.insert(id, Arc::clone(&file));
+    segments.insert_new(id, Arc::clone(&file));
     Ok(file)
 }
 

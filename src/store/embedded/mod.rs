@@ -10,6 +10,7 @@
 
 mod body;
 mod commit;
+mod compact;
 pub mod disk;
 mod index;
 mod journal;
@@ -23,6 +24,7 @@ mod scan;
 mod segment;
 mod stage;
 mod upkeep;
+mod verify;
 
 use std::{
     fmt,
@@ -53,7 +55,7 @@ use self::{
     queue::{Commit, Job, Queue},
     record::{Held, NamedBody},
     room::Space,
-    segment::Segments,
+    segment::{Segments, StoreId},
     stage::{Pins, StagedBody, Staging},
     upkeep::{Caretaker, Upkeep},
 };
@@ -80,6 +82,8 @@ pub struct Options {
     pub ballast_bytes: u64,
     /// With less room on the disk than this, [`Room::Low`].
     pub low_water_bytes: u64,
+    /// A segment of which less than this is alive is compacted; zero for never.
+    pub compact_below_percent: u8,
     /// A checkpoint is not begun with less room than this and what it is thought to write.
     pub index_slack_bytes: u64,
     /// Source of the time stamps in the journal.
@@ -94,6 +98,7 @@ impl Default for Options {
             overlay_bytes: 32 * 1024 * 1024,
             ballast_bytes: 64 * MIB,
             low_water_bytes: 256 * MIB,
+            compact_below_percent: 60,
             index_slack_bytes: 16 * MIB,
             clock: Clock::system(),
         }
@@ -122,6 +127,7 @@ struct Shared {
     dir: PathBuf,
     options: Options,
     clock: Clock,
+    store: StoreId,
     segments: Arc<Segments>,
     view: View,
     queue: Queue,
@@ -171,6 +177,7 @@ impl Embedded {
             dir: dir.to_owned(),
             clock: options.clock.clone(),
             options,
+            store,
             segments,
             view: View::new(overlay, snapshot),
             queue: Queue::new(),
@@ -213,6 +220,16 @@ impl Embedded {
         open::rebuild(&disk, dir, options)
     }
 
+    /// Reads the whole store in `dir` and reports what is damaged. The store must not be open.
+    pub fn verify(dir: &Path) -> Result<Report, OpenError> {
+        Self::verify_on(Arc::new(RealDisk), dir)
+    }
+
+    /// [`Embedded::verify`] on a file system that may lie.
+    pub fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Report, OpenError> {
+        verify::verify(&disk, dir)
+    }
+
     /// What opening found.
     pub fn report(&self) -> &Report {
         &self.report
@@ -221,6 +238,12 @@ impl Embedded {
     /// Brings everything committed so far into the index; whether that worked.
     pub async fn checkpoint(&self) -> bool {
         self.shared.upkeep.checkpoint().await.unwrap_or(false)
+    }
+
+    /// Compacts now, after a checkpoint, all segments worth it; answers how many. Otherwise that happens
+    /// slowly, on its own.
+    pub async fn compact(&self) -> usize {
+        self.shared.upkeep.compact().await.unwrap_or(0)
     }
 }
 

@@ -92,28 +92,30 @@ pub(super) fn open(
     dir: &Path,
     options: &Options,
 ) -> Result<Opened, OpenError> {
-    let place = Place { disk, dir };
-    let lock = place.lock()?;
+    let directory = Directory { disk, dir };
+    let lock = directory.lock()?;
     let (low, reserve) = (options.low_water_bytes, options.ballast_bytes);
     let space = Space::new(Arc::clone(disk), dir.to_owned(), low, reserve);
-    space.find_reserve().map_err(place.failed("read", dir))?;
-    let store = place.format()?;
-    let segments = place.segments()?;
-    place.finish_creation(&segments, store)?;
-    let (index, mut report) = place.index(&segments, store, options)?;
+    space
+        .find_reserve()
+        .map_err(directory.failed("read", dir))?;
+    let store = directory.format()?;
+    let segments = directory.segments()?;
+    directory.finish_creation(&segments, store)?;
+    let (index, mut report) = directory.index(&segments, store, options)?;
     let snapshot = index
         .snapshot()
-        .map_err(|error| place.index_failed(&error))?;
+        .map_err(|error| directory.index_failed(&error))?;
     let position = snapshot
         .position()
-        .map_err(|error| place.index_unreadable(&error))?;
+        .map_err(|error| directory.index_unreadable(&error))?;
     let position = position.unwrap_or_default();
-    place.remove_stale_generations(&segments, &snapshot)?;
-    let found = place.replay_tail(&segments, store, position)?;
+    directory.remove_stale_generations(&segments, &snapshot)?;
+    let found = directory.replay_tail(&segments, store, position)?;
     report.records += found.report.records;
     report.cut_bytes += found.report.cut_bytes;
     report.damaged.extend(found.report.damaged);
-    let end = place.settle(&segments, store, found.end)?;
+    let end = directory.settle(&segments, store, found.end)?;
     let mut overlay = found.overlay;
     overlay.set_position(end);
     space.restore_reserve();
@@ -136,12 +138,12 @@ pub(super) fn rebuild(
     dir: &Path,
     options: &Options,
 ) -> Result<Report, OpenError> {
-    let place = Place { disk, dir };
-    let _lock = place.lock()?;
-    let store = place.existing_format()?;
-    let segments = place.segments()?;
-    place.finish_creation(&segments, store)?;
-    let (_, report) = place.rebuilt(&segments, store, options)?;
+    let directory = Directory { disk, dir };
+    let store = directory.existing_format()?;
+    let _lock = directory.lock()?;
+    let segments = directory.segments()?;
+    directory.finish_creation(&segments, store)?;
+    let (_, report) = directory.rebuilt(&segments, store, options)?;
     Ok(report)
 }
 
@@ -156,12 +158,12 @@ pub(super) fn suspect_path(dir: &Path) -> PathBuf {
 
 /// A data directory on a disk.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct Directory<'a> {
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) dir: &'a Path,
 }
 
-impl Place<'_> {
+impl Directory<'_> {
     pub(super) fn lock(&self) -> Result<Box<dyn Lock>, OpenError> {
         self.disk
             .make_dir(self.dir)

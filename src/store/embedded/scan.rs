@@ -122,6 +122,11 @@ impl Scanner {
         self.last_sequence
     }
 
+    /// Length of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// The lowest number that may not have been durable when the last intact header from here to the
     /// end was written. Consumes the scanner.
     pub(super) fn synced_below(mut self) -> io::Result<u64> {

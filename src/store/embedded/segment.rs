@@ -4,13 +4,11 @@
 //! `journal/00000007-2.seg`. A file is complete when it has its final name.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-use bytes::Buf;
 
 use super::{
     disk::{Disk, File, OpenMode, read_exact_at},
@@ -45,14 +43,6 @@ pub(super) fn encode_header(store: StoreId, file: FileId) -> [u8; HEADER_BYTES] 
 /// Whether these are the first bytes of that file of that store.
 pub(super) fn header_is_intact(bytes: &[u8], store: StoreId, file: FileId) -> bool {
     bytes == encode_header(store, file)
-}
-
-/// Whether the header is intact and names a version that this program does not know.
-pub(super) fn foreign_version(bytes: &[u8; HEADER_BYTES]) -> Option<u32> {
-    let crc = u32::from_le_bytes(*bytes[40..].first_chunk()?);
-    let version = (&bytes[8..]).get_u32_le();
-    let intact = bytes[..8] == *MAGIC && crc == crc32fast::hash(&bytes[..40]);
-    (intact && version != VERSION).then_some(version)
 }
 
 /// A journal file's name.
@@ -102,6 +92,8 @@ pub(super) struct Segments {
 #[derive(Debug, Default)]
 struct Open {
     files: HashMap<FileId, (Arc<dyn File>, u64)>,
+    /// Removed files: a reader that opened one just before must not make its handle known.
+    removed: HashSet<FileId>,
     /// Counts uses, for dropping the handle that was not used for longest.
     clock: u64,
 }
@@ -138,9 +130,52 @@ impl Segments {
         Ok(file)
     }
 
-    /// Makes the handle known.
-    pub(super) fn insert(&self, id: FileId, file: Arc<dyn File>) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Makes the handle of a file known that was made just now.
+    pub(super) fn insert_new(&self, id: FileId, file: Arc<dyn File>) {
+        self.lock().removed.remove(&id);
+        self.insert(id, file);
+    }
+
+    /// Removes the file from the disk; who has it open can go on reading.
+    pub(super) fn remove(&self, id: FileId) -> io::Result<()> {
+        let mut open = self.lock();
+        let handle = open.files.remove(&id);
+        open.removed.insert(id);
+        drop(open);
+        drop(handle);
+        match self.disk.remove(&self.path(id)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Forgets all handles.
+    pub(super) fn clear(&self) {
+        self.lock().files.clear();
+    }
+
+    /// The files in the journal directory, in order of their numbers.
+    pub(super) fn list(&self) -> io::Result<Vec<FileId>> {
+        let names = self.disk.list(&self.dir)?;
+        let mut files: Vec<_> = names.iter().filter_map(|name| parse_name(name)).collect();
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    fn cached(&self, id: FileId) -> Option<Arc<dyn File>> {
+        let mut open = self.lock();
+        open.clock += 1;
+        let clock = open.clock;
+        let (file, used) = open.files.get_mut(&id)?;
+        *used = clock;
+        Some(Arc::clone(file))
+    }
+
+    fn insert(&self, id: FileId, file: Arc<dyn File>) {
+        let mut open = self.lock();
+        if open.removed.contains(&id) {
+            return;
+        }
         open.clock += 1;
         let clock = open.clock;
         open.files.insert(id, (file, clock));
@@ -154,43 +189,8 @@ impl Segments {
         }
     }
 
-    /// Removes the file from the disk; who has it open can go on reading.
-    pub(super) fn remove(&self, id: FileId) -> io::Result<()> {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .files
-            .remove(&id);
-        match self.disk.remove(&self.path(id)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
-    }
-
-    /// Forgets all handles.
-    pub(super) fn clear(&self) {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .files
-            .clear();
-    }
-
-    /// The files in the journal directory, in order of their numbers.
-    pub(super) fn list(&self) -> io::Result<Vec<FileId>> {
-        let names = self.disk.list(&self.dir)?;
-        let mut files: Vec<_> = names.iter().filter_map(|name| parse_name(name)).collect();
-        files.sort_unstable();
-        Ok(files)
-    }
-
-    fn cached(&self, id: FileId) -> Option<Arc<dyn File>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.clock += 1;
-        let clock = open.clock;
-        let (file, used) = open.files.get_mut(&id)?;
-        *used = clock;
-        Some(Arc::clone(file))
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -255,12 +255,5 @@ mod tests {
                 generation: 0
             }
         ));
-        assert_eq!(foreign_version(&header), None);
-        let mut newer = header;
-        newer[8] = 2;
-        assert_eq!(foreign_version(&newer), None, "its checksum is wrong");
-        let crc = crc32fast::hash(&newer[..40]).to_le_bytes();
-        newer[40..44].copy_from_slice(&crc);
-        assert_eq!(foreign_version(&newer), Some(2));
     }
 }

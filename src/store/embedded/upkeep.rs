@@ -5,6 +5,8 @@
 //! the index anew, and when that fails too, by stopping the store.
 
 use std::{
+    collections::BTreeSet,
+    error::Error,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
+    compact::{self, Abandoned, Compacted},
     index::{Index, IndexError},
     overlay::Overlay,
 };
@@ -34,6 +37,7 @@ struct State {
     /// Whether the last one failed.
     failed: bool,
     waiters: Vec<oneshot::Sender<bool>>,
+    compaction_waiters: Vec<oneshot::Sender<usize>>,
 }
 
 impl Upkeep {
@@ -51,6 +55,14 @@ impl Upkeep {
     pub(super) fn checkpoint(&self) -> oneshot::Receiver<bool> {
         let (answer, done) = oneshot::channel();
         self.lock().waiters.push(answer);
+        self.request();
+        done
+    }
+
+    /// Asks for a compaction of all that is worth it; the answer is how many segments that was.
+    pub(super) fn compact(&self) -> oneshot::Receiver<usize> {
+        let (answer, done) = oneshot::channel();
+        self.lock().compaction_waiters.push(answer);
         self.request();
         done
     }
@@ -86,12 +98,6 @@ impl Upkeep {
         self.done.notify_all();
     }
 
-    /// Whether there is something more urgent than compaction.
-    pub(super) fn is_called(&self) -> bool {
-        let state = self.lock();
-        state.wanted || state.closing
-    }
-
     /// Waits for a call or for `time` to pass; `true` when the thread must end.
     fn wait(&self, time: Duration) -> bool {
         let state = self.lock();
@@ -102,10 +108,12 @@ impl Upkeep {
         state.closing
     }
 
-    /// Waits a moment, or less when there is something more urgent.
-    pub(super) fn pause(&self, time: Duration) {
+    /// Waits a moment; `false` at once when there is something more urgent than compaction.
+    fn pause(&self, time: Duration) -> bool {
         let idle = |state: &mut State| !state.wanted && !state.closing;
-        drop(self.wake.wait_timeout_while(self.lock(), time, idle));
+        let waited = self.wake.wait_timeout_while(self.lock(), time, idle);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !state.wanted && !state.closing
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,6 +125,8 @@ impl Upkeep {
 pub(super) struct Caretaker {
     shared: Arc<Shared>,
     index: Option<Index>,
+    /// Segments that could not be compacted, until the next start.
+    incompressible: BTreeSet<u32>,
 }
 
 impl Caretaker {
@@ -124,6 +134,7 @@ impl Caretaker {
         Self {
             shared,
             index: Some(index),
+            incompressible: BTreeSet::new(),
         }
     }
 
@@ -139,6 +150,85 @@ impl Caretaker {
                 return;
             }
             self.shared.room.restore_reserve();
+            self.compact();
+        }
+    }
+
+    /// Compacts: one segment slowly, or all of them at once when somebody waits for it.
+    fn compact(&mut self) {
+        let waiters = std::mem::take(&mut self.shared.upkeep.lock().compaction_waiters);
+        let mut done = 0;
+        while self.compact_one(waiters.is_empty()) {
+            done += 1;
+            if waiters.is_empty() {
+                break;
+            }
+        }
+        for waiter in waiters {
+            // Who gave up waiting does not need the answer.
+            let _ = waiter.send(done);
+        }
+    }
+
+    fn compact_one(&mut self, slowly: bool) -> bool {
+        let Some(snapshot) = self.shared.view.read().index.clone() else {
+            return false;
+        };
+        if self.shared.has_failed() {
+            return false;
+        }
+        let file = match compact::candidate(&self.shared, &snapshot, &self.incompressible) {
+            Ok(Some(file)) => file,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!(%error, "no segment could be chosen for compaction");
+                return false;
+            }
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut pause = || !slowly || shared.upkeep.pause(compact::PAUSE);
+        let compacted = match compact::rewrite(&self.shared, &snapshot, file, &mut pause) {
+            Ok(compacted) => compacted,
+            Err(Abandoned::Interrupted) => return false,
+            Err(error) => {
+                let path = self.shared.segments.path(file);
+                let error: &dyn Error = &error;
+                tracing::warn!(path = %path.display(), error, "a segment was not compacted");
+                self.incompressible.insert(file.segment);
+                return false;
+            }
+        };
+        self.adopt(&compacted)
+    }
+
+    /// Points the index to a new file and removes the old one.
+    fn adopt(&mut self, compacted: &Compacted) -> bool {
+        let Compacted {
+            old,
+            moves,
+            overhead,
+        } = compacted;
+        let Some(index) = &self.index else {
+            return false;
+        };
+        let relocated = index
+            .relocate(*old, moves, *overhead)
+            .and_then(|()| index.snapshot());
+        match relocated {
+            Ok(snapshot) => {
+                let former = self.shared.view.write().index.replace(snapshot);
+                drop(former);
+                let removed = self.shared.segments.remove(*old);
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "a compacted segment's old file could not be removed");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn Error, "a compaction failed");
+                self.reopen(&error);
+                false
+            }
         }
     }
 
@@ -183,10 +273,7 @@ impl Caretaker {
                 true
             }
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a checkpoint failed"
-                );
+                tracing::error!(error = &error as &dyn Error, "a checkpoint failed");
                 self.reopen(&error);
                 false
             }

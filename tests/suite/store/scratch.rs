@@ -26,6 +26,26 @@ impl Scratch {
         Self(path)
     }
 
+    /// The files as they are, as if the process had been killed now; the index perhaps left out.
+    pub(crate) fn copy(&self, with_index: bool) -> Self {
+        let copy = Self::new();
+        let journal = |scratch: &Self| scratch.path().join("journal");
+        std::fs::create_dir(journal(&copy)).unwrap();
+        for (from, to) in [
+            (self.path().to_owned(), copy.path().to_owned()),
+            (journal(self), journal(&copy)),
+        ] {
+            for entry in std::fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.file_name();
+                if entry.file_type().unwrap().is_file() && (with_index || name != "index.redb") {
+                    std::fs::copy(entry.path(), to.join(name)).unwrap();
+                }
+            }
+        }
+        copy
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -45,6 +65,7 @@ pub(crate) fn options() -> Options {
         overlay_bytes: 8 << 20,
         ballast_bytes: 0,
         low_water_bytes: 0,
+        compact_below_percent: 0,
         index_slack_bytes: 0,
         clock: Clock::system(),
     }

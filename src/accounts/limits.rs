@@ -1,0 +1,27 @@
+//! Fixed limits of accounts and addresses: what each bounds, its name in the threat model, its
+//! value.
+//!
+//! Settings have their defaults in the options of the service; these are what an operator has no
+//! reason to change. Each public constant is named by a test that crosses it.
+
+use std::time::Duration;
+
+/// LIM-40: bytes of a password; one that is empty or longer is a failed login like any other.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// AUTH-01: password checks that wait for a core; one more is a temporary failure.
+pub const HASHES_WAITING_MAX: usize = 64;
+/// AUTH-03: how long a verified password is remembered.
+pub const VERIFIED_FOR: Duration = Duration::from_secs(300);
+/// AUTH-03: verified passwords remembered at once; the oldest makes room.
+pub const VERIFIED_MAX: usize = 10_000;
+/// How many aliases and groups may stand between an address and its account.
+pub const ALIAS_DEPTH_MAX: usize = 10;
+/// How many addresses one address may come to, counted over all its aliases and groups.
+pub const EXPANSION_MAX: usize = 1_000;
+/// Addresses that belong to one account.
+pub const ADDRESSES_PER_ACCOUNT_MAX: usize = 1_000;
+
+/// Bytes of one stored record; engines take 64 KiB.
+pub(super) const RECORD_BYTES_MAX: usize = 60 * 1024;
+/// How often a change that met a concurrent one is decided again before it is given up as busy.
+pub(super) const ATTEMPTS_MAX: usize = 8;

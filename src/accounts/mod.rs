@@ -1,0 +1,25 @@
+//! Who has mail here: local domains, accounts, addresses, passwords, quotas.
+//!
+//! The truth is in the store; a [`Snapshot`] of all of it is in memory, replaced as a whole by
+//! every change. Resolving an address is a pure function of a snapshot (RFC 5321 3.5, 3.9,
+//! 4.5.1). Every change is one commit that is conditional on the version it was decided on, so
+//! two changes never mix. Not here: mailboxes and their contents, and what becomes of a message
+//! (`route`).
+
+mod change;
+mod directory;
+mod hasher;
+pub mod limits;
+mod password;
+mod record;
+mod removal;
+mod resolve;
+mod snapshot;
+mod verified;
+
+pub use change::{DirectoryError, Provision};
+pub use directory::{Directory, OpenError, Options, VerifyFault};
+pub use password::{Cost, NotAPassword};
+pub use record::{Account, Entry};
+pub use resolve::{Resolution, Targets, Unusable};
+pub use snapshot::{LocalDomain, Snapshot};

@@ -1,0 +1,343 @@
+//! Stored records of domains, accounts and addresses: what they hold and how they are written.
+//!
+//! A record is a version byte and big-endian fields; texts have a length of two bytes before
+//! them. Decoding never panics and never guesses: bytes that are not exactly a record are `None`,
+//! and the reader treats that one item as damaged (DUR-09, DUR-10). The layouts stand in
+//! docs/STORE-accounts.md.
+
+use bytes::Bytes;
+
+use super::limits::RECORD_BYTES_MAX;
+use crate::{
+    base::{clock::Timestamp, ids::AccountId, secret::Secret},
+    mail::address::Address,
+};
+
+/// Somebody who has mailboxes and may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its number, never reused.
+    pub id: AccountId,
+    /// Its first address, which is also its login name.
+    pub address: Address,
+    /// What a password is verified with: a PHC string.
+    pub verifier: Secret<String>,
+    /// How many bytes its mailboxes may hold.
+    pub quota_bytes: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether it is out of use: nobody logs in, and mail for it is refused.
+    pub disabled: bool,
+    /// Counts the changes that end what was logged in before them (AUTH-06).
+    pub credentials: u64,
+}
+
+/// What an address of a local domain stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// An account.
+    Account(AccountId),
+    /// Other addresses, here or elsewhere. Whoever gets its mail may also send with it.
+    Alias(Vec<Address>),
+    /// Members, here or elsewhere. They get its mail but do not send with it.
+    Group(Vec<Address>),
+    /// What is stored cannot be understood. Mail for it waits at its sender.
+    Damaged,
+}
+
+/// What is stored of a domain, beside its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DomainRecord {
+    /// Where mail goes that no address of the domain takes.
+    pub(super) catch_all: Option<Address>,
+    /// When it was added.
+    pub(super) created: Timestamp,
+}
+
+/// The record is longer than the store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+impl Account {
+    /// The record; its number is in the key.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, TooLong> {
+        let mut out = Writer::version(VERSION);
+        out.text(&self.address.to_string())?;
+        out.text(self.verifier.expose())?;
+        out.number(self.quota_bytes);
+        out.number(self.created.0);
+        out.byte(u8::from(self.disabled));
+        out.number(self.credentials);
+        out.finish()
+    }
+
+    /// Reads a record back.
+    pub(super) fn decode(id: AccountId, bytes: &Bytes) -> Option<Self> {
+        let mut input = Reader::version(bytes, VERSION)?;
+        let account = Self {
+            id,
+            address: input.address()?,
+            verifier: Secret::new(input.text()?.to_owned()),
+            quota_bytes: input.number()?,
+            created: Timestamp(input.number()?),
+            disabled: input.flag()?,
+            credentials: input.number()?,
+        };
+        input.end()?;
+        Some(account)
+    }
+}
+
+impl DomainRecord {
+    /// The record; the name is in the key.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, TooLong> {
+        let mut out = Writer::version(VERSION);
+        out.number(self.created.0);
+        out.addresses(self.catch_all.as_slice())?;
+        out.finish()
+    }
+
+    /// Reads a record back.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::version(bytes, VERSION)?;
+        let created = Timestamp(input.number()?);
+        let mut catch_all = input.addresses()?;
+        input.end()?;
+        if catch_all.len() > 1 {
+            return None;
+        }
+        Some(Self {
+            catch_all: catch_all.pop(),
+            created,
+        })
+    }
+}
+
+impl Entry {
+    /// The record; the address is in the key. A damaged entry is never written.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, TooLong> {
+        let mut out = Writer::version(VERSION);
+        match self {
+            Self::Account(id) => {
+                out.byte(KIND_ACCOUNT);
+                out.number(id.0);
+            }
+            Self::Alias(targets) => {
+                out.byte(KIND_ALIAS);
+                out.addresses(targets)?;
+            }
+            Self::Group(members) => {
+                out.byte(KIND_GROUP);
+                out.addresses(members)?;
+            }
+            Self::Damaged => out.byte(KIND_DAMAGED),
+        }
+        out.finish()
+    }
+
+    /// Reads a record back; what cannot be understood is [`Entry::Damaged`].
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        Self::decode_exact(bytes).unwrap_or(Self::Damaged)
+    }
+
+    fn decode_exact(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader::version(bytes, VERSION)?;
+        let entry = match input.byte()? {
+            KIND_ACCOUNT => Self::Account(AccountId(input.number()?)),
+            KIND_ALIAS => Self::Alias(input.addresses()?),
+            KIND_GROUP => Self::Group(input.addresses()?),
+            _ => return None,
+        };
+        input.end()?;
+        Some(entry)
+    }
+}
+
+/// Appends fields.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn version(version: u8) -> Self {
+        Self(vec![version])
+    }
+
+    fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn number(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn short(&mut self, value: usize) -> Result<(), TooLong> {
+        let value = u16::try_from(value).map_err(|_| TooLong)?;
+        self.0.extend_from_slice(&value.to_be_bytes());
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), TooLong> {
+        self.short(text.len())?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn addresses(&mut self, addresses: &[Address]) -> Result<(), TooLong> {
+        self.short(addresses.len())?;
+        addresses
+            .iter()
+            .try_for_each(|address| self.text(&address.to_string()))
+    }
+
+    fn finish(self) -> Result<Vec<u8>, TooLong> {
+        if self.0.len() > RECORD_BYTES_MAX {
+            return Err(TooLong);
+        }
+        Ok(self.0)
+    }
+}
+
+/// Takes fields from the front; `None` is the end of understanding.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn version(bytes: &'a [u8], version: u8) -> Option<Self> {
+        let mut input = Self(bytes);
+        (input.byte()? == version).then_some(input)
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let field = self.take(8)?.first_chunk()?;
+        Some(u64::from_be_bytes(*field))
+    }
+
+    fn short(&mut self) -> Option<usize> {
+        let field = self.take(2)?.first_chunk()?;
+        Some(usize::from(u16::from_be_bytes(*field)))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = self.short()?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    fn address(&mut self) -> Option<Address> {
+        Address::parse(self.text()?).ok()
+    }
+
+    fn addresses(&mut self) -> Option<Vec<Address>> {
+        let count = self.short()?;
+        (0..count).map(|_| self.address()).collect()
+    }
+
+    fn end(self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+const VERSION: u8 = 1;
+const KIND_ACCOUNT: u8 = 1;
+const KIND_ALIAS: u8 = 2;
+const KIND_GROUP: u8 = 3;
+/// Reads back as damaged, like every kind that is not known.
+const KIND_DAMAGED: u8 = 0xff;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address() -> impl Strategy<Value = Address> {
+        "[a-z \"\\\\\u{e9}]{1,8}@[a-z]{1,8}\\.example".prop_filter_map("an address", |text| {
+            let (local, domain) = text.rsplit_once('@')?;
+            Some(Address {
+                local: crate::mail::address::LocalPart::from_unquoted(local).ok()?,
+                domain: domain.parse().ok()?,
+            })
+        })
+    }
+
+    fn account() -> impl Strategy<Value = Account> {
+        let numbers = any::<(u64, u64, u64, u64, bool)>();
+        (address(), "[ -~]{0,120}", numbers).prop_map(|(address, phc, n)| Account {
+            id: AccountId(n.0),
+            address,
+            verifier: Secret::new(phc),
+            quota_bytes: n.1,
+            created: Timestamp(n.2),
+            disabled: n.4,
+            credentials: n.3,
+        })
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        prop_oneof![
+            any::<u64>().prop_map(|id| Entry::Account(AccountId(id))),
+            proptest::collection::vec(address(), 0..20).prop_map(Entry::Alias),
+            proptest::collection::vec(address(), 0..20).prop_map(Entry::Group),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_were(
+            account in account(), entry in entry(),
+            catch_all in proptest::option::of(address()), created in any::<u64>(),
+        ) {
+            let bytes = Bytes::from(account.encode().unwrap());
+            prop_assert_eq!(Account::decode(account.id, &bytes), Some(account));
+            prop_assert_eq!(Entry::decode(&entry.encode().unwrap()), entry);
+            let domain = DomainRecord { catch_all, created: Timestamp(created) };
+            prop_assert_eq!(DomainRecord::decode(&domain.encode().unwrap()), Some(domain));
+        }
+
+        #[test]
+        fn dur_10_bytes_that_are_no_record_are_damaged_and_nothing_worse(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let _ = Account::decode(AccountId(1), &Bytes::from(bytes.clone()));
+            let _ = DomainRecord::decode(&bytes);
+            let _ = Entry::decode(&bytes);
+        }
+
+        #[test]
+        fn dur_10_a_record_with_a_piece_missing_or_too_much_is_damaged(
+            entry in entry(), cut in 1_usize..9,
+        ) {
+            let mut bytes = entry.encode().unwrap();
+            bytes.push(0);
+            prop_assert_eq!(Entry::decode(&bytes), Entry::Damaged);
+            bytes.truncate(bytes.len().saturating_sub(1 + cut));
+            prop_assert_eq!(Entry::decode(&bytes), Entry::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_list_beyond_the_record_is_refused_not_cut() {
+        let member: Address = format!("{}@example.org", "m".repeat(60)).parse().unwrap();
+        assert!(Entry::Group(vec![member.clone(); 800]).encode().is_ok());
+        assert_eq!(Entry::Group(vec![member; 900]).encode(), Err(TooLong));
+        assert_eq!(
+            Entry::decode(&Entry::Damaged.encode().unwrap()),
+            Entry::Damaged
+        );
+    }
+}

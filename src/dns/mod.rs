@@ -1,0 +1,59 @@
+//! Questions to the DNS, as mail needs them: MX records and addresses.
+//!
+//! [`Resolver`] is what the relay sees; [`System`] asks real name servers, [`Fake`] answers tests from a table. What
+//! does not exist and what could not be found out are different answers and are never mixed (DNS-02): the first
+//! ends a message, the second delays it. Not here: what the answers mean for delivery (`relay::hosts`).
+
+mod fake;
+mod system;
+
+pub use fake::Fake;
+pub use system::{Options, SetupError, System};
+
+use std::net::IpAddr;
+
+use crate::base::future::BoxFuture;
+
+/// Answers questions.
+pub trait Resolver: Send + Sync + 'static {
+    /// The MX records of a domain, in any order.
+    fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>>;
+
+    /// The IPv6 and IPv4 addresses of a host.
+    fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>>;
+}
+
+/// An MX record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mx {
+    /// Lower is better.
+    pub preference: u16,
+    /// The host in lower case without a final dot; empty for the root, which means "no mail" (RFC 7505).
+    /// Only letters, digits, hyphens, underscores and dots.
+    pub exchange: String,
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// There are records.
+    Found(T),
+    /// The name exists and has no such records.
+    NoRecords,
+    /// The name does not exist.
+    NoSuchName,
+    /// It could not be found out, for this reason; ask again later.
+    Temporary(String),
+}
+
+impl<T> Answer<T> {
+    /// The same answer about something else.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::Found(found) => Answer::Found(map(found)),
+            Self::NoRecords => Answer::NoRecords,
+            Self::NoSuchName => Answer::NoSuchName,
+            Self::Temporary(why) => Answer::Temporary(why),
+        }
+    }
+}

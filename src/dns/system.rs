@@ -1,0 +1,265 @@
+//! The resolver that asks name servers: those of the system, or those that were named.
+//!
+//! Bounds of DNS-01: two tries of five seconds per server, thirty seconds per question, 64 records per set, answers kept
+//! for a day at most and "there is none" for an hour, names checked. Random ports and ids, the check of the question, EDNS
+//! and the change to TCP are hickory's. No search list and no hosts file: a mail domain is a full name in the DNS.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    proto::{
+        op::ResponseCode,
+        rr::{Name, RData, RecordType},
+    },
+    system_conf::read_system_conf,
+};
+use tokio::time::timeout;
+
+use super::{Answer, Mx, Resolver};
+use crate::base::future::BoxFuture;
+
+/// Which name servers to ask.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// These, in this order; the system's when there are none.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// The resolver could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the name servers of the system could not be read")]
+pub struct SetupError(#[source] NetError);
+
+/// Asks name servers, and remembers. Cheap to clone.
+#[derive(Clone)]
+pub struct System(TokioResolver);
+
+impl System {
+    /// A resolver with a cache of its own.
+    pub fn new(options: &Options) -> Result<Self, SetupError> {
+        let servers = if options.servers.is_empty() {
+            let (system, _) = read_system_conf().map_err(SetupError)?;
+            system.name_servers().to_vec()
+        } else {
+            options.servers.iter().map(server).collect()
+        };
+        // Only the servers: a search list would find mail domains that nobody meant.
+        let config = ResolverConfig::from_name_servers(servers);
+        let provider = TokioRuntimeProvider::default();
+        TokioResolver::builder_with_config(config, provider)
+            .with_options(resolver_options())
+            .build()
+            .map(Self)
+            .map_err(SetupError)
+    }
+
+    /// The records of one type, in an answer that took a bounded time.
+    async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
+        let mut name = match Name::from_ascii(name) {
+            Ok(name) => name,
+            // What the DNS cannot spell does not exist in it.
+            Err(_) => return Answer::NoSuchName,
+        };
+        name.set_fqdn(true);
+        match timeout(QUESTION_MAX, self.0.lookup(name, kind)).await {
+            Ok(Ok(lookup)) => {
+                let answers = lookup.answers().iter();
+                let of_kind = answers.filter(|record| record.data.record_type() == kind);
+                let records: Vec<_> = of_kind.take(RECORDS_MAX).map(|r| r.data.clone()).collect();
+                if records.is_empty() {
+                    Answer::NoRecords
+                } else {
+                    Answer::Found(records)
+                }
+            }
+            Ok(Err(error)) => negative(&error),
+            Err(_) => Answer::Temporary("the name servers did not answer in time".to_owned()),
+        }
+    }
+}
+
+impl Resolver for System {
+    fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>> {
+        Box::pin(async move {
+            match self.ask(domain, RecordType::MX).await.map(exchanges) {
+                // Records that name nothing usable are not "no records": there must be no implicit MX.
+                Answer::Found(records) if records.is_empty() => {
+                    Answer::Temporary("the MX records hold no host names".to_owned())
+                }
+                answer => answer,
+            }
+        })
+    }
+
+    fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let six = self.ask(host, RecordType::AAAA).await.map(addresses);
+            let four = self.ask(host, RecordType::A).await.map(addresses);
+            both(six, four)
+        })
+    }
+}
+
+/// The answers about two families as one. A family that could not be asked about matters only when the
+/// other one has nothing.
+fn both(six: Answer<Vec<IpAddr>>, four: Answer<Vec<IpAddr>>) -> Answer<Vec<IpAddr>> {
+    match (six, four) {
+        (Answer::Found(mut six), Answer::Found(four)) => {
+            six.extend(four);
+            Answer::Found(six)
+        }
+        (Answer::Found(found), _) | (_, Answer::Found(found)) => Answer::Found(found),
+        (Answer::Temporary(why), _) | (_, Answer::Temporary(why)) => Answer::Temporary(why),
+        (Answer::NoSuchName, Answer::NoSuchName) => Answer::NoSuchName,
+        _ => Answer::NoRecords,
+    }
+}
+
+/// DNS-02: only NXDOMAIN and an empty answer are answers; everything else is a lack of one.
+fn negative<T>(error: &NetError) -> Answer<T> {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => Answer::NoSuchName,
+            ResponseCode::NoError => Answer::NoRecords,
+            code => Answer::Temporary(format!("a name server said: {code}")),
+        },
+        NetError::Timeout => Answer::Temporary("the name servers did not answer".to_owned()),
+        error => Answer::Temporary(error.to_string()),
+    }
+}
+
+fn exchanges(records: Vec<RData>) -> Vec<Mx> {
+    let exchange = |data| match data {
+        RData::MX(mx) => Some(Mx {
+            preference: mx.preference,
+            exchange: host_name(&mx.exchange)?,
+        }),
+        _ => None,
+    };
+    records.into_iter().filter_map(exchange).collect()
+}
+
+fn addresses(records: Vec<RData>) -> Vec<IpAddr> {
+    let address = |data| match data {
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+        _ => None,
+    };
+    records.into_iter().filter_map(address).collect()
+}
+
+/// The name in lower case without its final dot, if it is fit to be a host (DNS-01: any byte may stand in
+/// a label). Underscores are against the rules and in use.
+fn host_name(name: &Name) -> Option<String> {
+    let fit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if !name.iter().all(|label| label.iter().all(fit)) {
+        return None;
+    }
+    let text = name.to_ascii().to_ascii_lowercase();
+    Some(text.trim_end_matches('.').to_owned())
+}
+
+fn server(address: &SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    let with_port = connections.into_iter().map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, with_port.collect())
+}
+
+fn resolver_options() -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.timeout = Duration::from_secs(5);
+    options.attempts = 2;
+    options.edns0 = true;
+    options.edns_payload_len = 1232;
+    options.cache_size = 50_000;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.positive_max_ttl = Some(Duration::from_secs(24 * 3600));
+    options.negative_max_ttl = Some(Duration::from_secs(3600));
+    options
+}
+
+/// DNS-01: a question is given up after this time, whatever its servers and aliases.
+const QUESTION_MAX: Duration = Duration::from_secs(30);
+/// DNS-01: records of one set that are looked at.
+const RECORDS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::{net::NoRecords, proto::op::Query};
+
+    use super::*;
+
+    #[test]
+    fn dns_02_missing_and_unknown_are_never_mixed() {
+        let none = |code| NetError::from(NoRecords::new(Query::default(), code));
+        for (error, answer) in [
+            (none(ResponseCode::NXDomain), Answer::NoSuchName),
+            (none(ResponseCode::NoError), Answer::NoRecords),
+        ] {
+            assert_eq!(negative::<()>(&error), answer);
+        }
+        for error in [
+            none(ResponseCode::ServFail),
+            none(ResponseCode::Refused),
+            NetError::Timeout,
+            NetError::Busy,
+            NetError::NoConnections,
+            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)),
+            NetError::Dns(DnsError::DnssecBogus),
+        ] {
+            assert!(matches!(negative::<()>(&error), Answer::Temporary(_)));
+        }
+    }
+
+    #[test]
+    fn dns_02_one_family_is_enough_and_an_unknown_one_is_not_nothing() {
+        let found = |ip: &str| Answer::Found(vec![ip.parse().unwrap()]);
+        let temporary = || Answer::Temporary("x".to_owned());
+        assert_eq!(
+            both(found("::1"), found("127.0.0.1")),
+            Answer::Found(vec!["::1".parse().unwrap(), "127.0.0.1".parse().unwrap()])
+        );
+        assert_eq!(both(temporary(), found("127.0.0.1")), found("127.0.0.1"));
+        assert_eq!(both(Answer::NoRecords, temporary()), temporary());
+        assert_eq!(both(Answer::NoSuchName, temporary()), temporary());
+        assert_eq!(
+            both(Answer::NoSuchName, Answer::NoSuchName),
+            Answer::NoSuchName
+        );
+        assert_eq!(
+            both(Answer::NoRecords, Answer::NoSuchName),
+            Answer::NoRecords
+        );
+    }
+
+    #[test]
+    fn dns_01_exchanges_with_odd_bytes_are_left_out() {
+        let name = |labels: &[&[u8]]| Name::from_labels(labels.iter().copied()).unwrap();
+        assert_eq!(
+            host_name(&name(&[b"MX_1", b"Example", b"org"])).as_deref(),
+            Some("mx_1.example.org")
+        );
+        assert_eq!(host_name(&Name::root()).as_deref(), Some(""));
+        assert_eq!(host_name(&name(&[b"mx\r\nQUIT", b"org"])), None);
+        assert_eq!(host_name(&name(&[b"a.b", b"org"])), None);
+    }
+
+    #[tokio::test]
+    async fn dns_01_servers_can_be_named_with_their_ports() {
+        let options = Options {
+            servers: vec!["127.0.0.1:5353".parse().unwrap()],
+        };
+        assert!(System::new(&options).is_ok());
+        let config = server(&options.servers[0]);
+        assert!(config.connections.iter().all(|c| c.port == 5353));
+    }
+}

@@ -1,0 +1,62 @@
+//! The bytes of a queued message, read from the store piece by piece.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Queue, record::MessageRecord};
+use crate::{
+    base::{future::BoxFuture, ids::BlobId, pieces::Pieces},
+    store::{Engine, ReadError},
+};
+
+/// A stored message on its way out.
+pub struct StoredBody {
+    engine: Arc<dyn Engine>,
+    blob: BlobId,
+    at: u64,
+    end: u64,
+}
+
+impl Queue {
+    /// The whole of a queued message, from its first byte.
+    pub fn body(&self, message: &MessageRecord) -> StoredBody {
+        StoredBody {
+            engine: Arc::clone(&self.0.engine),
+            blob: message.blob,
+            at: 0,
+            end: message.size,
+        }
+    }
+
+    /// The first `bytes_max` bytes of a queued message, or all of a shorter one.
+    pub async fn beginning(
+        &self,
+        message: &MessageRecord,
+        bytes_max: u64,
+    ) -> Result<Bytes, ReadError> {
+        let end = message.size.min(bytes_max);
+        if end == 0 {
+            return Ok(Bytes::new());
+        }
+        self.0.engine.body(message.blob, 0..end).await
+    }
+}
+
+impl Pieces for StoredBody {
+    fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
+        Box::pin(async move {
+            if self.at >= self.end {
+                return Ok(None);
+            }
+            let end = self.end.min(self.at.saturating_add(PIECE_BYTES_MAX));
+            let read = self.engine.body(self.blob, self.at..end).await;
+            let piece = read.map_err(io::Error::other)?;
+            self.at = end;
+            Ok(Some(piece).filter(|piece| !piece.is_empty()))
+        })
+    }
+}
+
+/// A piece: what one connection holds of a body at a time.
+const PIECE_BYTES_MAX: u64 = 64 * 1024;

@@ -1,0 +1,151 @@
+//! Outbound mail as data: messages, their recipients, and when each is due.
+//!
+//! Every recipient of a queued message has a record of its own and, unless it is held, one row in an index of due
+//! times. All changes are conditional writes against the recipient's exact bytes, so two workers, or a
+//! worker and an operator, cannot both win. A lease marks work in hand; its end is its due time, so work that a
+//! crash left behind becomes due by itself. RFC 5321 4.5.4.1. States and who may change them: docs/STORE-queue.md.
+//! Not here: hosts, connections, reports (`relay`).
+
+pub mod admin;
+mod body;
+mod due;
+mod lease;
+pub mod record;
+pub mod schedule;
+
+pub use body::StoredBody;
+pub use due::{DuePage, Position, QueueFault};
+pub use lease::{CRASHES_MAX, Lease, Leased, Outcome, RecordError};
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+
+use crate::{
+    base::{
+        clock::{Clock, Timestamp},
+        ids::{AccountId, BlobId, MessageId},
+        random::Random,
+    },
+    mail::{
+        address::Address,
+        envelope::{BodyKind, ReversePath},
+    },
+    store::{Batch, Engine, key},
+};
+use record::{MessageRecord, RecipientRecord};
+use schedule::Schedule;
+
+/// The queue. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    clock: Clock,
+    random: Random,
+    options: Options,
+    changed: Notify,
+}
+
+/// Settings of the queue.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long work in hand stays in hand without a renewal.
+    pub lease: Duration,
+    /// When attempts are made again, and when no more.
+    pub schedule: Schedule,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(300),
+            schedule: Schedule::default(),
+        }
+    }
+}
+
+/// A message to be queued.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Names it from its acceptance on.
+    pub id: MessageId,
+    /// Where failures are reported.
+    pub sender: ReversePath,
+    /// Who shall get it; at least one.
+    pub recipients: Vec<Address>,
+    /// Its bytes, which the same batch makes durable or which exist already.
+    pub blob: BlobId,
+    /// Length in bytes.
+    pub size: u64,
+    /// RFC 6531: header or addresses are internationalized.
+    pub smtputf8: bool,
+    /// RFC 6152: what the body holds.
+    pub body: BodyKind,
+    /// When it was accepted.
+    pub received: Timestamp,
+    /// The account that submitted it, if one did.
+    pub origin: Option<AccountId>,
+}
+
+impl Queue {
+    /// A queue over `engine`.
+    pub fn new(engine: Arc<dyn Engine>, clock: Clock, random: Random, options: Options) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            clock,
+            random,
+            options,
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Adds `message` to `batch`, every recipient due at once. The queue becomes one owner of the body;
+    /// a caller that gives the body further owners says so in the same batch. A message without recipients
+    /// adds nothing. Call [`Queue::wake`] after the commit.
+    pub fn enqueue(&self, batch: &mut Batch, message: &NewMessage) {
+        let recipients = u32::try_from(message.recipients.len()).unwrap_or(u32::MAX);
+        if recipients == 0 {
+            return;
+        }
+        let record = MessageRecord {
+            sender: message.sender.clone(),
+            blob: message.blob,
+            size: message.size,
+            received: message.received,
+            origin: message.origin,
+            smtputf8: message.smtputf8,
+            body: message.body,
+            recipients,
+        };
+        batch.put(key::queue_message(message.id), record.encode());
+        let due = self.0.clock.wall();
+        for (n, address) in (0..recipients).zip(&message.recipients) {
+            let domain = address.domain.as_str().as_bytes().to_vec();
+            let record = RecipientRecord::fresh(address.clone(), due);
+            batch.put(key::queue_recipient(message.id, n), record.encode());
+            batch.put(key::queue_due(due, message.id, n), domain);
+        }
+    }
+
+    /// Tells the relay that the queue changed; call it after the commit.
+    pub fn wake(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// Waits until someone calls [`Queue::wake`]; a call that nobody waited for is not lost.
+    pub async fn woken(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// The retry schedule.
+    pub fn schedule(&self) -> &Schedule {
+        &self.0.options.schedule
+    }
+
+    /// How long a lease lasts without renewal.
+    pub fn lease_term(&self) -> Duration {
+        self.0.options.lease
+    }
+}

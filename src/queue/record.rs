@@ -1,0 +1,551 @@
+//! The records of the queue and their bytes: one per message, one per recipient, one per due time.
+//!
+//! Pure. A record is a version byte, length-prefixed fields and a CRC-32 of all of that, so that damage
+//! is found in the item it hit and nowhere else (DUR-09, DUR-10). What a record means, and who may change
+//! it, is in `queue` and docs/STORE-queue.md.
+
+use bytes::Bytes;
+
+use crate::{
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, BlobId, MessageId},
+    },
+    mail::{
+        address::{Address, Domain},
+        envelope::{BodyKind, ReversePath},
+    },
+};
+
+/// What all recipients of a queued message share. Never changed after it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    /// Where failures are reported.
+    pub sender: ReversePath,
+    /// The message bytes.
+    pub blob: BlobId,
+    /// Length of the message in bytes.
+    pub size: u64,
+    /// When it was accepted.
+    pub received: Timestamp,
+    /// The account that submitted it, if one did.
+    pub origin: Option<AccountId>,
+    /// RFC 6531: header or addresses are internationalized.
+    pub smtputf8: bool,
+    /// RFC 6152: what the body holds.
+    pub body: BodyKind,
+    /// How many recipients it had when it was queued.
+    pub recipients: u32,
+}
+
+/// One recipient of a queued message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientRecord {
+    /// Who shall get the message.
+    pub address: Address,
+    /// Where this recipient stands.
+    pub state: State,
+    /// What the next attempt shall do.
+    pub order: Order,
+    /// Attempts begun, counted before each of them.
+    pub attempts: u32,
+    /// Attempts begun since one was last finished: crashes, when above one.
+    pub unfinished: u8,
+    /// Rises with each lease; a holder with an older one lost it.
+    pub fence: u64,
+    /// When the first and the last attempt began.
+    pub attempted: Option<(Timestamp, Timestamp)>,
+    /// What came of the last attempt.
+    pub last: Option<Diagnosis>,
+    /// Whether the sender was told of the delay.
+    pub delay_told: bool,
+}
+
+/// Where a recipient stands. A finished recipient has no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// To be attempted at this time.
+    Waiting(Timestamp),
+    /// In someone's hands until this time; due again then.
+    Leased(Timestamp),
+    /// Not attempted until an operator says so.
+    Held,
+}
+
+impl State {
+    /// When this recipient has its row in the index of due times.
+    pub fn due(self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting(at) | Self::Leased(at) => Some(at),
+            Self::Held => None,
+        }
+    }
+}
+
+/// What the next attempt shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Deliver the message.
+    Deliver,
+    /// Report failure to the sender, on an operator's word.
+    Bounce,
+}
+
+/// RFC 3463 status code: class, subject, detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Status(pub u8, pub u16, pub u16);
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What came of an attempt, in the words of the peer or in ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The host that was spoken to, when it came to that.
+    pub host: Option<Box<str>>,
+    /// The peer's reply code; zero when the words are ours.
+    pub code: u16,
+    /// Enhanced status code.
+    pub status: Status,
+    /// One line without control characters, at most [`DIAGNOSIS_BYTES_MAX`] long.
+    text: Box<str>,
+}
+
+impl Diagnosis {
+    /// Control characters of `text` become spaces; what is too long is cut.
+    pub fn new(host: Option<&str>, code: u16, status: Status, text: &str) -> Self {
+        Self {
+            host: host.map(|host| one_line(host, HOST_BYTES_MAX)),
+            code,
+            status,
+            text: one_line(text, DIAGNOSIS_BYTES_MAX),
+        }
+    }
+
+    /// The words.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// `text` without control characters, cut at `bytes_max`.
+fn one_line(text: &str, bytes_max: usize) -> Box<str> {
+    let mut line = String::new();
+    for c in text.chars() {
+        let c = if c.is_control() { ' ' } else { c };
+        if line.len() + c.len_utf8() > bytes_max {
+            break;
+        }
+        line.push(c);
+    }
+    line.into()
+}
+
+/// A row of the index of due times: which recipient is due when, and where its mail goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The time of the row.
+    pub at: Timestamp,
+    /// The message.
+    pub message: MessageId,
+    /// The recipient's number within it.
+    pub n: u32,
+    /// The recipient's domain, so that a scan need not read the recipient.
+    pub domain: Domain,
+}
+
+/// The record cannot be read: damaged, or written by a later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the queue record is damaged or of an unknown version")]
+pub struct Undecodable;
+
+impl MessageRecord {
+    /// As stored.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(
+            &self
+                .sender
+                .address()
+                .map(Address::to_string)
+                .unwrap_or_default(),
+        );
+        out.0.extend_from_slice(self.blob.as_bytes());
+        out.u64(self.size);
+        out.u64(self.received.0);
+        out.option(self.origin, |out, account| out.u64(account.0));
+        out.0.push(u8::from(self.smtputf8));
+        out.0.push(match self.body {
+            BodyKind::SevenBit => 0,
+            BodyKind::EightBit => 1,
+        });
+        out.u32(self.recipients);
+        out.sealed()
+    }
+
+    /// From its stored bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut input = Reader::open(bytes)?;
+        let record = Self {
+            sender: match input.text()? {
+                "" => ReversePath::Null,
+                text => ReversePath::Address(Address::parse(text).map_err(|_| Undecodable)?),
+            },
+            blob: BlobId::from_bytes(input.array()?),
+            size: input.u64()?,
+            received: Timestamp(input.u64()?),
+            origin: input.option(|input| input.u64().map(AccountId))?,
+            smtputf8: input.flag()?,
+            body: match input.u8()? {
+                0 => BodyKind::SevenBit,
+                1 => BodyKind::EightBit,
+                _ => return Err(Undecodable),
+            },
+            recipients: input.u32()?,
+        };
+        input.end().map(|()| record)
+    }
+}
+
+impl RecipientRecord {
+    /// A recipient that is to be attempted at `at`, for the first time.
+    pub fn fresh(address: Address, at: Timestamp) -> Self {
+        Self {
+            address,
+            state: State::Waiting(at),
+            order: Order::Deliver,
+            attempts: 0,
+            unfinished: 0,
+            fence: 0,
+            attempted: None,
+            last: None,
+            delay_told: false,
+        }
+    }
+
+    /// As stored.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(&self.address.to_string());
+        let (tag, at) = match self.state {
+            State::Waiting(at) => (0, at),
+            State::Leased(at) => (1, at),
+            State::Held => (2, Timestamp(0)),
+        };
+        out.0.push(tag);
+        out.u64(at.0);
+        out.0.push(u8::from(self.order == Order::Bounce));
+        out.u32(self.attempts);
+        out.0.push(self.unfinished);
+        out.u64(self.fence);
+        out.option(self.attempted, |out, (first, last)| {
+            out.u64(first.0);
+            out.u64(last.0);
+        });
+        out.option(self.last.as_ref(), Writer::diagnosis);
+        out.0.push(u8::from(self.delay_told));
+        out.sealed()
+    }
+
+    /// From its stored bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        let mut input = Reader::open(bytes)?;
+        let record = Self {
+            address: Address::parse(input.text()?).map_err(|_| Undecodable)?,
+            state: match (input.u8()?, Timestamp(input.u64()?)) {
+                (0, at) => State::Waiting(at),
+                (1, at) => State::Leased(at),
+                (2, _) => State::Held,
+                _ => return Err(Undecodable),
+            },
+            order: if input.flag()? {
+                Order::Bounce
+            } else {
+                Order::Deliver
+            },
+            attempts: input.u32()?,
+            unfinished: input.u8()?,
+            fence: input.u64()?,
+            attempted: input
+                .option(|input| Ok((Timestamp(input.u64()?), Timestamp(input.u64()?))))?,
+            last: input.option(Reader::diagnosis)?,
+            delay_told: input.flag()?,
+        };
+        input.end().map(|()| record)
+    }
+}
+
+impl Due {
+    /// From a row's key and value.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, Undecodable> {
+        // QUEUE_DUE space byte, time, message, n: see store::key::queue_due.
+        let mut input = Reader(key.get(1..).ok_or(Undecodable)?);
+        let due = Self {
+            at: Timestamp(input.u64()?),
+            message: MessageId::from_bytes(input.array()?),
+            n: input.u32()?,
+            domain: std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| Domain::parse(text).ok())
+                .ok_or(Undecodable)?,
+        };
+        input.end().map(|()| due)
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new() -> Self {
+        Self(vec![VERSION])
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        // Addresses, hosts and diagnoses are all far shorter than 64 KiB.
+        let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
+        self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn option<V>(&mut self, value: Option<V>, write: impl FnOnce(&mut Self, V)) {
+        self.0.push(u8::from(value.is_some()));
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    fn diagnosis(&mut self, diagnosis: &Diagnosis) {
+        self.option(diagnosis.host.as_deref(), Self::text);
+        self.u16(diagnosis.code);
+        let Status(class, subject, detail) = diagnosis.status;
+        self.0.push(class);
+        self.u16(subject);
+        self.u16(detail);
+        self.text(&diagnosis.text);
+    }
+
+    fn sealed(mut self) -> Vec<u8> {
+        let sum = crc32fast::hash(&self.0);
+        self.u32(sum);
+        self.0
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn open(sealed: &'a [u8]) -> Result<Self, Undecodable> {
+        let (bytes, sum) = sealed.split_last_chunk::<4>().ok_or(Undecodable)?;
+        if crc32fast::hash(bytes) != u32::from_be_bytes(*sum) {
+            return Err(Undecodable);
+        }
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            _ => Err(Undecodable),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Undecodable)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, Undecodable> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, Undecodable> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Undecodable> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Undecodable> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn flag(&mut self) -> Result<bool, Undecodable> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Undecodable),
+        }
+    }
+
+    fn text(&mut self) -> Result<&'a str, Undecodable> {
+        let length = usize::from(self.u16()?);
+        let (text, rest) = self.0.split_at_checked(length).ok_or(Undecodable)?;
+        self.0 = rest;
+        std::str::from_utf8(text).map_err(|_| Undecodable)
+    }
+
+    fn option<V>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<V, Undecodable>,
+    ) -> Result<Option<V>, Undecodable> {
+        if self.flag()? {
+            read(self).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn diagnosis(&mut self) -> Result<Diagnosis, Undecodable> {
+        let host = self.option(|input| input.text().map(str::to_owned))?;
+        let code = self.u16()?;
+        let status = Status(self.u8()?, self.u16()?, self.u16()?);
+        Ok(Diagnosis::new(host.as_deref(), code, status, self.text()?))
+    }
+
+    fn end(&self) -> Result<(), Undecodable> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Undecodable)
+        }
+    }
+}
+
+/// A record together with the exact bytes it was read from, for conditional writes.
+#[derive(Clone, Debug)]
+pub(super) struct Read<R> {
+    pub(super) record: R,
+    pub(super) bytes: Bytes,
+}
+
+/// Longest diagnosis in bytes.
+pub const DIAGNOSIS_BYTES_MAX: usize = 512;
+/// Longest host name in a diagnosis in bytes: a DNS name, with an address behind it.
+const HOST_BYTES_MAX: usize = 320;
+/// First byte of every record.
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn recipient() -> impl Strategy<Value = RecipientRecord> {
+        let state = (0..3_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
+            0 => State::Waiting(Timestamp(at)),
+            1 => State::Leased(Timestamp(at)),
+            _ => State::Held,
+        });
+        let diagnosis = (
+            proptest::option::of("[a-z.]{0,40}"),
+            any::<u16>(),
+            (any::<u8>(), any::<u16>(), any::<u16>()),
+            "\\PC{0,700}",
+        )
+            .prop_map(|(host, code, s, text)| {
+                Diagnosis::new(host.as_deref(), code, Status(s.0, s.1, s.2), &text)
+            });
+        (
+            (
+                state,
+                any::<bool>(),
+                any::<u32>(),
+                any::<u8>(),
+                any::<u64>(),
+            ),
+            proptest::option::of(any::<(u64, u64)>()),
+            proptest::option::of(diagnosis),
+            any::<bool>(),
+        )
+            .prop_map(|(numbers, attempted, last, delay_told)| {
+                let (state, bounce, attempts, unfinished, fence) = numbers;
+                RecipientRecord {
+                    address: Address::parse("\"a b\"@example.org").unwrap(),
+                    state,
+                    order: if bounce {
+                        Order::Bounce
+                    } else {
+                        Order::Deliver
+                    },
+                    attempts,
+                    unfinished,
+                    fence,
+                    attempted: attempted.map(|(a, b)| (Timestamp(a), Timestamp(b))),
+                    last,
+                    delay_told,
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn recipient_records_survive_their_bytes(record in recipient()) {
+            prop_assert_eq!(RecipientRecord::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn dur_09_any_changed_byte_is_noticed(
+            record in recipient(), at in any::<prop::sample::Index>(), flip in 1..=u8::MAX,
+        ) {
+            let mut bytes = record.encode();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert_eq!(RecipientRecord::decode(&bytes), Err(Undecodable));
+        }
+
+        #[test]
+        fn dur_10_no_bytes_panic(bytes in any::<Vec<u8>>()) {
+            let mut sealed = bytes.clone();
+            sealed.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+            let _ = RecipientRecord::decode(&sealed);
+            let _ = MessageRecord::decode(&sealed);
+            let _ = Due::decode(&bytes, &bytes);
+        }
+    }
+
+    #[test]
+    fn message_records_survive_their_bytes() {
+        for (sender, origin) in [
+            (ReversePath::Null, None),
+            (
+                ReversePath::Address(Address::parse("a@b.example").unwrap()),
+                Some(AccountId(7)),
+            ),
+        ] {
+            let record = MessageRecord {
+                sender,
+                blob: BlobId::from_bytes([3; 16]),
+                size: 1 << 40,
+                received: Timestamp(9),
+                origin,
+                smtputf8: true,
+                body: BodyKind::EightBit,
+                recipients: 3,
+            };
+            assert_eq!(MessageRecord::decode(&record.encode()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_diagnosis_is_one_bounded_line() {
+        let long = "\r\nX: y\0".to_owned() + &"\u{e9}".repeat(600);
+        let diagnosis = Diagnosis::new(Some("a\r\nb"), 550, Status(5, 1, 1), &long);
+        assert!(diagnosis.text().starts_with("  X: y \u{e9}"));
+        assert!(diagnosis.text().len() <= DIAGNOSIS_BYTES_MAX);
+        assert_eq!(diagnosis.host.as_deref(), Some("a  b"));
+    }
+}

@@ -1,0 +1,311 @@
+//! What follows from the findings of an attempt: the record, the report, the line in the log.
+//!
+//! Done right after the peer's reply, in one commit: recipients that are finished go, others get their next time, and
+//! the report to the sender is part of it. No report is made about mail that has no sender, so reports
+//! never cause reports; a delay is told only to those who submitted here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Shared,
+    attempt::report_chain,
+    postman::{PostError, Posted, Report},
+    report::{Built, Entry, Facts, HEADER_BYTES_MAX, Kind, build},
+    verdict::Finding,
+};
+use crate::{
+    base::{clock::Timestamp, ids::MessageId, text::Quoted},
+    mail::{address::Address, envelope::BodyKind},
+    queue::{
+        Lease, Leased, Outcome, RecordError,
+        record::Diagnosis,
+        schedule::{History, Next},
+    },
+    store::Batch,
+};
+
+/// What becomes of one recipient, and why.
+struct Decision {
+    n: u32,
+    address: Address,
+    attempted: Option<Timestamp>,
+    becomes: Becomes,
+    why: Diagnosis,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    Delivered,
+    Failed,
+    Retried { at: Timestamp, tell: bool },
+}
+
+impl Shared {
+    /// Records `findings`. Answers whether the lease is still ours for the recipients that remain.
+    pub(super) async fn conclude(
+        &self,
+        lease: &mut Lease,
+        findings: Vec<(u32, Finding)>,
+        started: Instant,
+    ) -> bool {
+        let now = self.parts.clock.wall();
+        let decisions = findings
+            .into_iter()
+            .filter_map(|(n, finding)| self.decide(lease, n, finding, now));
+        // One commit makes one report at most.
+        let (delayed, others): (Vec<_>, Vec<_>) = decisions.partition(Decision::is_told_of_delay);
+        for decisions in [others, delayed] {
+            let ours = decisions.is_empty() || self.settle(lease, decisions, started).await;
+            if !ours {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Commits `decisions`, with the report that goes with them.
+    async fn settle(
+        &self,
+        lease: &mut Lease,
+        mut decisions: Vec<Decision>,
+        started: Instant,
+    ) -> bool {
+        let now = self.parts.clock.wall();
+        for _ in 0..RECORD_TRIES {
+            let mut batch = Batch::new();
+            let posted = match self.tell(lease, &decisions, now, &mut batch).await {
+                Ok(posted) => posted,
+                Err(error) => {
+                    let error = report_chain(&*error);
+                    tracing::warn!(error, id = %lease.id, "a report could not be written");
+                    batch = Batch::new();
+                    postpone(&mut decisions, now);
+                    None
+                }
+            };
+            let outcomes: Vec<_> = decisions.iter().map(Decision::outcome).collect();
+            match self.parts.queue.record(lease, &outcomes, batch).await {
+                Ok(()) => {
+                    posted.into_iter().for_each(Posted::announce);
+                    log(lease.id, &decisions, started);
+                    return true;
+                }
+                Err(RecordError::Conflict) => {}
+                Err(RecordError::LeaseLost) => {
+                    tracing::warn!(id = %lease.id, "an attempt ended after its lease was lost");
+                    return false;
+                }
+                Err(error) => {
+                    let error = report_chain(&error);
+                    tracing::error!(error, id = %lease.id, "an outcome could not be recorded");
+                    sleep(FAULT_PAUSE).await;
+                }
+            }
+        }
+        // The lease runs out and the recipients become due again.
+        tracing::error!(id = %lease.id, "an outcome was not recorded; it will be attempted again");
+        false
+    }
+
+    /// What one finding means for its recipient.
+    fn decide(&self, lease: &Lease, n: u32, finding: Finding, now: Timestamp) -> Option<Decision> {
+        let leased = lease.recipients.iter().find(|leased| leased.n == n)?;
+        let (becomes, why) = match finding {
+            Finding::Delivered(why) => (Becomes::Delivered, why),
+            Finding::Never(why) => (Becomes::Failed, why),
+            Finding::Later(why) | Finding::TooMany(why) => {
+                (self.after_delay(lease, leased, now), why)
+            }
+        };
+        Some(Decision {
+            n,
+            address: leased.record.address.clone(),
+            attempted: leased.record.attempted.map(|(_, last)| last),
+            becomes,
+            why,
+        })
+    }
+
+    fn after_delay(&self, lease: &Lease, leased: &Leased, now: Timestamp) -> Becomes {
+        let schedule = self.parts.queue.schedule();
+        let received = lease.message.received;
+        let history = History {
+            received,
+            attempts: leased.record.attempts,
+        };
+        match schedule.after(history, now, self.parts.random.below(u64::MAX)) {
+            Next::GiveUp => Becomes::Failed,
+            Next::RetryAt(at) => Becomes::Retried {
+                at,
+                tell: lease.message.origin.is_some()
+                    && !leased.record.delay_told
+                    && schedule.delay_is_due(received, now),
+            },
+        }
+    }
+
+    /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can be told.
+    async fn tell(
+        &self,
+        lease: &Lease,
+        decisions: &[Decision],
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<Option<Posted>, BoxError> {
+        let Some(report) = self.report(lease, decisions, now).await else {
+            return Ok(None);
+        };
+        match self.parts.postman.add_report(batch, report).await {
+            Ok(posted) => Ok(Some(posted)),
+            Err(PostError::Undeliverable(why)) => {
+                *batch = Batch::new();
+                tracing::info!(
+                    target: "mail",
+                    id = %lease.id,
+                    event = "untold",
+                    sender = %Quoted::str(&lease.message.sender.to_string()),
+                    reply = %Quoted::str(&why),
+                );
+                Ok(None)
+            }
+            Err(PostError::Fault(error)) => Err(error),
+        }
+    }
+
+    /// The report about `decisions`, if there is something to tell and somebody to be told.
+    async fn report(
+        &self,
+        lease: &Lease,
+        decisions: &[Decision],
+        now: Timestamp,
+    ) -> Option<Report> {
+        let told: Vec<_> = decisions.iter().filter(|d| d.is_told()).collect();
+        let kind = match told.first()?.becomes {
+            Becomes::Delivered => return None,
+            Becomes::Failed => Kind::Failed,
+            Becomes::Retried { .. } => {
+                let schedule = self.parts.queue.schedule();
+                let until = schedule.gives_up_at(lease.message.received);
+                Kind::Delayed { until }
+            }
+        };
+        // RFC 5321 4.5.5: nothing is ever said to the null path.
+        let to = lease.message.sender.address()?;
+        let limit = HEADER_BYTES_MAX as u64;
+        let beginning = self.parts.queue.beginning(&lease.message, limit).await;
+        let beginning = beginning.unwrap_or_else(|error| {
+            // A damaged body must not keep its sender in the dark.
+            tracing::error!(id = %lease.id, %error, "a queued message could not be read");
+            Bytes::new()
+        });
+        let entries: Vec<_> = told
+            .iter()
+            .map(|decision| Entry {
+                address: &decision.address,
+                why: &decision.why,
+                attempted: decision.attempted,
+            })
+            .collect();
+        let id = MessageId::fresh(now, &self.parts.random);
+        let Built {
+            bytes,
+            smtputf8,
+            eight_bit,
+        } = build(&Facts {
+            kind,
+            id,
+            original: lease.id,
+            reporter: &self.options.name,
+            to,
+            received: lease.message.received,
+            now,
+            recipients: &entries,
+            beginning: &beginning,
+        });
+        Some(Report {
+            id,
+            to: to.clone(),
+            bytes: bytes.into(),
+            smtputf8,
+            body: if eight_bit {
+                BodyKind::EightBit
+            } else {
+                BodyKind::SevenBit
+            },
+        })
+    }
+}
+
+/// A report that cannot be written now must not be lost: what it is about is attempted again.
+fn postpone(decisions: &mut [Decision], now: Timestamp) {
+    for decision in decisions {
+        match &mut decision.becomes {
+            becomes @ Becomes::Failed => {
+                *becomes = Becomes::Retried {
+                    at: now.plus(REPORT_PAUSE),
+                    tell: false,
+                };
+            }
+            Becomes::Retried { tell, .. } => *tell = false,
+            Becomes::Delivered => {}
+        }
+    }
+}
+
+/// One line for each recipient, in the mail log.
+fn log(id: MessageId, decisions: &[Decision], started: Instant) {
+    let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    for decision in decisions {
+        let event = match decision.becomes {
+            Becomes::Delivered => "delivered",
+            Becomes::Failed => "bounced",
+            Becomes::Retried { tell: false, .. } => "deferred",
+            Becomes::Retried { tell: true, .. } => "delayed",
+        };
+        let why = &decision.why;
+        let reply = format!("{} {} {}", why.code, why.status, why.text());
+        tracing::info!(
+            target: "mail",
+            id = %id,
+            event,
+            recipient = %Quoted::str(&decision.address.to_string()),
+            host = %Quoted::str(why.host.as_deref().unwrap_or_default()),
+            reply = %Quoted::str(&reply),
+            took_ms = took,
+        );
+    }
+}
+
+impl Decision {
+    fn outcome(&self) -> (u32, Outcome) {
+        let outcome = match self.becomes {
+            Becomes::Delivered | Becomes::Failed => Outcome::Finished,
+            Becomes::Retried { at, tell } => Outcome::Retry {
+                at,
+                why: self.why.clone(),
+                delay_told: tell,
+            },
+        };
+        (self.n, outcome)
+    }
+
+    fn is_told(&self) -> bool {
+        self.becomes == Becomes::Failed || self.is_told_of_delay()
+    }
+
+    fn is_told_of_delay(&self) -> bool {
+        matches!(self.becomes, Becomes::Retried { tell: true, .. })
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How often a commit is tried: others may finish recipients of the same message at the same time.
+const RECORD_TRIES: usize = 16;
+/// Between tries while the store fails.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// Until the next attempt when a report could not be written.
+const REPORT_PAUSE: Duration = Duration::from_secs(300);

@@ -1,0 +1,186 @@
+//! Outbound mail as work: finds what is due, attempts it, records what came of it, tells senders.
+//!
+//! [`Relay::run`] is the worker. It scans the queue when woken, when something becomes due and once a minute, sorts what
+//! it finds by destination ([`board`]), and runs a bounded number of attempts as tasks that it owns and joins.
+//! Decisions are pure: [`hosts`] (where to), `smtp::client::classify` and [`verdict`] (what a reply means),
+//! `queue::schedule` (when again), [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
+
+mod attempt;
+pub mod board;
+mod conclude;
+pub mod hosts;
+mod open;
+mod pool;
+mod postman;
+pub mod report;
+mod run;
+pub mod verdict;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use hosts::Target;
+pub use open::{Connector, Tcp};
+pub use postman::{PostError, Posted, Postman, Report};
+
+use crate::{
+    base::{clock::Clock, random::Random},
+    dns::Resolver,
+    mail::address::Domain,
+    queue::Queue,
+    smtp::client::{Login, Timeouts, TlsClient, conversation::Security},
+};
+use board::Board;
+use pool::Pool;
+
+/// The worker of the queue. Cheap to clone; one of them runs.
+#[derive(Clone)]
+pub struct Relay(Arc<Shared>);
+
+/// What the relay works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The queue.
+    pub queue: Queue,
+    /// Answers about domains and hosts.
+    pub resolver: Arc<dyn Resolver>,
+    /// Makes connections.
+    pub connector: Arc<dyn Connector>,
+    /// Takes reports to senders.
+    pub postman: Arc<dyn Postman>,
+    /// Makes TLS connections of plain ones.
+    pub tls: TlsClient,
+    /// Wall time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+}
+
+/// Settings of the relay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Our name: in EHLO and in reports.
+    pub name: String,
+    /// What we are to the DNS, and where we do not go.
+    pub own: hosts::Own,
+    /// The port of the world's mail servers.
+    pub port: u16,
+    /// TLS towards the world's mail servers: opportunistic, or none.
+    pub security: Security,
+    /// Hosts for certain domains, instead of what the DNS says.
+    pub routes: HashMap<Domain, Route>,
+    /// A host for all other domains.
+    pub smarthost: Option<Route>,
+    /// Attempts at the same time.
+    pub attempts_max: usize,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long the other side may take, for each command.
+    pub timeouts: Timeouts,
+    /// How long attempts in flight may take to end after a stop.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "localhost".to_owned(),
+            own: hosts::Own::default(),
+            port: 25,
+            security: Security::Opportunistic,
+            routes: HashMap::new(),
+            smarthost: None,
+            attempts_max: 100,
+            connect_timeout: Duration::from_secs(30),
+            timeouts: Timeouts::default(),
+            stop_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A host that an operator named. It may have any address.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What to do about TLS.
+    pub security: Security,
+    /// Who we are to it.
+    pub login: Option<Login>,
+}
+
+/// Where mail goes, as far as attempts have something in common: connections, pace, fate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// The hosts that the DNS names for a domain.
+    Direct(Domain),
+    /// The host that the operator named for a domain.
+    Routed(Domain),
+    /// The host that the operator named for everything else.
+    Smarthost,
+}
+
+impl Options {
+    /// Where mail for `domain` goes.
+    pub fn destination(&self, domain: &Domain) -> Destination {
+        if self.routes.contains_key(domain) {
+            Destination::Routed(domain.clone())
+        } else if self.smarthost.is_some() {
+            Destination::Smarthost
+        } else {
+            Destination::Direct(domain.clone())
+        }
+    }
+
+    /// The host that the operator named for this destination.
+    fn route(&self, to: &Destination) -> Option<&Route> {
+        match to {
+            Destination::Direct(_) => None,
+            Destination::Routed(domain) => self.routes.get(domain),
+            Destination::Smarthost => self.smarthost.as_ref(),
+        }
+    }
+}
+
+/// What all attempts share.
+struct Shared {
+    parts: Parts,
+    options: Options,
+    board: Mutex<Board>,
+    pool: Mutex<Pool>,
+}
+
+impl Relay {
+    /// A relay that does nothing until it is run.
+    pub fn new(parts: Parts, options: Options) -> Self {
+        Self(Arc::new(Shared {
+            parts,
+            options,
+            board: Mutex::default(),
+            pool: Mutex::default(),
+        }))
+    }
+}
+
+impl Shared {
+    /// The board; never held across an await.
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The waiting connections; never held across an await.
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A target with its port.
+fn socket(target: &Target, port: u16) -> SocketAddr {
+    SocketAddr::new(target.address, port)
+}

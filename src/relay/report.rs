@@ -1,0 +1,408 @@
+//! Delivery status notifications: what a sender is told of a failure or a delay.
+//!
+//! Pure: facts in, a message out. RFC 3464 (message/delivery-status), RFC 6522 (multipart/report,
+//! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5 (Auto-Submitted). The body of the
+//! original is never returned, its header is bounded. Whether a report may be sent at all is the caller's question.
+
+use std::fmt::Write;
+
+use crate::{
+    base::{clock::Timestamp, ids::MessageId},
+    mail::{
+        address::Address,
+        date::HeaderDate,
+        header::{FieldText, Fields, field, header_length},
+    },
+    queue::record::Diagnosis,
+};
+
+/// What a report is about.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// What happened.
+    pub kind: Kind,
+    /// Names the report.
+    pub id: MessageId,
+    /// The message it is about.
+    pub original: MessageId,
+    /// Our name.
+    pub reporter: &'a str,
+    /// The sender of the original.
+    pub to: &'a Address,
+    /// When the original was accepted.
+    pub received: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+    /// Who did not get it, and why.
+    pub recipients: &'a [Entry<'a>],
+    /// The beginning of the original, from its first byte.
+    pub beginning: &'a [u8],
+}
+
+/// What happened to the recipients of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// They will not get the message.
+    Failed,
+    /// They did not get it yet; attempts go on until then.
+    Delayed {
+        /// When they end.
+        until: Timestamp,
+    },
+}
+
+/// One recipient of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Who did not get the message.
+    pub address: &'a Address,
+    /// Why.
+    pub why: &'a Diagnosis,
+    /// When the last attempt was made, if one was.
+    pub attempted: Option<Timestamp>,
+}
+
+/// A report as a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Its bytes, with CRLF line ends.
+    pub bytes: Vec<u8>,
+    /// RFC 6531: an address in its header is internationalized.
+    pub smtputf8: bool,
+    /// RFC 6152: it holds octets beyond ASCII.
+    pub eight_bit: bool,
+}
+
+/// Writes the report.
+pub fn build(facts: &Facts<'_>) -> Built {
+    let boundary = format!("{}/{}", facts.id, facts.reporter);
+    let human = human_part(facts);
+    let header = original_header(facts.beginning);
+    let mut out = header_fields(facts, &boundary);
+    let part = |out: &mut Vec<u8>, kind: &str, content: &[u8]| {
+        let encoding = if content.is_ascii() { "7bit" } else { "8bit" };
+        let head = format!(
+            "--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(content);
+        out.extend_from_slice(b"\r\n");
+    };
+    part(&mut out, "text/plain; charset=utf-8", human.as_bytes());
+    part(
+        &mut out,
+        "message/delivery-status",
+        status_part(facts).as_bytes(),
+    );
+    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is not his.
+    part(&mut out, "text/rfc822-headers", &header);
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    Built {
+        eight_bit: !out.is_ascii(),
+        smtputf8: !facts.to.is_ascii(),
+        bytes: out,
+    }
+}
+
+/// The header of the report, with its empty line.
+fn header_fields(facts: &Facts<'_>, boundary: &str) -> Vec<u8> {
+    let reporter = facts.reporter;
+    let subject = match facts.kind {
+        Kind::Failed => "Undelivered mail: your message could not be delivered",
+        Kind::Delayed { .. } => "Delayed mail: your message is still on its way",
+    };
+    let mut out = Vec::new();
+    let mut add = |name, text: String| {
+        out.extend_from_slice(&field(name, &FieldText::sanitised(text.as_bytes())));
+    };
+    add("Date", HeaderDate(facts.now.secs()).to_string());
+    add(
+        "From",
+        format!("Mail Delivery System <MAILER-DAEMON@{reporter}>"),
+    );
+    add("To", format!("<{}>", facts.to));
+    add("Subject", subject.to_owned());
+    add("Message-ID", format!("<{}@{reporter}>", facts.id));
+    if let Some(id) = original_message_id(facts.beginning) {
+        add("In-Reply-To", id.clone());
+        add("References", id);
+    }
+    // RFC 3834 5: no machine shall answer this.
+    add("Auto-Submitted", "auto-replied".to_owned());
+    add("MIME-Version", "1.0".to_owned());
+    let kind = "multipart/report; report-type=delivery-status;";
+    add("Content-Type", format!("{kind} boundary=\"{boundary}\""));
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// What a person reads.
+fn human_part(facts: &Facts<'_>) -> String {
+    let mut out = format!("This is the mail server at {}.\r\n\r\n", facts.reporter);
+    out.push_str(match facts.kind {
+        Kind::Failed => {
+            "Your message could not be delivered to the recipients below, and no further\r\n\
+             attempt will be made. Its header follows at the end.\r\n"
+        }
+        Kind::Delayed { .. } => {
+            "Your message could not be delivered to the recipients below so far. YOU DO NOT\r\n\
+             NEED TO SEND IT AGAIN: attempts go on, and if they fail for good you will be\r\n\
+             told.\r\n"
+        }
+    });
+    for entry in facts.recipients {
+        let why = entry.why;
+        let _ = write!(out, "\r\n<{}>:\r\n", entry.address);
+        let _ = match (&why.host, why.code) {
+            (Some(host), code) if code > 0 => {
+                let said = format!("{code} {} {}", why.status, why.text());
+                write!(out, "    {host} said: {said}\r\n")
+            }
+            (Some(host), _) => write!(out, "    {host}: {} ({})\r\n", why.text(), why.status),
+            (None, _) => write!(out, "    {} ({})\r\n", why.text(), why.status),
+        };
+    }
+    out
+}
+
+/// RFC 3464 2: fields for the message, then fields for each recipient.
+fn status_part(facts: &Facts<'_>) -> String {
+    let mut out = format!("Reporting-MTA: dns; {}\r\n", facts.reporter);
+    let _ = write!(out, "X-Buzon-Message: {}\r\n", facts.original);
+    let date = |time: Timestamp| HeaderDate(time.secs());
+    let _ = write!(out, "Arrival-Date: {}\r\n", date(facts.received));
+    for entry in facts.recipients {
+        let why = entry.why;
+        let action = match facts.kind {
+            Kind::Failed => "failed",
+            Kind::Delayed { .. } => "delayed",
+        };
+        out.push_str("\r\n");
+        let _ = write!(out, "Final-Recipient: {}\r\n", typed(entry.address));
+        let _ = write!(out, "Action: {action}\r\nStatus: {}\r\n", why.status);
+        let text = ascii(why.text());
+        if why.code > 0 {
+            // RFC 3464 2.3.6: with a Remote-MTA the words are its own.
+            if let Some(host) = &why.host {
+                let _ = write!(out, "Remote-MTA: dns; {}\r\n", ascii(host));
+            }
+            let said = format!("{} {} {text}", why.code, why.status);
+            let _ = write!(out, "Diagnostic-Code: smtp; {said}\r\n");
+        } else {
+            let _ = write!(out, "Diagnostic-Code: x-buzon; {text}\r\n");
+        }
+        if let Some(at) = entry.attempted {
+            let _ = write!(out, "Last-Attempt-Date: {}\r\n", date(at));
+        }
+        if let Kind::Delayed { until } = facts.kind {
+            let _ = write!(out, "Will-Retry-Until: {}\r\n", date(until));
+        }
+    }
+    out
+}
+
+/// An address with its type; RFC 6533 3 utf-8-addr-xtext where ASCII does not do.
+fn typed(address: &Address) -> String {
+    let text = address.to_string();
+    if text.is_ascii() {
+        return format!("rfc822; {text}");
+    }
+    let mut out = "utf-8; ".to_owned();
+    for c in text.chars() {
+        if c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=') {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\x{{{:X}}}", u32::from(c));
+        }
+    }
+    out
+}
+
+/// RFC 3464 2.1: the status part is seven-bit.
+fn ascii(text: &str) -> String {
+    let shown = |c: char| {
+        if c == ' ' || c.is_ascii_graphic() {
+            c
+        } else {
+            '?'
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+/// The header of the original, line by line, bounded.
+fn original_header(beginning: &[u8]) -> Vec<u8> {
+    let length = header_length(beginning).min(HEADER_BYTES_MAX);
+    let mut out = Vec::with_capacity(length);
+    for line in beginning
+        .get(..length)
+        .unwrap_or_default()
+        .split(|b| *b == b'\n')
+    {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            break;
+        }
+        let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+        out.extend(
+            line.iter()
+                .map(|b| if matches!(b, b'\r' | 0) { b' ' } else { *b }),
+        );
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// The Message-ID of the original, when it has one that can be repeated.
+fn original_message_id(beginning: &[u8]) -> Option<String> {
+    let mut fields = Fields::new(beginning.get(..HEADER_BYTES_MAX).unwrap_or(beginning));
+    let id = fields.find(|field| field.is("Message-ID"))?;
+    let id = String::from_utf8(id.unfolded().into_owned()).ok()?;
+    let sound = id.len() <= 250
+        && id.starts_with('<')
+        && id.ends_with('>')
+        && id.bytes().all(|b| b.is_ascii_graphic());
+    sound.then_some(id)
+}
+
+/// How much of the original's header goes back at most.
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// RFC 5322 2.1.1.
+const LINE_BYTES_MAX: usize = 998;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::record::Status;
+
+    fn built(kind: Kind, to: &str, recipient: &str, why: &Diagnosis, original: &[u8]) -> String {
+        let (to, recipient) = (
+            Address::parse(to).unwrap(),
+            Address::parse(recipient).unwrap(),
+        );
+        let facts = Facts {
+            kind,
+            id: MessageId::from_bytes([1; 16]),
+            original: MessageId::from_bytes([2; 16]),
+            reporter: "mail.here.example",
+            to: &to,
+            received: Timestamp::from_secs(1_000_000_000),
+            now: Timestamp::from_secs(1_000_003_600),
+            recipients: &[Entry {
+                address: &recipient,
+                why,
+                attempted: Some(Timestamp::from_secs(1_000_003_599)),
+            }],
+            beginning: original,
+        };
+        let built = build(&facts);
+        assert_eq!(built.smtputf8, !to.is_ascii());
+        let text = String::from_utf8_lossy(&built.bytes).into_owned();
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text}");
+        text
+    }
+
+    fn refused() -> Diagnosis {
+        let host = Some("mx.there.example [192.0.2.1]");
+        Diagnosis::new(host, 550, Status(5, 1, 1), "no such user\r\nX-Injected: 1")
+    }
+
+    const ORIGINAL: &[u8] =
+        b"Message-ID: <a@b>\r\nSubject: hello\r\n folded\r\n\r\nsecret body\r\n";
+
+    #[test]
+    fn a_failure_is_reported_in_three_parts() {
+        let text = built(
+            Kind::Failed,
+            "a@here.example",
+            "b@there.example",
+            &refused(),
+            ORIGINAL,
+        );
+        for line in [
+            "Date: Sun, 9 Sep 2001 02:46:40 +0000",
+            "To: <a@here.example>",
+            "In-Reply-To: <a@b>",
+            "Auto-Submitted: auto-replied",
+            "Reporting-MTA: dns; mail.here.example",
+            "Arrival-Date: Sun, 9 Sep 2001 01:46:40 +0000",
+            "Final-Recipient: rfc822; b@there.example",
+            "Action: failed",
+            "Status: 5.1.1",
+            "Remote-MTA: dns; mx.there.example [192.0.2.1]",
+            "Diagnostic-Code: smtp; 550 5.1.1 no such user  X-Injected: 1",
+            "Last-Attempt-Date: Sun, 9 Sep 2001 02:46:39 +0000",
+            "Content-Type: text/rfc822-headers",
+            "Subject: hello",
+            " folded",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("secret body") && !text.contains("Will-Retry-Until"));
+        // RFC 2046 5.1.1: the delimiters are as the header says.
+        let boundary = text
+            .split("boundary=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert_eq!(text.matches(&format!("\r\n--{boundary}\r\n")).count(), 3);
+        assert!(text.ends_with(&format!("\r\n--{boundary}--\r\n")));
+    }
+
+    #[test]
+    fn a_delay_says_until_when_attempts_go_on() {
+        let until = Timestamp::from_secs(1_000_432_000);
+        let why = Diagnosis::new(None, 0, Status(4, 4, 1), "connection timed out");
+        let text = built(
+            Kind::Delayed { until },
+            "a@b.example",
+            "c@d.example",
+            &why,
+            ORIGINAL,
+        );
+        for line in [
+            "Action: delayed",
+            "Status: 4.4.1",
+            "Diagnostic-Code: x-buzon; connection timed out",
+            "Will-Retry-Until: Fri, 14 Sep 2001 01:46:40 +0000",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("Remote-MTA"));
+    }
+
+    #[test]
+    fn internationalized_addresses_are_spelt_in_ascii_in_the_status_part() {
+        let why = Diagnosis::new(None, 0, Status(5, 6, 7), "\u{fc}");
+        let text = built(
+            Kind::Failed,
+            "\u{e4}@b.example",
+            "\u{fc}@d.example",
+            &why,
+            b"\r\n",
+        );
+        assert!(text.contains("Final-Recipient: utf-8; \\x{FC}@d.example\r\n"));
+        assert!(text.contains("Diagnostic-Code: x-buzon; ?\r\n"));
+        assert!(text.contains("To: <\u{e4}@b.example>\r\n"));
+    }
+
+    #[test]
+    fn what_goes_back_of_the_original_is_bounded_and_clean() {
+        let line = "X-Filler: ".to_owned() + &"x".repeat(2000) + "\r\n";
+        let original = line.repeat(100) + "\r\nbody";
+        let text = built(
+            Kind::Failed,
+            "a@b.example",
+            "c@d.example",
+            &refused(),
+            original.as_bytes(),
+        );
+        assert!(text.len() < HEADER_BYTES_MAX + 4096);
+        assert!(text.lines().all(|line| line.len() <= 998));
+        let odd = b"A: b\rc\0d\nE: f\n\nbody";
+        let text = built(Kind::Failed, "a@b.example", "c@d.example", &refused(), odd);
+        assert!(text.contains("\r\nA: b c d\r\nE: f\r\n\r\n--"));
+    }
+}

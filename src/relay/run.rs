@@ -1,0 +1,216 @@
+//! The worker's loop: scan, start, wait; and the end of it.
+//!
+//! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds only; once a minute, and
+//! whenever something did not fit on the board, the whole of what is due is looked at. Wall time may jump, so
+//! nothing is slept longer than a minute. After a stop, attempts in flight are finished; those that do not end in
+//! time put their recipients back (Q-01: with at most the attempt in flight repeated).
+
+use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Destination, Relay, Shared,
+    attempt::{Phase, report_chain, work},
+};
+use crate::{queue::Position, store::ReadError};
+
+/// The worker's tasks, and for which destination each is.
+struct Tasks {
+    set: JoinSet<()>,
+    of: HashMap<Id, Destination>,
+}
+
+/// What to look at next, and when.
+struct Plan {
+    full_at: Instant,
+    recent_at: Instant,
+    reclamp_at: Instant,
+}
+
+impl Relay {
+    /// Works until `stop` resolves and attempts in flight have ended.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let shared = &self.0;
+        let (phase, _) = watch::channel(Phase::Running);
+        let mut tasks = Tasks {
+            set: JoinSet::new(),
+            of: HashMap::new(),
+        };
+        let mut stop = pin!(stop);
+        let mut plan = Plan::at_once();
+        loop {
+            shared.look(&mut plan).await;
+            tasks.start(shared, &phase);
+            let expiry = shared.pool().next_expiry();
+            let next = plan.next(expiry);
+            tokio::select! {
+                () = &mut stop => break,
+                () = shared.parts.queue.woken() => plan.recent_at = Instant::now(),
+                Some(ended) = tasks.set.join_next_with_id(), if !tasks.set.is_empty() => {
+                    tasks.ended(shared, ended);
+                }
+                () = sleep_until(next) => tasks.part(shared),
+            }
+        }
+        tasks.finish(shared, &phase).await;
+    }
+}
+
+impl Plan {
+    fn at_once() -> Self {
+        let now = Instant::now();
+        Self {
+            full_at: now,
+            recent_at: now,
+            reclamp_at: now,
+        }
+    }
+
+    /// When the worker has something to do, if nothing else happens.
+    fn next(&self, expiry: Option<Instant>) -> Instant {
+        let next = self.full_at.min(self.recent_at).min(self.reclamp_at);
+        expiry.map_or(next, |expiry| next.min(expiry))
+    }
+}
+
+impl Shared {
+    /// Looks at what is due, as far as it is time for it, and plans the next look.
+    async fn look(&self, plan: &mut Plan) {
+        let now = Instant::now();
+        if plan.reclamp_at <= now {
+            plan.reclamp_at = now + RECLAMP_EVERY;
+            match self.parts.queue.reclamp().await {
+                Ok(0) => {}
+                Ok(count) => tracing::warn!(count, "mail was due in the far future; due now"),
+                Err(error) => {
+                    let error = report_chain(&error);
+                    tracing::warn!(error, "the queue's due times could not be checked");
+                }
+            }
+        }
+        let full = plan.full_at <= now;
+        if !full && plan.recent_at > now {
+            return;
+        }
+        let from = if full {
+            None
+        } else {
+            Some(self.parts.queue.recently(RECENT))
+        };
+        match self.scan(from).await {
+            Ok(all) => {
+                if full || !all {
+                    plan.full_at = now + if all { FULL_EVERY } else { SKIPPED_AGAIN };
+                }
+                plan.recent_at = self.next_due(now).await;
+            }
+            Err(error) => {
+                let error = report_chain(&error);
+                tracing::warn!(error, "the queue could not be scanned");
+                plan.full_at = now + FAULT_PAUSE;
+                plan.recent_at = now + FAULT_PAUSE;
+            }
+        }
+    }
+
+    /// Puts what is due on the board; answers whether all of it fitted.
+    async fn scan(&self, from: Option<Position>) -> Result<bool, ReadError> {
+        let mut from = from;
+        let mut all = true;
+        loop {
+            let page = self.parts.queue.due(from, PAGE).await?;
+            for due in page.rows {
+                let to = self.options.destination(&due.domain);
+                all &= self.board().add(to, due);
+            }
+            from = page.more;
+            if from.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// When the next recipient becomes due; not later than a wall clock may be trusted.
+    async fn next_due(&self, now: Instant) -> Instant {
+        let wall = self.parts.clock.wall();
+        match self.parts.queue.next_due().await {
+            Ok(Some(at)) => now + at.since(wall).clamp(Duration::from_millis(1), FULL_EVERY),
+            Ok(None) => now + FULL_EVERY,
+            Err(_) => now + FAULT_PAUSE,
+        }
+    }
+}
+
+impl Tasks {
+    /// Begins as many attempts as may run.
+    fn start(&mut self, shared: &Arc<Shared>, phase: &watch::Sender<Phase>) {
+        while self.of.len() < shared.options.attempts_max {
+            let Some((to, group)) = shared.board().start() else {
+                return;
+            };
+            let attempt = work(Arc::clone(shared), to.clone(), group, phase.subscribe());
+            let id = self.set.spawn(attempt).id();
+            self.of.insert(id, to);
+        }
+    }
+
+    /// Says goodbye on connections that waited long enough.
+    fn part(&mut self, shared: &Shared) {
+        for session in shared.pool().expired(Instant::now()) {
+            self.set.spawn(session.conversation.quit());
+        }
+    }
+
+    fn ended(&mut self, shared: &Shared, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => {
+                // Its lease runs out; three of these in a row hold the message.
+                tracing::error!(%error, "an attempt ended in a bug");
+                error.id()
+            }
+        };
+        if let Some(to) = self.of.remove(&id) {
+            shared.board().end(&to);
+        }
+    }
+
+    /// Lets attempts in flight end, and ends those that do not.
+    async fn finish(mut self, shared: &Shared, phase: &watch::Sender<Phase>) {
+        for session in shared.pool().drain() {
+            self.set.spawn(session.conversation.quit());
+        }
+        for (step, time) in [
+            (Phase::Draining, shared.options.stop_timeout),
+            (Phase::Aborting, ABORT_TIME),
+        ] {
+            phase.send_replace(step);
+            let all = async { while self.set.join_next().await.is_some() {} };
+            if timeout(time, all).await.is_ok() {
+                return;
+            }
+        }
+        tracing::warn!(count = self.set.len(), "attempts did not end in time");
+        self.set.shutdown().await;
+    }
+}
+
+/// A wake-up looks back this far: enqueueing takes time between the reading of the clock and the commit.
+const RECENT: Duration = Duration::from_secs(5);
+/// Between looks at everything that is due.
+const FULL_EVERY: Duration = Duration::from_secs(60);
+/// The same, while not everything fits on the board.
+const SKIPPED_AGAIN: Duration = Duration::from_secs(1);
+/// DUR-07: between looks for due times that no schedule can have set.
+const RECLAMP_EVERY: Duration = Duration::from_secs(3600);
+/// Before the next look when the store failed.
+const FAULT_PAUSE: Duration = Duration::from_secs(5);
+/// For attempts to put back what they hold.
+const ABORT_TIME: Duration = Duration::from_secs(5);
+/// Rows read at once.
+const PAGE: usize = 1000;

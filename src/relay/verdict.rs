@@ -1,0 +1,139 @@
+//! From what a conversation brought to what becomes of the recipients.
+//!
+//! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a temporary
+//! failure into a time, through the schedule.
+
+use super::{Target, hosts::Unroutable};
+use crate::{
+    queue::record::{Diagnosis, Status},
+    smtp::client::{
+        Cause, Failure, Fate,
+        classify::Stage,
+        reply::{Enhanced, Reply},
+    },
+};
+
+/// What one attempt brought for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The peer took responsibility.
+    Delivered(Diagnosis),
+    /// Try again later.
+    Later(Diagnosis),
+    /// Report to the sender.
+    Never(Diagnosis),
+    /// Try again in the next transaction; should there be none, later.
+    TooMany(Diagnosis),
+}
+
+impl Finding {
+    /// What a fate at `host` means.
+    pub fn of(host: &str, fate: &Fate) -> Self {
+        let said = |reply| diagnosis(Some(host), reply);
+        let ours = |status, text: &str| Diagnosis::new(Some(host), 0, status, text);
+        match fate {
+            Fate::Delivered(reply) => Self::Delivered(said(reply)),
+            Fate::Later(reply) => Self::Later(said(reply)),
+            Fate::Never(reply) => Self::Never(said(reply)),
+            Fate::TooMany(reply) => Self::TooMany(said(reply)),
+            Fate::Broken(stage, cause) => {
+                let text = format!("the conversation broke at {stage}: {cause}");
+                Self::Later(ours(Status(4, 4, 2), &text))
+            }
+            Fate::NeedsUtf8 => {
+                let text = "the message needs SMTPUTF8, which the server does not offer";
+                Self::Never(ours(Status(5, 6, 7), text))
+            }
+            Fate::TooLarge(most) => {
+                let text = format!("the message is larger than the {most} bytes the server takes");
+                Self::Never(ours(Status(5, 3, 4), &text))
+            }
+        }
+    }
+
+    /// What it means that no host could be spoken to.
+    pub fn unroutable(why: &Unroutable) -> Self {
+        let diagnosis = Diagnosis::new(None, 0, why.status, &why.text);
+        if why.permanent {
+            Self::Never(diagnosis)
+        } else {
+            Self::Later(diagnosis)
+        }
+    }
+}
+
+/// Why a conversation could not be opened.
+pub fn unopened(host: &str, failure: &Failure) -> Diagnosis {
+    if let Some(reply) = failure.reply() {
+        return diagnosis(Some(host), reply);
+    }
+    let status = match (&failure.cause, failure.stage) {
+        (Cause::AuthNotOffered | Cause::AuthNeedsTls, _) | (_, Stage::Auth) => Status(4, 7, 0),
+        (_, Stage::StartTls) => Status(4, 7, 5),
+        _ => Status(4, 4, 2),
+    };
+    let text = format!(
+        "the conversation broke at {}: {}",
+        failure.stage, failure.cause
+    );
+    Diagnosis::new(Some(host), 0, status, &text)
+}
+
+/// Why a connection was not made.
+pub fn unconnected(host: &str, why: &str) -> Diagnosis {
+    let text = format!("the connection was not made: {why}");
+    Diagnosis::new(Some(host), 0, Status(4, 4, 1), &text)
+}
+
+/// A target as it stands in logs and reports.
+pub fn shown(target: &Target) -> String {
+    format!("{} [{}]", target.host, target.address)
+}
+
+fn diagnosis(host: Option<&str>, reply: &Reply) -> Diagnosis {
+    let status = match reply.enhanced {
+        Some(Enhanced(class, subject, detail)) => Status(class, subject, detail),
+        // RFC 3463 2: nothing more is known.
+        None => Status(u8::try_from(reply.code / 100).unwrap_or(4), 0, 0),
+    };
+    Diagnosis::new(host, reply.code, status, &reply.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(code: u16, enhanced: Option<Enhanced>) -> Reply {
+        Reply {
+            code,
+            enhanced,
+            lines: vec!["a".to_owned(), "b".to_owned()],
+        }
+    }
+
+    #[test]
+    fn fates_become_findings_with_a_status() {
+        let host = "mx [192.0.2.1]";
+        let e = Some(Enhanced(5, 1, 1));
+        for (fate, expected) in [
+            (
+                Fate::Never(reply(550, e)),
+                Finding::Never(Diagnosis::new(Some(host), 550, Status(5, 1, 1), "a b")),
+            ),
+            (
+                Fate::Later(reply(451, None)),
+                Finding::Later(Diagnosis::new(Some(host), 451, Status(4, 0, 0), "a b")),
+            ),
+        ] {
+            assert_eq!(Finding::of(host, &fate), expected);
+        }
+        let status = |fate| match Finding::of(host, &fate) {
+            Finding::Later(why) | Finding::Never(why) => (why.code, why.status),
+            _ => unreachable!(),
+        };
+        assert_eq!(status(Fate::NeedsUtf8), (0, Status(5, 6, 7)));
+        assert_eq!(status(Fate::TooLarge(5)), (0, Status(5, 3, 4)));
+        let broken = Fate::Broken(Stage::Content, "x".to_owned());
+        assert_eq!(status(broken), (0, Status(4, 4, 2)));
+    }
+}

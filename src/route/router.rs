@@ -1,0 +1,336 @@
+//! The router: says at RCPT whether a recipient is taken, and accepts a message for all of them
+//! at once.
+//!
+//! Invariants. `Ok` from [`Router::accept`] means durable: every copy is in its mailbox or in the
+//! queue (DUR-01). Otherwise no copy is anywhere. A copy is only made for an account that exists
+//! at the moment of the commit, so nothing acknowledged goes away with an account that is being
+//! removed.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use crate::{
+    accounts::{Directory, Resolution, Snapshot, Targets},
+    base::{
+        clock::Clock,
+        ids::{AccountId, MessageId},
+        text::Quoted,
+    },
+    mail::envelope::{Envelope, ForwardPath},
+    mailbox::{Arrived, FlagSet, INBOX, MailboxFault, Mailboxes, Placement},
+    queue::{NewMessage, Queue},
+    store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
+};
+
+/// Decides where messages go, and accepts them. Cheap to clone.
+#[derive(Clone)]
+pub struct Router(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    clock: Clock,
+    directory: Directory,
+    mailboxes: Mailboxes,
+    queue: Queue,
+}
+
+/// Who brings a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody who did not log in: to our own addresses only (RLY-01).
+    Peer,
+    /// An account, to anybody.
+    Account(AccountId),
+    /// We, with a report.
+    Ourselves,
+}
+
+/// A recipient that was taken, and what it reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// As it was given.
+    pub(super) path: ForwardPath,
+    pub(super) reached: Targets,
+}
+
+/// A message with everything that accepting it needs.
+#[derive(Debug)]
+pub struct Acceptance {
+    /// Names it for ever.
+    pub id: MessageId,
+    /// Who brings it.
+    pub origin: Origin,
+    /// Who sent it. Its recipients are for the record: what counts are the targets.
+    pub envelope: Envelope,
+    /// The recipients that were taken.
+    pub targets: Vec<Target>,
+    /// Its bytes.
+    pub arrived: Arrived,
+}
+
+/// Why a recipient or a message is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody here has this address, or whoever has it is out of use: 550 5.1.1.
+    UnknownRecipient,
+    /// Not our domain, and nobody we relay for: 550 5.7.1.
+    RelayDenied,
+    /// The account has no room left: 452 4.2.2.
+    OverQuota,
+    /// The disk has no room left: 452 4.3.1.
+    NoRoom,
+    /// An alias or a record of the recipient does not work: 451 4.3.5.
+    Misconfigured,
+    /// More copies than one commit takes: 452 4.5.3.
+    TooManyCopies,
+    /// Recipients changed while the message came in: 451 4.3.0.
+    Changed,
+}
+
+/// Ours or the world's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteFault {
+    /// Accounts could not be read.
+    #[error("the accounts cannot be read")]
+    Accounts(#[from] ReadError),
+    /// An account's usage could not be read.
+    #[error("the mailboxes cannot be read")]
+    Mailboxes(#[from] MailboxFault),
+    /// The commit failed.
+    #[error("the message could not be stored")]
+    Store(#[source] CommitError),
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// Not now, or not like this.
+    #[error("the message is refused: {0:?}")]
+    Refused(Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Fault(#[from] RouteFault),
+}
+
+impl Router {
+    /// A router over these services of one engine.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        clock: Clock,
+        directory: Directory,
+        mailboxes: Mailboxes,
+        queue: Queue,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            clock,
+            directory,
+            mailboxes,
+            queue,
+        }))
+    }
+
+    /// Whether there is room for mail (DUR-04); cheap enough to ask at every MAIL.
+    pub fn room(&self) -> Room {
+        self.0.engine.room()
+    }
+
+    /// Whether a message of `from` may go to `to`.
+    pub async fn recipient(
+        &self,
+        from: &Origin,
+        to: &ForwardPath,
+    ) -> Result<Result<Target, Refusal>, RouteFault> {
+        if self.room() == Room::Low {
+            return Ok(Err(Refusal::NoRoom));
+        }
+        let snapshot = self.0.directory.settled().await?;
+        let target = match target(&snapshot, *from, to) {
+            Ok(target) => target,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        // A report tells somebody what became of his own message; it is small.
+        if *from != Origin::Ourselves && self.is_full(&snapshot, &target.reached).await? {
+            return Ok(Err(Refusal::OverQuota));
+        }
+        Ok(Ok(target))
+    }
+
+    /// Accepts a message for all its targets, or for none.
+    pub async fn accept(&self, mut acceptance: Acceptance) -> Result<(), AcceptError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let mut batch = Batch::new();
+            let composed = self
+                .compose(&mut batch, &acceptance)
+                .map_err(AcceptError::Refused)?;
+            match self.0.engine.commit(batch).await {
+                Ok(_) => {
+                    drop(composed);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict) => self.resolve_again(&mut acceptance).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(AcceptError::Refused(Refusal::Changed))
+    }
+
+    /// Adds all copies of a message to a batch that the caller commits, for a report that must come
+    /// about together with what it is about. The batch then happens only while the accounts
+    /// exist; after a conflict the targets must be asked for again.
+    pub fn compose(&self, batch: &mut Batch, acceptance: &Acceptance) -> Result<Composed, Refusal> {
+        let Acceptance { id, arrived, .. } = acceptance;
+        let plan = Plan::of(&acceptance.targets);
+        match plan.owners() {
+            0 => return Err(Refusal::UnknownRecipient),
+            owners => owners::own(batch, arrived.blob, owners),
+        }
+        if plan.accounts.len().saturating_add(plan.remotes.len()) > COPIES_MAX {
+            return Err(Refusal::TooManyCopies);
+        }
+        let now = self.0.clock.wall();
+        batch.body(arrived.blob, another(&arrived.content));
+        let placement = Placement {
+            blob: arrived.blob,
+            size: arrived.size,
+            facts: arrived.facts.clone(),
+            internal_date: now,
+            flags: FlagSet::default(),
+        };
+        for account in &plan.accounts {
+            batch.present(key::account(*account));
+            self.0.mailboxes.place(batch, *account, INBOX, &placement);
+        }
+        let origin = match acceptance.origin {
+            Origin::Account(account) => Some(account),
+            Origin::Peer | Origin::Ourselves => None,
+        };
+        let queued = !plan.remotes.is_empty();
+        let message = NewMessage {
+            id: *id,
+            sender: acceptance.envelope.sender.clone(),
+            recipients: plan.remotes,
+            blob: arrived.blob,
+            size: arrived.size,
+            smtputf8: acceptance.envelope.smtputf8,
+            body: acceptance.envelope.body,
+            received: now,
+            origin,
+        };
+        self.0.queue.enqueue(batch, &message);
+        Ok(Composed {
+            router: self.clone(),
+            accounts: plan.accounts,
+            queued,
+        })
+    }
+
+    /// Whether nobody whom the recipient reaches has room (RLY-02). A member of a list who has
+    /// none gets his copy all the same: dropping it would lose mail, and refusing it would refuse
+    /// everybody's. A message that comes while there is room is taken whole, whatever its size.
+    async fn is_full(&self, snapshot: &Snapshot, reached: &Targets) -> Result<bool, MailboxFault> {
+        if !reached.forwards.is_empty() {
+            return Ok(false);
+        }
+        for id in &reached.accounts {
+            let quota = snapshot
+                .account(*id)
+                .map_or(0, |account| account.quota_bytes);
+            if self.0.mailboxes.usage(*id).await?.bytes < quota {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks for the targets again, after an account or its INBOX was gone at the commit.
+    async fn resolve_again(&self, acceptance: &mut Acceptance) -> Result<(), AcceptError> {
+        self.0.directory.reload().await.map_err(RouteFault::from)?;
+        let snapshot = self.0.directory.snapshot();
+        for taken in &mut acceptance.targets {
+            *taken = target(&snapshot, acceptance.origin, &taken.path)
+                .map_err(|_| AcceptError::Refused(Refusal::Changed))?;
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    /// Whether all of its copies stay here.
+    pub fn is_local(&self) -> bool {
+        self.reached.forwards.is_empty()
+    }
+}
+
+/// Copies in a batch. Dropping it tells those who wait for them; telling them although the batch
+/// did not happen does no harm, so it may be dropped at any time.
+#[must_use = "drop it after the commit"]
+pub struct Composed {
+    router: Router,
+    accounts: Vec<AccountId>,
+    queued: bool,
+}
+
+impl Drop for Composed {
+    fn drop(&mut self) {
+        for account in &self.accounts {
+            self.router.0.mailboxes.announce(*account);
+        }
+        if self.queued {
+            self.router.0.queue.wake();
+        }
+    }
+}
+
+impl From<CommitError> for AcceptError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Refused(Refusal::NoRoom),
+            CommitError::Conflict => Self::Refused(Refusal::Changed),
+            // Only the number of copies makes a batch of ours too large.
+            CommitError::Unacceptable(_) => Self::Refused(Refusal::TooManyCopies),
+            other => Self::Fault(RouteFault::Store(other)),
+        }
+    }
+}
+
+/// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
+fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target, Refusal> {
+    let reached = match (snapshot.resolve(to), from, to) {
+        (Resolution::Targets(reached), ..) => reached,
+        (Resolution::NotLocal, Origin::Peer, _) => return Err(Refusal::RelayDenied),
+        (Resolution::NotLocal, _, ForwardPath::Address(address)) => Targets {
+            accounts: Vec::new(),
+            forwards: vec![address.clone()],
+        },
+        // Whether an account is out of use is nobody's business.
+        (Resolution::NotLocal | Resolution::Unknown | Resolution::Disabled, ..) => {
+            return Err(Refusal::UnknownRecipient);
+        }
+        (Resolution::Unusable(why), ..) => {
+            tracing::error!(to = %Quoted::str(&to.to_string()), ?why, "a recipient cannot be resolved");
+            return Err(Refusal::Misconfigured);
+        }
+    };
+    Ok(Target {
+        path: to.clone(),
+        reached,
+    })
+}
+
+/// The same body for one more try; its bytes are shared.
+fn another(content: &Content) -> Content {
+    match content {
+        Content::Bytes(bytes) => Content::Bytes(bytes.clone()),
+        Content::Staged(staged) => Content::Staged(Staged {
+            length: staged.length,
+            token: Arc::clone(&staged.token),
+        }),
+    }
+}
+
+/// How often a message is accepted again after its recipients changed.
+const ATTEMPTS_MAX: usize = 4;
+/// Copies of one message; a batch takes about half as many, this only bounds the work before it
+/// says so.
+const COPIES_MAX: usize = 10_000;

@@ -1,0 +1,178 @@
+//! Message bytes as they go through DATA: RFC 5321 4.5.2 (transparency), 2.3.8 (lines).
+//!
+//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before each dot that
+//! begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot. So no content
+//! can end DATA early, at any server (smuggling), and no line is refused for its length (LIM-12).
+
+/// Writes content, in any portions.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// Bytes written since the last line end.
+    column: usize,
+    /// A CR was read whose LF, if there is one, is still to come.
+    after_cr: bool,
+}
+
+impl Encoder {
+    /// Appends the transparent form of `content` to `out`.
+    pub fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
+        out.reserve(content.len() + 64);
+        let mut rest = content;
+        while let Some(byte) = rest.first().copied() {
+            if std::mem::take(&mut self.after_cr) && byte == b'\n' {
+                // The CR before it has ended the line already.
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            match byte {
+                b'\r' | b'\n' => {
+                    self.end_line(out);
+                    self.after_cr = byte == b'\r';
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+                _ => {
+                    let end = rest.iter().position(|b| matches!(b, b'\r' | b'\n'));
+                    let (text, after) = rest.split_at(end.unwrap_or(rest.len()));
+                    self.text(text, out);
+                    rest = after;
+                }
+            }
+        }
+    }
+
+    /// Appends what ends the content: the final dot on a line of its own.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        if self.column > 0 {
+            self.end_line(out);
+        }
+        out.extend_from_slice(b".\r\n");
+    }
+
+    fn end_line(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+        self.column = 0;
+    }
+
+    /// Text without line ends.
+    fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
+        if self.column == 0 && text.first() == Some(&b'.') {
+            // RFC 5321 4.5.2. The doubled dot does not count for the length: the peer removes it.
+            out.push(b'.');
+        }
+        while !text.is_empty() {
+            // Nothing that begins before this column can go beyond the limit.
+            let sure = (LINE_BYTES_MAX - CHARACTER_BYTES_MAX + 1).saturating_sub(self.column);
+            let (bulk, rest) = text.split_at(sure.min(text.len()));
+            out.extend_from_slice(bulk);
+            self.column += bulk.len();
+            let Some((byte, rest)) = rest.split_first() else {
+                return;
+            };
+            if self.column + width(*byte) > LINE_BYTES_MAX {
+                // LIM-12: a longer line goes on behind a space, as others do, but not within a character.
+                out.extend_from_slice(b"\r\n ");
+                self.column = 1;
+            }
+            out.push(*byte);
+            self.column += 1;
+            text = rest;
+        }
+    }
+}
+
+/// Bytes of the UTF-8 character that begins with `byte`; one for all others.
+fn width(byte: u8) -> usize {
+    match byte {
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xff => 4,
+        _ => 1,
+    }
+}
+
+/// LIM-12: longest line ever sent, without its CRLF.
+pub const LINE_BYTES_MAX: usize = 998;
+const CHARACTER_BYTES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(portions: &[&[u8]]) -> Vec<u8> {
+        let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+        for portion in portions {
+            encoder.encode(portion, &mut out);
+        }
+        encoder.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn dots_and_line_ends_are_made_transparent() {
+        for (content, wire) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"a\r\n", b"a\r\n.\r\n"),
+            (b"a", b"a\r\n.\r\n"),
+            (b".\r\n", b"..\r\n.\r\n"),
+            (b"a\r\n.\r\nb\r\n", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"..a\r\n", b"...a\r\n.\r\n"),
+            // Smuggling: none of these reaches a peer as it stands.
+            (b"a\n.\nb", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r.\rb", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\n.\r\nMAIL", b"a\r\n..\r\nMAIL\r\n.\r\n"),
+            (b"a\r\r\nb", b"a\r\n\r\nb\r\n.\r\n"),
+            (b"a\r\n\n.\r\n", b"a\r\n\r\n..\r\n.\r\n"),
+        ] {
+            assert_eq!(encoded(&[content]), wire, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn lim_12_no_line_beyond_998_is_sent() {
+        let longest = |wire: &[u8]| {
+            let lines = wire.split(|b| *b == b'\n');
+            lines
+                .map(|line| line.len().saturating_sub(1))
+                .max()
+                .unwrap()
+        };
+        for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX] {
+            let line = vec![b'x'; length];
+            assert_eq!(longest(&encoded(&[&line])), length);
+        }
+        let line = vec![b'x'; LINE_BYTES_MAX + 1];
+        let wire = encoded(&[&line]);
+        assert_eq!(longest(&wire), LINE_BYTES_MAX);
+        assert!(wire.ends_with(b"x\r\n x\r\n.\r\n"));
+        // Characters stay whole.
+        let wide = "\u{20ac}".repeat(1000);
+        let wire = String::from_utf8(encoded(&[wide.as_bytes()])).unwrap();
+        assert!(longest(wire.as_bytes()) <= LINE_BYTES_MAX);
+        assert_eq!(wire.matches('\u{20ac}').count(), 1000);
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_input_changes_nothing_and_the_wire_is_canonical(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    &b"\r"[..], b"\n", b"\r\n", b".", b"ab", b"\xe2\x82", b"\xac", &[b'y'; 995], &[b'z'; 3],
+                ]),
+                0..24,
+            ),
+        ) {
+            let whole = parts.concat();
+            let wire = encoded(&parts);
+            prop_assert_eq!(&wire, &encoded(&[&whole]));
+            let bytes: Vec<_> = whole.chunks(1).collect();
+            prop_assert_eq!(&wire, &encoded(&bytes));
+            // Without its final dot, the wire has no lone CR or LF and no line that is just a dot.
+            let body = wire.strip_suffix(b".\r\n").unwrap();
+            let text = String::from_utf8_lossy(body).replace("\r\n", "\0");
+            prop_assert!(!text.contains(['\r', '\n']));
+            prop_assert!(text.split('\0').all(|line| line != "." && line.len() <= 3 * LINE_BYTES_MAX));
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! One mail transaction: MAIL, RCPT for each recipient, DATA, content, and what became of every recipient.
+//!
+//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8). A server without
+//! 8BITMIME gets eight-bit content as it is: converting would break signatures, and such servers pass it on. A reply
+//! to the final dot that does not arrive means "later": the message may then arrive twice, never not at all.
+
+use bytes::Bytes;
+
+use super::{
+    classify::{Stage, Verdict, classify},
+    content::Encoder,
+    conversation::{Cause, Conversation, Failure},
+    reply::Reply,
+};
+use crate::{
+    base::pieces::Pieces,
+    mail::{
+        address::Address,
+        envelope::{BodyKind, ReversePath},
+    },
+};
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub struct Mail<'a> {
+    /// Where failures are reported.
+    pub sender: &'a ReversePath,
+    /// Who shall get it.
+    pub recipients: &'a [&'a Address],
+    /// Length in bytes; content of another length is not finished.
+    pub size: u64,
+    /// RFC 6531: header or addresses are internationalized.
+    pub smtputf8: bool,
+    /// RFC 6152: what the body holds.
+    pub body: BodyKind,
+}
+
+impl Mail<'_> {
+    /// RFC 6531 3.4: whether a server without SMTPUTF8 must not be given this.
+    fn needs_utf8(&self) -> bool {
+        let ascii = self.sender.address().is_none_or(Address::is_ascii)
+            && self.recipients.iter().all(|to| to.is_ascii());
+        self.smtputf8 || !ascii
+    }
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub struct Sent {
+    /// What became of each recipient, in their order.
+    pub fates: Vec<Fate>,
+    /// Whether another transaction can follow.
+    pub usable: bool,
+    /// Whether the content was begun: only before that is it certain that nobody got it.
+    pub content_begun: bool,
+    /// RFC 5321 3.8: the server said 421, it wants less of us.
+    pub closing: bool,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The server took responsibility.
+    Delivered(Reply),
+    /// The server said: not now.
+    Later(Reply),
+    /// The server said: never.
+    Never(Reply),
+    /// The server said: not in this transaction.
+    TooMany(Reply),
+    /// The conversation broke off at this stage.
+    Broken(Stage, String),
+    /// RFC 6531 3.2: the mail is internationalized and the server is not.
+    NeedsUtf8,
+    /// RFC 1870: the server takes no more than this many bytes.
+    TooLarge(u64),
+}
+
+/// The envelope part of a transaction as it unfolds.
+#[derive(Default)]
+struct Envelope {
+    mail: Option<Reply>,
+    recipients: Vec<Reply>,
+    data: Option<Reply>,
+}
+
+impl Conversation {
+    /// Sends one message to some recipients. Dropping the future before it is done ends the conversation; if
+    /// the final dot was sent by then, the message may have been delivered.
+    pub async fn send(&mut self, mail: &Mail<'_>, content: &mut dyn Pieces) -> Sent {
+        let count = mail.recipients.len();
+        if let Some(fate) = self.unable(mail) {
+            return Sent {
+                fates: vec![fate; count],
+                usable: true,
+                content_begun: false,
+                closing: false,
+            };
+        }
+        let mut envelope = Envelope::default();
+        let result = self.transact(mail, content, &mut envelope).await;
+        let content_begun = matches!(&result, Ok(Some(_)))
+            || matches!(&result, Err(failure) if failure.stage == Stage::Content);
+        let closing = envelope.replies().any(|reply| reply.code == 421)
+            || matches!(&result, Ok(Some(reply)) if reply.code == 421);
+        let usable = result.is_ok() && !self.spent && !closing && !envelope.is_confused();
+        let fates = (0..count).map(|at| envelope.fate(at, &result)).collect();
+        Sent {
+            fates,
+            usable,
+            content_begun,
+            closing,
+        }
+    }
+
+    /// What is known beforehand.
+    fn unable(&self, mail: &Mail<'_>) -> Option<Fate> {
+        if mail.needs_utf8() && !self.offered.smtputf8 {
+            return Some(Fate::NeedsUtf8);
+        }
+        match self.offered.size {
+            Some(Some(most)) if mail.size > most => Some(Fate::TooLarge(most)),
+            _ => None,
+        }
+    }
+
+    /// The transaction; answers with the reply to the content, if it came to that.
+    async fn transact(
+        &mut self,
+        mail: &Mail<'_>,
+        content: &mut dyn Pieces,
+        envelope: &mut Envelope,
+    ) -> Result<Option<Reply>, Failure> {
+        if std::mem::replace(&mut self.dirty, true) {
+            let within = self.timeouts.hello;
+            self.ask(Stage::Mail, "RSET\r\n", within).await?;
+        }
+        self.exchange_envelope(mail, envelope).await?;
+        let go_ahead = envelope
+            .data
+            .as_ref()
+            .map(|data| classify(Stage::Data, data));
+        if go_ahead != Some(Verdict::Yes) {
+            return Ok(None);
+        }
+        if !envelope.has_recipients() {
+            // RFC 2920 3.1: the server wants content although it took no recipient. It gets none.
+            let end = self.wire.send(b".\r\n", self.timeouts.block).await;
+            end.map_err(Failure::at(Stage::Data))?;
+            let reply = self.wire.reply(self.timeouts.content).await;
+            reply.map_err(Failure::at(Stage::Data))?;
+            return Ok(None);
+        }
+        let written = self.write_content(mail.size, content).await;
+        if let Err(cause) = written {
+            return self.last_words(cause).await.map(Some);
+        }
+        let reply = self.wire.reply(self.timeouts.content).await;
+        let reply = reply.map_err(Failure::at(Stage::Content))?;
+        self.dirty = false;
+        Ok(Some(reply))
+    }
+
+    /// MAIL, RCPT and DATA, in groups when the server takes groups.
+    async fn exchange_envelope(
+        &mut self,
+        mail: &Mail<'_>,
+        envelope: &mut Envelope,
+    ) -> Result<(), Failure> {
+        let mut commands = vec![(Stage::Mail, self.mail_command(mail))];
+        let recipients = mail.recipients.iter();
+        commands.extend(recipients.map(|to| (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n"))));
+        commands.push((Stage::Data, "DATA\r\n".to_owned()));
+        let group = if self.offered.pipelining { GROUP } else { 1 };
+        for group in commands.chunks(group) {
+            // Nothing is asked for that cannot lead anywhere.
+            let only_data = group.iter().all(|(stage, _)| *stage == Stage::Data);
+            if envelope.is_over() || (only_data && !envelope.has_recipients()) {
+                return Ok(());
+            }
+            let lines: String = group.iter().map(|(_, command)| command.as_str()).collect();
+            let sent = self.wire.send(lines.as_bytes(), self.timeouts.mail).await;
+            if let Err(cause) = sent {
+                let stage = group.first().map_or(Stage::Mail, |(stage, _)| *stage);
+                return Err(Failure::at(stage)(cause));
+            }
+            for (stage, _) in group {
+                let within = match stage {
+                    Stage::Mail => self.timeouts.mail,
+                    Stage::Data => self.timeouts.data,
+                    _ => self.timeouts.rcpt,
+                };
+                let reply = self.wire.reply(within).await.map_err(Failure::at(*stage))?;
+                let closing = reply.code == 421;
+                match stage {
+                    Stage::Mail => envelope.mail = Some(reply),
+                    Stage::Data => envelope.data = Some(reply),
+                    _ => envelope.recipients.push(reply),
+                }
+                if closing {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mail_command(&self, mail: &Mail<'_>) -> String {
+        let mut command = format!("MAIL FROM:{}", mail.sender);
+        if self.offered.size.is_some() {
+            command.push_str(&format!(" SIZE={}", mail.size));
+        }
+        if self.offered.eight_bit && mail.body == BodyKind::EightBit {
+            command.push_str(" BODY=8BITMIME");
+        }
+        if mail.needs_utf8() {
+            command.push_str(" SMTPUTF8");
+        }
+        command.push_str("\r\n");
+        command
+    }
+
+    /// Content and final dot. The dot is sent only behind exactly `size` bytes.
+    async fn write_content(&mut self, size: u64, content: &mut dyn Pieces) -> Result<(), Cause> {
+        let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+        let mut read = 0_u64;
+        while let Some(piece) = next_piece(content).await? {
+            read += piece.len() as u64;
+            encoder.encode(&piece, &mut out);
+            if out.len() >= BLOCK_BYTES {
+                self.wire.send(&out, self.timeouts.block).await?;
+                out.clear();
+            }
+        }
+        if read != size {
+            let short = io_error(format!("{read} bytes instead of {size}"));
+            return Err(Cause::Content(short));
+        }
+        encoder.finish(&mut out);
+        self.wire.send(&out, self.timeouts.block).await
+    }
+
+    /// A server that closes while we write has often said why.
+    async fn last_words(&mut self, cause: Cause) -> Result<Reply, Failure> {
+        let failed = Failure::at(Stage::Content);
+        if !matches!(cause, Cause::Io(_)) {
+            return Err(failed(cause));
+        }
+        match self.wire.reply(self.timeouts.quit).await {
+            Ok(reply) if reply.code >= 400 => {
+                self.spent = true;
+                Ok(reply)
+            }
+            _ => Err(failed(cause)),
+        }
+    }
+}
+
+async fn next_piece(content: &mut dyn Pieces) -> Result<Option<Bytes>, Cause> {
+    content.next().await.map_err(Cause::Content)
+}
+
+fn io_error(text: String) -> std::io::Error {
+    std::io::Error::other(text)
+}
+
+impl Envelope {
+    fn replies(&self) -> impl Iterator<Item = &Reply> {
+        self.mail.iter().chain(&self.recipients).chain(&self.data)
+    }
+
+    /// MAIL was refused, or the server is closing.
+    fn is_over(&self) -> bool {
+        let refused = |reply| classify(Stage::Mail, reply) != Verdict::Yes;
+        self.mail.as_ref().is_some_and(refused) || self.replies().any(|reply| reply.code == 421)
+    }
+
+    fn has_recipients(&self) -> bool {
+        let taken = |reply| classify(Stage::Rcpt, reply) == Verdict::Yes;
+        !self.is_over() && self.recipients.iter().any(taken)
+    }
+
+    /// A 2yz to DATA: there is no telling what the server expects next.
+    fn is_confused(&self) -> bool {
+        self.data.as_ref().is_some_and(Reply::is_positive)
+    }
+
+    /// What became of the recipient at this place.
+    fn fate(&self, at: usize, content: &Result<Option<Reply>, Failure>) -> Fate {
+        let steps = [
+            self.mail.as_ref().map(|reply| (Stage::Mail, reply)),
+            self.recipients.get(at).map(|reply| (Stage::Rcpt, reply)),
+            self.data.as_ref().map(|reply| (Stage::Data, reply)),
+        ];
+        let said_no = steps
+            .into_iter()
+            .flatten()
+            .find_map(|(stage, reply)| Fate::refused(classify(stage, reply), reply));
+        // A 421 anywhere is the answer to everything that was not answered.
+        let closing = || self.replies().find(|reply| reply.code == 421);
+        match (said_no, content) {
+            (Some(fate), _) => fate,
+            (None, Err(failure)) => Fate::Broken(failure.stage, failure.cause.to_string()),
+            (None, Ok(Some(reply))) => {
+                let fate = Fate::refused(classify(Stage::Content, reply), reply);
+                fate.unwrap_or_else(|| Fate::Delivered(reply.clone()))
+            }
+            (None, Ok(None)) => match closing() {
+                Some(reply) => Fate::Later(reply.clone()),
+                None => Fate::Broken(Stage::Data, "the transaction was not finished".to_owned()),
+            },
+        }
+    }
+}
+
+impl Fate {
+    fn refused(verdict: Verdict, reply: &Reply) -> Option<Self> {
+        let reply = || reply.clone();
+        match verdict {
+            Verdict::Yes => None,
+            Verdict::Later | Verdict::NextHost => Some(Self::Later(reply())),
+            Verdict::Never => Some(Self::Never(reply())),
+            Verdict::TooMany => Some(Self::TooMany(reply())),
+        }
+    }
+}
+
+/// RFC 2920 3.1: commands of one group, few enough that their replies fit into any window while we write.
+const GROUP: usize = 25;
+/// Content is written in blocks of about this size.
+const BLOCK_BYTES: usize = 64 * 1024;

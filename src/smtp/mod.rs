@@ -1,0 +1,3 @@
+//! SMTP: RFC 5321 and its extensions.
+
+pub mod client;

@@ -1,0 +1,614 @@
+//! The directory over an engine: changes are atomic and conditional, logins cost the same,
+//! nothing that was read once is believed after somebody else changed it.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use buzon::{
+    accounts::{
+        Cost, Directory, DirectoryError, NotAPassword, Options, Resolution, Unusable, VerifyFault,
+        limits::{
+            ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX, HASHES_WAITING_MAX, PASSWORD_BYTES_MAX,
+            VERIFIED_FOR,
+        },
+    },
+    base::{
+        clock::{Clock, Timestamp},
+        ids::AccountId,
+        random::Random,
+        secret::Secret,
+    },
+    mail::address::{Address, Domain},
+    store::{
+        Batch, Engine,
+        fault::{CommitFault, Fault},
+        key,
+        memory::Memory,
+    },
+};
+
+const LIGHT: Cost = Cost {
+    memory_kib: 8,
+    passes: 1,
+    lanes: 1,
+};
+
+fn options() -> Options {
+    Options {
+        cost: LIGHT,
+        hashes_at_once: NonZeroUsize::MIN,
+        ..Options::default()
+    }
+}
+
+async fn open_with(engine: Arc<dyn Engine>, options: Options) -> Directory {
+    let clock = Clock::steered(Timestamp::from_secs(1_000));
+    let opened = Directory::open(engine, clock, Random::seeded(1), options).await;
+    opened.unwrap()
+}
+
+async fn open(engine: Arc<dyn Engine>) -> Directory {
+    open_with(engine, options()).await
+}
+
+/// A directory with `example.org` and `alice`, whose password is `secret`.
+async fn with_alice(engine: Arc<dyn Engine>) -> (Directory, AccountId) {
+    with_alice_at(engine, LIGHT).await
+}
+
+async fn with_alice_at(engine: Arc<dyn Engine>, cost: Cost) -> (Directory, AccountId) {
+    let options = Options { cost, ..options() };
+    let directory = open_with(engine, options).await;
+    directory.add_domain(&domain("example.org")).await.unwrap();
+    let alice = add(&directory, "alice@example.org").await.unwrap();
+    (directory, alice)
+}
+
+async fn add(directory: &Directory, at: &str) -> Result<AccountId, DirectoryError> {
+    let password = secret("secret");
+    directory
+        .add_account(&address(at), &password, &|_, _| {})
+        .await
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn domain(text: &str) -> Domain {
+    text.parse().unwrap()
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+async fn login(directory: &Directory, name: &str, password: &str) -> Option<AccountId> {
+    directory.verify(name, &secret(password)).await.unwrap()
+}
+
+fn reached(directory: &Directory, to: &str) -> Resolution {
+    directory.snapshot().resolve_address(&address(to))
+}
+
+#[tokio::test]
+async fn what_was_changed_is_there_after_a_restart() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (directory, alice) = with_alice(engine.clone()).await;
+    let bob = add(&directory, "Bob@example.org").await.unwrap();
+    directory
+        .add_address(alice, &address("a.lice@example.org"))
+        .await
+        .unwrap();
+    let both = [address("alice@example.org"), address("bob@example.org")];
+    directory
+        .add_alias(&address("info@example.org"), &both[..1])
+        .await
+        .unwrap();
+    directory
+        .add_group(&address("team@example.org"), &both)
+        .await
+        .unwrap();
+    directory
+        .set_targets(&address("info@example.org"), &both[1..])
+        .await
+        .unwrap();
+    directory.set_quota(bob, 77).await.unwrap();
+    directory.set_disabled(alice, true).await.unwrap();
+    let catch = address("bob@example.org");
+    directory
+        .set_catch_all(&domain("example.org"), Some(&catch))
+        .await
+        .unwrap();
+
+    let again = open(engine).await;
+    for directory in [&directory, &again] {
+        let snapshot = directory.snapshot();
+        assert_eq!(snapshot.accounts().count(), 2);
+        assert!(snapshot.account(alice).unwrap().disabled);
+        assert_eq!(snapshot.account(bob).unwrap().quota_bytes, 77);
+        assert_eq!(
+            snapshot.account(bob).unwrap().address,
+            address("Bob@example.org")
+        );
+        assert_eq!(snapshot.domains().next().unwrap().entries().count(), 5);
+        for (to, accounts) in [("info@example.org", 1), ("any@example.org", 1)] {
+            match reached(directory, to) {
+                Resolution::Targets(targets) => assert_eq!(targets.accounts.len(), accounts),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(
+            reached(directory, "a.lice@example.org"),
+            Resolution::Disabled
+        );
+    }
+    assert_eq!(login(&again, "bob@example.org", "secret").await, Some(bob));
+}
+
+#[tokio::test]
+async fn changes_say_what_stands_in_their_way() {
+    use DirectoryError as E;
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    let nobody = AccountId(99);
+    let (here, there) = (domain("example.org"), domain("other.example"));
+    let target = [address("alice@example.org")];
+    let alias = address("info@example.org");
+    directory.add_alias(&alias, &target).await.unwrap();
+
+    assert!(matches!(
+        directory.add_domain(&here).await,
+        Err(E::DomainExists)
+    ));
+    assert!(matches!(
+        directory.add_domain(&domain("[192.0.2.1]")).await,
+        Err(E::NotAName)
+    ));
+    assert!(matches!(
+        directory.remove_domain(&there).await,
+        Err(E::UnknownDomain)
+    ));
+    assert!(matches!(
+        directory.remove_domain(&here).await,
+        Err(E::DomainInUse(2))
+    ));
+    assert!(matches!(
+        directory.set_catch_all(&there, None).await,
+        Err(E::UnknownDomain)
+    ));
+    assert!(matches!(
+        add(&directory, "ALICE@example.org").await,
+        Err(E::AddressExists)
+    ));
+    assert!(matches!(
+        add(&directory, "info@example.org").await,
+        Err(E::AddressExists)
+    ));
+    assert!(matches!(
+        add(&directory, "x@other.example").await,
+        Err(E::UnknownDomain)
+    ));
+    assert!(matches!(
+        directory.set_quota(nobody, 1).await,
+        Err(E::UnknownAccount)
+    ));
+    assert!(matches!(
+        directory.remove_account(nobody).await,
+        Err(E::UnknownAccount)
+    ));
+    let taken = directory.add_address(alice, &alias).await;
+    assert!(matches!(taken, Err(E::AddressExists)));
+    let first = directory
+        .remove_address(&address("Alice@example.org"))
+        .await;
+    assert!(matches!(first, Err(E::FirstAddress)));
+    assert!(matches!(
+        directory.remove_address(&alias).await,
+        Err(E::UnknownAddress)
+    ));
+    assert!(matches!(
+        directory.remove_group(&alias).await,
+        Err(E::UnknownAddress)
+    ));
+    assert!(matches!(
+        directory.set_targets(&target[0], &target).await,
+        Err(E::UnknownAddress)
+    ));
+    assert!(matches!(
+        directory.set_targets(&alias, &[]).await,
+        Err(E::NoTargets)
+    ));
+    let remote = address("x@remote.example");
+    assert!(matches!(
+        directory.add_alias(&remote, &target).await,
+        Err(E::UnknownDomain)
+    ));
+
+    directory.remove_alias(&alias).await.unwrap();
+    directory.remove_account(alice).await.unwrap();
+    directory.remove_domain(&here).await.unwrap();
+    assert_eq!(
+        reached(&directory, "alice@example.org"),
+        Resolution::NotLocal
+    );
+}
+
+#[tokio::test]
+async fn an_alias_that_would_reach_nobody_is_refused_when_it_is_made() {
+    use DirectoryError as E;
+    let (directory, _) = with_alice(Arc::new(Memory::new())).await;
+    let (one, two) = (address("one@example.org"), address("two@example.org"));
+    let own = directory.add_alias(&one, &[one.clone()]).await;
+    assert!(matches!(own, Err(E::Unusable(Unusable::Loop))));
+    // The second one closes the circle.
+    directory.add_alias(&one, &[two.clone()]).await.unwrap();
+    let circle = directory
+        .add_alias(&two, &[address("one+tag@example.org")])
+        .await;
+    assert!(matches!(circle, Err(E::Unusable(Unusable::Loop))));
+    let with_a_way_out = [one.clone(), address("alice@example.org")];
+    directory.add_alias(&two, &with_a_way_out).await.unwrap();
+    let any = address("any@example.org");
+    let own = directory
+        .set_catch_all(&domain("example.org"), Some(&any))
+        .await;
+    assert!(matches!(own, Err(E::Unusable(Unusable::Loop))));
+
+    let many = vec![address("m@remote.example"); EXPANSION_MAX + 1];
+    let group = address("many@example.org");
+    assert!(matches!(
+        directory.add_group(&group, &many).await,
+        Err(E::TooManyTargets)
+    ));
+    directory.add_group(&group, &many[1..]).await.unwrap();
+    let long = address(&format!("{}@remote.example", "m".repeat(60)));
+    let long = vec![long; EXPANSION_MAX];
+    assert!(matches!(
+        directory.set_targets(&group, &long).await,
+        Err(E::TooManyTargets)
+    ));
+}
+
+#[tokio::test]
+async fn an_account_has_its_number_of_addresses_and_no_more() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    for n in 1..ADDRESSES_PER_ACCOUNT_MAX {
+        let own = address(&format!("a{n}@example.org"));
+        directory.add_address(alice, &own).await.unwrap();
+    }
+    let over = directory
+        .add_address(alice, &address("over@example.org"))
+        .await;
+    assert!(matches!(over, Err(DirectoryError::TooManyAddresses)));
+    // All of them go in one commit.
+    directory.remove_account(alice).await.unwrap();
+    assert_eq!(reached(&directory, "a1@example.org"), Resolution::Unknown);
+}
+
+#[tokio::test]
+async fn a_new_account_comes_with_what_it_is_provided_with_or_not_at_all() {
+    let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let (directory, _) = with_alice(engine.clone()).await;
+    let provision = |batch: &mut Batch, id: AccountId| {
+        batch.put(key::subscription(id, "INBOX"), b"yes".to_vec());
+    };
+    let at = address("bob@example.org");
+    engine.fail_commit(1, CommitFault::Full);
+    let refused = directory
+        .add_account(&at, &secret("secret"), &provision)
+        .await;
+    assert!(matches!(refused, Err(DirectoryError::Full)));
+    assert_eq!(reached(&directory, "bob@example.org"), Resolution::Unknown);
+    // A conflict is decided again.
+    engine.fail_commit(1, CommitFault::Conflict);
+    let bob = directory
+        .add_account(&at, &secret("secret"), &provision)
+        .await
+        .unwrap();
+    assert_eq!(bob, AccountId(2));
+    let provided = engine.get(&key::subscription(bob, "INBOX")).await.unwrap();
+    assert_eq!(provided.as_deref(), Some(&b"yes"[..]));
+}
+
+#[tokio::test]
+async fn numbers_of_accounts_are_never_given_out_again() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (directory, alice) = with_alice(engine.clone()).await;
+    directory.remove_account(alice).await.unwrap();
+    assert!(
+        engine
+            .get(&key::removed_account(alice))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(add(&directory, "alice@example.org").await.unwrap() > alice);
+    let again = open(engine).await;
+    assert!(add(&again, "bob@example.org").await.unwrap() > AccountId(2));
+}
+
+#[tokio::test]
+async fn two_processes_on_one_store_never_mix_their_changes() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (one, alice) = with_alice(engine.clone()).await;
+    let other = open(engine).await;
+    let bob = add(&one, "bob@example.org").await.unwrap();
+    // The other one decides on what it has not seen yet, meets the condition, and decides again.
+    let taken = add(&other, "bob@example.org").await;
+    assert!(matches!(taken, Err(DirectoryError::AddressExists)));
+    let carol = add(&other, "carol@example.org").await.unwrap();
+    assert!(carol > bob && bob > alice);
+    assert_eq!(other.snapshot().accounts().count(), 3);
+    one.reload().await.unwrap();
+    assert_eq!(one.snapshot().accounts().count(), 3);
+}
+
+#[tokio::test]
+async fn many_changes_at_once_all_happen() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    let mut changes = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let directory = directory.clone();
+        let own = address(&format!("a{n}@example.org"));
+        changes.spawn(async move { directory.add_address(alice, &own).await });
+    }
+    while let Some(change) = changes.join_next().await {
+        change.unwrap().unwrap();
+    }
+    assert_eq!(
+        directory
+            .snapshot()
+            .domains()
+            .next()
+            .unwrap()
+            .entries()
+            .count(),
+        51
+    );
+}
+
+#[tokio::test]
+async fn a_change_given_up_half_way_is_not_overlooked() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let fault = Arc::new(Fault::new(engine));
+    let (directory, alice) = with_alice(fault.clone()).await;
+    assert!(
+        login(&directory, "alice@example.org", "secret")
+            .await
+            .is_some()
+    );
+    // The commit happens, and the answer is lost.
+    fault.fail_commit(1, CommitFault::CrashAfter);
+    assert!(directory.set_disabled(alice, true).await.is_err());
+    assert_eq!(login(&directory, "alice@example.org", "secret").await, None);
+    assert!(directory.snapshot().account(alice).unwrap().disabled);
+}
+
+#[tokio::test]
+async fn dur_10_a_damaged_record_stops_nothing_else() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (directory, alice) = with_alice(engine.clone()).await;
+    let bob = add(&directory, "bob@example.org").await.unwrap();
+    let mut batch = Batch::new();
+    batch.put(key::account(alice), b"\x63 from the future".to_vec());
+    batch.put(key::address("example.org", "odd"), b"".to_vec());
+    batch.put(key::domain("other.example"), b"?".to_vec());
+    batch.put(key::domain("not a domain"), b"?".to_vec());
+    engine.commit(batch).await.unwrap();
+    let again = open(engine).await;
+    assert_eq!(login(&again, "bob@example.org", "secret").await, Some(bob));
+    assert_eq!(login(&again, "alice@example.org", "secret").await, None);
+    // Mail for what is damaged waits; it is not refused for good.
+    let damaged = Resolution::Unusable(Unusable::Damaged);
+    assert_eq!(reached(&again, "alice@example.org"), damaged);
+    assert_eq!(reached(&again, "odd@example.org"), damaged);
+    assert_eq!(reached(&again, "x@other.example"), Resolution::Unknown);
+    // What is damaged can be removed.
+    again
+        .remove_alias(&address("odd@example.org"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn auth_05_unknown_wrong_and_disabled_all_run_one_hash_and_say_the_same() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    let disabled = add(&directory, "gone@example.org").await.unwrap();
+    directory.set_disabled(disabled, true).await.unwrap();
+    assert_eq!(
+        login(&directory, "alice@example.org", "secret").await,
+        Some(alice)
+    );
+    for (name, password) in [
+        ("alice@example.org", "wrong"),
+        ("unknown@example.org", "secret"),
+        ("unknown@elsewhere.example", "secret"),
+        ("gone@example.org", "secret"),
+        ("gone@example.org", "wrong"),
+        ("alice@example.org\0", "secret"),
+        ("", "secret"),
+    ] {
+        assert_eq!(login(&directory, name, password).await, None, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn auth_05_a_hash_is_run_for_every_name_or_none_can_be_told_apart() {
+    // The only place for a hash is taken and the queue is full: whoever is hashed is told so.
+    let (directory, _) = with_alice_at(Arc::new(Memory::new()), Cost::default()).await;
+    let disabled = add(&directory, "gone@example.org").await.unwrap();
+    directory.set_disabled(disabled, true).await.unwrap();
+    let crowd = crowd(&directory).await;
+    for name in [
+        "alice@example.org",
+        "unknown@example.org",
+        "gone@example.org",
+    ] {
+        let verified = directory.verify(name, &secret("wrong")).await;
+        assert!(matches!(verified, Err(VerifyFault::Busy)), "{name}");
+    }
+    drop(crowd);
+}
+
+/// Logins that fill the queue and are not polled any further.
+async fn crowd(
+    directory: &Directory,
+) -> Vec<std::pin::Pin<Box<dyn Future<Output = Result<Option<AccountId>, VerifyFault>>>>> {
+    let mut crowd = Vec::new();
+    // Hashes of those who went away before are done when a later one is.
+    let _ = directory.verify("nobody@example.org", &secret("x")).await;
+    // At the real cost the first hash outlasts this loop, and nothing that waits gives its place
+    // back before it is polled again.
+    for n in 0..=HASHES_WAITING_MAX {
+        let directory = directory.clone();
+        let mut login: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(async move {
+            let name = format!("crowd{n}@example.org");
+            directory.verify(&name, &secret("x")).await
+        });
+        std::future::poll_fn(|cx| {
+            assert!(login.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        crowd.push(login);
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn lim_40_passwords_outside_of_1_to_1024_bytes_fail_like_any_other() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    let longest = "x".repeat(PASSWORD_BYTES_MAX);
+    directory
+        .set_password(alice, &secret(&longest))
+        .await
+        .unwrap();
+    assert_eq!(
+        login(&directory, "alice@example.org", &longest).await,
+        Some(alice)
+    );
+    for length in [0, PASSWORD_BYTES_MAX - 1, PASSWORD_BYTES_MAX + 1, 1_000_000] {
+        let typed = "x".repeat(length);
+        assert_eq!(
+            login(&directory, "alice@example.org", &typed).await,
+            None,
+            "{length}"
+        );
+    }
+    for (typed, refusal) in [
+        (String::new(), NotAPassword::Empty),
+        ("x".repeat(PASSWORD_BYTES_MAX + 1), NotAPassword::TooLong),
+        ("a\nb".to_owned(), NotAPassword::Control),
+    ] {
+        let set = directory.set_password(alice, &Secret::new(typed)).await;
+        assert!(matches!(set, Err(DirectoryError::Password(why)) if why == refusal));
+    }
+}
+
+#[tokio::test]
+async fn rfc_8265_a_password_may_be_typed_composed_or_not() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    directory
+        .set_password(alice, &secret("caf\u{65}\u{301}"))
+        .await
+        .unwrap();
+    let typed = login(&directory, "alice@example.org", "caf\u{e9}").await;
+    assert_eq!(typed, Some(alice));
+    assert_eq!(
+        login(&directory, "alice@example.org", "CAF\u{c9}").await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn auth_03_a_verified_password_is_not_hashed_again_until_something_changes() {
+    let (directory, alice) = with_alice_at(Arc::new(Memory::new()), Cost::default()).await;
+    let name = "alice@example.org";
+    assert_eq!(login(&directory, name, "secret").await, Some(alice));
+    // With the queue full only what is remembered gets through.
+    let full = crowd(&directory).await;
+    assert_eq!(login(&directory, name, "secret").await, Some(alice));
+    assert_eq!(
+        login(&directory, "ALICE@EXAMPLE.ORG", "secret").await,
+        Some(alice)
+    );
+    let wrong = directory.verify(name, &secret("Secret")).await;
+    assert!(matches!(wrong, Err(VerifyFault::Busy)));
+    drop(full);
+
+    directory.set_quota(alice, 5).await.unwrap();
+    let full = crowd(&directory).await;
+    let dropped = directory.verify(name, &secret("secret")).await;
+    assert!(matches!(dropped, Err(VerifyFault::Busy)));
+    drop(full);
+
+    assert_eq!(login(&directory, name, "secret").await, Some(alice));
+    directory.set_password(alice, &secret("new")).await.unwrap();
+    assert_eq!(login(&directory, name, "secret").await, None);
+    assert_eq!(login(&directory, name, "new").await, Some(alice));
+    directory.remove_account(alice).await.unwrap();
+    assert_eq!(login(&directory, name, "new").await, None);
+}
+
+#[tokio::test]
+async fn auth_03_a_verified_password_is_forgotten_after_five_minutes() {
+    let (directory, alice) = with_alice_at(Arc::new(Memory::new()), Cost::default()).await;
+    let name = "alice@example.org";
+    assert_eq!(login(&directory, name, "secret").await, Some(alice));
+    tokio::time::pause();
+    tokio::time::advance(VERIFIED_FOR - Duration::from_millis(1)).await;
+    let full = crowd(&directory).await;
+    assert_eq!(login(&directory, name, "secret").await, Some(alice));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let forgotten = directory.verify(name, &secret("secret")).await;
+    assert!(matches!(forgotten, Err(VerifyFault::Busy)));
+    drop(full);
+}
+
+#[tokio::test]
+async fn auth_01_a_weak_hash_is_made_again_at_the_next_login() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (_, alice) = with_alice(engine.clone()).await;
+    let stronger = Options {
+        cost: Cost { passes: 2, ..LIGHT },
+        ..options()
+    };
+    let directory = open_with(engine, stronger).await;
+    let verifier = |directory: &Directory| {
+        let snapshot = directory.snapshot();
+        snapshot.account(alice).unwrap().verifier.expose().clone()
+    };
+    assert!(verifier(&directory).contains("t=1"));
+    assert_eq!(login(&directory, "alice@example.org", "wrong").await, None);
+    assert!(verifier(&directory).contains("t=1"));
+    assert_eq!(
+        login(&directory, "alice@example.org", "secret").await,
+        Some(alice)
+    );
+    assert!(verifier(&directory).contains("t=2"));
+    assert_eq!(
+        login(&directory, "alice@example.org", "secret").await,
+        Some(alice)
+    );
+    // Being hashed again ends no session (AUTH-06).
+    assert_eq!(directory.snapshot().account(alice).unwrap().credentials, 0);
+}
+
+#[tokio::test]
+async fn auth_06_what_must_end_sessions_is_counted() {
+    let (directory, alice) = with_alice(Arc::new(Memory::new())).await;
+    let count = || directory.snapshot().account(alice).unwrap().credentials;
+    directory.set_quota(alice, 1).await.unwrap();
+    assert_eq!(count(), 0);
+    directory.set_password(alice, &secret("new")).await.unwrap();
+    assert_eq!(count(), 1);
+    directory.set_disabled(alice, true).await.unwrap();
+    assert_eq!(count(), 2);
+}
+
+#[tokio::test]
+async fn auth_08_nobody_is_there_at_first() {
+    let directory = open(Arc::new(Memory::new())).await;
+    assert_eq!(directory.snapshot().accounts().count(), 0);
+    assert_eq!(login(&directory, "admin", "admin").await, None);
+    assert_eq!(login(&directory, "postmaster@localhost", "").await, None);
+}

@@ -1,0 +1,203 @@
+//! Mailboxes over the embedded engine: what is acknowledged survives a restart and a crash.
+//!
+//! The service's own tests run on the memory engine; these show the same through the journal.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use buzon::{
+    base::{
+        clock::{Clock, Timestamp},
+        ids::{AccountId, EmailId, MailboxId, ModSeq, Uid},
+        random::Random,
+    },
+    mailbox::{
+        FlagChange, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name, Options, SystemFlags, Usage,
+    },
+    store::{
+        Batch, Engine,
+        embedded::{self, Embedded},
+    },
+};
+use bytes::Bytes;
+
+const ALICE: AccountId = AccountId(1);
+
+/// A directory that is removed with its content when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("buzon-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The files as they are, as if the process had been killed now.
+    fn copy(&self, name: &str) -> Self {
+        let copy = Self::new(name);
+        copy_files(&self.0, &copy.0);
+        copy
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_files(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn open(dir: &Path) -> (Arc<Embedded>, Mailboxes) {
+    let options = embedded::Options {
+        ballast_bytes: 0,
+        low_water_bytes: 0,
+        index_slack_bytes: 0,
+        ..embedded::Options::default()
+    };
+    let engine = Embedded::open(dir, options).unwrap();
+    let grace = Duration::ZERO;
+    let shared: Arc<dyn Engine> = Arc::<Embedded>::clone(&engine);
+    let mailboxes = Mailboxes::new(shared, Clock::system(), Random::system(), Options { grace });
+    (engine, mailboxes)
+}
+
+async fn append(mailboxes: &Mailboxes, mailbox: MailboxId, text: String) -> Uid {
+    let mut intake = mailboxes.intake();
+    intake.feed(Bytes::from(text)).await.unwrap();
+    let arrived = intake.finish().await.unwrap();
+    let date = Timestamp::from_secs(1_700_000_000);
+    let flags = FlagSet::default();
+    let appended = mailboxes.append(ALICE, mailbox, arrived, flags, date);
+    appended.await.unwrap().uid
+}
+
+fn message(n: usize) -> String {
+    format!("Subject: {n}\r\n\r\n{}\r\n", "text ".repeat(n))
+}
+
+fn uids(numbers: impl Iterator<Item = u32>) -> Vec<Uid> {
+    numbers.filter_map(Uid::new).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dur_01_what_was_acknowledged_is_there_after_a_restart() {
+    let scratch = Scratch::new("mailbox-restart");
+    let (engine, mailboxes) = open(scratch.path());
+    let mut batch = Batch::new();
+    mailboxes.provision(&mut batch, ALICE);
+    engine.commit(batch).await.unwrap();
+    let kept = Name::parse("kept/mail").unwrap();
+    let kept = mailboxes.create(ALICE, &kept, None).await.unwrap();
+    for n in 0..300 {
+        append(&mailboxes, INBOX, message(n)).await;
+    }
+    let inbox = mailboxes.open(ALICE, INBOX).await.unwrap();
+    let seen = FlagChange {
+        mode: FlagMode::Add,
+        flags: SystemFlags::SEEN.into(),
+    };
+    inbox.store_flags(&uids(1..=100), &seen).await.unwrap();
+    inbox.move_to(&uids(50..=150), kept.id).await.unwrap();
+    inbox.expunge(&uids(1..=10)).await.unwrap();
+    let usage = mailboxes.usage(ALICE).await.unwrap();
+    let modseq = inbox.read(Index::modseq);
+    // Some rounds of the background work, as a running server does them.
+    let stop = tokio::time::sleep(Duration::from_millis(1));
+    mailboxes.maintain(stop).await;
+    let killed = scratch.copy("mailbox-killed");
+    drop((inbox, mailboxes));
+    engine.close().await;
+    drop(engine);
+    for dir in [scratch.path(), killed.path()] {
+        check_restarted(dir, kept.id, modseq, usage).await;
+    }
+}
+
+/// What the test above acknowledged.
+async fn check_restarted(dir: &Path, kept: MailboxId, modseq: ModSeq, usage: Usage) {
+    let (engine, mailboxes) = open(dir);
+    let inbox = mailboxes.open(ALICE, INBOX).await.unwrap();
+    let expected: Vec<u32> = (11..50).chain(151..=300).collect();
+    assert_eq!(inbox.read(|index| index.uids().to_vec()), expected);
+    assert_eq!(
+        inbox.read(|index| (index.unseen(), index.uid_next())),
+        (150, 301)
+    );
+    assert!(inbox.read(Index::modseq) >= modseq);
+    assert_eq!(mailboxes.usage(ALICE).await.unwrap(), usage);
+    let kept = mailboxes.open(ALICE, kept).await.unwrap();
+    assert_eq!(kept.read(Index::len), 101);
+    let ids: Vec<EmailId> = kept.read(|index| {
+        let entries = (0..index.len()).filter_map(|position| index.entry(position));
+        entries.map(|entry| entry.email).collect()
+    });
+    let emails = mailboxes.emails(ALICE, &ids).await.unwrap();
+    for (n, email) in (49..).zip(emails) {
+        let email = email.unwrap();
+        let body = engine.body(email.blob, 0..email.size).await.unwrap();
+        assert_eq!(body, message(n).as_bytes());
+    }
+    assert_eq!(
+        append(&mailboxes, INBOX, message(1)).await,
+        Uid::new(301).unwrap()
+    );
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dur_08_concurrent_appends_share_a_mailbox_and_survive() {
+    let scratch = Scratch::new("mailbox-concurrent");
+    let (engine, mailboxes) = open(scratch.path());
+    let mut batch = Batch::new();
+    mailboxes.provision(&mut batch, ALICE);
+    engine.commit(batch).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..16 {
+        let mailboxes = mailboxes.clone();
+        tasks.spawn(async move {
+            let mut given = Vec::new();
+            for n in 0..20 {
+                given.push(append(&mailboxes, INBOX, message(task + n)).await);
+            }
+            given
+        });
+    }
+    let mut given = tasks.join_all().await.concat();
+    given.sort();
+    assert_eq!(given, uids(1..=320));
+    drop(mailboxes);
+    engine.close().await;
+    drop(engine);
+    let (engine, mailboxes) = open(scratch.path());
+    let inbox = mailboxes.open(ALICE, INBOX).await.unwrap();
+    assert_eq!(
+        inbox.read(|index| uids(index.uids().iter().copied())),
+        given
+    );
+    let usage = mailboxes.usage(ALICE).await.unwrap();
+    assert_eq!(usage.messages, 320);
+    assert_eq!(usage.bytes, inbox.read(Index::bytes));
+    engine.close().await;
+}
