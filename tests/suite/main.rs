@@ -2,5 +2,8 @@
 
 mod accounts;
 mod mailbox;
+mod smtp;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
 mod tidy;

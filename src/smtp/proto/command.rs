@@ -1,0 +1,146 @@
+//! The commands of SMTP as values (RFC 5321 4.1). What is here was parsed and admitted.
+//!
+//! Not here: what is done with them (`server`), how they are spelt (`parse`).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{
+    base::secret::Secret,
+    mail::{
+        address::Domain,
+        envelope::{BodyKind, ForwardPath, ReversePath},
+    },
+};
+
+use super::dialog::Verb;
+
+/// One command.
+#[derive(Debug)]
+pub enum Command {
+    /// RFC 5321 4.1.1.1.
+    Helo(ClientName),
+    /// RFC 5321 4.1.1.1.
+    Ehlo(ClientName),
+    /// RFC 5321 4.1.1.2.
+    Mail(Mail),
+    /// RFC 5321 4.1.1.3.
+    Rcpt(Rcpt),
+    /// RFC 5321 4.1.1.4; the body follows our 354.
+    Data,
+    /// RFC 5321 4.1.1.5.
+    Rset,
+    /// RFC 5321 4.1.1.6; whom is of no interest, the answer is always the same.
+    Vrfy,
+    /// RFC 5321 4.1.1.8; with the verb it asks about.
+    Help(Option<&'static Verb>),
+    /// RFC 5321 4.1.1.9.
+    Noop,
+    /// RFC 5321 4.1.1.10.
+    Quit,
+    /// RFC 3207.
+    StartTls,
+    /// RFC 4954 4.
+    Auth(Auth),
+}
+
+/// MAIL: a sender and what is said about the message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// Where failures are reported.
+    pub sender: ReversePath,
+    /// RFC 1870: how large the message will be; more than `u64` holds counts as its maximum.
+    pub size: Option<u64>,
+    /// RFC 6152.
+    pub body: BodyKind,
+    /// RFC 6531.
+    pub smtputf8: bool,
+}
+
+/// RCPT: one recipient.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rcpt {
+    /// To whom.
+    pub recipient: ForwardPath,
+    /// Whether the path was written in ASCII; if not, MAIL must have said SMTPUTF8 (RFC 6531 3.4).
+    pub ascii: bool,
+}
+
+/// AUTH: a mechanism, perhaps with its first response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// As it was written.
+    pub mechanism: String,
+    /// Still in base64; `=` is an empty one (RFC 4954 4).
+    pub initial: Option<Secret<Bytes>>,
+}
+
+/// What a client calls itself: 1 to 255 printable ASCII characters without spaces. Often not the truth; good
+/// for trace fields and logs only, never for a decision (RFC 5321 4.1.4).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientName(Box<str>);
+
+impl ClientName {
+    /// Takes the first word of `text`; what could not stand in a header field becomes `?`. `None` when there
+    /// is no word.
+    pub fn new(text: &str) -> Option<Self> {
+        let word = text.split(' ').find(|word| !word.is_empty())?;
+        let name = word.chars().take(CLIENT_NAME_CHARACTERS_MAX);
+        Some(Self(
+            name.map(|c| if is_harmless(c) { c } else { '?' }).collect(),
+        ))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as a host name or an address literal, when it is one.
+    pub fn domain(&self) -> Option<Domain> {
+        Domain::parse(&self.0).ok()
+    }
+}
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What may stand in a comment of a header field as it is (RFC 5322 3.2.2 ctext).
+fn is_harmless(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '(' | ')' | '\\' | '"')
+}
+
+/// RFC 5321 4.5.3.1.2.
+const CLIENT_NAME_CHARACTERS_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_names_are_tolerated_and_made_harmless() {
+        for (text, name) in [
+            ("client.example", Some("client.example")),
+            ("  [192.0.2.1]  x", Some("[192.0.2.1]")),
+            ("my_pc", Some("my_pc")),
+            ("b\u{fc}ro(x)\"\\", Some("b?ro?x???")),
+            ("   ", None),
+            ("", None),
+        ] {
+            let found = ClientName::new(text);
+            assert_eq!(found.as_ref().map(ClientName::as_str), name, "{text:?}");
+        }
+        let long = ClientName::new(&"x".repeat(300)).unwrap();
+        assert_eq!(long.as_str().len(), 255);
+    }
+}

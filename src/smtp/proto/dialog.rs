@@ -1,0 +1,662 @@
+//! The dialogue: which verbs there are, when each may be given, what the last words are.
+//!
+//! [`VERBS`] is the one table: admission, the keywords of EHLO and HELP are read from it. A line becomes a
+//! command in four steps: form of the line, verb, admission in this stage, argument (RFC 5321 4.1.1, 4.1.4).
+
+use std::fmt;
+
+use super::{
+    command::Command,
+    ehlo::Keyword,
+    parse::{self, Parsed},
+    reply::{Detail, Reply},
+};
+use crate::{
+    base::limits::SASL_LINE_BYTES_MAX,
+    net::{Farewell, Protocol, Step},
+    wire::{Input, Line, Output},
+};
+
+/// LIM-11: longest command line in bytes, without its end (AUTH: `SASL_LINE_BYTES_MAX`).
+pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+
+/// Where a session stands: everything that decides what may come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Of the transaction.
+    pub phase: Phase,
+    /// Of the connection.
+    pub tls: Tls,
+    /// Of the client.
+    pub login: Login,
+}
+
+/// How far the mail transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was said yet.
+    Connected,
+    /// The client has said its name; no transaction is under way.
+    Greeted,
+    /// MAIL was accepted.
+    Transaction,
+}
+
+/// Whether STARTTLS makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// There is no certificate for this port.
+    Absent,
+    /// It can be begun.
+    Offered,
+    /// It protects the connection.
+    Active,
+}
+
+/// Whether logging in makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Port 25: nobody logs in here.
+    Never,
+    /// Submission: TLS must come first.
+    AfterTls,
+    /// Submission: now is the time.
+    Awaited,
+    /// Submission: done.
+    Done,
+}
+
+/// One verb: a row of [`VERBS`].
+pub struct Verb {
+    /// As it is typed.
+    pub name: &'static str,
+    /// The whole command's form.
+    pub usage: &'static str,
+    /// What it does: a line for the list, then lines for those who ask.
+    pub help: &'static [&'static str],
+    /// When it may be given.
+    pub when: When,
+    /// What EHLO says of it.
+    pub keyword: Keyword,
+    /// Reads its argument; verbs that are known and not served have none.
+    pub parse: Option<fn(&str) -> Parsed>,
+}
+
+/// When a verb may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// Between transactions; on submission after logging in.
+    Mail,
+    /// Within a transaction.
+    Transaction,
+    /// When TLS can be begun.
+    StartTls,
+    /// When logging in makes sense.
+    Auth,
+}
+
+/// All verbs, in the order HELP lists them.
+pub const VERBS: &[Verb] = &[
+    Verb {
+        name: "EHLO",
+        usage: "EHLO client.example",
+        help: &[
+            "say who you are; the answer lists what can be done here",
+            "The argument is your host name, or your address as [192.0.2.1].",
+            "It begins anew: an unfinished transaction is dropped.",
+        ],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::ehlo),
+    },
+    Verb {
+        name: "HELO",
+        usage: "HELO client.example",
+        help: &["the same for clients without extensions"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::helo),
+    },
+    Verb {
+        name: "STARTTLS",
+        usage: "STARTTLS",
+        help: &[
+            "go on under TLS",
+            "After the 220 the TLS handshake begins; then say EHLO again.",
+            "At a shell: openssl s_client -starttls smtp -connect host:port",
+        ],
+        when: When::StartTls,
+        keyword: Keyword::StartTls,
+        parse: Some(parse::starttls),
+    },
+    Verb {
+        name: "AUTH",
+        usage: "AUTH PLAIN [initial-response]",
+        help: &[
+            "log in",
+            "Mechanisms are PLAIN and LOGIN. The name is your full address.",
+            "PLAIN takes base64 of NUL name NUL password.",
+        ],
+        when: When::Auth,
+        keyword: Keyword::Auth,
+        parse: Some(parse::auth),
+    },
+    Verb {
+        name: "MAIL",
+        usage: "MAIL FROM:<address>",
+        help: &[
+            "begin a message: where failures are reported",
+            "MAIL FROM:<> is for reports, about which nothing is reported.",
+            "Parameters: SIZE=octets BODY=7BIT|8BITMIME SMTPUTF8",
+        ],
+        when: When::Mail,
+        keyword: Keyword::Required,
+        parse: Some(parse::mail),
+    },
+    Verb {
+        name: "RCPT",
+        usage: "RCPT TO:<address>",
+        help: &[
+            "one recipient; repeat it for more",
+            "An unknown recipient is refused at once, not bounced later.",
+        ],
+        when: When::Transaction,
+        keyword: Keyword::Required,
+        parse: Some(parse::rcpt),
+    },
+    Verb {
+        name: "DATA",
+        usage: "DATA",
+        help: &[
+            "the message itself, ended by a line with a single dot",
+            "First the header fields, then an empty line, then the text.",
+            "Lines end in CR LF. A line that begins with a dot gets one more.",
+        ],
+        when: When::Transaction,
+        keyword: Keyword::Required,
+        parse: Some(parse::data),
+    },
+    Verb {
+        name: "RSET",
+        usage: "RSET",
+        help: &["drop the unfinished message"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::rset),
+    },
+    Verb {
+        name: "VRFY",
+        usage: "VRFY address",
+        help: &["never tells whether an address exists; RCPT does"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::vrfy),
+    },
+    Verb {
+        name: "NOOP",
+        usage: "NOOP",
+        help: &["do nothing"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::noop),
+    },
+    Verb {
+        name: "HELP",
+        usage: "HELP [command]",
+        help: &["this list, or more about one command"],
+        when: When::Always,
+        keyword: Keyword::Help,
+        parse: Some(parse::help),
+    },
+    Verb {
+        name: "QUIT",
+        usage: "QUIT",
+        help: &["say goodbye"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: Some(parse::quit),
+    },
+    unserved("EXPN"),
+    unserved("SEND"),
+    unserved("SOML"),
+    unserved("SAML"),
+    unserved("TURN"),
+    unserved("ETRN"),
+    unserved("BDAT"),
+];
+
+/// A verb that is known and not served: 502 (RFC 5321 4.2.4).
+const fn unserved(name: &'static str) -> Verb {
+    Verb {
+        name,
+        usage: name,
+        help: &["is not served here"],
+        when: When::Always,
+        keyword: Keyword::Required,
+        parse: None,
+    }
+}
+
+/// The row of this name, in any case of letters.
+pub fn verb(name: &str) -> Option<&'static Verb> {
+    VERBS
+        .iter()
+        .find(|verb| verb.name.eq_ignore_ascii_case(name))
+}
+
+impl Verb {
+    /// Whether the verb may be given in this stage.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    pub fn admit(&self, stage: Stage) -> Result<(), Reply> {
+        let refused = match (self.when, stage.phase) {
+            (When::Always, _) => None,
+            (When::StartTls, phase) => starttls_refusal(stage.tls, phase),
+            (When::Auth, phase) => auth_refusal(stage.login, phase),
+            (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
+            (When::Mail, Phase::Transaction) => {
+                Some(out_of_order("a message is under way; RSET drops it"))
+            }
+            (When::Mail, Phase::Greeted) => login_refusal(stage.login),
+            (When::Transaction, Phase::Greeted) => Some(out_of_order("MAIL FROM comes first")),
+            (When::Transaction, Phase::Transaction) => None,
+        };
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// By name: rows are compared and shown as what is typed.
+impl fmt::Debug for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn starttls_refusal(tls: Tls, phase: Phase) -> Option<Reply> {
+    match (tls, phase) {
+        // RFC 5321 4.2.4: known, not served.
+        (Tls::Absent, _) => Some(Reply::new(502, Detail(5, 1), "TLS is not available here")),
+        (Tls::Active, _) => Some(out_of_order("TLS protects this connection already")),
+        (Tls::Offered, Phase::Connected) => Some(out_of_order("say EHLO first")),
+        (Tls::Offered, Phase::Transaction) => {
+            Some(out_of_order("a message is under way; RSET drops it"))
+        }
+        (Tls::Offered, Phase::Greeted) => None,
+    }
+}
+
+fn auth_refusal(login: Login, phase: Phase) -> Option<Reply> {
+    match (login, phase) {
+        (Login::Never, _) => Some(Reply::new(
+            502,
+            Detail(5, 1),
+            "nobody logs in on this port; mail is submitted on ports 465 and 587",
+        )),
+        // RFC 4954 4: once only.
+        (Login::Done, _) => Some(out_of_order("you are logged in already")),
+        (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
+        // RFC 4954 4: not within a transaction; MAIL needs the login, so there is none.
+        (Login::AfterTls, _) => Some(needs_tls()),
+        (Login::Awaited, _) => None,
+    }
+}
+
+/// What MAIL needs on submission (RFC 6409 4.3).
+fn login_refusal(login: Login) -> Option<Reply> {
+    match login {
+        Login::Never | Login::Done => None,
+        Login::AfterTls => Some(needs_tls()),
+        Login::Awaited => Some(Reply::new(
+            530,
+            Detail(7, 0),
+            "log in with AUTH first; mail from other servers is taken on port 25",
+        )),
+    }
+}
+
+/// RFC 3207 4.
+fn needs_tls() -> Reply {
+    Reply::new(530, Detail(7, 0), "must issue a STARTTLS command first")
+}
+
+fn out_of_order(text: &'static str) -> Reply {
+    Reply::new(503, Detail(5, 1), text)
+}
+
+/// The protocol, as the driver knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dialog;
+
+impl Protocol for Dialog {
+    type Command = Command;
+    type Reply = Reply;
+    type Stage = Stage;
+
+    fn next(&mut self, input: &mut Input, stage: Stage) -> Step<Command, Reply> {
+        // RFC 4954 4: an AUTH line may carry an initial response.
+        let is_auth = has_verb(input.bytes(), b"AUTH");
+        let max = if is_auth {
+            SASL_LINE_BYTES_MAX
+        } else {
+            COMMAND_LINE_BYTES_MAX
+        };
+        match input.line(max) {
+            Line::NeedMore => Step::NeedMore,
+            Line::TooLong => Step::Refuse(line_too_long()),
+            Line::Endless => Step::Fatal(self.farewell(Farewell::EndlessLine)),
+            Line::Whole(line) => match command(&line, stage) {
+                Ok(command) => Step::Command(command),
+                Err(reply) => Step::Refuse(reply),
+            },
+        }
+    }
+
+    fn encode(&self, reply: &Reply, out: &mut Output) {
+        reply.encode(out);
+    }
+
+    fn challenge(&self, base64: &str) -> Reply {
+        // RFC 4954 4: no enhanced code.
+        Reply::bare(334, base64.to_owned())
+    }
+
+    fn farewell(&self, why: Farewell) -> Reply {
+        let (detail, text) = match why {
+            Farewell::Shutdown => (Detail(3, 2), "the server is stopping, try again later"),
+            Farewell::Idle => (Detail(4, 2), "nothing was said for too long"),
+            Farewell::TooSlow => (Detail(4, 2), "this takes too long"),
+            Farewell::Strikes => (Detail(7, 0), "too many errors"),
+            Farewell::Crowded => (Detail(3, 2), "too many connections, try again later"),
+            Farewell::CrowdedAddress => (Detail(7, 0), "too many connections from your address"),
+            Farewell::PlaintextBehindTls => (Detail(7, 0), "nothing may follow STARTTLS"),
+            Farewell::Foreign => (Detail(7, 0), "this is an SMTP server"),
+            Farewell::EndlessLine => (Detail(7, 0), "a line does not end"),
+        };
+        Reply::new(421, detail, text)
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// A whole line as a command that is admitted now.
+fn command(line: &[u8], stage: Stage) -> Result<Command, Reply> {
+    if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        return Err(Reply::new(
+            500,
+            Detail(5, 2),
+            "a control character is in the command",
+        ));
+    }
+    let line = std::str::from_utf8(line)
+        .map_err(|_| Reply::new(500, Detail(5, 2), "the command is not UTF-8"))?;
+    // RFC 5321 4.1.1: white space before the line end is tolerated.
+    let line = line.trim_end_matches([' ', '\t']);
+    let (name, argument) = line.split_once(' ').unwrap_or((line, ""));
+    let unknown = || {
+        Reply::new(
+            500,
+            Detail(5, 2),
+            "no such command; HELP lists what can be said",
+        )
+    };
+    let verb = verb(name).ok_or_else(unknown)?;
+    // RFC 5321 4.2.4.
+    let not_served = || Reply::new(502, Detail(5, 1), "this command is not served here");
+    let parse = verb.parse.ok_or_else(not_served)?;
+    verb.admit(stage)?;
+    parse(argument.trim_start_matches(' '))
+}
+
+fn has_verb(line: &[u8], verb: &[u8]) -> bool {
+    line.split_at_checked(verb.len())
+        .is_some_and(|(front, rest)| {
+            front.eq_ignore_ascii_case(verb) && matches!(rest.first(), Some(b' '))
+        })
+}
+
+fn line_too_long() -> Reply {
+    Reply::new(500, Detail(5, 2), "the line is too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GREETED: Stage = Stage {
+        phase: Phase::Greeted,
+        tls: Tls::Offered,
+        login: Login::Never,
+    };
+
+    fn wire(reply: &Reply) -> String {
+        let mut out = Output::new();
+        reply.encode(&mut out);
+        String::from_utf8(out.as_bytes().to_vec()).unwrap()
+    }
+
+    /// The code of the refusal, 0 for a command, 1 for an end.
+    fn steps(input: &mut Input, stage: Stage, out: &mut Vec<String>) {
+        loop {
+            match Dialog.next(input, stage) {
+                Step::NeedMore => return,
+                Step::Command(command) => out.push(format!("{command:?}")),
+                Step::Refuse(reply) => out.push(wire(&reply)),
+                Step::Fatal(reply) => {
+                    out.push(wire(&reply));
+                    return;
+                }
+                Step::Invite(_) => panic!("nothing is invited"),
+            }
+        }
+    }
+
+    fn all_steps(bytes: &[u8], stage: Stage) -> Vec<String> {
+        let (mut input, mut out) = (Input::new(), Vec::new());
+        input.push(bytes);
+        steps(&mut input, stage, &mut out);
+        out
+    }
+
+    #[test]
+    fn lines_become_commands_whatever_their_case_and_line_end() {
+        for (line, command) in [
+            ("NOOP\r\n", "Noop"),
+            ("noop\n", "Noop"),
+            ("nOoP  anything at all \t\r\n", "Noop"),
+            ("EHLO  client.example \r\n", "Ehlo(\"client.example\")"),
+            ("HELP\n", "Help(None)"),
+            ("help rcpt\n", "Help(Some(RCPT))"),
+            ("VRFY root\r\n", "Vrfy"),
+            ("QUIT\r\n", "Quit"),
+        ] {
+            assert_eq!(all_steps(line.as_bytes(), GREETED), [command], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_command_are_refused() {
+        for (line, code) in [
+            (&b"\r\n"[..], "500 5.5.2"),
+            (b" NOOP\r\n", "500 5.5.2"),
+            (b"BREAKFAST\r\n", "500 5.5.2"),
+            (b"NOOP\0\r\n", "500 5.5.2"),
+            (b"NO\rOP\r\n", "500 5.5.2"),
+            (b"NOOP \x1b[2J\r\n", "500 5.5.2"),
+            (b"RCPT TO:<a\x7f@b>\r\n", "500 5.5.2"),
+            (b"NOOP \xff\r\n", "500 5.5.2"),
+            (b"EXPN list\r\n", "502 5.5.1"),
+            (b"SEND FROM:<a@b>\r\n", "502 5.5.1"),
+            (b"SOML FROM:<a@b>\r\n", "502 5.5.1"),
+            (b"SAML FROM:<a@b>\r\n", "502 5.5.1"),
+            (b"TURN\r\n", "502 5.5.1"),
+            (b"BDAT 5 LAST\r\n", "502 5.5.1"),
+        ] {
+            let said = all_steps(line, GREETED);
+            assert_eq!(said.len(), 1, "{line:?}");
+            assert!(said[0].starts_with(code), "{line:?}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn verbs_out_of_their_order_are_refused() {
+        let at = |phase, tls, login| Stage { phase, tls, login };
+        let (new, greeted, busy) = (Phase::Connected, Phase::Greeted, Phase::Transaction);
+        for (stage, line, code) in [
+            (
+                at(new, Tls::Absent, Login::Never),
+                "MAIL FROM:<>",
+                "503 5.5.1",
+            ),
+            (
+                at(new, Tls::Absent, Login::Never),
+                "RCPT TO:<a@b>",
+                "503 5.5.1",
+            ),
+            (at(new, Tls::Absent, Login::Never), "DATA", "503 5.5.1"),
+            (at(new, Tls::Offered, Login::Never), "STARTTLS", "503 5.5.1"),
+            (
+                at(greeted, Tls::Absent, Login::Never),
+                "STARTTLS",
+                "502 5.5.1",
+            ),
+            (
+                at(greeted, Tls::Active, Login::Never),
+                "STARTTLS",
+                "503 5.5.1",
+            ),
+            (
+                at(busy, Tls::Offered, Login::Never),
+                "STARTTLS",
+                "503 5.5.1",
+            ),
+            (
+                at(greeted, Tls::Active, Login::Never),
+                "AUTH PLAIN",
+                "502 5.5.1",
+            ),
+            (
+                at(greeted, Tls::Active, Login::Done),
+                "AUTH PLAIN",
+                "503 5.5.1",
+            ),
+            (
+                at(busy, Tls::Active, Login::Done),
+                "AUTH PLAIN",
+                "503 5.5.1",
+            ),
+            (
+                at(greeted, Tls::Offered, Login::AfterTls),
+                "AUTH PLAIN",
+                "530 5.7.0",
+            ),
+            (
+                at(new, Tls::Active, Login::Awaited),
+                "AUTH PLAIN",
+                "503 5.5.1",
+            ),
+            (
+                at(greeted, Tls::Offered, Login::AfterTls),
+                "MAIL FROM:<>",
+                "530 5.7.0",
+            ),
+            (
+                at(greeted, Tls::Active, Login::Awaited),
+                "MAIL FROM:<>",
+                "530 5.7.0",
+            ),
+            (
+                at(greeted, Tls::Absent, Login::Never),
+                "RCPT TO:<a@b>",
+                "503 5.5.1",
+            ),
+            (at(greeted, Tls::Absent, Login::Never), "DATA", "503 5.5.1"),
+            (
+                at(busy, Tls::Absent, Login::Never),
+                "MAIL FROM:<>",
+                "503 5.5.1",
+            ),
+        ] {
+            let said = all_steps(format!("{line}\r\n").as_bytes(), stage);
+            assert!(said[0].starts_with(code), "{stage:?} {line}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn lim_11_command_lines_and_auth_lines_have_their_own_limits() {
+        for (verb, length, ok) in [
+            ("NOOP", COMMAND_LINE_BYTES_MAX, true),
+            ("NOOP", COMMAND_LINE_BYTES_MAX + 1, false),
+            ("AUTH", SASL_LINE_BYTES_MAX, true),
+            ("auth", SASL_LINE_BYTES_MAX + 1, false),
+        ] {
+            let stage = Stage {
+                login: Login::Awaited,
+                ..GREETED
+            };
+            let line = format!("{verb} {}\r\nQUIT\r\n", "x".repeat(length - verb.len() - 1));
+            let said = all_steps(line.as_bytes(), stage);
+            assert_eq!(said[0].starts_with("500 5.5.2"), !ok, "{verb} {length}");
+            assert_eq!(said[1], "Quit", "{verb} {length}");
+        }
+        let mut input = Input::new();
+        let mut said = Vec::new();
+        for _ in 0..20 {
+            input.push(&[b'x'; 10_000]);
+            steps(&mut input, GREETED, &mut said);
+        }
+        assert!(said.last().unwrap().starts_with("421 4.7.0"));
+    }
+
+    #[test]
+    fn last_words_are_421_with_an_enhanced_code() {
+        for (why, start) in [
+            (Farewell::Shutdown, "421 4.3.2 "),
+            (Farewell::Idle, "421 4.4.2 "),
+            (Farewell::TooSlow, "421 4.4.2 "),
+            (Farewell::Strikes, "421 4.7.0 "),
+            (Farewell::Crowded, "421 4.3.2 "),
+            (Farewell::CrowdedAddress, "421 4.7.0 "),
+            (Farewell::PlaintextBehindTls, "421 4.7.0 "),
+            (Farewell::Foreign, "421 4.7.0 "),
+            (Farewell::EndlessLine, "421 4.7.0 "),
+        ] {
+            assert!(wire(&Dialog.farewell(why)).starts_with(start), "{why:?}");
+        }
+    }
+
+    fn dialogue() -> impl Strategy<Value = Vec<u8>> {
+        let verbs = VERBS.iter().map(|verb| verb.name).collect::<Vec<_>>();
+        let line = (
+            proptest::sample::select(verbs),
+            "[ -~]{0,30}",
+            "(\r\n|\n|\r| )",
+        )
+            .prop_map(|(verb, rest, end)| format!("{verb} {rest}{end}").into_bytes());
+        let junk = proptest::collection::vec(any::<u8>(), 0..20);
+        proptest::collection::vec(prop_oneof![3 => line, 1 => junk], 0..8)
+            .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_input_changes_nothing(
+            bytes in dialogue(), cuts in proptest::collection::vec(1_usize..20, 1..20),
+        ) {
+            let expected = all_steps(&bytes, GREETED);
+            let (mut input, mut found, mut rest) = (Input::new(), Vec::new(), &bytes[..]);
+            let mut cuts = cuts.iter().cycle();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+                input.push(now);
+                steps(&mut input, GREETED, &mut found);
+                rest = later;
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! Arguments of commands: from text to values (RFC 5321 4.1.1, 4.1.2).
+//!
+//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats what
+//! the peer wrote.
+
+use bytes::Bytes;
+
+use super::{
+    command::{Auth, ClientName, Command, Mail, Rcpt},
+    dialog, quirk,
+    reply::{Detail, Reply},
+};
+use crate::{
+    base::secret::Secret,
+    mail::{
+        address::{AddressError, Domain},
+        envelope::{self, BodyKind},
+    },
+};
+
+/// The value of an argument, or why it is none.
+pub type Parsed = Result<Command, Reply>;
+
+/// HELO (RFC 5321 4.1.1.1).
+pub fn helo(argument: &str) -> Parsed {
+    client_name(argument).map(Command::Helo)
+}
+
+/// EHLO (RFC 5321 4.1.1.1).
+pub fn ehlo(argument: &str) -> Parsed {
+    client_name(argument).map(Command::Ehlo)
+}
+
+fn client_name(argument: &str) -> Result<ClientName, Reply> {
+    if !quirk::ODD_CLIENT_NAME && Domain::parse(argument).is_err() {
+        return Err(syntax("this needs your host name or address literal"));
+    }
+    ClientName::new(argument)
+        .ok_or_else(|| syntax("this needs your host name, as in EHLO client.example"))
+}
+
+/// MAIL (RFC 5321 4.1.1.2).
+pub fn mail(argument: &str) -> Parsed {
+    let path = after_word(argument, "FROM:")
+        .ok_or_else(|| syntax("the form is MAIL FROM:<address>, or MAIL FROM:<> for a report"))?;
+    let (sender, rest) = envelope::parse_reverse_path(path)
+        // RFC 3463 3.2: bad sender's mailbox address syntax.
+        .map_err(|error| bad_path(error, Detail(1, 7)))?;
+    let mut mail = Mail {
+        sender,
+        size: None,
+        body: BodyKind::SevenBit,
+        smtputf8: false,
+    };
+    for parameter in parameters(rest)? {
+        mail_parameter(&mut mail, &parameter)?;
+    }
+    // Parameters are ASCII by their form, so what else there is stands in the path.
+    if !path.is_ascii() && !mail.smtputf8 {
+        return Err(needs_smtputf8());
+    }
+    Ok(Command::Mail(mail))
+}
+
+fn mail_parameter(mail: &mut Mail, parameter: &Parameter<'_>) -> Result<(), Reply> {
+    let value = parameter.value;
+    match parameter.keyword.to_ascii_uppercase().as_str() {
+        "SIZE" => {
+            mail.size = Some(
+                value
+                    .and_then(size)
+                    .ok_or_else(|| syntax("SIZE takes a number"))?,
+            );
+        }
+        "BODY" => {
+            mail.body = match value {
+                Some(kind) if kind.eq_ignore_ascii_case("7BIT") => BodyKind::SevenBit,
+                Some(kind) if kind.eq_ignore_ascii_case("8BITMIME") => BodyKind::EightBit,
+                _ => return Err(syntax("BODY takes 7BIT or 8BITMIME")),
+            };
+        }
+        // RFC 6531 3.4: the parameter has no value.
+        "SMTPUTF8" if value.is_none() => mail.smtputf8 = true,
+        "SMTPUTF8" => return Err(syntax("SMTPUTF8 takes no value")),
+        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is only checked.
+        "AUTH" if value.is_some_and(is_xtext) => {}
+        "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
+        _ => return Err(unknown_parameter()),
+    }
+    Ok(())
+}
+
+/// RCPT (RFC 5321 4.1.1.3).
+pub fn rcpt(argument: &str) -> Parsed {
+    let path =
+        after_word(argument, "TO:").ok_or_else(|| syntax("the form is RCPT TO:<address>"))?;
+    let (recipient, rest) = envelope::parse_forward_path(path)
+        // RFC 3463 3.2: bad destination mailbox address syntax.
+        .map_err(|error| bad_path(error, Detail(1, 3)))?;
+    if !parameters(rest)?.is_empty() {
+        return Err(unknown_parameter());
+    }
+    Ok(Command::Rcpt(Rcpt {
+        recipient,
+        ascii: path.is_ascii(),
+    }))
+}
+
+/// AUTH (RFC 4954 4).
+pub fn auth(argument: &str) -> Parsed {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let (Some(mechanism), initial, None) = (words.next(), words.next(), words.next()) else {
+        return Err(syntax(
+            "the form is AUTH mechanism, or AUTH mechanism initial-response",
+        ));
+    };
+    Ok(Command::Auth(Auth {
+        mechanism: mechanism.to_owned(),
+        initial: initial.map(|text| Secret::new(Bytes::copy_from_slice(text.as_bytes()))),
+    }))
+}
+
+/// VRFY (RFC 5321 4.1.1.6): needs an argument, which is then not looked at.
+pub fn vrfy(argument: &str) -> Parsed {
+    if argument.is_empty() {
+        return Err(syntax("the form is VRFY address"));
+    }
+    Ok(Command::Vrfy)
+}
+
+/// HELP (RFC 5321 4.1.1.8), perhaps about a verb.
+pub fn help(argument: &str) -> Parsed {
+    if argument.is_empty() {
+        return Ok(Command::Help(None));
+    }
+    match dialog::verb(argument) {
+        Some(verb) => Ok(Command::Help(Some(verb))),
+        // RFC 5321 4.2.2: a parameter that is not implemented.
+        None => Err(Reply::new(
+            504,
+            Detail(5, 4),
+            "no such command; HELP alone lists them all",
+        )),
+    }
+}
+
+/// NOOP (RFC 5321 4.1.1.9): an argument is ignored.
+pub fn noop(_argument: &str) -> Parsed {
+    Ok(Command::Noop)
+}
+
+/// DATA (RFC 5321 4.1.1.4).
+pub fn data(argument: &str) -> Parsed {
+    alone(argument, Command::Data)
+}
+
+/// RSET (RFC 5321 4.1.1.5).
+pub fn rset(argument: &str) -> Parsed {
+    alone(argument, Command::Rset)
+}
+
+/// QUIT (RFC 5321 4.1.1.10).
+pub fn quit(argument: &str) -> Parsed {
+    alone(argument, Command::Quit)
+}
+
+/// STARTTLS (RFC 3207 4).
+pub fn starttls(argument: &str) -> Parsed {
+    alone(argument, Command::StartTls)
+}
+
+/// RFC 5321 4.1.1: a command without arguments that has one is refused.
+fn alone(argument: &str, command: Command) -> Parsed {
+    if argument.is_empty() {
+        Ok(command)
+    } else {
+        Err(syntax("this command takes no argument"))
+    }
+}
+
+/// One `keyword` or `keyword=value` (RFC 5321 4.1.2 esmtp-param).
+#[derive(Clone, Copy, Debug)]
+struct Parameter<'a> {
+    keyword: &'a str,
+    value: Option<&'a str>,
+}
+
+/// The parameters after a path: all of the right form, no keyword twice.
+fn parameters(text: &str) -> Result<Vec<Parameter<'_>>, Reply> {
+    let mut found: Vec<Parameter<'_>> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let parameter = match word.split_once('=') {
+            Some((keyword, value)) => Parameter {
+                keyword,
+                value: Some(value),
+            },
+            None => Parameter {
+                keyword: word,
+                value: None,
+            },
+        };
+        if !parameter.is_well_formed() {
+            return Err(syntax("a parameter is a keyword, or keyword=value"));
+        }
+        let same = |other: &Parameter<'_>| other.keyword.eq_ignore_ascii_case(parameter.keyword);
+        if found.iter().any(same) {
+            return Err(syntax("a parameter is given twice"));
+        }
+        if found.len() == PARAMETERS_MAX {
+            return Err(syntax("too many parameters"));
+        }
+        found.push(parameter);
+    }
+    Ok(found)
+}
+
+impl Parameter<'_> {
+    fn is_well_formed(&self) -> bool {
+        let keyword = self.keyword.as_bytes();
+        let starts = keyword.first().is_some_and(u8::is_ascii_alphanumeric);
+        let goes_on = keyword
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+        let value = self.value.is_none_or(|value| {
+            !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
+        });
+        starts && goes_on && value
+    }
+}
+
+/// RFC 1870 3: 1 to 20 digits.
+fn size(text: &str) -> Option<u64> {
+    if text.is_empty() || text.len() > 20 || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // What `u64` cannot hold is beyond every limit anyway.
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+/// RFC 3461 4 xtext: printable, `+` only before two upper-case hexadecimal digits.
+fn is_xtext(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let is_hex = |b: Option<u8>| b.is_some_and(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+        match byte {
+            b'+' if is_hex(bytes.next()) && is_hex(bytes.next()) => {}
+            b'+' => return false,
+            other if other.is_ascii_graphic() && other != b'=' => {}
+            _ => return false,
+        }
+    }
+    !text.is_empty()
+}
+
+/// What follows `word` at the front of `text`, in any case of letters.
+fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (front, rest) = text.split_at_checked(word.len())?;
+    front.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+/// An argument that is not of the command's form.
+fn syntax(text: &'static str) -> Reply {
+    Reply::new(501, Detail(5, 4), text)
+}
+
+/// RFC 5321 4.1.1.11.
+fn unknown_parameter() -> Reply {
+    Reply::new(
+        555,
+        Detail(5, 4),
+        "a parameter is not known here; EHLO lists what is",
+    )
+}
+
+/// RFC 6531 3.5.
+pub fn needs_smtputf8() -> Reply {
+    Reply::new(
+        553,
+        Detail(6, 7),
+        "an address beyond ASCII needs SMTPUTF8 on MAIL",
+    )
+}
+
+fn bad_path(error: AddressError, detail: Detail) -> Reply {
+    Reply::new(501, detail, error.to_string())
+}
+
+/// More than every extension together defines.
+const PARAMETERS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn code(parsed: &Parsed) -> (u16, String) {
+        let Err(reply) = parsed else {
+            panic!("{parsed:?}")
+        };
+        let mut out = crate::wire::Output::new();
+        reply.encode(&mut out);
+        let text = String::from_utf8(out.as_bytes().to_vec()).unwrap();
+        let status = text.split(' ').nth(1).unwrap().to_owned();
+        (reply.code(), status)
+    }
+
+    fn mail_of(argument: &str) -> Mail {
+        match mail(argument) {
+            Ok(Command::Mail(mail)) => mail,
+            other => panic!("{argument:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn mail_gives_the_sender_and_its_parameters() {
+        for (argument, sender, size, eight, utf8) in [
+            ("FROM:<a@b.example>", "<a@b.example>", None, false, false),
+            ("from:<>", "<>", None, false, false),
+            (
+                "FROM: <a@b.example> SIZE=0",
+                "<a@b.example>",
+                Some(0),
+                false,
+                false,
+            ),
+            (
+                "FROM:a@b.example body=8bitmime",
+                "<a@b.example>",
+                None,
+                true,
+                false,
+            ),
+            (
+                "FROM:<a@b.example> BODY=7BIT size=00012",
+                "<a@b.example>",
+                Some(12),
+                false,
+                false,
+            ),
+            (
+                "FROM:<a@b.example> SIZE=99999999999999999999",
+                "<a@b.example>",
+                Some(u64::MAX),
+                false,
+                false,
+            ),
+            (
+                "FROM:<\u{e9}@b.example>  SMTPUTF8",
+                "<\u{e9}@b.example>",
+                None,
+                false,
+                true,
+            ),
+            (
+                "FROM:<a@b.example> AUTH=<>",
+                "<a@b.example>",
+                None,
+                false,
+                false,
+            ),
+            (
+                "FROM:<a@b.example> AUTH=e+3Dmc2@example.com",
+                "<a@b.example>",
+                None,
+                false,
+                false,
+            ),
+        ] {
+            let mail = mail_of(argument);
+            assert_eq!(mail.sender.to_string(), sender, "{argument:?}");
+            assert_eq!((mail.size, mail.smtputf8), (size, utf8), "{argument:?}");
+            assert_eq!(mail.body == BodyKind::EightBit, eight, "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_with_the_code_of_their_rule() {
+        type Parse = fn(&str) -> Parsed;
+        for (parse, argument, reply, status) in [
+            (mail as Parse, "", 501, "5.5.4"),
+            (mail, "<a@b.example>", 501, "5.5.4"),
+            (mail, "TO:<a@b.example>", 501, "5.5.4"),
+            (mail, "FROM:", 501, "5.1.7"),
+            (mail, "FROM:<a>", 501, "5.1.7"),
+            (mail, "FROM:<a@b.example", 501, "5.1.7"),
+            (mail, "FROM:<@x.example:a@b.example>", 501, "5.1.7"),
+            (mail, "FROM:<a@b.example> SIZE", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> SIZE=", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> SIZE=-1", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> SIZE=1 SIZE=1", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> SIZE=1 size=2", 501, "5.5.4"),
+            (
+                mail,
+                "FROM:<a@b.example> SIZE=100000000000000000000",
+                501,
+                "5.5.4",
+            ),
+            (mail, "FROM:<a@b.example> BODY=BINARYMIME", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> BODY", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> SMTPUTF8=1", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> AUTH=a+0db", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> AUTH=a+0", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> AUTH", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> =1", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> X=1=2", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> RET=HDRS", 555, "5.5.4"),
+            (mail, "FROM:<a@b.example> X-NEW", 555, "5.5.4"),
+            (mail, "FROM:<\u{e9}@b.example>", 553, "5.6.7"),
+            (mail, "FROM:<a@b\u{fc}cher.example> SIZE=3", 553, "5.6.7"),
+            (rcpt, "", 501, "5.5.4"),
+            (rcpt, "FROM:<a@b.example>", 501, "5.5.4"),
+            (rcpt, "TO:<>", 501, "5.1.3"),
+            (rcpt, "TO:<@x.example:a@b.example>", 501, "5.1.3"),
+            (rcpt, "TO:<a@b@c.example>", 501, "5.1.3"),
+            (rcpt, "TO:<a@b.example> NOTIFY=NEVER", 555, "5.5.4"),
+            (rcpt, "TO:<a@b.example> SIZE=1", 555, "5.5.4"),
+            (helo, "", 501, "5.5.4"),
+            (data, "x", 501, "5.5.4"),
+            (rset, "x", 501, "5.5.4"),
+            (quit, "x", 501, "5.5.4"),
+            (starttls, "x", 501, "5.5.4"),
+            (vrfy, "", 501, "5.5.4"),
+            (auth, "", 501, "5.5.4"),
+            (auth, "PLAIN a b", 501, "5.5.4"),
+            (help, "BREAKFAST", 504, "5.5.4"),
+        ] {
+            let found = code(&parse(argument));
+            assert_eq!(found, (reply, status.to_owned()), "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_beyond_ascii_is_marked() {
+        for (argument, expected) in [
+            ("TO:<a@b.example>", true),
+            ("TO:<Postmaster>", true),
+            ("TO:<\u{e9}@b.example>", false),
+            ("TO:<a@b\u{fc}cher.example>", false),
+        ] {
+            let Ok(Command::Rcpt(rcpt)) = rcpt(argument) else {
+                panic!("{argument}")
+            };
+            assert_eq!(rcpt.ascii, expected, "{argument:?}");
+        }
+    }
+
+    #[test]
+    fn an_initial_response_is_never_shown() {
+        let parsed = auth("plain AGFsaWNlAHB3");
+        assert!(!format!("{parsed:?}").contains("AGFs"));
+        let Ok(Command::Auth(auth)) = parsed else {
+            panic!()
+        };
+        assert_eq!(auth.mechanism, "plain");
+        assert_eq!(auth.initial.unwrap().expose().as_ref(), b"AGFsaWNlAHB3");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(argument in "(FROM:|TO:|)[ -~\u{e9}]{0,60}") {
+            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, data, noop] {
+                let _ = parse(&argument);
+            }
+        }
+
+        #[test]
+        fn parameters_never_panic(text in "( ?[A-Za-z0-9=+<>-]{0,9}){0,5}") {
+            let _ = mail(&format!("FROM:<a@b.example> {text}"));
+            let _ = rcpt(&format!("TO:<a@b.example> {text}"));
+        }
+    }
+}

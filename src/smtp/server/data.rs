@@ -1,0 +1,228 @@
+//! DATA (RFC 5321 4.1.1.4): the message itself, from our 354 to the reply that says whose it is now.
+//!
+//! 250 is said only after `Router::accept` returned: then every copy is durable (DUR-01). A connection that
+//! ends before leaves nothing behind. Return-Path is final delivery's field (RFC 5321 4.4), and one stored body
+//! serves all copies; so it is written when every recipient is here, and left out when a copy goes on.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    header::{Additions, Author, Rules},
+    reception::{Failure, Received, Reception},
+    refusal::{Refused, SmtpFault, log_refusal},
+    session::{Done, Greeted, Session, State, Transaction},
+};
+use crate::{
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, MessageId},
+        text::Quoted,
+    },
+    mail::{
+        envelope::{BodyKind, Envelope},
+        trace::{self, Transmission},
+    },
+    net::{Gone, Halt, Next, Peer, Turn},
+    route::{AcceptError, Acceptance, Target},
+    smtp::proto::{
+        dialog::Dialog,
+        reply::{Detail, Reply},
+    },
+    wire::Frame,
+};
+
+/// Who sends, for trace fields and the log.
+struct Sender<'a> {
+    greeted: Greeted,
+    account: Option<AccountId>,
+    peer: &'a Peer,
+}
+
+impl Session {
+    pub(super) async fn data(&mut self, turn: &mut Turn<'_, Dialog>) -> Done {
+        if matches!(&self.state, State::Transaction(_, t) if t.targets.is_empty()) {
+            // RFC 5321 3.3. The transaction goes on: RCPT may still find somebody.
+            return Ok(Next::Reply((&Refused::NoRecipients).into()));
+        }
+        let Some((greeted, transaction)) = self.end_transaction() else {
+            return Ok(Next::Reply((&Refused::NoTransaction).into()));
+        };
+        let began = Instant::now();
+        let services = &self.shared.services;
+        let now = services.clock.wall();
+        let id = MessageId::fresh(now, &services.random);
+        let peer = turn.peer().clone();
+        let sender = Sender {
+            greeted,
+            account: self.account(),
+            peer: &peer,
+        };
+        turn.invite(&Reply::bare(
+            354,
+            "send the message; a line with a single dot ends it",
+        ))
+        .await?;
+        let received = self.receive(id, now, &transaction, &sender, turn).await?;
+        let accepted = match received {
+            Ok(received) => self.accept(id, transaction, received).await,
+            Err(failure) => Err((transaction.envelope, failure)),
+        };
+        match accepted {
+            Ok(accepted) => {
+                self.counts.junk = 0;
+                log_accepted(id, &accepted, &sender, began);
+                let text = format!("accepted, id {id}");
+                Ok(Next::Reply(Reply::new(250, Detail(0, 0), text)))
+            }
+            Err((_, Failure::Fault(fault))) => Err(Halt::Fault(fault)),
+            Err((envelope, Failure::Refused(refused))) => {
+                let name = Some(&sender.greeted.name);
+                log_refusal(&refused, "DATA", &envelope.sender, None, name, &peer);
+                Ok(Next::Reply((&refused).into()))
+            }
+        }
+    }
+
+    /// Takes in the body to its very end, even when it was given up before.
+    async fn receive(
+        &self,
+        id: MessageId,
+        now: Timestamp,
+        transaction: &Transaction,
+        sender: &Sender<'_>,
+        turn: &mut Turn<'_, Dialog>,
+    ) -> Result<Result<Received, Failure>, Gone> {
+        let options = &self.shared.options;
+        let id_text = id.to_string();
+        let additions = sender.account.is_some().then(|| Additions {
+            sender: &transaction.envelope.sender,
+            secs: now.secs(),
+            id: &id_text,
+        });
+        let rules = Rules {
+            host: &options.host,
+            submission: additions,
+        };
+        let trace = self.trace(&id_text, now, transaction, sender);
+        let intake = self.shared.services.mailboxes.intake();
+        let mut reception = Reception::new(rules, options.message_bytes_max, trace, intake);
+        let mut body = turn.body(Frame::dot());
+        while let Some(piece) = body.next().await? {
+            if let Err(failure) = reception.take(piece, body.violations()).await {
+                drop(reception);
+                body.discard().await?;
+                return Ok(Err(failure));
+            }
+        }
+        Ok(reception.finish(body.violations()).await)
+    }
+
+    /// The fields that we put before the message.
+    fn trace(
+        &self,
+        id: &str,
+        now: Timestamp,
+        transaction: &Transaction,
+        sender: &Sender<'_>,
+    ) -> Bytes {
+        let envelope = &transaction.envelope;
+        let tls = sender.peer.tls.as_ref();
+        let tls = tls.map(|cipher| format!("{} {}", cipher.version, cipher.suite));
+        let received = trace::Received {
+            helo: sender.greeted.name.as_str().as_bytes(),
+            reverse_name: None,
+            client: sender.peer.remote.ip(),
+            by: &self.shared.options.host,
+            with: Transmission {
+                extended: sender.greeted.extended,
+                encrypted: tls.is_some(),
+                authenticated: sender.account.is_some(),
+                smtputf8: envelope.smtputf8,
+            },
+            tls: tls.as_deref(),
+            id,
+            // RFC 5321 4.4: one address or none, so that nobody learns of other recipients.
+            recipient: match envelope.recipients.as_slice() {
+                [only] => Some(only),
+                _ => None,
+            },
+            secs: now.secs(),
+        };
+        let mut fields = Vec::new();
+        if transaction.targets.iter().all(Target::is_local) {
+            fields.extend(trace::return_path(&envelope.sender));
+        }
+        fields.extend(received.to_field());
+        fields.into()
+    }
+
+    /// Hands the message over; what comes back is durable.
+    async fn accept(
+        &self,
+        id: MessageId,
+        transaction: Transaction,
+        received: Received,
+    ) -> Result<Accepted, (Envelope, Failure)> {
+        let Transaction {
+            mut envelope,
+            targets,
+        } = transaction;
+        if let Some(account) = self.account()
+            && !self.owns_all(account, &received.authors)
+        {
+            return Err((envelope, Refused::NotYourFrom.into()));
+        }
+        if received.eight_bit {
+            // RFC 6152 3: what was not declared is seen; the next server is told the truth.
+            envelope.body = BodyKind::EightBit;
+        }
+        let size_bytes = received.arrived.size;
+        let acceptance = Acceptance {
+            id,
+            origin: self.origin(),
+            envelope: envelope.clone(),
+            targets,
+            arrived: received.arrived,
+        };
+        match self.shared.services.router.accept(acceptance).await {
+            Ok(()) => Ok(Accepted {
+                envelope,
+                size_bytes,
+            }),
+            Err(AcceptError::Refused(refusal)) => Err((envelope, Refused::Route(refusal).into())),
+            Err(AcceptError::Fault(fault)) => {
+                Err((envelope, Failure::Fault(SmtpFault::Route(fault))))
+            }
+        }
+    }
+
+    fn owns_all(&self, account: AccountId, authors: &[Author]) -> bool {
+        let snapshot = self.shared.services.directory.snapshot();
+        let owned = |author: &Author| author.as_ref().is_some_and(|a| snapshot.owns(account, a));
+        authors.iter().all(owned)
+    }
+}
+
+/// A message that is ours now.
+struct Accepted {
+    envelope: Envelope,
+    size_bytes: u64,
+}
+
+/// The first line of a message's story.
+fn log_accepted(id: MessageId, accepted: &Accepted, sender: &Sender<'_>, began: Instant) {
+    tracing::info!(
+        target: "mail",
+        id = %id,
+        from = %Quoted::str(&accepted.envelope.sender.to_string()),
+        recipients = accepted.envelope.recipients.len(),
+        size_bytes = accepted.size_bytes,
+        peer.ip = %sender.peer.remote.ip(),
+        helo = sender.greeted.name.as_str(),
+        tls = sender.peer.tls.as_ref().map(|cipher| cipher.version.as_str()),
+        account = sender.account.map(|account| account.0),
+        took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "accepted"
+    );
+}

@@ -1,0 +1,151 @@
+//! Our SMTP server: what is done with the commands of clients, on port 25 and on the submission ports.
+//!
+//! The two [`Role`]s differ in who may send where: on port 25 nobody logs in and only local recipients
+//! are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the sender must own its
+//! addresses (AUTH-07, RFC 6409). A file per group of verbs; `refusal` is the only place where a refusal
+//! or a fault becomes a reply. Routing, storing and verifying passwords are others' work.
+
+mod auth;
+mod data;
+mod header;
+mod hello;
+pub mod limits;
+mod line_ends;
+mod mail;
+mod rcpt;
+mod reception;
+mod refusal;
+mod session;
+
+use std::{sync::Arc, time::Duration};
+
+pub use refusal::SmtpFault;
+pub use session::Session;
+
+use super::proto::{dialog::Dialog, ehlo::Host};
+use crate::{
+    accounts::Directory,
+    base::{clock::Clock, random::Random},
+    mail::address::Domain,
+    mailbox::Mailboxes,
+    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
+    route::Router,
+    sasl::Mechanism,
+};
+
+/// Whose mail a port takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Port 25: everybody's, for local recipients. Nobody logs in.
+    Relay,
+    /// Ports 587 and 465: our users', for everybody.
+    Submission,
+}
+
+/// Settings of one port.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose mail it takes.
+    pub role: Role,
+    /// Its name in logs: `smtp`, `submission`, `submissions`.
+    pub port: &'static str,
+    /// What the server calls itself, everywhere.
+    pub host: Domain,
+    /// Whether STARTTLS is offered; the listener must then have a certificate.
+    pub starttls: bool,
+    /// LIM-13: largest message in bytes.
+    pub message_bytes_max: u64,
+    /// LIM-14: recipients of one message; 100 at least (RFC 5321 4.5.3.1.8).
+    pub recipients_max: usize,
+    /// LIM-15: messages of one connection.
+    pub transactions_max: u32,
+    /// LIM-07: longest silence between commands.
+    pub idle: Duration,
+    /// Passwords are taken over plain connections. For tests and for networks that are trusted as a whole.
+    pub insecure_auth_without_tls: bool,
+}
+
+impl Options {
+    /// The defaults for a port.
+    pub fn new(role: Role, port: &'static str, host: Domain) -> Self {
+        Self {
+            role,
+            port,
+            host,
+            starttls: true,
+            message_bytes_max: 50 * 1024 * 1024,
+            recipients_max: 500,
+            transactions_max: 100,
+            idle: Duration::from_secs(300),
+            insecure_auth_without_tls: false,
+        }
+    }
+
+    /// The server as it presents itself to clients.
+    fn presented(&self) -> Host {
+        Host {
+            name: self.host.to_string(),
+            message_bytes_max: self.message_bytes_max,
+            recipients_max: self.recipients_max,
+            transactions_max: self.transactions_max,
+            mechanisms: [Mechanism::Plain, Mechanism::Login]
+                .map(Mechanism::name)
+                .join(" "),
+        }
+    }
+}
+
+/// What the server asks others for.
+#[derive(Clone)]
+pub struct Services {
+    /// Where mail goes.
+    pub router: Router,
+    /// Where bodies are taken in.
+    pub mailboxes: Mailboxes,
+    /// Whose address is whose.
+    pub directory: Directory,
+    /// Who may log in.
+    pub authn: Authn,
+    /// What time it is.
+    pub clock: Clock,
+    /// For the ids of messages.
+    pub random: Random,
+}
+
+/// One port's server.
+pub struct Server(Arc<Shared>);
+
+/// What all sessions of a port share.
+struct Shared {
+    options: Options,
+    presented: Host,
+    services: Services,
+}
+
+impl Server {
+    /// A server for one port.
+    pub fn new(options: Options, services: Services) -> Self {
+        Self(Arc::new(Shared {
+            presented: options.presented(),
+            options,
+            services,
+        }))
+    }
+}
+
+impl Opening for Server {
+    type Protocol = Dialog;
+    type Service = Session;
+
+    fn name(&self) -> &'static str {
+        self.0.options.port
+    }
+
+    fn open(&self, peer: &Peer, permit: Permit) -> (Dialog, Session) {
+        (Dialog, Session::new(Arc::clone(&self.0), peer, permit))
+    }
+
+    fn protocol(&self) -> Dialog {
+        Dialog
+    }
+}

@@ -1,0 +1,117 @@
+//! RCPT (RFC 5321 4.1.1.3). Whatever can be refused is refused here, so that nothing has to be
+//! bounced later (RLY-02).
+
+use tokio::time::sleep;
+
+use super::{
+    SmtpFault,
+    limits::{REFUSED_RECIPIENTS_MAX, STRIKES_SLOW},
+    refusal::{Refused, log_refusal},
+    session::{Done, Session, State},
+};
+use crate::{
+    mail::{
+        address::{Address, Domain, LocalPart},
+        envelope::{ForwardPath, ReversePath},
+    },
+    net::{Halt, Next, Turn, protocol::STRIKE_DELAY},
+    route::Target,
+    smtp::proto::{
+        command::Rcpt,
+        dialog::Dialog,
+        reply::{Detail, Reply},
+    },
+    store::Room,
+};
+
+impl Session {
+    pub(super) async fn rcpt(&mut self, rcpt: Rcpt, turn: &mut Turn<'_, Dialog>) -> Done {
+        let taken = match self.weigh(&rcpt).await.map_err(Halt::Fault)? {
+            Ok(target) => target,
+            Err(refused) => return self.refuse_recipient(&refused, &rcpt.recipient, turn).await,
+        };
+        if let (State::Transaction(_, transaction), Some(target)) = (&mut self.state, taken) {
+            let address = address_of(rcpt.recipient, &self.shared.options.host);
+            transaction.envelope.recipients.push(address);
+            transaction.targets.push(target);
+        }
+        Ok(Next::Reply(Reply::new(
+            250,
+            Detail(1, 5),
+            "recipient noted",
+        )))
+    }
+
+    /// Where the recipient's copy goes; `None` when the recipient was named before.
+    async fn weigh(&self, rcpt: &Rcpt) -> Result<Result<Option<Target>, Refused>, SmtpFault> {
+        let State::Transaction(_, transaction) = &self.state else {
+            return Ok(Err(Refused::NoTransaction));
+        };
+        let (options, envelope) = (&self.shared.options, &transaction.envelope);
+        if !rcpt.ascii && !envelope.smtputf8 {
+            return Ok(Err(Refused::NeedsSmtputf8));
+        }
+        if is_named(&rcpt.recipient, &envelope.recipients) {
+            return Ok(Ok(None));
+        }
+        if envelope.recipients.len() >= options.recipients_max {
+            return Ok(Err(Refused::TooManyRecipients));
+        }
+        let router = &self.shared.services.router;
+        if router.room() == Room::Low {
+            return Ok(Err(Refused::NoRoom));
+        }
+        let verdict = router.recipient(&self.origin(), &rcpt.recipient).await?;
+        Ok(verdict.map(Some).map_err(Refused::Route))
+    }
+
+    async fn refuse_recipient(
+        &mut self,
+        refused: &Refused,
+        recipient: &ForwardPath,
+        turn: &mut Turn<'_, Dialog>,
+    ) -> Done {
+        let null = ReversePath::Null;
+        let sender = match &self.state {
+            State::Transaction(_, transaction) => &transaction.envelope.sender,
+            _ => &null,
+        };
+        let name = self.client_name();
+        log_refusal(refused, "RCPT", sender, Some(recipient), name, turn.peer());
+        let reply = Reply::from(refused);
+        if reply.is_permanent() {
+            self.counts.refused_recipients += 1;
+        }
+        if self.counts.refused_recipients >= REFUSED_RECIPIENTS_MAX {
+            return Ok(Next::Close(Reply::new(
+                421,
+                Detail(7, 0),
+                "too many wrong recipients",
+            )));
+        }
+        if self.counts.refused_recipients >= STRIKES_SLOW {
+            // LIM-16: harvesting addresses is slow work here.
+            turn.flush().await?;
+            sleep(STRIKE_DELAY).await;
+        }
+        Ok(Next::Reply(reply))
+    }
+}
+
+fn is_named(recipient: &ForwardPath, named: &[Address]) -> bool {
+    match recipient {
+        ForwardPath::Address(address) => named.contains(address),
+        ForwardPath::Postmaster => false,
+    }
+}
+
+/// `<Postmaster>` alone is the postmaster of this host (RFC 5321 4.5.1).
+fn address_of(recipient: ForwardPath, host: &Domain) -> Address {
+    match recipient {
+        ForwardPath::Address(address) => address,
+        ForwardPath::Postmaster => Address {
+            local: LocalPart::from_unquoted("postmaster").expect("a plain word is a local part"),
+            domain: host.clone(),
+        },
+    }
+}

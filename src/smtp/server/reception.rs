@@ -1,0 +1,206 @@
+//! A message on its way in: bytes from DATA to the store, checked and completed while they pass.
+//!
+//! The header is held until its end (LIM-29), because what is written before it depends on it; the body
+//! passes in pieces. Nothing is kept when a reception is dropped before it is finished.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    header::{Author, Rules, fit},
+    limits::{HEADER_BYTES_MAX, TEXT_LINE_BYTES_MAX},
+    line_ends::LineEnds,
+    refusal::{Refused, SmtpFault},
+};
+use crate::{
+    mailbox::{Arrived, Intake, IntakeError},
+    smtp::proto::quirk,
+    wire::dot::Violations,
+};
+
+/// A message being received.
+pub(super) struct Reception<'a> {
+    rules: Rules<'a>,
+    message_bytes_max: u64,
+    intake: Intake,
+    /// Everything so far, while the header has not ended.
+    header: Option<BytesMut>,
+    /// Our own trace fields; they go first.
+    trace: Bytes,
+    /// On submission, where they are tolerated.
+    line_ends: Option<LineEnds>,
+    received_bytes: u64,
+    eight_bit: bool,
+    authors: Vec<Author>,
+}
+
+/// A message that arrived whole.
+pub(super) struct Received {
+    pub arrived: Arrived,
+    /// It holds bytes beyond ASCII, whatever MAIL said of it.
+    pub eight_bit: bool,
+    /// Whom From names; only on submission.
+    pub authors: Vec<Author>,
+}
+
+/// Why a message is not taken in.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Refused(Refused),
+    Fault(SmtpFault),
+}
+
+impl<'a> Reception<'a> {
+    /// Begins; `trace` is written first.
+    pub(super) fn new(
+        rules: Rules<'a>,
+        message_bytes_max: u64,
+        trace: Bytes,
+        intake: Intake,
+    ) -> Self {
+        let tolerant = rules.submission.is_some() && quirk::BARE_LINE_ENDS_ON_SUBMISSION;
+        Self {
+            rules,
+            message_bytes_max,
+            intake,
+            header: Some(BytesMut::new()),
+            trace,
+            line_ends: tolerant.then(LineEnds::default),
+            received_bytes: 0,
+            eight_bit: false,
+            authors: Vec::new(),
+        }
+    }
+
+    /// Takes the next piece; `violations` are those of everything so far.
+    ///
+    /// # Errors
+    /// When the message will not be taken in, whatever else comes.
+    pub(super) async fn take(
+        &mut self,
+        piece: Bytes,
+        violations: Violations,
+    ) -> Result<(), Failure> {
+        // RFC 1870 6.3: counted as it arrives, without doubled dots.
+        self.received_bytes = self.received_bytes.saturating_add(piece.len() as u64);
+        if self.received_bytes > self.message_bytes_max {
+            return Err(Refused::TooLarge.into());
+        }
+        self.check(violations)?;
+        self.eight_bit |= !piece.is_ascii();
+        let piece = match &mut self.line_ends {
+            Some(line_ends) => line_ends.push(piece),
+            None => piece,
+        };
+        let Some(header) = &mut self.header else {
+            return self.feed(piece).await;
+        };
+        let searched = header.len();
+        header.extend_from_slice(&piece);
+        match end_of_header(header, searched) {
+            Some(end) => {
+                let rest = header.split_off(end).freeze();
+                self.end_header().await?;
+                self.feed(rest).await
+            }
+            None if header.len() > HEADER_BYTES_MAX => Err(Refused::HeaderTooLarge.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the message.
+    ///
+    /// # Errors
+    /// When it is not taken in.
+    pub(super) async fn finish(mut self, violations: Violations) -> Result<Received, Failure> {
+        self.check(violations)?;
+        self.end_header().await?;
+        let arrived = self.intake.finish().await.map_err(not_taken)?;
+        Ok(Received {
+            arrived,
+            eight_bit: self.eight_bit,
+            authors: self.authors,
+        })
+    }
+
+    fn check(&self, violations: Violations) -> Result<(), Refused> {
+        if (violations.bare_cr || violations.bare_lf) && self.line_ends.is_none() {
+            return Err(Refused::BareLineEnd);
+        }
+        if violations.nul {
+            return Err(Refused::Nul);
+        }
+        if violations.longest_line_bytes > TEXT_LINE_BYTES_MAX {
+            return Err(Refused::LineTooLong);
+        }
+        Ok(())
+    }
+
+    /// Writes our trace fields and the header, if that is still to do.
+    async fn end_header(&mut self) -> Result<(), Failure> {
+        let Some(header) = self.header.take() else {
+            return Ok(());
+        };
+        if header.len() > HEADER_BYTES_MAX {
+            return Err(Refused::HeaderTooLarge.into());
+        }
+        let fit = fit(&header.freeze(), &self.rules).map_err(Refused::Header)?;
+        self.authors = fit.authors;
+        let trace = std::mem::take(&mut self.trace);
+        self.feed(trace).await?;
+        self.feed(fit.bytes).await
+    }
+
+    async fn feed(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.intake.feed(bytes).await.map_err(not_taken)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+fn not_taken(error: IntakeError) -> Failure {
+    match error {
+        IntakeError::Full => Failure::Refused(Refused::NoRoom),
+        IntakeError::TooLarge => Failure::Refused(Refused::TooLarge),
+        fault @ IntakeError::Fault(_) => Failure::Fault(SmtpFault::Intake(fault)),
+    }
+}
+
+/// Where the fields end and the empty line begins; the first `searched` bytes hold no such place.
+fn end_of_header(text: &[u8], searched: usize) -> Option<usize> {
+    if text.starts_with(b"\r\n") {
+        return Some(0);
+    }
+    let from = searched.saturating_sub(3);
+    let unsearched = text.get(from..)?;
+    let found = unsearched.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(from + found + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_ends_at_its_first_empty_line_however_it_arrives() {
+        for (text, end) in [
+            (&b"A: b\r\n\r\ntext"[..], Some(6)),
+            (b"\r\ntext", Some(0)),
+            (b"A: b\r\n", None),
+            (b"A: b\r\n\n\r\n", None),
+            (b"A: b\r\n\r\n", Some(6)),
+        ] {
+            assert_eq!(end_of_header(text, 0), end, "{text:?}");
+            for cut in 0..text.len() {
+                let found = end_of_header(&text[..cut], 0).or_else(|| end_of_header(text, cut));
+                assert_eq!(found, end, "{text:?} {cut}");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Refusals and faults of the server, and the only place where they become replies and log lines.
+
+use super::super::proto::{
+    command::ClientName,
+    reply::{Detail, Reply},
+};
+use super::header::Unfit;
+use crate::{
+    base::text::Quoted,
+    mail::envelope::{ForwardPath, ReversePath},
+    mailbox::IntakeError,
+    net::Peer,
+    route::{Refusal, RouteFault},
+};
+
+/// What we do not take, for a reason of the peer's or of policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// LIM-13.
+    TooLarge,
+    /// DUR-04.
+    NoRoom,
+    /// AUTH-07: MAIL FROM.
+    NotYourSender,
+    /// AUTH-07: From.
+    NotYourFrom,
+    /// RFC 6531 3.4.
+    NeedsSmtputf8,
+    /// LIM-14.
+    TooManyRecipients,
+    NoTransaction,
+    NoRecipients,
+    /// RFC 5321 2.3.8: what others could take for an end of data.
+    BareLineEnd,
+    Nul,
+    /// LIM-12.
+    LineTooLong,
+    /// LIM-29.
+    HeaderTooLarge,
+    Header(Unfit),
+    Route(Refusal),
+}
+
+/// What failed on our side.
+#[derive(Debug, thiserror::Error)]
+pub enum SmtpFault {
+    /// Nobody could say where a message goes, or it could not be stored.
+    #[error("a message could not be routed")]
+    Route(#[from] RouteFault),
+    /// The body could not be stored.
+    #[error("a message could not be taken in")]
+    Intake(#[source] IntakeError),
+}
+
+impl From<&SmtpFault> for Reply {
+    fn from(fault: &SmtpFault) -> Self {
+        match fault {
+            SmtpFault::Route(_) | SmtpFault::Intake(_) => Self::new(
+                451,
+                Detail(3, 0),
+                "something is wrong here, try again later",
+            ),
+        }
+    }
+}
+
+impl From<&Refused> for Reply {
+    fn from(refused: &Refused) -> Self {
+        let (code, detail, text) = match refused {
+            Refused::TooLarge => (
+                552,
+                Detail(3, 4),
+                "the message is too large; EHLO tells the limit",
+            ),
+            Refused::NoRoom => (452, Detail(3, 1), "no room for mail now, try again later"),
+            Refused::NotYourSender => (553, Detail(7, 1), "this sender address is not yours"),
+            Refused::NotYourFrom => (553, Detail(7, 1), "From has an address that is not yours"),
+            Refused::NeedsSmtputf8 => return crate::smtp::proto::parse::needs_smtputf8(),
+            Refused::TooManyRecipients => (
+                452,
+                Detail(5, 3),
+                "too many recipients; send the message again to the rest",
+            ),
+            Refused::NoTransaction => (503, Detail(5, 1), "MAIL FROM comes first"),
+            Refused::NoRecipients => (554, Detail(5, 1), "no valid recipients"),
+            Refused::BareLineEnd => (
+                550,
+                Detail(6, 11),
+                "the message has a bare CR or LF; lines end in CR LF",
+            ),
+            Refused::Nul => (550, Detail(6, 0), "the message has a zero byte"),
+            Refused::LineTooLong => (554, Detail(6, 0), "the message has a line that is too long"),
+            Refused::HeaderTooLarge => (554, Detail(6, 0), "the header is too large"),
+            Refused::Header(unfit) => unfit_header(*unfit),
+            Refused::Route(refusal) => refused_by_route(*refusal),
+        };
+        Self::new(code, detail, text)
+    }
+}
+
+fn unfit_header(unfit: Unfit) -> (u16, Detail, &'static str) {
+    match unfit {
+        Unfit::FieldTooLong => (554, Detail(6, 0), "a header field is too long"),
+        Unfit::TooManyFields => (554, Detail(6, 0), "the header has too many fields"),
+        Unfit::Loop => (554, Detail(4, 6), "too many hops, this is a mail loop"),
+        Unfit::TwoFroms => (554, Detail(6, 0), "the header has more than one From field"),
+        Unfit::NoFrom => (554, Detail(6, 0), "the header has no From field"),
+    }
+}
+
+fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
+    match refusal {
+        Refusal::UnknownRecipient => (550, Detail(1, 1), "no such address here"),
+        Refusal::RelayDenied => (
+            550,
+            Detail(7, 1),
+            "relaying denied; our users send through ports 465 and 587",
+        ),
+        Refusal::OverQuota => (452, Detail(2, 2), "the mailbox is full"),
+        Refusal::NoRoom => (452, Detail(3, 1), "no room for mail now, try again later"),
+        Refusal::Misconfigured => (
+            451,
+            Detail(3, 5),
+            "this address is not set up right, try again later",
+        ),
+        Refusal::TooManyCopies => (
+            452,
+            Detail(5, 3),
+            "too many copies; send the message again to fewer recipients",
+        ),
+        Refusal::Changed => (
+            451,
+            Detail(3, 0),
+            "a recipient changed meanwhile, try again",
+        ),
+    }
+}
+
+/// One line in the mail log for something that was not taken.
+pub(super) fn log_refusal(
+    refused: &Refused,
+    verb: &'static str,
+    sender: &ReversePath,
+    recipient: Option<&ForwardPath>,
+    client: Option<&ClientName>,
+    peer: &Peer,
+) {
+    let reply = Reply::from(refused);
+    let to = recipient.map(ToString::to_string);
+    tracing::info!(
+        target: "mail",
+        verb,
+        code = reply.code(),
+        reason = ?refused,
+        from = %Quoted::str(&sender.to_string()),
+        to = to.as_deref().map(|to| Quoted::str(to).to_string()),
+        peer.ip = %peer.remote.ip(),
+        helo = client.map(ClientName::as_str),
+        "refused"
+    );
+}

@@ -1,0 +1,226 @@
+//! One session: its state, what that state admits, and which verb is whose.
+//!
+//! ```text
+//! Connected --HELO, EHLO--> Greeted --MAIL--> Transaction --DATA, RSET--> Greeted
+//!     ^------STARTTLS---------' ^------------HELO, EHLO-----'
+//! ```
+//! Each state owns what belongs to it, so RSET, EHLO and STARTTLS cannot leave anything behind.
+
+use std::sync::Arc;
+
+use super::{
+    Role, Shared, SmtpFault,
+    limits::{FIRST_MAIL_WITHIN, JUNK_COMMANDS_MAX, STRIKES_MAX, STRIKES_SLOW},
+};
+use crate::{
+    base::ids::AccountId,
+    mail::envelope::Envelope,
+    net::{Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
+    route::{Origin, Target},
+    smtp::proto::{
+        command::{ClientName, Command},
+        dialog::{self, Dialog, Phase, Stage, Tls},
+        ehlo,
+        reply::{Detail, Reply},
+    },
+};
+
+/// What a verb comes to.
+pub(super) type Done = Result<Next<Reply>, Halt<SmtpFault>>;
+
+/// One session.
+pub struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) permit: Permit,
+    pub(super) login: Option<Login>,
+    pub(super) state: State,
+    pub(super) counts: Counts,
+    encrypted: bool,
+}
+
+/// Where the dialogue stands.
+pub(super) enum State {
+    Connected,
+    Greeted(Greeted),
+    Transaction(Greeted, Transaction),
+}
+
+/// A client that has said its name.
+#[derive(Clone, Debug)]
+pub(super) struct Greeted {
+    pub name: ClientName,
+    /// It said EHLO, not HELO.
+    pub extended: bool,
+}
+
+/// A message under way.
+pub(super) struct Transaction {
+    pub envelope: Envelope,
+    /// Where each recipient's copy goes.
+    pub targets: Vec<Target>,
+}
+
+/// What is counted over the whole connection.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Accepted MAIL commands.
+    pub transactions: u32,
+    /// Commands without effect since the last message.
+    pub junk: u32,
+    pub refused_recipients: u32,
+    pub failed_logins: u32,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, peer: &Peer, permit: Permit) -> Self {
+        Self {
+            shared,
+            permit,
+            login: None,
+            state: State::Connected,
+            counts: Counts::default(),
+            encrypted: peer.tls.is_some(),
+        }
+    }
+
+    /// Whose mail this is.
+    pub(super) fn origin(&self) -> Origin {
+        self.account().map_or(Origin::Peer, Origin::Account)
+    }
+
+    /// Who is logged in.
+    pub(super) fn account(&self) -> Option<AccountId> {
+        self.login.as_ref().map(|login| login.account)
+    }
+
+    /// The client's own name, for logs.
+    pub(super) fn client_name(&self) -> Option<&ClientName> {
+        match &self.state {
+            State::Connected => None,
+            State::Greeted(greeted) | State::Transaction(greeted, _) => Some(&greeted.name),
+        }
+    }
+
+    /// Ends the transaction, if there is one, and gives it away.
+    pub(super) fn end_transaction(&mut self) -> Option<(Greeted, Transaction)> {
+        match std::mem::replace(&mut self.state, State::Connected) {
+            State::Transaction(greeted, transaction) => {
+                self.state = State::Greeted(greeted.clone());
+                Some((greeted, transaction))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Answers a command that moves nothing, as often as LIM-16 allows.
+    fn idle_talk(&mut self, reply: Reply) -> Next<Reply> {
+        self.counts.junk += 1;
+        if self.counts.junk > JUNK_COMMANDS_MAX {
+            return Next::Close(Reply::new(
+                421,
+                Detail(7, 0),
+                "too many commands and no message",
+            ));
+        }
+        Next::Reply(reply)
+    }
+
+    fn login_stage(&self) -> dialog::Login {
+        let options = &self.shared.options;
+        match (options.role, &self.login) {
+            (Role::Relay, _) => dialog::Login::Never,
+            (Role::Submission, Some(_)) => dialog::Login::Done,
+            (Role::Submission, None) if self.encrypted || options.insecure_auth_without_tls => {
+                dialog::Login::Awaited
+            }
+            (Role::Submission, None) => dialog::Login::AfterTls,
+        }
+    }
+}
+
+impl Service<Dialog> for Session {
+    type Fault = SmtpFault;
+
+    fn stage(&self) -> Stage {
+        Stage {
+            phase: match &self.state {
+                State::Connected => Phase::Connected,
+                State::Greeted(_) => Phase::Greeted,
+                State::Transaction(..) => Phase::Transaction,
+            },
+            tls: match (self.encrypted, self.shared.options.starttls) {
+                (true, _) => Tls::Active,
+                (false, true) => Tls::Offered,
+                (false, false) => Tls::Absent,
+            },
+            login: self.login_stage(),
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        let begun = self.login.is_some() || self.counts.transactions > 0;
+        Terms {
+            idle: self.shared.options.idle,
+            total: (!begun).then_some(FIRST_MAIL_WITHIN),
+            strikes_slow: STRIKES_SLOW,
+            strikes_max: STRIKES_MAX,
+        }
+    }
+
+    async fn greet(&mut self, _peer: &Peer) -> Reply {
+        self.shared.presented.greeting()
+    }
+
+    async fn run(&mut self, command: Command, turn: &mut Turn<'_, Dialog>) -> Done {
+        let next = match command {
+            Command::Helo(name) => {
+                let reply = self.helo(name);
+                self.idle_talk(reply)
+            }
+            Command::Ehlo(name) => {
+                let reply = self.ehlo(name);
+                self.idle_talk(reply)
+            }
+            Command::Mail(mail) => self.mail(mail, turn.peer()),
+            Command::Rcpt(rcpt) => return self.rcpt(rcpt, turn).await,
+            Command::Data => return self.data(turn).await,
+            Command::Rset => {
+                self.end_transaction();
+                self.idle_talk(Reply::new(250, Detail(0, 0), "forgotten"))
+            }
+            // RFC 5321 3.5.3, 7.3: whether an address exists is told to senders only, at RCPT.
+            Command::Vrfy => self.idle_talk(Reply::new(
+                252,
+                Detail(5, 0),
+                "not told here; RCPT tells whether mail is taken",
+            )),
+            Command::Help(None) => {
+                let reply = ehlo::help(self.stage());
+                self.idle_talk(reply)
+            }
+            Command::Help(Some(verb)) => {
+                let reply = ehlo::help_about(verb, self.stage());
+                self.idle_talk(reply)
+            }
+            Command::Noop => self.idle_talk(Reply::new(250, Detail(0, 0), "nothing done")),
+            Command::Quit => Next::Close(Reply::new(221, Detail(0, 0), "goodbye")),
+            Command::StartTls => Next::Upgrade(Reply::new(220, Detail(0, 0), "begin TLS now")),
+            Command::Auth(auth) => return self.auth(auth, turn).await,
+        };
+        Ok(next)
+    }
+
+    /// RFC 3207 4.2: everything learned before is forgotten, whoever was logged in too.
+    fn secured(&mut self, _peer: &Peer) {
+        self.encrypted = true;
+        self.login = None;
+        self.state = State::Connected;
+    }
+
+    fn refusal_for(&self, fault: &SmtpFault) -> Reply {
+        fault.into()
+    }
+}

@@ -1,0 +1,307 @@
+//! What a transcript may ask of the world: `given ...` before the talk, `@ ...` during it.
+//!
+//! ```text
+//! given account alice [with INBOX: 3 x plain.eml, Sent: 1 x plain.eml]   alice@example.org, password secret-alice;
+//!                                                        binds $plain_alice (SASL PLAIN in base64)
+//! given domain example.net            given alias info@example.org -> alice, bob@remote.example
+//! given quota alice 1000              given limit message_bytes_max|recipients_max|transactions_max N
+//! given plaintext auth                passwords are taken without TLS
+//! given client 192.0.2.99             where the next connections come from
+//!
+//! @ connect A submission              @ tls A             @ hangup A
+//! @ closed A                          @ quiet A           @ shutdown
+//! @ advance 31m                       s, m, h or d
+//! @ room low|enough                   @ commit fails full|conflict|crash
+//! @ deliver alice INBOX plain.eml     @ count alice INBOX 2
+//! @ read alice INBOX 1                the message's lines become what connection `mail` says
+//! @ queue                             one line `sender recipient` each becomes what connection `queue` says
+//! ```
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use buzon::{
+    base::{ids::AccountId, pieces::Pieces as _},
+    mailbox::{FlagSet, Mailbox, Name},
+    queue::admin::Filter,
+    store::{Room, fault::CommitFault},
+    wire::base64,
+};
+use bytes::Bytes;
+
+use super::{
+    client::{Client, settle},
+    player::Player,
+    server::address_of,
+};
+
+impl Player {
+    /// Does what `given` says.
+    pub(super) async fn given(&mut self, what: &str) -> Result<(), String> {
+        let words: Vec<_> = what.split_whitespace().collect();
+        match words.as_slice() {
+            ["account", name, rest @ ..] => {
+                let id = self.server.add_account(name).await;
+                let plain = format!("\0{}\0secret-{name}", address_of(name));
+                let variable = format!("plain_{}", name.replace(['@', '.'], "_"));
+                self.variables
+                    .insert(variable, base64::encode(plain.as_bytes()));
+                self.fill(id, &rest.join(" ")).await
+            }
+            ["domain", name] => {
+                let domain = name.parse().map_err(|_| "not a domain")?;
+                self.server
+                    .directory
+                    .add_domain(&domain)
+                    .await
+                    .map_err(shown)
+            }
+            ["alias", from, "->", targets @ ..] => {
+                let targets: Vec<_> = targets
+                    .iter()
+                    .map(|target| address_of(target.trim_end_matches(',')))
+                    .collect();
+                let (directory, from) = (&self.server.directory, address_of(from));
+                directory.add_alias(&from, &targets).await.map_err(shown)
+            }
+            ["quota", name, bytes] => {
+                let id = self.account(name)?;
+                let bytes = number(bytes)?;
+                self.server
+                    .directory
+                    .set_quota(id, bytes)
+                    .await
+                    .map_err(shown)
+            }
+            ["limit", "message_bytes_max", value] => {
+                self.server.settings.message_bytes_max = number(value)?;
+                Ok(())
+            }
+            ["limit", "recipients_max", value] => {
+                self.server.settings.recipients_max = number(value)? as usize;
+                Ok(())
+            }
+            ["limit", "transactions_max", value] => {
+                self.server.settings.transactions_max = number(value)? as u32;
+                Ok(())
+            }
+            ["plaintext", "auth"] => {
+                self.server.settings.plaintext_auth = true;
+                Ok(())
+            }
+            ["client", address] => {
+                self.server.settings.client = address.parse().map_err(|_| "not an address")?;
+                Ok(())
+            }
+            _ => Err("nothing like this can be given".to_owned()),
+        }
+    }
+
+    /// Does what `@` says.
+    pub(super) async fn act(&mut self, what: &str) -> Result<(), String> {
+        let words: Vec<_> = what.split_whitespace().collect();
+        match words.as_slice() {
+            ["connect", port] => self.open("", port).await,
+            ["connect", name, port] => self.open(name, port).await,
+            ["tls", rest @ ..] => self.named(rest).await?.begin_tls().await,
+            ["hangup", rest @ ..] => {
+                self.named(rest).await?.hang_up().await;
+                Ok(())
+            }
+            ["closed", rest @ ..] => {
+                let closed = self.named(rest).await?.is_closed().await;
+                closed
+                    .then_some(())
+                    .ok_or_else(|| "the connection is open, or more was said".to_owned())
+            }
+            ["quiet", rest @ ..] => {
+                let quiet = self.named(rest).await?.is_quiet().await;
+                quiet
+                    .then_some(())
+                    .ok_or_else(|| "something was said".to_owned())
+            }
+            ["shutdown"] => {
+                self.server.trigger.pull();
+                settle().await;
+                Ok(())
+            }
+            ["advance", span] => {
+                settle().await;
+                tokio::time::advance(duration(span)?).await;
+                settle().await;
+                Ok(())
+            }
+            ["room", room] => {
+                let room = (*room == "low").then_some(Room::Low);
+                self.server.engine.set_room(room);
+                Ok(())
+            }
+            ["commit", "fails", how] => {
+                let fault = match *how {
+                    "full" => CommitFault::Full,
+                    "conflict" => CommitFault::Conflict,
+                    "crash" => CommitFault::CrashBefore,
+                    _ => return Err("full, conflict or crash".to_owned()),
+                };
+                self.server.engine.fail_commit(1, fault);
+                Ok(())
+            }
+            ["deliver", name, mailbox, file] => {
+                let id = self.account(name)?;
+                self.append(id, mailbox, file).await
+            }
+            ["count", name, mailbox, count] => {
+                let found = self.mailbox(name, mailbox).await?.read(|index| index.len());
+                let wanted = number(count)? as usize;
+                (found == wanted)
+                    .then_some(())
+                    .ok_or_else(|| format!("there are {found}"))
+            }
+            ["read", name, mailbox, position] => {
+                let text = self
+                    .message(name, mailbox, number(position)? as usize)
+                    .await?;
+                self.clients.insert("mail".to_owned(), Client::told(text));
+                Ok(())
+            }
+            ["queue"] => {
+                let text = self.queue().await?;
+                self.clients.insert("queue".to_owned(), Client::told(text));
+                Ok(())
+            }
+            _ => Err("the world cannot do this".to_owned()),
+        }
+    }
+
+    async fn named(&mut self, name: &[&str]) -> Result<&mut Client, String> {
+        let name = name.first().copied().unwrap_or_default();
+        self.client(name).await
+    }
+
+    pub(super) fn account(&self, name: &str) -> Result<AccountId, String> {
+        let id = self.server.accounts.get(name).copied();
+        id.ok_or_else(|| format!("there is no account {name}"))
+    }
+
+    /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`.
+    async fn fill(&mut self, id: AccountId, with: &str) -> Result<(), String> {
+        let Some(list) = with.strip_prefix("with ") else {
+            return if with.is_empty() {
+                Ok(())
+            } else {
+                Err("with what?".to_owned())
+            };
+        };
+        for part in list.split(',') {
+            let (mailbox, what) = part.trim().split_once(':').ok_or("MAILBOX: N x FILE")?;
+            let (count, file) = what.trim().split_once(" x ").ok_or("MAILBOX: N x FILE")?;
+            for _ in 0..number(count)? {
+                self.append(id, mailbox, file.trim()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&self, id: AccountId, mailbox: &str, file: &str) -> Result<(), String> {
+        let mailboxes = &self.server.mailboxes;
+        let name = Name::parse(mailbox).map_err(shown)?;
+        let entry = mailboxes
+            .find(id, &name)
+            .await
+            .map_err(shown)?
+            .ok_or("no such mailbox")?;
+        let mut intake = mailboxes.intake();
+        intake.feed(corpus(file)?).await.map_err(shown)?;
+        let arrived = intake.finish().await.map_err(shown)?;
+        let (flags, now) = (FlagSet::default(), self.server.clock.wall());
+        let appended = mailboxes.append(id, entry.id, arrived, flags, now).await;
+        appended.map(|_| ()).map_err(shown)
+    }
+
+    async fn mailbox(&self, name: &str, mailbox: &str) -> Result<Mailbox, String> {
+        let id = self.account(name)?;
+        let mailboxes = &self.server.mailboxes;
+        let wanted = Name::parse(mailbox).map_err(shown)?;
+        let entry = mailboxes
+            .find(id, &wanted)
+            .await
+            .map_err(shown)?
+            .ok_or("no such mailbox")?;
+        mailboxes.open(id, entry.id).await.map_err(shown)
+    }
+
+    /// The bytes of a message, by its position from 1.
+    pub(super) async fn message(
+        &self,
+        name: &str,
+        mailbox: &str,
+        position: usize,
+    ) -> Result<Vec<u8>, String> {
+        let opened = self.mailbox(name, mailbox).await?;
+        let found = opened.read(|index| {
+            let entry = index.entry(position.checked_sub(1)?)?;
+            Some((entry.email, entry.size))
+        });
+        let (email, size) = found.ok_or("there is no such message")?;
+        let emails = self
+            .server
+            .mailboxes
+            .emails(opened.account(), &[email])
+            .await;
+        let email = emails
+            .map_err(shown)?
+            .into_iter()
+            .flatten()
+            .next()
+            .ok_or("no such email")?;
+        let mut pieces = self.server.mailboxes.body(email.blob, 0..size);
+        let mut text = Vec::new();
+        while let Some(piece) = pieces.next().await.map_err(shown)? {
+            text.extend_from_slice(&piece);
+        }
+        Ok(text)
+    }
+
+    async fn queue(&self) -> Result<Vec<u8>, String> {
+        let listed = self.server.queue.list(&Filter::default(), None, 1000).await;
+        let mut text = String::new();
+        for message in listed.map_err(shown)?.messages {
+            for recipient in message.recipients {
+                let sender = message.sender.clone().unwrap_or_default();
+                let address = recipient.address.unwrap_or_default();
+                text += &format!("{sender} {address}\r\n");
+            }
+        }
+        Ok(text.into_bytes())
+    }
+}
+
+/// A file of the corpus, with CRLF line ends.
+pub fn corpus(file: &str) -> Result<Bytes, String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus")
+        .join(file);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.replace("\r\n", "\n").replace('\n', "\r\n").into())
+}
+
+fn duration(span: &str) -> Result<Duration, String> {
+    let (count, unit) = span.split_at(span.len().saturating_sub(1));
+    let secs = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err("a span is 10s, 5m, 2h or 1d".to_owned()),
+    };
+    Ok(Duration::from_secs(number(count)? * secs))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("{text} is no number"))
+}
+
+fn shown(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
