@@ -13,7 +13,7 @@ use crate::{
     base::clock::Timestamp,
     imap::proto::{
         command::AnnouncedLiteral,
-        dialog::ImapProtocol,
+        dialog::Imap,
         flag::FlagList,
         response::{Code, Response},
     },
@@ -41,7 +41,7 @@ pub(super) enum Taken {
 pub(super) async fn append(
     account: Account<'_>,
     message: Message,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Taken, Stop> {
     let literal = message.body;
     let admitted = admit(account, &message).await;
@@ -111,7 +111,7 @@ async fn admit(
 /// Receives and drops a message that is on its way already.
 async fn discard(
     literal: AnnouncedLiteral,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Option<Taken>, Gone> {
     if literal.size_bytes > DISCARDED_BYTES_MAX {
         // RFC 7888 4: what is too much to be thrown away ends the connection.

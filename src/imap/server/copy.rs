@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         response::{Code, Response},
     },
     mailbox::Copied,
@@ -52,7 +52,7 @@ pub(super) async fn move_away(
     selected: &Selected,
     which: &Which,
     target: &str,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     let uids = match chosen(selected, which).await? {
         Ok(uids) => uids,

@@ -16,12 +16,12 @@ use super::{
 use crate::{
     base::ids::{EmailId, Uid},
     imap::proto::{
-        dialog::ImapProtocol, encode::Items, fetch::FetchItem, response::Code, verbs::Numbers,
+        date::write_date_time, dialog::Imap, encode::Items, fetch::FetchItem, response::Code,
+        verbs::Numbers,
     },
     mail::facts::Facts,
     mailbox::{Email, EntryRef, FlagChange, FlagMode, Index, SystemFlags},
     net::Turn,
-    wire::Output,
 };
 
 /// What is asked for, sorted by where it comes from.
@@ -52,7 +52,7 @@ pub(super) async fn fetch(
     selected: &mut Selected,
     which: &Which,
     items: &[FetchItem],
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     let shown = match selected.shown(which) {
         Ok(shown) => shown,
@@ -106,15 +106,18 @@ impl Plan {
     }
 
     /// Writes what the stored facts know.
-    fn write_facts(&self, items: &mut Items, out: &mut Output, facts: &Facts) {
+    fn write_facts(&self, items: &mut Items<'_>, facts: &Facts) {
         if self.envelope {
-            items.made(out, "ENVELOPE", &facts.envelope);
+            items.item().bytes(b"ENVELOPE ").bytes(&facts.envelope);
         }
         if self.structure {
-            items.made(out, "BODYSTRUCTURE", &facts.structure);
+            items
+                .item()
+                .bytes(b"BODYSTRUCTURE ")
+                .bytes(&facts.structure);
         }
         if self.basic_structure {
-            items.made(out, "BODY", &facts.basic_structure());
+            items.item().bytes(b"BODY ").bytes(&facts.basic_structure());
         }
     }
 }
@@ -125,7 +128,7 @@ async fn see(
     plan: &Plan,
     shown: &[Shown],
     uids: Uids,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
     if !plan.sets_seen || selected.is_read_only() {
         return Ok(Ok(Vec::new()));
@@ -169,7 +172,7 @@ impl Answer<'_> {
     async fn from_index(
         &self,
         shown: &[Shown],
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Missing, Stop> {
         let mut missing = Missing::default();
         for chunk in shown.chunks(CHUNK_MESSAGES) {
@@ -181,7 +184,9 @@ impl Answer<'_> {
                     let Some(entry) = position.and_then(|position| index.entry(position)) else {
                         return false;
                     };
-                    self.start(out, message, &entry).end(out);
+                    let mut items = Items::begin(out, message.number);
+                    self.write_entry(&mut items, &entry);
+                    items.end();
                     true
                 });
                 chunk.len() - told.count()
@@ -195,7 +200,7 @@ impl Answer<'_> {
     async fn from_store(
         &self,
         shown: &[Shown],
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Missing, Stop> {
         let mut missing = Missing::default();
         for chunk in shown.chunks(RUN_MESSAGES) {
@@ -220,7 +225,7 @@ impl Answer<'_> {
         message: Shown,
         email: Option<&Email>,
         missing: &mut Missing,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<(), Stop> {
         let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
         let Some((email, facts)) = facts else {
@@ -234,45 +239,65 @@ impl Answer<'_> {
             return Ok(());
         };
         let out = turn.output();
-        let items = self.selected.mailbox.read(|index| {
+        let is_there = self.selected.mailbox.read(|index| {
             let position = Uid::new(message.uid).and_then(|uid| index.position(uid));
-            let entry = position.and_then(|position| index.entry(position));
-            entry.map(|entry| self.start(out, message, &entry))
+            let Some(entry) = position.and_then(|position| index.entry(position)) else {
+                return false;
+            };
+            let mut items = Items::begin(out, message.number);
+            self.write_entry(&mut items, &entry);
+            self.plan.write_facts(&mut items, &facts);
+            true
         });
-        let Some(mut items) = items else {
+        if !is_there {
             missing.gone += 1;
             return Ok(());
-        };
-        self.plan.write_facts(&mut items, out, &facts);
-        for body in bodies {
-            body.send(&mut items, turn).await?;
         }
-        items.end(turn.output());
+        let mut separator = self.separator(message.uid);
+        for body in bodies {
+            turn.output().bytes(separator);
+            separator = b" ";
+            body.send(turn).await?;
+        }
+        turn.output().bytes(b")\r\n");
         turn.make_room().await?;
         Ok(())
     }
 
-    /// Begins a response with what the index knows.
-    fn start(&self, out: &mut Output, message: Shown, entry: &EntryRef<'_>) -> Items {
-        let mut items = Items::start(out, message.number);
+    /// Writes what the index knows.
+    fn write_entry(&self, items: &mut Items<'_>, entry: &EntryRef<'_>) {
+        let uid = entry.uid.number();
         if self.plan.uid {
-            items.uid(out, message.uid);
+            items.item().bytes(b"UID ").number(u64::from(uid));
         }
-        if self.tells_flags(message.uid) {
-            flags::write(
-                &mut items,
-                out,
-                entry,
-                self.selected.view.is_recent(message.uid),
-            );
+        if self.tells_flags(uid) {
+            flags::write(items.item(), entry, self.selected.view.is_recent(uid));
         }
         if self.plan.internal_date {
-            items.internal_date(out, entry.internal_date);
+            write_date_time(items.item().bytes(b"INTERNALDATE "), entry.internal_date);
         }
         if self.plan.size {
-            items.size(out, entry.size);
+            items.item().bytes(b"RFC822.SIZE ").number(entry.size);
         }
-        items
+    }
+
+    /// What stands between the items of index and facts, if there are any, and the bodies.
+    fn separator(&self, uid: u32) -> &'static [u8] {
+        let Plan {
+            uid: says_uid,
+            internal_date,
+            size,
+            ..
+        } = *self.plan;
+        let Plan {
+            envelope,
+            structure,
+            basic_structure,
+            ..
+        } = *self.plan;
+        let of_index = says_uid || internal_date || size || self.tells_flags(uid);
+        let before = of_index || envelope || structure || basic_structure;
+        if before { b" " } else { b"" }
     }
 
     /// RFC 3501 6.4.5: flags that fetching changed are said.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::{
     base::{future::BoxFuture, pieces::Pieces},
     imap::proto::{
-        dialog::ImapProtocol,
-        encode::Items,
+        dialog::Imap,
+        encode::{literal_header, section_label},
         fetch::FetchItem,
         section::{Partial, Section, SectionText},
     },
@@ -167,31 +167,31 @@ pub(super) async fn open<'a>(
 
 impl Opened<'_> {
     /// Sends the section as an item of the FETCH response that has begun.
-    pub(super) async fn send(
-        self,
-        items: &mut Items,
-        turn: &mut Turn<'_, ImapProtocol>,
-    ) -> Result<(), Gone> {
+    pub(super) async fn send(self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
         let Wanted { label, partial, .. } = self.wanted;
-        let origin = partial.map(|partial| partial.first);
-        let length = match &self.content {
-            Content::Nil => None,
-            Content::Made(bytes) => Some(bytes.len() as u64),
-            Content::Stored(stored) => Some(stored.length),
-        };
         let out = turn.output();
-        match (label, length) {
-            (Label::Name(name), length) => items.body(out, name, length.unwrap_or(0)),
-            (Label::Section(section), Some(length)) => items.section(out, section, origin, length),
-            (Label::Section(section), None) => items.section_nil(out, section, origin),
+        match label {
+            Label::Name(name) => {
+                out.text(name).bytes(b" ");
+            }
+            Label::Section(section) => {
+                section_label(out, section, partial.map(|partial| partial.first));
+            }
         }
         match self.content {
-            Content::Nil => Ok(()),
+            Content::Nil => {
+                out.bytes(b"NIL");
+                Ok(())
+            }
             Content::Made(bytes) => {
+                literal_header(out, bytes.len() as u64);
                 out.bytes(&bytes);
                 turn.make_room().await
             }
-            Content::Stored(mut stored) => turn.send_body(&mut stored, Outgoing::Octets).await,
+            Content::Stored(mut stored) => {
+                literal_header(out, stored.length);
+                turn.send_body(&mut stored, Outgoing::Octets).await
+            }
         }
     }
 }

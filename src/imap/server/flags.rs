@@ -6,7 +6,6 @@
 use super::fault::Refusal;
 use crate::{
     imap::proto::{
-        encode::Items,
         flag::{self, FlagList},
         response::Code,
     },
@@ -48,9 +47,19 @@ pub(super) fn none() -> FlagList {
 }
 
 /// Writes the flags of a message as an item of a FETCH response.
-pub(super) fn write(items: &mut Items, out: &mut Output, entry: &EntryRef<'_>, recent: bool) {
-    let keywords = entry.keywords().map(Keyword::as_str);
-    items.flags(out, said_system(entry.system), recent, keywords);
+pub(super) fn write(out: &mut Output, entry: &EntryRef<'_>, recent: bool) {
+    out.bytes(b"FLAGS (");
+    let mut separator: &[u8] = b"";
+    let system = entry.system.names();
+    for name in system.chain(recent.then_some("\\Recent")) {
+        out.bytes(separator).text(name);
+        separator = b" ";
+    }
+    for keyword in entry.keywords() {
+        out.bytes(separator).text(keyword.as_str());
+        separator = b" ";
+    }
+    out.bytes(b")");
 }
 
 fn stored_system(said: flag::SystemFlags) -> SystemFlags {
@@ -59,18 +68,6 @@ fn stored_system(said: flag::SystemFlags) -> SystemFlags {
         .fold(SystemFlags::NONE, |all, (wire, kept)| {
             if said.contains(wire) {
                 all.union(kept)
-            } else {
-                all
-            }
-        })
-}
-
-fn said_system(kept: SystemFlags) -> flag::SystemFlags {
-    PAIRS
-        .into_iter()
-        .fold(flag::SystemFlags::NONE, |all, (wire, stored)| {
-            if kept.contains(stored) {
-                all.union(wire)
             } else {
                 all
             }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         list::{self, Attribute, ListQuery, Pattern},
         response::Response,
     },
@@ -44,7 +44,7 @@ pub(super) async fn list(
     account: Account<'_>,
     selected: Option<&Selected>,
     query: &ListQuery,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     if asks_for_delimiter(&query.patterns) && !query.extended {
         turn.reply(&Response::List {
@@ -90,7 +90,7 @@ pub(super) async fn lsub(
     account: Account<'_>,
     reference: &str,
     pattern: &str,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     if pattern.is_empty() {
         let (attributes, name) = (vec![Attribute::NoSelect], String::new());

@@ -11,7 +11,7 @@ use super::{Services, fault::Refusal};
 use crate::{
     base::secret::Secret,
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         response::{Code, Response},
     },
     net::{
@@ -44,7 +44,7 @@ pub(super) async fn authenticate(
     services: &Services,
     mechanism: &str,
     initial: Option<&Secret<Bytes>>,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Attempt, Gone> {
     let initial = initial.map(|response| match response.expose().as_ref() {
         b"" => "=".to_owned(),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     base::ids::MailboxId,
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         list,
         response::{Code, Response},
         status::StatusItem,
@@ -98,7 +98,7 @@ pub(super) async fn status(
     selected: Option<&Selected>,
     mailbox: &str,
     items: &[StatusItem],
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     let Some(entry) = find(account, mailbox).await? else {
         return Ok(Err(nonexistent()));

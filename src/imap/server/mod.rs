@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::{
     base::{clock::Clock, ids::AccountId},
-    imap::proto::dialog::ImapProtocol,
+    imap::proto::dialog::Imap,
     mailbox::Mailboxes,
     net::{Peer, authn::Authn, gate::Permit, listen::Opening},
 };
@@ -94,19 +94,19 @@ impl ImapServer {
 }
 
 impl Opening for ImapServer {
-    type Protocol = ImapProtocol;
+    type Protocol = Imap;
     type Service = Session;
 
     fn name(&self) -> &'static str {
         self.services.options.name
     }
 
-    fn open(&self, peer: &Peer, permit: Permit) -> (ImapProtocol, Session) {
+    fn open(&self, peer: &Peer, permit: Permit) -> (Imap, Session) {
         let session = Session::new(Arc::clone(&self.services), peer, permit);
-        (ImapProtocol::new(), session)
+        (Imap::new(), session)
     }
 
-    fn protocol(&self) -> ImapProtocol {
-        ImapProtocol::new()
+    fn protocol(&self) -> Imap {
+        Imap::new()
     }
 }

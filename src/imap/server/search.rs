@@ -18,7 +18,7 @@ use crate::{
         pieces::Pieces,
     },
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         response::{Code, Response},
         search::{Charset, SearchKey},
     },
@@ -52,7 +52,7 @@ pub(super) async fn search(
     account: Account<'_>,
     selected: &Selected,
     query: Query,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     if query.charset == Charset::Unsupported {
         return Ok(Err(Refusal::no(

@@ -12,11 +12,14 @@ use super::{
 };
 use crate::{
     base::ids::{MailboxId, Uid},
-    imap::{proto::{
-        dialog::ImapProtocol,
-        response::{Code, Response},
-        sequence::{BeyondLast, SequenceSet},
-    }, view::View},
+    imap::{
+        proto::{
+            dialog::Imap,
+            response::{Code, Response},
+            sequence::{BeyondLast, SequenceSet},
+        },
+        view::View,
+    },
     mailbox::{Keyword, Mailbox, Watch},
     net::{Gone, Turn},
 };
@@ -114,7 +117,7 @@ pub(super) fn closed() -> Response {
 
 impl Opened {
     /// Tells the client what it has selected (RFC 3501 6.3.1: all of these are required).
-    pub(super) async fn introduce(&self, turn: &mut Turn<'_, ImapProtocol>) -> Result<(), Gone> {
+    pub(super) async fn introduce(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
         let selected = &self.selected;
         for response in selected.flags() {
             turn.reply(&response).await?;

@@ -24,7 +24,7 @@ use crate::{
     base::ids::AccountId,
     imap::proto::{
         command::{Command, CommandBody, Tag},
-        dialog::ImapProtocol,
+        dialog::Imap,
         limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
         response::{Capabilities, Code, Response, Status},
         verbs::{Numbers, Stage, Tls, Verb, capabilities},
@@ -105,14 +105,14 @@ impl Session {
 
     /// What is announced where the dialogue stands.
     fn capabilities(&self) -> Capabilities {
-        capabilities(self.stage(), Some(self.services.options.message_bytes_max))
+        capabilities(self.stage())
     }
 
     async fn command(
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         match body {
             CommandBody::Capability => {
@@ -136,7 +136,7 @@ impl Session {
     async fn logout(
         &mut self,
         asked: &Asked,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Gone> {
         self.state = State::LoggedOut;
         turn.reply(&Response::bye(None, "goodbye")).await?;
@@ -148,7 +148,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Gone> {
         let State::Greeted(greeted) = &mut self.state else {
             return Ok(Next::Reply(asked.answer(Err(not_now()))));
@@ -189,7 +189,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         body: CommandBody,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         match body {
             CommandBody::Select { mailbox } => {
@@ -263,7 +263,7 @@ impl Session {
         asked: &Asked,
         mailbox: &str,
         access: Access,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         // RFC 3501 6.3.1: the selected mailbox is left first, even when the new one cannot be had.
         if self.leave() {
@@ -324,7 +324,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         mailbox: &str,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         let (login, selected) = match &self.state {
             State::Ready(login) => (login, None),
@@ -352,7 +352,7 @@ impl Session {
     async fn park(
         &mut self,
         asked: &Asked,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         // The watch is there before the last look, so no change falls between them.
         let watch = match &self.state {
@@ -374,7 +374,7 @@ impl Session {
         &mut self,
         asked: &Asked,
         outcome: Outcome,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         if let State::Selected(_, selected) = &mut self.state {
             let uids = asked.uids();
@@ -394,7 +394,7 @@ async fn of_names(
     account: Account<'_>,
     selected: Option<&Selected>,
     body: CommandBody,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     match body {
         CommandBody::Create {
@@ -428,7 +428,7 @@ async fn of_messages(
     account: Account<'_>,
     selected: &mut Selected,
     body: CommandBody,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     match body {
         // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
@@ -507,7 +507,7 @@ impl Asked {
     }
 }
 
-impl Service<ImapProtocol> for Session {
+impl Service<Imap> for Session {
     type Fault = ImapFault;
 
     fn stage(&self) -> Stage {
@@ -553,7 +553,7 @@ impl Service<ImapProtocol> for Session {
     async fn run(
         &mut self,
         command: Command,
-        turn: &mut Turn<'_, ImapProtocol>,
+        turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
         let Command { tag, verb, body } = command;
         let asked = Asked { tag, verb };
@@ -582,7 +582,7 @@ impl Service<ImapProtocol> for Session {
         }
     }
 
-    async fn catch_up(&mut self, turn: &mut Turn<'_, ImapProtocol>) -> Result<(), Halt<ImapFault>> {
+    async fn catch_up(&mut self, turn: &mut Turn<'_, Imap>) -> Result<(), Halt<ImapFault>> {
         let State::Selected(_, selected) = &mut self.state else {
             return Ok(());
         };

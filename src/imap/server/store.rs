@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     imap::proto::{
-        command::StoreMode, dialog::ImapProtocol, flag::FlagList, response::Code, verbs::Numbers,
+        command::StoreMode, dialog::Imap, flag::FlagList, response::Code, verbs::Numbers,
     },
     mailbox::{FlagChange, FlagMode},
     net::Turn,
@@ -33,7 +33,7 @@ pub(super) async fn store(
     selected: &mut Selected,
     which: &Which,
     change: &Change,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     let (shown, flags) = match (selected.shown(which), flags::stored(&change.flags)) {
         (Ok(shown), Ok(flags)) => (shown, flags),

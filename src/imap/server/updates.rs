@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::{
-        dialog::ImapProtocol,
+        dialog::Imap,
         encode::Items,
         response::{Code, Response},
         verbs::Numbers,
@@ -36,7 +36,7 @@ pub(super) async fn tell(
     selected: &mut Selected,
     numbers: Numbers,
     uids: Uids,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<News, Stop> {
     match selected.mailbox.refresh().await {
         Ok(()) => {}
@@ -53,7 +53,7 @@ pub(super) async fn tell_known(
     numbers: Numbers,
     uids: Uids,
     own: Option<&Stored>,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     let flagged = learn(selected, own);
     if numbers != Numbers::Used {
@@ -112,7 +112,7 @@ fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
 /// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501 7.2.6).
 pub(super) async fn tell_keywords(
     selected: &mut Selected,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     let keywords = selected.mailbox.read(Index::keywords);
     let known = &selected.keywords_told;
@@ -131,7 +131,7 @@ pub(super) async fn tell_flags(
     selected: &Selected,
     shown: &[Shown],
     uids: Uids,
-    turn: &mut Turn<'_, ImapProtocol>,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     for chunk in shown.chunks(CHUNK_MESSAGES) {
         let out = turn.output();
@@ -144,17 +144,13 @@ pub(super) async fn tell_flags(
                 let Some(entry) = index.entry(position) else {
                     continue;
                 };
-                let mut items = Items::start(out, message.number);
+                let mut items = Items::begin(out, message.number);
                 if uids == Uids::Said {
-                    items.uid(out, message.uid);
+                    items.item().bytes(b"UID ").number(u64::from(message.uid));
                 }
-                flags::write(
-                    &mut items,
-                    out,
-                    &entry,
-                    selected.view.is_recent(message.uid),
-                );
-                items.end(out);
+                let recent = selected.view.is_recent(message.uid);
+                flags::write(items.item(), &entry, recent);
+                items.end();
             }
         });
         turn.make_room().await?;
