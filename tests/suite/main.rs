@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod accounts;
+mod imap;
 mod mailbox;
 mod smtp;
 mod store;

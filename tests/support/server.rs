@@ -18,6 +18,7 @@ use buzon::{
         random::Random,
         secret::Secret,
     },
+    imap::{self, server::{ImapServer, Quotas}},
     mail::address::{Address, Domain},
     mailbox::{self, Mailboxes},
     net::{
@@ -166,8 +167,26 @@ impl TestServer {
             "smtp" => Client::new(self.plain(smtp(Role::Relay, true))),
             "submission" => Client::new(self.plain(smtp(Role::Submission, true))),
             "submissions" => self.implicit(smtp(Role::Submission, false)).await,
+            "imap" => Client::new(self.plain(self.imap("imap"))),
+            "imaps" => self.implicit(self.imap("imaps")).await,
             other => panic!("no port is called {other}"),
         }
+    }
+
+    fn imap(&self, name: &'static str) -> ImapServer {
+        ImapServer::new(
+            self.mailboxes.clone(),
+            self.authn.clone(),
+            Arc::new(Known(self.directory.clone())),
+            self.clock.clone(),
+            imap::server::Options {
+                name,
+                host_name: host().to_string(),
+                starttls: name == "imap",
+                insecure_auth_without_tls: self.settings.plaintext_auth,
+                message_bytes_max: self.settings.message_bytes_max,
+            },
+        )
     }
 
     /// What an SMTP server stands on.
@@ -284,7 +303,7 @@ fn certificate() -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Passwords from the directory.
+/// Passwords and quotas from the directory.
 struct Known(Directory);
 
 impl Verifier for Known {
@@ -302,6 +321,13 @@ impl Verifier for Known {
                     fault @ accounts::VerifyFault::Read(_) => VerifyFault::Store(Box::new(fault)),
                 })
         })
+    }
+}
+
+impl Quotas for Known {
+    fn quota_bytes(&self, account: AccountId) -> Option<u64> {
+        let snapshot = self.0.snapshot();
+        snapshot.account(account).map(|account| account.quota_bytes)
     }
 }
 

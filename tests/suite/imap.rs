@@ -1,0 +1,8 @@
+//! IMAP as a whole: its transcripts, and what cannot be said in one.
+
+use crate::support::player::{Speaks, play_all};
+
+#[test]
+fn transcripts() {
+    play_all("imap", Speaks::Imap);
+}
