@@ -1,5 +1,10 @@
 //! IMAP as a whole: its transcripts, and what cannot be said in one.
 
+mod client;
+mod model;
+mod search;
+mod sections;
+
 use crate::support::player::{Speaks, play_all};
 
 #[test]

@@ -18,7 +18,10 @@ use buzon::{
         random::Random,
         secret::Secret,
     },
-    imap::{self, server::{ImapServer, Quotas}},
+    imap::{
+        self,
+        server::{ImapServer, Quotas},
+    },
     mail::address::{Address, Domain},
     mailbox::{self, Mailboxes},
     net::{
@@ -173,7 +176,8 @@ impl TestServer {
         }
     }
 
-    fn imap(&self, name: &'static str) -> ImapServer {
+    /// An IMAP server over these services.
+    pub fn imap(&self, name: &'static str) -> ImapServer {
         ImapServer::new(
             self.mailboxes.clone(),
             self.authn.clone(),

@@ -494,7 +494,12 @@ impl Asked {
     fn answer(&self, outcome: Outcome) -> Response {
         match outcome {
             Ok(code) => {
-                let text = format!("{} completed", self.verb.name);
+                // DONE is no command of its own (RFC 2177): what is completed is IDLE.
+                let name = match self.verb.name {
+                    "DONE" => "IDLE",
+                    name => name,
+                };
+                let text = format!("{name} completed");
                 Response::tagged(self.tag.clone(), Status::Ok, code, text)
             }
             Err(refusal) => refusal.to(self.tag.clone()),

@@ -55,8 +55,8 @@ pub(super) async fn store(
         Ok(stored) => stored,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
+    updates::tell_keywords(selected, turn).await?;
     if !change.silent {
-        updates::tell_keywords(selected, turn).await?;
         updates::tell_flags(selected, &shown, which.uids, turn).await?;
     }
     updates::tell_known(selected, Numbers::Used, which.uids, Some(&stored), turn).await?;
