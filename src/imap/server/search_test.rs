@@ -139,6 +139,8 @@ impl Test {
             SearchKey::Header(name, text) => {
                 Self::Header(name.as_str().to_ascii_lowercase(), Needle::new(text))
             }
+            // Every text contains the empty one.
+            SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Self::All,
             SearchKey::Body(text) => Self::Body(Needle::new(text)),
             SearchKey::Text(text) => Self::Text(Needle::new(text)),
         })
