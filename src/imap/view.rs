@@ -1,9 +1,11 @@
-//! One session's picture of a mailbox: which message has which number, and what the client was not told yet.
+//! One session's picture of a mailbox: which message has which number, and what the client was
+//! not told yet.
 //!
-//! Pure. Numbers are positions among the UIDs that were shown, so a message that is gone keeps its number until
-//! its EXPUNGE is said (RFC 3501 5.5, 7.4.1; RFC 2180 4.1.2), and new messages are shown at the end.
-//! UIDs ascend strictly; nothing here moves a number except [`View::expunge`]. It is not the mailbox: flags,
-//! sizes and what is there by now are read from the mailbox's index.
+//! Pure. Numbers are positions among the UIDs that were shown, so a message that is gone keeps
+//! its number until its EXPUNGE is said (RFC 3501 5.5, 7.4.1; RFC 2180 4.1.2), and new messages
+//! are shown at the end. UIDs ascend strictly; nothing here moves a number except
+//! [`View::expunge`]. It is not the mailbox: flags, sizes and what is there by now are read from
+//! the mailbox's index.
 
 use std::ops::Range;
 
@@ -35,8 +37,8 @@ impl View {
         view
     }
 
-    /// Notes what changed since [`View::modseq`]: what is gone keeps its number, what is new is shown from now on,
-    /// recent from `recent_from` on.
+    /// Notes what changed since [`View::modseq`]: what is gone keeps its number, what is new is
+    /// shown from now on, recent from `recent_from` on.
     pub fn learn(&mut self, modseq: ModSeq, expunged: &[u32], appended: &[u32], recent_from: u32) {
         self.modseq = self.modseq.max(modseq);
         if !expunged.is_empty() {
@@ -64,8 +66,8 @@ impl View {
         }
     }
 
-    /// The numbers to say in EXPUNGE responses, in this order; the messages leave the view, and those behind
-    /// them move up. Not while a command uses numbers (RFC 3501 7.4.1).
+    /// The numbers to say in EXPUNGE responses, in this order; the messages leave the view, and
+    /// those behind them move up. Not while a command uses numbers (RFC 3501 7.4.1).
     pub fn expunge(&mut self) -> Vec<u32> {
         let gone = std::mem::take(&mut self.gone);
         let mut numbers = Vec::with_capacity(gone.len());

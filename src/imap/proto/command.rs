@@ -1,7 +1,7 @@
 //! What a client asks for: one type per command of RFC 3501 6 and of the extensions we announce.
 //!
-//! Values here are decoded and checked by the grammar, not by policy: a mailbox name is text, not yet a name
-//! that may exist. Passwords are [`Secret`], so `Debug` may go to the trace.
+//! Values here are decoded and checked by the grammar, not by policy: a mailbox name is text, not
+//! yet a name that may exist. Passwords are [`Secret`], so `Debug` may go to the trace.
 
 use std::fmt;
 
@@ -208,9 +208,10 @@ pub enum StoreMode {
 
 /// A message that APPEND announced and nobody has read.
 ///
-/// When it is synchronizing, the client waits: answer a [`super::response::Response::Continuation`] and pull the
-/// [`AnnouncedLiteral::frame`], or answer NO, and nothing will come. When it is not, it is on its way: pull it
-/// or discard it, even to answer NO, or close the connection.
+/// When it is synchronizing, the client waits: answer a
+/// [`super::response::Response::Continuation`] and pull the [`AnnouncedLiteral::frame`], or
+/// answer NO, and nothing will come. When it is not, it is on its way: pull it or discard it,
+/// even to answer NO, or close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnouncedLiteral {
     /// Its size.
@@ -220,9 +221,9 @@ pub struct AnnouncedLiteral {
 }
 
 impl AnnouncedLiteral {
-    /// How to receive it together with the line end behind it. When the frame has ended and its violations say
-    /// `text_behind`, the command was malformed: answer BAD, keep nothing, and close the connection, as more
-    /// messages (which would look like commands) may follow.
+    /// How to receive it together with the line end behind it. When the frame has ended and its
+    /// violations say `text_behind`, the command was malformed: answer BAD, keep nothing, and
+    /// close the connection, as more messages (which would look like commands) may follow.
     pub fn frame(self) -> Frame {
         Frame::literal(self.size_bytes)
     }

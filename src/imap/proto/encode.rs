@@ -1,8 +1,8 @@
 //! Responses in wire form (RFC 3501 9), written straight into the output.
 //!
-//! FETCH answers are written item by item through [`Items`], without a value or an allocation in between;
-//! bodies are labelled here and streamed by the server. Everything that came from outside goes through a
-//! string, a literal or a type that cannot hold a line end.
+//! FETCH answers are written item by item through [`Items`], without a value or an allocation in
+//! between; bodies are labelled here and streamed by the server. Everything that came from
+//! outside goes through a string, a literal or a type that cannot hold a line end.
 
 use super::{
     flag::{FlagList, SystemFlags},
@@ -13,7 +13,7 @@ use super::{
     section::{Section, SectionText},
     sequence,
 };
-use crate::wire::Output;
+use crate::{mail::imap_text::write_string, wire::Output};
 
 /// Writes one response with its line end.
 pub fn response(response: &Response, out: &mut Output) {
@@ -282,8 +282,8 @@ fn flag_names<'n>(out: &mut Output, system: SystemFlags, names: impl Iterator<It
     }
 }
 
-/// The items of one FETCH response, with spaces between them. What goes to its [`Items::item`] begins with the
-/// item's name.
+/// The items of one FETCH response, with spaces between them. What goes to its [`Items::item`]
+/// begins with the item's name.
 #[derive(Debug)]
 pub struct Items<'o> {
     out: &'o mut Output,
@@ -359,27 +359,15 @@ pub fn literal_header(out: &mut Output, octets: u64) {
     out.bytes(b"{").number(octets).bytes(b"}\r\n");
 }
 
-/// `string`: quoted where the grammar allows it, else a literal.
-pub fn string(out: &mut Output, bytes: &[u8]) {
-    // RFC 3501 9: quoted strings are of 7-bit TEXT-CHARs.
-    let quotable = |byte: &u8| matches!(byte, 1..=0x7f) && !matches!(byte, b'\r' | b'\n');
-    if bytes.len() > QUOTED_BYTES_MAX || !bytes.iter().all(quotable) {
-        literal_header(out, bytes.len() as u64);
-        out.bytes(bytes);
-        return;
-    }
-    out.bytes(b"\"");
-    for run in bytes.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
-        match run.split_last() {
-            Some((special @ (b'"' | b'\\'), plain)) => out.bytes(plain).bytes(&[b'\\', *special]),
-            _ => out.bytes(run),
-        };
-    }
-    out.bytes(b"\"");
+/// `string`: quoted where that is safe, else a literal.
+fn string(out: &mut Output, bytes: &[u8]) {
+    let mut text = Vec::with_capacity(bytes.len() + 2);
+    write_string(&mut text, bytes);
+    out.bytes(&text);
 }
 
 /// `astring`: as it is where the grammar allows it, else a string.
-pub fn astring(out: &mut Output, bytes: &[u8]) {
+fn astring(out: &mut Output, bytes: &[u8]) {
     let plain = |byte: &u8| is_atom_byte(*byte) || *byte == b']';
     // `NIL` would be nothing where a client's parser takes an nstring.
     if bytes.is_empty() || !bytes.iter().all(plain) || bytes.eq_ignore_ascii_case(b"NIL") {
@@ -390,14 +378,11 @@ pub fn astring(out: &mut Output, bytes: &[u8]) {
 }
 
 /// `mailbox`, in modified UTF-7.
-pub fn mailbox(out: &mut Output, name: &str) {
+fn mailbox(out: &mut Output, name: &str) {
     let mut encoded = Output::new();
     mutf7::encode(name, &mut encoded);
     astring(out, encoded.as_bytes());
 }
-
-/// Longer strings are literals: clients' line buffers are finite (RFC 2683 3.2.1.5).
-const QUOTED_BYTES_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -519,7 +504,8 @@ mod tests {
                     name: "Entw\u{fc}rfe".to_owned(),
                     subscribed_below: true,
                 },
-                "* LIST (\\HasNoChildren \\Drafts) \"/\" Entw&APw-rfe (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
+                "* LIST (\\HasNoChildren \\Drafts) \"/\" Entw&APw-rfe \
+                 (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n",
             ),
             (
                 Response::List {
@@ -577,24 +563,11 @@ mod tests {
         );
     }
 
-    #[test]
-    fn strings_are_quoted_where_they_may_be() {
-        for (bytes, text) in [
-            (&b""[..], "\"\""),
-            (b"a b", "\"a b\""),
-            (b"\\\"", "\"\\\\\\\"\""),
-            (b"a\r\nb", "{4}\r\na\r\nb"),
-            (b"\xc3\xa9", "{2}\r\n\u{e9}"),
-        ] {
-            assert_eq!(written(|out| string(out, bytes)), text);
-        }
-        let long = vec![b'a'; QUOTED_BYTES_MAX + 1];
-        assert!(written(|out| string(out, &long)).starts_with("{1001}\r\n"));
-    }
-
     proptest! {
         #[test]
-        fn strings_are_read_back(bytes in proptest::collection::vec(1_u8.., 0..30), word in any::<bool>()) {
+        fn strings_are_read_back(
+            bytes in proptest::collection::vec(1_u8.., 0..30), word in any::<bool>(),
+        ) {
             let mut out = Output::new();
             if word {
                 astring(&mut out, &bytes);

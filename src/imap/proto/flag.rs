@@ -1,7 +1,7 @@
 //! Flags as they stand in commands and responses (RFC 3501 2.3.2).
 //!
-//! Not what a message has (that is the mailbox's), only what was said about it. A keyword here is an atom; it
-//! may still be longer or more than the mailbox takes.
+//! Not what a message has (that is the mailbox's), only what was said about it. A keyword here is
+//! an atom; it may still be longer or more than the mailbox takes.
 
 /// The flags of a flag list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,16 +46,6 @@ impl SystemFlags {
     /// The flags of both.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    /// One bit a flag, as in the order of [`Self::ALL`]; below 32.
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// The set with these bits; unknown ones are dropped.
-    pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & 31)
     }
 
     /// The system flag of this name without its backslash, in any case of letters.

@@ -33,7 +33,8 @@ pub const AFTER_LOGIN: CommandLimits = CommandLimits {
     parentheses_max: 4_096,
 };
 
-/// LIM-13: octets of a refused APPEND that are on their way anyway and are skipped; more end the connection.
+/// LIM-13: octets of a refused APPEND that are on their way anyway and are skipped; more end the
+/// connection.
 pub const SKIPPED_MESSAGE_BYTES_MAX: u64 = 50 * 1024 * 1024;
 /// LIM-18: refusals before the connection is closed, before login.
 pub const STRIKES_BEFORE_LOGIN_MAX: u32 = 3;

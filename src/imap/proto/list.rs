@@ -7,7 +7,8 @@ use super::{limits::LIST_PATTERN_BYTES_MAX, status::StatusItem};
 pub struct ListQuery {
     /// What the patterns are relative to; decoded. Usually empty.
     pub reference: String,
-    /// Patterns with `%` and `*`, decoded; at least one (LIM-26). One empty pattern asks for the delimiter.
+    /// Patterns with `%` and `*`, decoded; at least one (LIM-26). One empty pattern asks for the
+    /// delimiter.
     pub patterns: Vec<String>,
     /// Whether the command used a form that RFC 5258 added.
     pub extended: bool,
@@ -116,8 +117,9 @@ impl SpecialUse {
 
 /// A pattern of LIST or LSUB behind its reference, ready to be compared with many names.
 ///
-/// All ways through the wildcards are followed at once, one bit each, so a comparison takes time linear in the
-/// name whatever the pattern is (LIM-25). `*` is any text, `%` any text without `/`.
+/// All ways through the wildcards are followed at once, one bit each, so a comparison takes time
+/// linear in the name whatever the pattern is (LIM-25). `*` is any text, `%` any text without
+/// `/`.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// Bit `n`: the item behind the first `n` is `*`.

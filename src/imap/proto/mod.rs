@@ -1,7 +1,9 @@
-//! The language of IMAP4rev1 (RFC 3501) with the extensions our clients use: commands in, responses out.
+//! The language of IMAP4rev1 (RFC 3501) with the extensions our clients use: commands in,
+//! responses out.
 //!
-//! Pure: no sockets, no clock, no log. Nothing a peer sends can panic, recurse without a bound or allocate
-//! by a declared size. Limits are counted where bytes become tokens (`dialog`, `parse`), not per command.
+//! Pure: no sockets, no clock, no log. Nothing a peer sends can panic, recurse without a bound or
+//! allocate by a declared size. Limits are counted where bytes become tokens (`dialog`, `parse`),
+//! not per command.
 
 #![cfg_attr(
     not(test),
@@ -14,10 +16,12 @@ pub mod dialog;
 pub mod encode;
 pub mod fetch;
 pub mod flag;
+mod gather;
 pub mod limits;
 pub mod list;
 pub mod mutf7;
 pub mod parse;
+pub mod quirk;
 pub mod response;
 pub mod search;
 pub mod section;

@@ -1,7 +1,7 @@
 //! Modified UTF-7, how mailbox names travel (RFC 3501 5.1.3).
 //!
-//! There is one spelling for each name: what does not encode again to the same bytes is refused, so two
-//! spellings can never mean one mailbox, nor one spelling two.
+//! There is one spelling for each name: what does not encode again to the same bytes is refused,
+//! so two spellings can never mean one mailbox, nor one spelling two.
 
 use crate::wire::Output;
 
@@ -183,7 +183,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_decoded_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn any_bytes_are_decoded_without_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
             let _ = decode(&bytes);
         }
     }

@@ -37,8 +37,8 @@ pub enum SearchKey {
     Larger(u32),
     /// Fewer octets than this.
     Smaller(u32),
-    /// This text in an address or subject field (`FROM`, `TO`, `CC`, `BCC`, `SUBJECT`), or in any other field
-    /// (`HEADER`); empty text: the field is there.
+    /// This text in an address or subject field (`FROM`, `TO`, `CC`, `BCC`, `SUBJECT`), or in any
+    /// other field (`HEADER`); empty text: the field is there.
     Header(FieldName, String),
     /// This text in the body.
     Body(String),

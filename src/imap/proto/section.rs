@@ -27,7 +27,8 @@ pub enum SectionText {
     Mime,
 }
 
-/// The name of a header field (RFC 5322 2.2): printable ASCII without a colon, so it can be said back.
+/// The name of a header field (RFC 5322 2.2): printable ASCII without a colon, so it can be said
+/// back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldName(String);
 

@@ -1,6 +1,8 @@
-//! The table of commands: where each is admitted, what it does to message numbers, what it lets us announce.
+//! The table of commands: where each is admitted, what it does to message numbers, what it lets
+//! us announce.
 //!
-//! From these rows come admission and the CAPABILITY list; nothing else knows the stages of a command.
+//! From these rows come admission and the CAPABILITY list; nothing else knows the stages of a
+//! command.
 
 use std::fmt;
 
@@ -69,7 +71,8 @@ pub enum Stages {
 pub enum Numbers {
     /// Does not look at them: everything may be told when it is done.
     Untouched,
-    /// Its arguments or answers are such numbers: none may change before it is done (FETCH, STORE, SEARCH).
+    /// Its arguments or answers are such numbers: none may change before it is done (FETCH,
+    /// STORE, SEARCH).
     Used,
     /// Changes them itself, or ends them.
     Changed,
@@ -216,9 +219,10 @@ pub static VERBS: &[Verb] = &[
     verb("RENAME",       AfterLogin,  Untouched, "",                  mailbox::rename),
     verb("SUBSCRIBE",    AfterLogin,  Untouched, "",                  mailbox::subscribe),
     verb("UNSUBSCRIBE",  AfterLogin,  Untouched, "",                  mailbox::unsubscribe),
-    verb("LIST",         AfterLogin,  Untouched, "CHILDREN",          mailbox::list),
+    verb("LIST",         AfterLogin,  Untouched,
+         "CHILDREN LIST-EXTENDED LIST-STATUS",                       mailbox::list),
     verb("LSUB",         AfterLogin,  Untouched, "",                  mailbox::lsub),
-    verb("STATUS",       AfterLogin,  Untouched, "",                  mailbox::status),
+    verb("STATUS",       AfterLogin,  Untouched, "STATUS=SIZE",       mailbox::status),
     verb("APPEND",       AfterLogin,  Untouched, "",                  mailbox::append),
     verb("CHECK",        Selected,    Untouched, "",                  session::check),
     verb("CLOSE",        Selected,    Changed,   "",                  session::close),
@@ -296,8 +300,8 @@ mod tests {
             (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN"),
             (
                 Stage::Authenticated,
-                "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE CHILDREN \
-                 UNSELECT UIDPLUS MOVE",
+                "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE \
+                 CHILDREN LIST-EXTENDED LIST-STATUS STATUS=SIZE UNSELECT UIDPLUS MOVE",
             ),
         ] {
             assert_eq!(capabilities(stage).as_str(), said);

@@ -14,7 +14,7 @@ mod tests {
             Facts, Section, SectionText,
             tests::{check, facts_of},
         },
-        header::Fields,
+        header::{Fields, header_length},
         imap_text::tests::{Value, read},
         mime::{PartKind, Span},
         words,
@@ -112,6 +112,8 @@ mod tests {
             read(&facts.basic_structure());
             follow(&facts, &read(&facts.structure), &mut Vec::new(), &message);
             let header = facts.parts[0].header;
+            let length = u64::try_from(header_length(&message)).unwrap();
+            assert_eq!(facts.header_length(), length, "{name}");
             let fields: u64 = Fields::new(cut(&message, header))
                 .map(|field| u64::try_from(field.span.len()).unwrap())
                 .sum();

@@ -1,4 +1,5 @@
-//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819, RFC 6154).
+//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
+//! RFC 6154).
 
 use super::{Mistake, Parsed, Scanner, scan::decode_name};
 use crate::imap::proto::{
@@ -279,4 +280,213 @@ pub fn append(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
         date,
         body,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::{
+        parse::tests::{assert_all_refused, parse, parsed},
+        response::Status,
+    };
+
+    #[test]
+    fn commands_about_one_mailbox_take_its_name() {
+        let name = || "Entw\u{fc}rfe".to_owned();
+        for (verb, body) in [
+            ("SELECT", CommandBody::Select { mailbox: name() }),
+            ("EXAMINE", CommandBody::Examine { mailbox: name() }),
+            ("DELETE", CommandBody::Delete { mailbox: name() }),
+            ("SUBSCRIBE", CommandBody::Subscribe { mailbox: name() }),
+            ("UNSUBSCRIBE", CommandBody::Unsubscribe { mailbox: name() }),
+        ] {
+            assert_eq!(
+                parsed(&format!("{verb} Entw&APw-rfe")),
+                Some(body),
+                "{verb}"
+            );
+            assert_all_refused(&[
+                verb,
+                &format!("{verb} "),
+                &format!("{verb} a b"),
+                &format!("{verb} a "),
+                &format!("{verb}  a"),
+                &format!("{verb} a&b"),
+                &format!("{verb} \"Entw\u{fc}rfe\""),
+                &format!("{verb} a%"),
+                &format!("{verb} (a)"),
+            ]);
+        }
+        assert_eq!(
+            parsed("SELECT \"a \\\"b\""),
+            Some(CommandBody::Select {
+                mailbox: "a \"b".to_owned()
+            })
+        );
+    }
+
+    #[test]
+    fn create_may_name_a_special_use() {
+        let created = |mailbox: &str, special_use| {
+            Some(CommandBody::Create {
+                mailbox: mailbox.to_owned(),
+                special_use,
+            })
+        };
+        assert_eq!(parsed("CREATE a/b/"), created("a/b", None));
+        assert_eq!(parsed("CREATE /"), created("/", None));
+        assert_eq!(parsed("CREATE a (USE ())"), created("a", None));
+        assert_eq!(
+            parsed("CREATE a (use (\\drafts))"),
+            created("a", Some(SpecialUse::Drafts))
+        );
+        for text in [
+            "CREATE a (USE (\\Important))",
+            "CREATE a (USE (\\Sent \\Trash))",
+        ] {
+            let mistake = parse(text).unwrap_err();
+            assert_eq!(mistake.status, Status::No, "{text}");
+            assert_eq!(mistake.code, Some(Code::UseAttr), "{text}");
+        }
+        assert_all_refused(&[
+            "CREATE",
+            "CREATE a ",
+            "CREATE a ()",
+            "CREATE a (USE)",
+            "CREATE a (USE (Drafts))",
+            "CREATE a (USE (\\Drafts)",
+            "CREATE a (USE (\\Drafts)) x",
+            "CREATE a (SIZE (1))",
+        ]);
+    }
+
+    #[test]
+    fn rename_takes_two_names() {
+        assert_eq!(
+            parsed("RENAME a \"b c\""),
+            Some(CommandBody::Rename {
+                from: "a".to_owned(),
+                to: "b c".to_owned()
+            })
+        );
+        assert_all_refused(&["RENAME", "RENAME a", "RENAME a ", "RENAME a b c"]);
+    }
+
+    fn query(text: &str) -> Option<ListQuery> {
+        match parsed(text)? {
+            CommandBody::List(query) => Some(query),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn list_has_a_plain_and_an_extended_form() {
+        let plain = |reference: &str, pattern: &str| ListQuery {
+            reference: reference.to_owned(),
+            patterns: vec![pattern.to_owned()],
+            ..ListQuery::default()
+        };
+        assert_eq!(query("LIST \"\" *"), Some(plain("", "*")));
+        assert_eq!(query("LIST \"\" \"\""), Some(plain("", "")));
+        assert_eq!(query("LIST a/ %/&APw-"), Some(plain("a/", "%/\u{fc}")));
+        assert_eq!(query("LIST \"\" \"a *\""), Some(plain("", "a *")));
+        let extended = query(
+            "LIST (SUBSCRIBED RECURSIVEMATCH REMOTE) \"\" (a% \"b\") \
+             RETURN (CHILDREN SPECIAL-USE STATUS (MESSAGES unseen))",
+        );
+        assert_eq!(
+            extended,
+            Some(ListQuery {
+                patterns: vec!["a%".to_owned(), "b".to_owned()],
+                extended: true,
+                select_subscribed: true,
+                recursive_match: true,
+                return_subscribed: true,
+                return_children: true,
+                return_special_use: true,
+                return_status: vec![StatusItem::Messages, StatusItem::Unseen],
+                ..ListQuery::default()
+            })
+        );
+        let special = query("LIST (SPECIAL-USE) \"\" * RETURN ()").unwrap();
+        assert!(special.select_special_use && special.return_special_use && special.extended);
+        assert_all_refused(&[
+            "LIST",
+            "LIST \"\"",
+            "LIST \"\" ",
+            "LIST \"\" * x",
+            "LIST \"\" ()",
+            "LIST \"\" (a b",
+            "LIST \"\" (a  b)",
+            "LIST (RECURSIVEMATCH) \"\" *",
+            "LIST (RECURSIVEMATCH REMOTE) \"\" *",
+            "LIST (OTHER) \"\" *",
+            "LIST (SUBSCRIBED \"\" *",
+            "LIST \"\" * RETURN",
+            "LIST \"\" * RETURN (OTHER)",
+            "LIST \"\" * RETURN (STATUS)",
+            "LIST \"\" * RETURN (CHILDREN",
+            "LIST \"\" * OTHER (CHILDREN)",
+            "LIST \"\" a&b",
+        ]);
+    }
+
+    #[test]
+    fn lim_26_32_patterns_of_256_bytes_pass_and_one_more_does_not() {
+        for (count, bytes, ok) in [
+            (LIST_PATTERNS_MAX - 1, 1, true),
+            (LIST_PATTERNS_MAX, LIST_PATTERN_BYTES_MAX, true),
+            (LIST_PATTERNS_MAX + 1, 1, false),
+            (1, LIST_PATTERN_BYTES_MAX + 1, false),
+        ] {
+            let pattern = "a".repeat(bytes);
+            let patterns = vec![pattern.as_str(); count].join(" ");
+            let listed = query(&format!("LIST \"\" ({patterns})"));
+            assert_eq!(listed.is_some(), ok, "{count} {bytes}");
+            let lsub = parsed(&format!("LSUB {pattern} {pattern}"));
+            assert_eq!(lsub.is_some(), bytes <= LIST_PATTERN_BYTES_MAX, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn lsub_and_status_are_read_as_the_grammar_says() {
+        assert_eq!(
+            parsed("LSUB \"\" %"),
+            Some(CommandBody::Lsub {
+                reference: String::new(),
+                pattern: "%".to_owned()
+            })
+        );
+        assert_eq!(
+            parsed("STATUS INBOX (uidnext MESSAGES UIDNEXT size)"),
+            Some(CommandBody::Status {
+                mailbox: "INBOX".to_owned(),
+                items: vec![StatusItem::UidNext, StatusItem::Messages, StatusItem::Size]
+            })
+        );
+        assert_all_refused(&[
+            "LSUB",
+            "LSUB \"\"",
+            "LSUB \"\" (a b)",
+            "LSUB \"\" a b",
+            "STATUS INBOX",
+            "STATUS INBOX ()",
+            "STATUS INBOX MESSAGES",
+            "STATUS INBOX (MESSAGES",
+            "STATUS INBOX (MESSAGES )",
+            "STATUS INBOX (HIGHESTMODSEQ)",
+            "STATUS INBOX (MESSAGES) x",
+        ]);
+    }
+
+    #[test]
+    fn append_needs_its_message() {
+        assert_all_refused(&[
+            "APPEND",
+            "APPEND INBOX",
+            "APPEND INBOX \"text\"",
+            "APPEND INBOX (\\Seen)",
+            "APPEND INBOX (\\Seen) \" 1-Feb-2024 12:00:00 +0000\"",
+        ]);
+    }
 }

@@ -193,3 +193,310 @@ fn item_named(word: &[u8], scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::{
+        flag::{FlagList, SystemFlags},
+        parse::tests::{assert_all_refused, parsed},
+        section::{FieldName, Partial, Section, SectionText},
+    };
+
+    fn set(text: &str) -> SequenceSet {
+        SequenceSet::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn copy_move_and_uid_expunge_are_read_as_the_grammar_says() {
+        let (set, mailbox) = (set("1:*"), "b c".to_owned());
+        for (text, body) in [
+            (
+                "COPY 1:* \"b c\"",
+                CommandBody::Copy {
+                    uid: false,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "UID COPY 1:* \"b c\"",
+                CommandBody::Copy {
+                    uid: true,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "MOVE 1:* \"b c\"",
+                CommandBody::Move {
+                    uid: false,
+                    set: set.clone(),
+                    mailbox: mailbox.clone(),
+                },
+            ),
+            (
+                "UID MOVE 1:* \"b c\"",
+                CommandBody::Move {
+                    uid: true,
+                    set: set.clone(),
+                    mailbox,
+                },
+            ),
+            ("UID EXPUNGE 1:*", CommandBody::UidExpunge(set)),
+        ] {
+            assert_eq!(parsed(text), Some(body), "{text}");
+        }
+        assert_all_refused(&[
+            "COPY",
+            "COPY 1",
+            "COPY 1 ",
+            "COPY 0 a",
+            "COPY 1, a",
+            "COPY 1 a b",
+            "COPY a 1",
+            "MOVE 1",
+            "UID COPY 1",
+            "UID EXPUNGE",
+            "UID EXPUNGE 1 2",
+            "UID EXPUNGE a",
+        ]);
+    }
+
+    #[test]
+    fn store_has_three_modes_and_may_be_silent() {
+        let stored = |uid, mode, silent, system, keywords: &[&str]| {
+            Some(CommandBody::Store {
+                uid,
+                set: set("2"),
+                mode,
+                silent,
+                flags: FlagList {
+                    system,
+                    keywords: keywords.iter().map(|text| (*text).to_owned()).collect(),
+                },
+            })
+        };
+        let seen = SystemFlags::SEEN;
+        for (text, body) in [
+            (
+                "STORE 2 FLAGS (\\Seen x)",
+                stored(false, StoreMode::Replace, false, seen, &["x"]),
+            ),
+            (
+                "STORE 2 +flags.silent \\Seen",
+                stored(false, StoreMode::Add, true, seen, &[]),
+            ),
+            (
+                "UID STORE 2 -FLAGS \\Seen x y",
+                stored(true, StoreMode::Remove, false, seen, &["x", "y"]),
+            ),
+            (
+                "STORE 2 FLAGS ()",
+                stored(false, StoreMode::Replace, false, SystemFlags::NONE, &[]),
+            ),
+        ] {
+            assert_eq!(parsed(text), body, "{text}");
+        }
+        assert_all_refused(&[
+            "STORE",
+            "STORE 2",
+            "STORE 2 FLAGS",
+            "STORE 2 FLAGS ",
+            "STORE 2 ++FLAGS x",
+            "STORE 2 + FLAGS x",
+            "STORE 2 FLAG x",
+            "STORE 2 FLAGS.LOUD x",
+            "STORE 2 FLAGS (x",
+            "STORE 2 FLAGS (x) y",
+            "STORE 2 FLAGS x ",
+            "STORE 2 (UNCHANGEDSINCE 1) FLAGS x",
+            "STORE x FLAGS x",
+        ]);
+    }
+
+    fn items(text: &str) -> Option<Vec<FetchItem>> {
+        match parsed(text)? {
+            CommandBody::Fetch { items, .. } => Some(items),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn fetch_macros_stand_for_their_items() {
+        use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
+        for (text, expected) in [
+            ("FETCH 1 FAST", vec![Flags, InternalDate, Rfc822Size]),
+            (
+                "FETCH 1 all",
+                vec![Flags, InternalDate, Rfc822Size, Envelope],
+            ),
+            (
+                "UID FETCH 1 FULL",
+                vec![Flags, InternalDate, Rfc822Size, Envelope, Body],
+            ),
+        ] {
+            assert_eq!(items(text), Some(expected), "{text}");
+        }
+        assert_all_refused(&[
+            "FETCH 1 (FAST)",
+            "FETCH 1 FAST FLAGS",
+            "FETCH 1 (ALL FLAGS)",
+        ]);
+    }
+
+    #[test]
+    fn fetch_items_are_said_once() {
+        assert_eq!(
+            items(
+                "FETCH 1 (UID flags UID RFC822 RFC822.HEADER RFC822.TEXT RFC822.SIZE BODYSTRUCTURE)"
+            ),
+            Some(vec![
+                FetchItem::Uid,
+                FetchItem::Flags,
+                FetchItem::Rfc822,
+                FetchItem::Rfc822Header,
+                FetchItem::Rfc822Text,
+                FetchItem::Rfc822Size,
+                FetchItem::BodyStructure,
+            ])
+        );
+        assert_eq!(items("FETCH 1 BODY"), Some(vec![FetchItem::Body]));
+        assert_all_refused(&[
+            "FETCH",
+            "FETCH 1",
+            "FETCH 1 ",
+            "FETCH 1 ()",
+            "FETCH 1 (UID",
+            "FETCH 1 (UID )",
+            "FETCH 1 (UID  FLAGS)",
+            "FETCH 1 UID FLAGS",
+            "FETCH 1 (UID) (CHANGEDSINCE 1)",
+            "FETCH 1 BODY.PEEK",
+            "FETCH 1 X",
+            "FETCH 0 UID",
+        ]);
+    }
+
+    #[test]
+    fn sections_are_read_as_the_grammar_says() {
+        let section = |path: &[u32], text: Option<SectionText>| Section {
+            path: path.to_vec(),
+            text,
+        };
+        let fields = |names: &[&str], not| {
+            let names = names
+                .iter()
+                .map(|name| FieldName::parse(name.as_bytes()).unwrap());
+            Some(SectionText::HeaderFields {
+                names: names.collect(),
+                not,
+            })
+        };
+        for (text, expected) in [
+            ("[]", section(&[], None)),
+            ("[1]", section(&[1], None)),
+            ("[1.2.3]", section(&[1, 2, 3], None)),
+            ("[HEADER]", section(&[], Some(SectionText::Header))),
+            ("[text]", section(&[], Some(SectionText::Text))),
+            ("[4.MIME]", section(&[4], Some(SectionText::Mime))),
+            ("[4.2.HEADER]", section(&[4, 2], Some(SectionText::Header))),
+            (
+                "[HEADER.FIELDS (From \"To\")]",
+                section(&[], fields(&["From", "To"], false)),
+            ),
+            (
+                "[1.header.fields.not (DATE)]",
+                section(&[1], fields(&["DATE"], true)),
+            ),
+        ] {
+            for (form, peek) in [("BODY", false), ("body.peek", true)] {
+                for (cut, partial) in [
+                    ("", None),
+                    (
+                        "<0.1>",
+                        Some(Partial {
+                            first: 0,
+                            length: 1,
+                        }),
+                    ),
+                ] {
+                    let item = FetchItem::Section {
+                        section: expected.clone(),
+                        partial,
+                        peek,
+                    };
+                    assert_eq!(item.sets_seen(), !peek);
+                    let alone = format!("FETCH 1 {form}{text}{cut}");
+                    assert_eq!(items(&alone), Some(vec![item.clone()]), "{alone}");
+                    let listed = format!("FETCH 1 (UID {form}{text}{cut} FLAGS)");
+                    assert_eq!(
+                        items(&listed),
+                        Some(vec![FetchItem::Uid, item, FetchItem::Flags]),
+                        "{listed}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_section_is_refused() {
+        for bad in [
+            "[",
+            "]",
+            "[0]",
+            "[01]",
+            "[1.]",
+            "[.1]",
+            "[1..2]",
+            "[MIME]",
+            "[1.MIME.2]",
+            "[HEADER.1]",
+            "[ ]",
+            "[HEADER.FIELDS]",
+            "[HEADER.FIELDS ()]",
+            "[HEADER.FIELDS (a:)]",
+            "[HEADER.FIELDS (\"a b\")]",
+            "[HEADER.FIELDS (a )]",
+            "[HEADER.FIELDS (\"\")]",
+            "[X]",
+            "[]<>",
+            "[]<0>",
+            "[]<0.0>",
+            "[]<.1>",
+            "[]<0.1",
+            "[]<0.1>x",
+            "[4294967296]",
+        ] {
+            assert_all_refused(&[&format!("FETCH 1 BODY{bad}")]);
+        }
+    }
+
+    #[test]
+    fn lim_19_a_fetch_may_ask_for_128_items_and_256_fields() {
+        for (count, ok) in [(FETCH_ITEMS_MAX, true), (FETCH_ITEMS_MAX + 1, false)] {
+            let parts: Vec<String> = (1..=count).map(|n| format!("BODY[{n}]")).collect();
+            let text = format!("FETCH 1 ({} BODY[1])", parts.join(" "));
+            assert_eq!(items(&text).is_some(), ok, "{count}");
+        }
+        for (count, ok) in [
+            (crate::imap::proto::limits::HEADER_FIELDS_MAX, true),
+            (crate::imap::proto::limits::HEADER_FIELDS_MAX + 1, false),
+        ] {
+            let text = format!(
+                "FETCH 1 BODY[HEADER.FIELDS ({})]",
+                vec!["a"; count].join(" ")
+            );
+            assert_eq!(items(&text).is_some(), ok, "{count}");
+        }
+    }
+
+    #[test]
+    fn lim_28_a_part_number_has_100_levels_and_not_one_more() {
+        for (depth, ok) in [(99, true), (100, true), (101, false)] {
+            let text = format!("FETCH 1 BODY[{}]", vec!["1"; depth].join("."));
+            assert_eq!(items(&text).is_some(), ok, "{depth}");
+        }
+    }
+}

@@ -1,8 +1,7 @@
-//! The tokens of the command grammar (RFC 3501 9): atoms, strings, numbers, sets, dates, flags, names.
+//! The tokens of the command grammar (RFC 3501 9): atoms, strings, numbers, sets, dates, flags,
+//! names.
 //!
-//! Strict, with two quirks of RFC 9051 that older texts forbid: quoted strings may hold UTF-8
-//! (`quirk::utf8_in_quoted`: passwords and searches typed by people), and flags that nobody can set are left
-//! out instead of refused (`quirk::unknown_system_flags`: clients that copy `\Recent` or `\Junk`).
+//! Strict, but for what `quirk` names.
 
 use std::borrow::Cow;
 
@@ -13,7 +12,7 @@ use crate::{
         date::{self, Day},
         flag::{FlagList, SystemFlags},
         limits::FLAGS_MAX,
-        mutf7,
+        mutf7, quirk,
         response::{Code, Status},
         sequence::{NotASet, SequenceSet},
     },
@@ -72,7 +71,8 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// At the beginning of `pieces`; `message` is what was announced at the end of the last one and not read.
+    /// At the beginning of `pieces`; `message` is what was announced at the end of the last one
+    /// and not read.
     pub fn new(pieces: &'a [Piece<'a>], message: Option<AnnouncedLiteral>) -> Self {
         let (first, behind) = pieces.split_first().map_or(
             (
@@ -209,7 +209,7 @@ impl<'a> Scanner<'a> {
     fn quoted(&mut self) -> Parsed<Cow<'a, [u8]>> {
         let plain = self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0));
         if self.eat(b'"') {
-            return utf8(plain).map(|_| Cow::Borrowed(plain));
+            return quotable(plain).map(|()| Cow::Borrowed(plain));
         }
         let mut text = plain.to_vec();
         loop {
@@ -231,7 +231,7 @@ impl<'a> Scanner<'a> {
             }
             text.extend_from_slice(self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0)));
         }
-        utf8(&text)?;
+        quotable(&text)?;
         Ok(Cow::Owned(text))
     }
 
@@ -346,7 +346,9 @@ impl<'a> Scanner<'a> {
     fn flag(&mut self, flags: &mut FlagList) -> Parsed<()> {
         if self.eat(b'\\') {
             let name = self.atom()?;
-            let known = SystemFlags::named(name).unwrap_or(SystemFlags::NONE);
+            let known = SystemFlags::named(name)
+                .or_else(|| quirk::UNKNOWN_SYSTEM_FLAGS.then_some(SystemFlags::NONE))
+                .ok_or_else(|| Mistake::bad("this flag cannot be set"))?;
             flags.system = flags.system.union(known);
             return Ok(());
         }
@@ -383,6 +385,14 @@ pub fn decode_name(bytes: &[u8]) -> Parsed<String> {
 /// Text, as RFC 9051 4.3 allows it.
 pub fn utf8(bytes: &[u8]) -> Parsed<&str> {
     std::str::from_utf8(bytes).map_err(|_| Mistake::bad("text must be ASCII or UTF-8"))
+}
+
+/// What may stand between quotes.
+fn quotable(bytes: &[u8]) -> Parsed<()> {
+    if !quirk::UTF8_IN_QUOTED && !bytes.is_ascii() {
+        return Err(Mistake::bad("a quoted string is ASCII"));
+    }
+    utf8(bytes).map(drop)
 }
 
 fn non_empty<'a>(token: &'a [u8], rule: &'static str) -> Parsed<&'a [u8]> {

@@ -1,4 +1,5 @@
-//! Search keys (RFC 3501 9, `search`), read with an explicit stack: no depth of nesting recurses (LIM-20).
+//! Search keys (RFC 3501 9, `search`), read with an explicit stack: no depth of nesting recurses
+//! (LIM-20).
 
 use std::borrow::Cow;
 
@@ -231,5 +232,192 @@ fn one_or_all(mut keys: Vec<SearchKey>) -> SearchKey {
             SearchKey::And(keys)
         }
         (None, _) => SearchKey::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::{
+        date::Day,
+        parse::tests::{assert_all_refused, parsed},
+        sequence::SequenceSet,
+    };
+
+    fn key(text: &str) -> Option<SearchKey> {
+        match parsed(&format!("SEARCH {text}"))? {
+            CommandBody::Search { key, .. } => Some(key),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn flag(flag: SearchFlag) -> SearchKey {
+        SearchKey::Flag(flag)
+    }
+
+    fn not(key: SearchKey) -> SearchKey {
+        SearchKey::Not(Box::new(key))
+    }
+
+    fn field(name: &str, text: &str) -> SearchKey {
+        let name = FieldName::parse(name.as_bytes()).unwrap();
+        SearchKey::Header(name, text.to_owned())
+    }
+
+    fn set(text: &str) -> SequenceSet {
+        SequenceSet::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        use SearchFlag::{Answered, Deleted, Draft, Flagged, Recent, Seen};
+        let day = Day(19_754);
+        let work = || "$work".to_owned();
+        for (text, expected) in [
+            ("ALL", SearchKey::All),
+            ("answered", flag(Answered)),
+            ("DELETED", flag(Deleted)),
+            ("DRAFT", flag(Draft)),
+            ("FLAGGED", flag(Flagged)),
+            ("RECENT", flag(Recent)),
+            ("SEEN", flag(Seen)),
+            ("UNANSWERED", not(flag(Answered))),
+            ("UNDELETED", not(flag(Deleted))),
+            ("UNDRAFT", not(flag(Draft))),
+            ("UNFLAGGED", not(flag(Flagged))),
+            ("UNSEEN", not(flag(Seen))),
+            ("OLD", not(flag(Recent))),
+            ("NEW", SearchKey::And(vec![flag(Recent), not(flag(Seen))])),
+            ("KEYWORD $work", SearchKey::Keyword(work())),
+            ("UNKEYWORD $work", not(SearchKey::Keyword(work()))),
+            ("BEFORE 1-Feb-2024", SearchKey::Before(day)),
+            ("ON \"1-Feb-2024\"", SearchKey::On(day)),
+            ("SINCE 1-Feb-2024", SearchKey::Since(day)),
+            ("SENTBEFORE 1-Feb-2024", SearchKey::SentBefore(day)),
+            ("SENTON 1-Feb-2024", SearchKey::SentOn(day)),
+            ("SENTSINCE 1-Feb-2024", SearchKey::SentSince(day)),
+            ("LARGER 0", SearchKey::Larger(0)),
+            ("SMALLER 4294967295", SearchKey::Smaller(u32::MAX)),
+            ("BCC x", field("Bcc", "x")),
+            ("CC x", field("Cc", "x")),
+            ("FROM \"x y\"", field("From", "x y")),
+            ("SUBJECT \"\u{fc}\"", field("Subject", "\u{fc}")),
+            ("TO x", field("To", "x")),
+            ("HEADER X-Y \"\"", field("X-Y", "")),
+            ("BODY x", SearchKey::Body("x".to_owned())),
+            ("TEXT x", SearchKey::Text("x".to_owned())),
+            ("UID 1:*", SearchKey::Uid(set("1:*"))),
+            ("2,*", SearchKey::Numbers(set("2,*"))),
+            ("*", SearchKey::Numbers(set("*"))),
+        ] {
+            assert_eq!(key(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_combined() {
+        use SearchFlag::{Flagged, Seen};
+        let (seen, flagged) = (|| flag(Seen), || flag(Flagged));
+        for (text, expected) in [
+            ("SEEN FLAGGED", SearchKey::And(vec![seen(), flagged()])),
+            ("(SEEN)", seen()),
+            ("((SEEN) FLAGGED)", SearchKey::And(vec![seen(), flagged()])),
+            ("NOT NOT SEEN", not(not(seen()))),
+            (
+                "OR SEEN NOT FLAGGED",
+                SearchKey::Or(Box::new(seen()), Box::new(not(flagged()))),
+            ),
+            (
+                "OR OR SEEN FLAGGED (SEEN 1) ALL",
+                SearchKey::And(vec![
+                    SearchKey::Or(
+                        Box::new(SearchKey::Or(Box::new(seen()), Box::new(flagged()))),
+                        Box::new(SearchKey::And(vec![seen(), SearchKey::Numbers(set("1"))])),
+                    ),
+                    SearchKey::All,
+                ]),
+            ),
+        ] {
+            assert_eq!(key(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert_all_refused(&[
+            "SEARCH",
+            "SEARCH ",
+            "SEARCH X",
+            "SEARCH SEENX",
+            "SEARCH ALL ",
+            "SEARCH ALL  ALL",
+            "SEARCH ()",
+            "SEARCH (ALL",
+            "SEARCH ALL)",
+            "SEARCH (ALL))",
+            "SEARCH NOT",
+            "SEARCH NOT ",
+            "SEARCH OR ALL",
+            "SEARCH OR ALL ",
+            "SEARCH NOTALL",
+            "SEARCH KEYWORD",
+            "SEARCH KEYWORD \"x\"",
+            "SEARCH BEFORE x",
+            "SEARCH LARGER",
+            "SEARCH LARGER -1",
+            "SEARCH UID x",
+            "SEARCH 0",
+            "SEARCH FROM",
+            "SEARCH HEADER a",
+            "SEARCH HEADER a: x",
+            "SEARCH HEADER \"a b\" x",
+            "SEARCH CHARSET UTF-8",
+            "SEARCH CHARSET UTF-8 ",
+            "SEARCH RETURN (MIN) ALL",
+        ]);
+    }
+
+    #[test]
+    fn charsets_are_known_or_answered_with_no() {
+        for (text, expected) in [
+            ("SEARCH CHARSET UTF-8 ALL", Charset::Utf8),
+            ("SEARCH CHARSET \"us-ascii\" ALL", Charset::Utf8),
+            ("UID SEARCH CHARSET ISO-8859-1 TEXT x", Charset::Unsupported),
+            ("SEARCH ALL", Charset::Utf8),
+        ] {
+            let Some(CommandBody::Search { charset, uid, .. }) = parsed(text) else {
+                panic!("{text}");
+            };
+            assert_eq!(charset, expected, "{text}");
+            assert_eq!(uid, text.starts_with("UID"));
+        }
+    }
+
+    #[test]
+    fn lim_20_keys_may_be_nested_50_deep_and_not_deeper() {
+        for (depth, ok) in [
+            (SEARCH_DEPTH_MAX - 1, true),
+            (SEARCH_DEPTH_MAX, true),
+            (SEARCH_DEPTH_MAX + 1, false),
+            (10_000, false),
+        ] {
+            let lists = format!("{}ALL{}", "(".repeat(depth), ")".repeat(depth));
+            assert_eq!(key(&lists).is_some(), ok, "{depth}");
+            let nots = format!("{}ALL", "NOT ".repeat(depth));
+            assert_eq!(key(&nots).is_some(), ok, "{depth}");
+            let ors = format!("{}ALL{}", "OR ".repeat(depth), " ALL".repeat(depth));
+            assert_eq!(key(&ors).is_some(), ok, "{depth}");
+        }
+    }
+
+    #[test]
+    fn lim_20_a_search_may_have_1000_keys_and_not_one_more() {
+        for (count, ok) in [
+            (SEARCH_KEYS_MAX - 1, true),
+            (SEARCH_KEYS_MAX, true),
+            (SEARCH_KEYS_MAX + 1, false),
+        ] {
+            assert_eq!(key(&vec!["SEEN"; count].join(" ")).is_some(), ok, "{count}");
+        }
     }
 }

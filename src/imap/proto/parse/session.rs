@@ -1,4 +1,5 @@
-//! Arguments of the commands about the session itself: LOGIN, AUTHENTICATE, ENABLE, ID, and those without any.
+//! Arguments of the commands about the session itself: LOGIN, AUTHENTICATE, ENABLE, ID, and those
+//! without any.
 
 use super::{Mistake, Parsed, Scanner, scan::utf8};
 use crate::{
@@ -129,4 +130,139 @@ fn id_pair(scanner: &mut Scanner<'_>) -> Parsed<(String, Option<String>)> {
         .map(|value| utf8(&value).map(str::to_owned))
         .transpose()?;
     Ok((field, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::parse::tests::{assert_all_refused, parsed};
+
+    fn login_of(user: &str, password: &str) -> Option<CommandBody> {
+        Some(CommandBody::Login {
+            user: user.to_owned(),
+            password: Secret::new(password.to_owned()),
+        })
+    }
+
+    #[test]
+    fn commands_without_arguments_take_none() {
+        for (name, body) in [
+            ("CAPABILITY", CommandBody::Capability),
+            ("NOOP", CommandBody::Noop),
+            ("LOGOUT", CommandBody::Logout),
+            ("STARTTLS", CommandBody::StartTls),
+            ("NAMESPACE", CommandBody::Namespace),
+            ("IDLE", CommandBody::Idle),
+            ("CHECK", CommandBody::Check),
+            ("CLOSE", CommandBody::Close),
+            ("UNSELECT", CommandBody::Unselect),
+            ("EXPUNGE", CommandBody::Expunge),
+        ] {
+            assert_eq!(parsed(name), Some(body), "{name}");
+            assert_all_refused(&[&format!("{name} x"), &format!("{name} ")]);
+        }
+    }
+
+    #[test]
+    fn login_takes_two_strings() {
+        assert_eq!(parsed("LOGIN alice pw"), login_of("alice", "pw"));
+        assert_eq!(
+            parsed("LOGIN \"al ice\" \"p\\\"w\""),
+            login_of("al ice", "p\"w")
+        );
+        assert_eq!(
+            parsed("LOGIN a@b.example \"\u{fc}\""),
+            login_of("a@b.example", "\u{fc}")
+        );
+        assert_all_refused(&[
+            "LOGIN",
+            "LOGIN ",
+            "LOGIN alice",
+            "LOGIN alice ",
+            "LOGIN  alice pw",
+            "LOGIN alice  pw",
+            "LOGIN alice pw x",
+            "LOGIN alice pw ",
+            "LOGIN alice (pw)",
+            "LOGIN alice p\u{fc}",
+        ]);
+    }
+
+    #[test]
+    fn authenticate_takes_a_mechanism_and_perhaps_a_response() {
+        let asked = |mechanism: &str, initial: Option<&'static [u8]>| {
+            Some(CommandBody::Authenticate {
+                mechanism: mechanism.to_owned(),
+                initial: initial.map(|octets| Secret::new(octets.into())),
+            })
+        };
+        assert_eq!(parsed("AUTHENTICATE PLAIN"), asked("PLAIN", None));
+        assert_eq!(parsed("AUTHENTICATE plain ="), asked("plain", Some(b"")));
+        assert_eq!(
+            parsed("AUTHENTICATE PLAIN AGFsaWNlAHB3"),
+            asked("PLAIN", Some(b"\0alice\0pw"))
+        );
+        assert_all_refused(&[
+            "AUTHENTICATE",
+            "AUTHENTICATE ",
+            "AUTHENTICATE PLAIN ",
+            "AUTHENTICATE PLAIN %%%",
+            "AUTHENTICATE PLAIN AGFsaWNlAHB",
+            "AUTHENTICATE PLAIN = =",
+            "AUTHENTICATE \"PLAIN\"",
+        ]);
+    }
+
+    #[test]
+    fn enable_takes_capabilities() {
+        let enabled = |names: &[&str]| {
+            Some(CommandBody::Enable(
+                names.iter().map(|name| (*name).to_owned()).collect(),
+            ))
+        };
+        assert_eq!(parsed("ENABLE condstore"), enabled(&["CONDSTORE"]));
+        assert_eq!(
+            parsed("ENABLE UTF8=ACCEPT X x"),
+            enabled(&["UTF8=ACCEPT", "X"])
+        );
+        assert_all_refused(&["ENABLE", "ENABLE ", "ENABLE X ", "ENABLE (X)"]);
+    }
+
+    #[test]
+    fn id_takes_pairs_or_nil() {
+        assert_eq!(parsed("ID NIL"), Some(CommandBody::Id(vec![])));
+        assert_eq!(parsed("ID ()"), Some(CommandBody::Id(vec![])));
+        assert_eq!(
+            parsed("ID (\"name\" \"x\" \"version\" nil)"),
+            Some(CommandBody::Id(vec![
+                ("name".to_owned(), Some("x".to_owned())),
+                ("version".to_owned(), None),
+            ]))
+        );
+        assert_all_refused(&[
+            "ID",
+            "ID name",
+            "ID (\"name\")",
+            "ID (\"name\" x)",
+            "ID (NIL \"x\")",
+            "ID (\"name\" \"x\" )",
+            "ID (\"name\" \"x\"",
+        ]);
+    }
+
+    #[test]
+    fn an_id_is_bounded() {
+        for (pairs, ok) in [(ID_PAIRS_MAX, true), (ID_PAIRS_MAX + 1, false)] {
+            let pairs = vec!["\"a\" \"b\""; pairs].join(" ");
+            assert_eq!(parsed(&format!("ID ({pairs})")).is_some(), ok);
+        }
+        for (field, value, ok) in [
+            (ID_FIELD_BYTES_MAX, ID_VALUE_BYTES_MAX, true),
+            (ID_FIELD_BYTES_MAX + 1, 1, false),
+            (1, ID_VALUE_BYTES_MAX + 1, false),
+        ] {
+            let text = format!("ID (\"{}\" \"{}\")", "f".repeat(field), "v".repeat(value));
+            assert_eq!(parsed(&text).is_some(), ok);
+        }
+    }
 }
