@@ -1,8 +1,9 @@
 //! Questions to the DNS, as mail needs them: MX records and addresses.
 //!
-//! [`Resolver`] is what the relay sees; [`System`] asks real name servers, [`Fake`] answers tests from a table. What
-//! does not exist and what could not be found out are different answers and are never mixed (DNS-02): the first
-//! ends a message, the second delays it. Not here: what the answers mean for delivery (`relay::hosts`).
+//! [`Resolver`] is what the relay sees; [`System`] asks real name servers, [`Fake`] answers tests
+//! from a table. What does not exist and what could not be found out are different answers and are
+//! never mixed (DNS-02): the first ends a message, the second delays it. Not here: what the answers
+//! mean for delivery (`relay::hosts`).
 
 mod fake;
 mod system;
@@ -28,8 +29,8 @@ pub trait Resolver: Send + Sync + 'static {
 pub struct Mx {
     /// Lower is better.
     pub preference: u16,
-    /// The host in lower case without a final dot; empty for the root, which means "no mail" (RFC 7505).
-    /// Only letters, digits, hyphens, underscores and dots.
+    /// The host in lower case without a final dot; empty for the root, which means "no mail" (RFC
+    /// 7505). Only letters, digits, hyphens, underscores and dots.
     pub exchange: String,
 }
 

@@ -1,8 +1,9 @@
 //! The resolver that asks name servers: those of the system, or those that were named.
 //!
-//! Bounds of DNS-01: two tries of five seconds per server, thirty seconds per question, 64 records per set, answers kept
-//! for a day at most and "there is none" for an hour, names checked. Random ports and ids, the check of the question, EDNS
-//! and the change to TCP are hickory's. No search list and no hosts file: a mail domain is a full name in the DNS.
+//! Bounds of DNS-01: two tries of five seconds per server, thirty seconds per question, 64 records
+//! per set, answers kept for a day at most and "there is none" for an hour, names checked. Random
+//! ports and ids, the check of the question, EDNS and the change to TCP are hickory's. No search
+//! list and no hosts file: a mail domain is a full name in the DNS.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -61,10 +62,9 @@ impl System {
 
     /// The records of one type, in an answer that took a bounded time.
     async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
-        let mut name = match Name::from_ascii(name) {
-            Ok(name) => name,
+        let Ok(mut name) = Name::from_ascii(name) else {
             // What the DNS cannot spell does not exist in it.
-            Err(_) => return Answer::NoSuchName,
+            return Answer::NoSuchName;
         };
         name.set_fqdn(true);
         match timeout(QUESTION_MAX, self.0.lookup(name, kind)).await {
@@ -88,7 +88,8 @@ impl Resolver for System {
     fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>> {
         Box::pin(async move {
             match self.ask(domain, RecordType::MX).await.map(exchanges) {
-                // Records that name nothing usable are not "no records": there must be no implicit MX.
+                // Records that name nothing usable are not "no records": there must be no implicit
+                // MX.
                 Answer::Found(records) if records.is_empty() => {
                     Answer::Temporary("the MX records hold no host names".to_owned())
                 }
@@ -106,8 +107,8 @@ impl Resolver for System {
     }
 }
 
-/// The answers about two families as one. A family that could not be asked about matters only when the
-/// other one has nothing.
+/// The answers about two families as one. A family that could not be asked about matters only when
+/// the other one has nothing.
 fn both(six: Answer<Vec<IpAddr>>, four: Answer<Vec<IpAddr>>) -> Answer<Vec<IpAddr>> {
     match (six, four) {
         (Answer::Found(mut six), Answer::Found(four)) => {
@@ -154,8 +155,8 @@ fn addresses(records: Vec<RData>) -> Vec<IpAddr> {
     records.into_iter().filter_map(address).collect()
 }
 
-/// The name in lower case without its final dot, if it is fit to be a host (DNS-01: any byte may stand in
-/// a label). Underscores are against the rules and in use.
+/// The name in lower case without its final dot, if it is fit to be a host (DNS-01: any byte may
+/// stand in a label). Underscores are against the rules and in use.
 fn host_name(name: &Name) -> Option<String> {
     let fit = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if !name.iter().all(|label| label.iter().all(fit)) {

@@ -1,19 +1,13 @@
-//! What is stored of an email beside its body: which body it is, and what FETCH needs without reading it.
+//! What is stored of an email beside its body: which body it is, and what FETCH needs without
+//! reading it.
 //!
-//! The facts are opaque here; the mail floor writes and reads them. They usually stand in the record.
-//! Those of a message with thousands of parts can be larger than a value and then are a body of their own.
+//! The facts are opaque here; the mail floor writes and reads them, and keeps them within a stored
+//! value.
 
 use bytes::Bytes;
 
-use super::{
-    codec::{Reader, Undecodable, put_number},
-    compose::weight,
-    limits::{BATCH_BYTES_MAX, VALUE_BYTES_MAX},
-};
-use crate::{
-    base::{ids::BlobId, ids::EmailId, ids::SortedId},
-    store::{Batch, Content},
-};
+use super::codec::{Reader, Undecodable, put_number};
+use crate::base::ids::{BlobId, EmailId};
 
 /// What is stored of an email beside its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,117 +22,58 @@ pub struct Email {
     pub facts: Bytes,
 }
 
-/// The stored record of an email.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EmailRecord {
-    pub(super) blob: BlobId,
-    pub(super) size: u64,
-    pub(super) facts: FactsPlace,
-}
-
-/// Where the facts are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum FactsPlace {
-    Here(Bytes),
-    Apart { blob: BlobId, bytes: u64 },
-}
-
-/// Fewer writes cannot fill a batch; not worth weighing.
-const CROWD_WRITES: usize = 16;
 const VERSION: u8 = 1;
-const HERE: u8 = 0;
-const APART: u8 = 1;
 
-impl EmailRecord {
-    /// The record for these facts. Large ones, and those of further copies in a batch that fills up,
-    /// become a body of `batch`, named by `fresh`: so a message has room for many recipients.
-    pub(super) fn new(
-        batch: &mut Batch,
-        blob: BlobId,
-        size: u64,
-        facts: &Bytes,
-        fresh: impl FnOnce() -> BlobId,
-    ) -> Self {
-        let crowded = batch.writes.len() > CROWD_WRITES
-            && weight(batch).saturating_add(facts.len()) > BATCH_BYTES_MAX / 2;
-        let facts = if facts.len() <= VALUE_BYTES_MAX && !crowded {
-            FactsPlace::Here(facts.clone())
-        } else {
-            let apart = fresh();
-            batch.body(apart, Content::Bytes(facts.clone()));
-            FactsPlace::Apart {
-                blob: apart,
-                bytes: facts.len() as u64,
-            }
-        };
-        Self { blob, size, facts }
-    }
+/// The value of an email's record.
+pub(super) fn encode(blob: BlobId, size: u64, facts: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32 + facts.len());
+    out.push(VERSION);
+    out.extend_from_slice(blob.as_bytes());
+    put_number(&mut out, size);
+    out.extend_from_slice(facts);
+    out
+}
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64);
-        out.push(VERSION);
-        out.extend_from_slice(self.blob.as_bytes());
-        put_number(&mut out, self.size);
-        match &self.facts {
-            FactsPlace::Here(facts) => {
-                out.push(HERE);
-                out.extend_from_slice(facts);
-            }
-            FactsPlace::Apart { blob, bytes } => {
-                out.push(APART);
-                out.extend_from_slice(blob.as_bytes());
-                put_number(&mut out, *bytes);
-            }
-        }
-        out
-    }
-
-    pub(super) fn decode(value: &Bytes) -> Result<Self, Undecodable> {
+impl Email {
+    pub(super) fn decode(id: EmailId, value: &Bytes) -> Result<Self, Undecodable> {
         let mut reader = Reader::new(value);
         if reader.byte()? != VERSION {
             return Err(Undecodable);
         }
-        let blob = SortedId::from_bytes(reader.array()?);
+        let blob = BlobId::from_bytes(reader.array()?);
         let size = reader.number()?;
-        let facts = match reader.byte()? {
-            HERE => FactsPlace::Here(value.slice_ref(reader.rest())),
-            APART => {
-                let apart = SortedId::from_bytes(reader.array()?);
-                let bytes = reader.number()?;
-                FactsPlace::Apart { blob: apart, bytes }
-            }
-            _ => return Err(Undecodable),
-        };
-        Ok(Self { blob, size, facts })
+        Ok(Self {
+            id,
+            blob,
+            size,
+            facts: value.slice_ref(reader.rest()),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{clock::Timestamp, random::Random};
+    use crate::{
+        base::{clock::Timestamp, random::Random},
+        mail::facts::FACTS_BYTES_MAX,
+    };
 
     #[test]
-    fn records_survive_with_facts_of_any_size() {
-        let random = Random::seeded(3);
-        let fresh = || BlobId::fresh(Timestamp(9), &random);
-        for (length, bodies) in [
-            (0, 0),
-            (2_000, 0),
-            (VALUE_BYTES_MAX, 0),
-            (VALUE_BYTES_MAX + 1, 1),
-        ] {
-            let mut batch = Batch::new();
-            let facts = Bytes::from(vec![7; length]);
-            let record = EmailRecord::new(&mut batch, fresh(), 12, &facts, fresh);
-            assert_eq!(batch.bodies.len(), bodies);
-            let value = Bytes::from(record.encode());
+    fn records_survive_and_fit_into_a_value() {
+        let blob = BlobId::fresh(Timestamp(9), &Random::seeded(3));
+        for length in [0, 2_000, FACTS_BYTES_MAX] {
+            let facts = vec![7; length];
+            let value = Bytes::from(encode(blob, u64::MAX, &facts));
             assert!(value.len() <= 64 * 1024);
-            assert_eq!(EmailRecord::decode(&value), Ok(record));
+            let email = Email::decode(EmailId(5), &value).unwrap();
+            assert_eq!(
+                (email.id, email.blob, email.size),
+                (EmailId(5), blob, u64::MAX)
+            );
+            assert_eq!(email.facts, facts);
         }
-        assert_eq!(
-            EmailRecord::decode(&Bytes::from_static(b"\x01abc")),
-            Err(Undecodable)
-        );
+        let cut = Bytes::from_static(b"\x01abc");
+        assert_eq!(Email::decode(EmailId(1), &cut), Err(Undecodable));
     }
 }

@@ -7,15 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    email::{EmailRecord, FactsPlace},
-    fault::MailboxFault,
-    service::Mailboxes,
-};
+use super::{email::Email, fault::MailboxFault, service::Mailboxes};
 use crate::{
     base::{
         clock::Timestamp,
-        ids::{AccountId, BlobId},
+        ids::{AccountId, BlobId, EmailId},
     },
     store::{
         Batch, CommitError, Engine, Order, Page, PageLimit, key,
@@ -85,15 +81,13 @@ async fn without_emails(engine: &dyn Engine, page: &Page) -> Result<Batch, Mailb
         // A sweep at the same time must not give up the same owner.
         batch.present(key.clone());
         batch.delete(key.clone());
-        let Ok(email) = EmailRecord::decode(value) else {
+        let id = EmailId(key.last_u64().unwrap_or(0));
+        let Ok(email) = Email::decode(id, value) else {
             // DUR-10: its body stays behind; nothing tells which one it is.
             tracing::error!(?key, "the record of an email is damaged");
             continue;
         };
         *released.entry(email.blob).or_default() += 1;
-        if let FactsPlace::Apart { blob, .. } = email.facts {
-            batch.drop_body(blob);
-        }
     }
     for (blob, count) in released {
         let owners = Owners::read(engine, blob).await?;

@@ -32,8 +32,8 @@ pub(super) const CHUNK_MESSAGES: usize = 1_000;
 pub(super) const TAIL_RECORDS: u32 = 256;
 /// Log records behind a snapshot that make the next one due in a mailbox that nobody uses.
 pub(super) const TAIL_RECORDS_IDLE: u32 = 32;
-/// Snapshots whose log records are kept as history: about a thousand records.
-pub(super) const HISTORY_SNAPSHOTS: usize = 4;
+/// Marks behind which the log is history that is kept: about a thousand records.
+pub(super) const HISTORY_MARKS: usize = 4;
 /// Unused mailboxes that stay in memory, at most.
 pub(super) const IDLE_MAILBOXES_MAX: usize = 256;
 /// Messages of unused mailboxes that stay in memory, at most; about 40 bytes each.

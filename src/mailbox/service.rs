@@ -11,7 +11,7 @@ use super::{
     bodies::BodyPieces,
     compose::sum_usage,
     core::Core,
-    email::{Email, EmailRecord, FactsPlace},
+    email::{self, Email},
     fault::{ChangeError, MailboxFault},
     flags::FlagSet,
     handle::{Mailbox, absent_on_conflict},
@@ -168,17 +168,24 @@ impl Mailboxes {
                 size,
             }],
         };
-        let fresh = || self.core.fresh_blob();
-        let (blob, facts) = (placement.blob, &placement.facts);
-        let stored = EmailRecord::new(batch, blob, placement.size, facts, fresh);
+        let facts = &placement.facts;
+        let stored = email::encode(placement.blob, placement.size, facts);
         batch.put(
             key::log_numbered(account, mailbox, modseq),
             record::appended_new(&arrivals, uid, email),
         );
-        batch.put(key::email_numbered(account, email), stored.encode());
+        batch.put(key::email_numbered(account, email), stored);
         sum_usage(batch, account, i64::from(size), 1);
         self.core.count_record(account, mailbox);
         Placed { uid }
+    }
+
+    /// Puts the facts of a message for many beside its body, once for all of its emails; they go
+    /// with the body. `placement` has none then, so place it with as many mailboxes as a batch
+    /// takes.
+    pub fn share_facts(&self, batch: &mut Batch, placement: &mut Placement) {
+        let facts = std::mem::take(&mut placement.facts);
+        batch.put(key::body_facts(placement.blob), facts.to_vec());
     }
 
     /// APPEND of one message.
@@ -239,7 +246,7 @@ impl Mailboxes {
                 for &place in run {
                     let key = key::email(account, ids[place]);
                     if let Some(value) = self.core.engine.get(&key).await? {
-                        emails[place] = self.email(ids[place], &value).await?;
+                        emails[place] = decoded(ids[place], &value);
                     }
                 }
                 continue;
@@ -262,7 +269,7 @@ impl Mailboxes {
                     };
                     while wanted.next_if(|&place| ids[place] < id).is_some() {}
                     while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
-                        emails[place] = self.email(id, value).await?;
+                        emails[place] = decoded(id, value);
                     }
                 }
                 match page.entries.last() {
@@ -271,31 +278,34 @@ impl Mailboxes {
                 }
             }
         }
+        self.add_shared_facts(&mut emails).await?;
         Ok(emails)
     }
 
-    /// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
-    async fn email(&self, id: EmailId, value: &Bytes) -> Result<Option<Email>, MailboxFault> {
-        let Ok(record) = EmailRecord::decode(value) else {
-            tracing::error!(email.id = id.0, "the record of an email is damaged");
-            return Ok(None);
-        };
-        let facts = match record.facts {
-            FactsPlace::Here(facts) => facts,
-            FactsPlace::Apart { blob, bytes } => self.core.engine.body(blob, 0..bytes).await?,
-        };
-        Ok(Some(Email {
-            id,
-            blob: record.blob,
-            size: record.size,
-            facts,
-        }))
+    /// Completes emails without facts of their own: those that share them with others.
+    async fn add_shared_facts(&self, emails: &mut [Option<Email>]) -> Result<(), MailboxFault> {
+        for email in emails.iter_mut().flatten() {
+            if email.facts.is_empty() {
+                let shared = self.core.engine.get(&key::body_facts(email.blob)).await?;
+                email.facts = shared.unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     /// Bytes `span` of a body.
     pub fn body(&self, blob: BlobId, span: Range<u64>) -> BodyPieces {
         BodyPieces::new(Arc::clone(&self.core.engine), blob, span)
     }
+}
+
+/// A damaged record is as good as none (DUR-10): the rest of the mailbox stays readable.
+fn decoded(id: EmailId, value: &Bytes) -> Option<Email> {
+    let email = Email::decode(id, value).ok();
+    if email.is_none() {
+        tracing::error!(email.id = id.0, "the record of an email is damaged");
+    }
+    email
 }
 
 /// Emails this far apart are still read by one range.

@@ -9,7 +9,7 @@ use super::{
     codec::{Reader, Undecodable, put_flags, put_number, put_step},
     flags::FlagSet,
     index::{Index, Row, Standing},
-    limits::{CHUNK_MESSAGES, HISTORY_SNAPSHOTS, VALUE_BYTES_MAX},
+    limits::{CHUNK_MESSAGES, HISTORY_MARKS, TAIL_RECORDS, VALUE_BYTES_MAX},
 };
 
 /// What a snapshot knows beside its messages.
@@ -22,8 +22,10 @@ pub(super) struct Head {
     pub(super) next_chunk: u32,
     /// Log records at or before this may be gone.
     pub(super) trimmed: u64,
-    /// Where earlier snapshots stood, oldest first.
+    /// Where some earlier snapshots stood, oldest first: as many records apart as make one due.
     pub(super) marks: Vec<u64>,
+    /// Log records since the last mark.
+    pub(super) unmarked: u32,
     /// Ascending by UID.
     pub(super) chunks: Vec<ChunkRef>,
 }
@@ -55,6 +57,7 @@ impl Head {
         for mark in &self.marks {
             put_number(&mut out, *mark);
         }
+        put_number(&mut out, u64::from(self.unmarked));
         put_number(&mut out, self.chunks.len() as u64);
         let mut before = 0;
         for chunk in &self.chunks {
@@ -88,6 +91,7 @@ impl Head {
         for _ in 0..reader.count(1)? {
             head.marks.push(reader.number()?);
         }
+        head.unmarked = reader.small()?;
         let mut before = 0_u32;
         for _ in 0..reader.count(4)? {
             let number = reader.small()?;
@@ -105,25 +109,34 @@ impl Head {
         Ok(head)
     }
 
-    /// The head for `index` as it stands, still without chunks, and the modseq up to which the log
-    /// may be trimmed once it is written.
-    fn following(&self, index: &Index, recent_from: u32) -> Self {
+    /// The head for `index` as it stands, still without chunks.
+    fn following(&self, index: &Index, news: News) -> Self {
         let mut next = Self {
             standing: index.standing(),
-            recent_from,
+            recent_from: news.recent_from,
             next_chunk: self.next_chunk,
             trimmed: self.trimmed,
             marks: self.marks.clone(),
+            unmarked: self.unmarked.saturating_add(news.records),
             chunks: Vec::new(),
         };
-        if next.marks.last() != Some(&next.standing.modseq) {
+        if next.unmarked >= TAIL_RECORDS {
+            next.unmarked = 0;
             next.marks.push(next.standing.modseq);
         }
-        while next.marks.len() > HISTORY_SNAPSHOTS {
+        while next.marks.len() > HISTORY_MARKS {
             next.trimmed = next.trimmed.max(next.marks.remove(0));
         }
         next
     }
+}
+
+/// What a snapshot is told beside the index.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct News {
+    /// Log records since the last snapshot.
+    pub(super) records: u32,
+    pub(super) recent_from: u32,
 }
 
 /// A snapshot to be written.
@@ -137,9 +150,9 @@ pub(super) struct Plan {
 }
 
 /// Plans the snapshot of `index` that follows `last`.
-pub(super) fn plan(last: &Head, index: &Index, recent_from: u32) -> Plan {
+pub(super) fn plan(last: &Head, index: &Index, news: News) -> Plan {
     let mut plan = Plan {
-        head: last.following(index, recent_from),
+        head: last.following(index, news),
         ..Plan::default()
     };
     // Runs of messages that no clean chunk covers are packed anew.
@@ -333,11 +346,17 @@ mod tests {
     struct Stored {
         head: Head,
         chunks: HashMap<u32, Vec<u8>>,
+        /// How many records each snapshot is told of.
+        records: u32,
     }
 
     impl Stored {
         fn write(&mut self, index: &Index) -> Plan {
-            let plan = plan(&self.head, index, 1);
+            let news = News {
+                records: self.records,
+                recent_from: 1,
+            };
+            let plan = plan(&self.head, index, news);
             self.head = Head::decode(&plan.head.encode()).unwrap();
             assert_eq!(self.head, plan.head);
             for number in &plan.dropped {
@@ -457,12 +476,18 @@ mod tests {
     #[test]
     fn the_log_is_trimmed_behind_the_oldest_mark_that_is_kept() {
         let mut index = Index::new(ModSeq(1));
-        let mut stored = Stored::default();
-        for n in 0..HISTORY_SNAPSHOTS as u64 + 2 {
+        let mut stored = Stored {
+            records: TAIL_RECORDS / 2,
+            ..Stored::default()
+        };
+        // Every second snapshot is a mark.
+        for n in 0..2 * HISTORY_MARKS as u64 + 4 {
             append(&mut index, 1, FlagSet::default());
             stored.write(&index);
-            let expected = (n + 2).saturating_sub(HISTORY_SNAPSHOTS as u64);
-            assert_eq!(stored.head.trimmed, if expected < 2 { 0 } else { expected });
+            let marks = n.div_ceil(2);
+            let dropped = marks.saturating_sub(HISTORY_MARKS as u64);
+            let expected = if dropped == 0 { 0 } else { 1 + 2 * dropped };
+            assert_eq!(stored.head.trimmed, expected);
         }
     }
 

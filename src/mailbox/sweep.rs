@@ -12,16 +12,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use super::{
-    core::Core,
-    email::{EmailRecord, FactsPlace},
-    entry::MailboxRecord,
-    fault::MailboxFault,
-    index::Index,
-    load,
-    mark::Mark,
-    service::Mailboxes,
-    shared::read_record,
-    tree::pages,
+    core::Core, email::Email, entry::MailboxRecord, fault::MailboxFault, index::Index, load,
+    mark::Mark, service::Mailboxes, shared::read_record, tree::pages,
 };
 use crate::{
     base::{
@@ -220,13 +212,8 @@ impl Mailboxes {
             let Some(value) = self.core.engine.get(&key).await? else {
                 continue;
             };
-            match EmailRecord::decode(&value) {
-                Ok(stored) => {
-                    *released.entry(stored.blob).or_default() += 1;
-                    if let FactsPlace::Apart { blob, .. } = stored.facts {
-                        batch.drop_body(blob);
-                    }
-                }
+            match Email::decode(email, &value) {
+                Ok(stored) => *released.entry(stored.blob).or_default() += 1,
                 Err(_) => tracing::error!(email.id = email.0, "the record of an email is damaged"),
             }
             // Two sweeps must not both give up the same owner.

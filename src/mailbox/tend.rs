@@ -15,10 +15,10 @@ use super::{
     load::{self, Snapshot},
     service::Mailboxes,
     shared::Shared,
-    snapshot::{Head, Plan, plan},
+    snapshot::{Head, News, Plan, plan},
 };
 use crate::{
-    base::ids::ModSeq,
+    base::ids::{AccountId, MailboxId, ModSeq},
     store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, key},
 };
 
@@ -61,23 +61,34 @@ impl Mailboxes {
             let idle = Arc::strong_count(&shared) <= 2;
             let due = tail >= TAIL_RECORDS_IDLE || recent_moved;
             if tail >= TAIL_RECORDS || (idle && due) {
-                note(self.write_snapshot(&shared).await);
+                let outcome = self.write_snapshot(&shared).await;
+                if matches!(outcome, Err(MailboxFault::Deleted)) {
+                    self.core.cache.forget(shared.account, shared.mailbox);
+                }
+                note(outcome);
             }
         }
         for (account, mailbox) in self.core.take_counted(TAIL_RECORDS) {
-            // A mailbox that nobody uses is read for this once and not kept.
-            let shared = match self.core.cache.find(account, mailbox) {
-                Some(shared) => shared,
-                None => match self.core.loaded(account, mailbox).await {
-                    Ok(shared) => Arc::new(shared),
-                    Err(error) => {
-                        note(Err(error));
-                        continue;
-                    }
-                },
-            };
-            note(self.write_snapshot(&shared).await);
+            note(self.write_counted(account, mailbox).await);
         }
+    }
+
+    /// Writes the snapshot of a mailbox that got many records, unless it has one already.
+    async fn write_counted(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<(), MailboxFault> {
+        // A mailbox that nobody uses is read for this once and not kept.
+        let shared = match self.core.cache.find(account, mailbox) {
+            Some(shared) => shared,
+            None => Arc::new(self.core.loaded(account, mailbox).await?),
+        };
+        shared.refresh_now(&*self.core.engine).await?;
+        if shared.unsaved().0 >= TAIL_RECORDS_IDLE {
+            self.write_snapshot(&shared).await?;
+        }
+        Ok(())
     }
 
     /// Writes the snapshot of a mailbox as it stands, unless another process did.
@@ -88,11 +99,15 @@ impl Mailboxes {
         let last = stored.as_ref().map(|s| s.head.clone()).unwrap_or_default();
         let recent_from = shared.recent_from();
         let (covered, _) = shared.unsaved();
+        let news = News {
+            records: covered,
+            recent_from,
+        };
         let planned = shared.read(|index| {
             let behind = index.modseq().0 > last.standing.modseq;
             let due = behind || recent_from != last.recent_from;
             // What a damaged log lost must not become the truth (DUR-10).
-            (due && !index.is_damaged()).then(|| plan(&last, index, recent_from))
+            (due && !index.is_damaged()).then(|| plan(&last, index, news))
         });
         let Some(mut planned) = planned else {
             return Ok(());

@@ -1,8 +1,8 @@
 //! What an operator can ask of the queue: list, show, and act on messages or recipients.
 //!
-//! Reads are paged and show damaged records instead of failing on them. Actions touch only what is not in
-//! the relay's hands; what is, is counted as busy. Each message is changed in a commit of its own. Legal actions
-//! for each state: docs/STORE-queue.md.
+//! Reads are paged and show damaged records instead of failing on them. Actions touch only what is
+//! not in the relay's hands; what is, is counted as busy. Each message is changed in a commit of
+//! its own. Legal actions for each state: docs/STORE-queue.md.
 
 use serde::Serialize;
 
@@ -130,7 +130,8 @@ pub struct Changed {
 }
 
 impl Queue {
-    /// Up to `limit` matching messages, from `from` on. One call looks at a bounded number of messages.
+    /// Up to `limit` matching messages, from `from` on. One call looks at a bounded number of
+    /// messages.
     pub async fn list(
         &self,
         filter: &Filter,

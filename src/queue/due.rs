@@ -1,7 +1,8 @@
 //! The index of due times: what is due, and when to look again.
 //!
-//! Rows that cannot be read, or that lead to nothing, are removed and logged: one bad item never stops the rest
-//! (DUR-10). Rows too far in the future come from a clock that was wrong; they are made due (DUR-07).
+//! Rows that cannot be read, or that lead to nothing, are removed and logged: one bad item never
+//! stops the rest (DUR-10). Rows too far in the future come from a clock that was wrong; they are
+//! made due (DUR-07).
 
 use std::time::Duration;
 
@@ -80,8 +81,8 @@ impl Queue {
         Ok(row.and_then(|(key, value)| Due::decode(key.as_bytes(), value).ok().map(|due| due.at)))
     }
 
-    /// DUR-07: makes due what stands further in the future than the schedule can have put it. Returns how
-    /// many recipients that were.
+    /// DUR-07: makes due what stands further in the future than the schedule can have put it.
+    /// Returns how many recipients that were.
     pub async fn reclamp(&self) -> Result<usize, QueueFault> {
         let options = &self.0.options;
         let furthest = options.schedule.longest.max(options.lease) + CLAMP_SLACK;

@@ -1,9 +1,10 @@
 //! Work in hand: claim, renew, release, record.
 //!
-//! A claim counts the attempt before it begins and moves the due time to the end of the lease. What an
-//! attempt brought is recorded in one commit with whatever must not be separate from it, such as a
-//! report to the sender. Every change is conditional on the exact bytes that the holder knows,
-//! and those hold a number that rises with each lease: who lost his lease can change nothing.
+//! A claim counts the attempt before it begins and moves the due time to the end of the
+//! lease. What an attempt brought is recorded in one commit with whatever must not be separate from
+//! it, such as a report to the sender. Every change is conditional on the exact bytes that
+//! the holder knows, and those hold a number that rises with each lease: who lost his lease can
+//! change nothing.
 
 use bytes::Bytes;
 
@@ -76,8 +77,8 @@ pub enum RecordError {
 }
 
 impl Queue {
-    /// Takes recipients of one message in hand. Those that are no longer due, finished meanwhile or damaged
-    /// are left out; `None` when nothing is left.
+    /// Takes recipients of one message in hand. Those that are no longer due, finished meanwhile or
+    /// damaged are left out; `None` when nothing is left.
     pub async fn claim(&self, rows: &[Due]) -> Result<Option<Lease>, QueueFault> {
         for _ in 0..CLAIM_TRIES {
             match self.try_claim(rows).await {
@@ -186,8 +187,8 @@ impl Queue {
         self.commit_held(&lease, batch).await
     }
 
-    /// Records `outcomes` (by recipient number) and, in the same commit, everything already in `batch`.
-    /// With the last recipient the message goes, and its body unless it has other owners.
+    /// Records `outcomes` (by recipient number) and, in the same commit, everything already in
+    /// `batch`. With the last recipient the message goes, and its body unless it has other owners.
     pub async fn record(
         &self,
         lease: &mut Lease,
@@ -229,10 +230,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds what follows from the removal of the recipients `finished`: with the last one the message record
-    /// goes and the body is released. Otherwise the batch depends on one recipient that stays; so of two
-    /// batches that each leave the other's recipients only one can happen, and the later one sees that it
-    /// is the last.
+    /// Adds what follows from the removal of the recipients `finished`: with the last one the
+    /// message record goes and the body is released. Otherwise the batch depends on one recipient
+    /// that stays; so of two batches that each leave the other's recipients only one can happen,
+    /// and the later one sees that it is the last.
     pub(super) async fn part_with(
         &self,
         batch: &mut Batch,
@@ -385,8 +386,9 @@ pub(super) async fn read_recipient(
     )
 }
 
-/// Adds the change of one recipient to `batch`: conditional on what was read, and with its row in the index
-/// of due times. This and [`removed`] are the only places that touch either. Returns the new bytes.
+/// Adds the change of one recipient to `batch`: conditional on what was read, and with its row in
+/// the index of due times. This and [`removed`] are the only places that touch either. Returns the
+/// new bytes.
 pub(super) fn moved(
     batch: &mut Batch,
     (id, n): (MessageId, u32),

@@ -1,10 +1,11 @@
 //! Outbound mail as data: messages, their recipients, and when each is due.
 //!
-//! Every recipient of a queued message has a record of its own and, unless it is held, one row in an index of due
-//! times. All changes are conditional writes against the recipient's exact bytes, so two workers, or a
-//! worker and an operator, cannot both win. A lease marks work in hand; its end is its due time, so work that a
-//! crash left behind becomes due by itself. RFC 5321 4.5.4.1. States and who may change them: docs/STORE-queue.md.
-//! Not here: hosts, connections, reports (`relay`).
+//! Every recipient of a queued message has a record of its own and, unless it is held, one row in
+//! an index of due times. All changes are conditional writes against the recipient's exact bytes,
+//! so two workers, or a worker and an operator, cannot both win. A lease marks work in hand; its
+//! end is its due time, so work that a crash left behind becomes due by itself. RFC 5321 4.5.4.1.
+//! States and who may change them: docs/STORE-queue.md. Not here: hosts, connections, reports
+//! (`relay`).
 
 pub mod admin;
 mod body;
@@ -101,9 +102,9 @@ impl Queue {
         }))
     }
 
-    /// Adds `message` to `batch`, every recipient due at once. The queue becomes one owner of the body;
-    /// a caller that gives the body further owners says so in the same batch. A message without recipients
-    /// adds nothing. Call [`Queue::wake`] after the commit.
+    /// Adds `message` to `batch`, every recipient due at once. The queue becomes one owner of the
+    /// body; a caller that gives the body further owners says so in the same batch. A message
+    /// without recipients adds nothing. Call [`Queue::wake`] after the commit.
     pub fn enqueue(&self, batch: &mut Batch, message: &NewMessage) {
         let recipients = u32::try_from(message.recipients.len()).unwrap_or(u32::MAX);
         if recipients == 0 {

@@ -1,8 +1,8 @@
 //! The records of the queue and their bytes: one per message, one per recipient, one per due time.
 //!
-//! Pure. A record is a version byte, length-prefixed fields and a CRC-32 of all of that, so that damage
-//! is found in the item it hit and nowhere else (DUR-09, DUR-10). What a record means, and who may change
-//! it, is in `queue` and docs/STORE-queue.md.
+//! Pure. A record is a version byte, length-prefixed fields and a CRC-32 of all of that, so that
+//! damage is found in the item it hit and nowhere else (DUR-09, DUR-10). What a record means, and
+//! who may change it, is in `queue` and docs/STORE-queue.md.
 
 use bytes::Bytes;
 

@@ -1,15 +1,15 @@
 //! When to try again, when to tell the sender of a delay, when to give up.
 //!
-//! Pure: history, time and randomness in, a decision out. RFC 5321 4.5.4.1; Q-02. Every time it answers lies at
-//! most [`Schedule::longest`] after now, so a clock that jumps can neither freeze an item nor, on its own, expire
-//! it (DUR-07): giving up needs age and attempts.
+//! Pure: history, time and randomness in, a decision out. RFC 5321 4.5.4.1; Q-02. Every time it
+//! answers lies at most [`Schedule::longest`] after now, so a clock that jumps can neither freeze
+//! an item nor, on its own, expire it (DUR-07): giving up needs age and attempts.
 
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 
-/// The retry schedule. The default tries after 5, 10, 20 and 30 minutes, then every 30 minutes until the
-/// message is six hours old, then ever more rarely up to four hours, for five days.
+/// The retry schedule. The default tries after 5, 10, 20 and 30 minutes, then every 30 minutes
+/// until the message is six hours old, then ever more rarely up to four hours, for five days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// Waits after the first attempts, in order.
@@ -58,8 +58,8 @@ pub enum Next {
 }
 
 impl Schedule {
-    /// The decision after a temporary failure at `now`. `random` spreads the retries of messages that
-    /// failed together: it shortens the wait by up to a tenth.
+    /// The decision after a temporary failure at `now`. `random` spreads the retries of messages
+    /// that failed together: it shortens the wait by up to a tenth.
     pub fn after(&self, history: History, now: Timestamp, random: u64) -> Next {
         let age = now.since(history.received);
         if age >= self.give_up_after && history.attempts >= self.attempts_min() {
@@ -95,8 +95,8 @@ impl Schedule {
         wait.clamp(WAIT_MIN, self.longest.max(WAIT_MIN))
     }
 
-    /// DUR-07: a clock that jumps ahead makes every message old at once. No message is given up before
-    /// half of the attempts that its time would have held, or eight.
+    /// DUR-07: a clock that jumps ahead makes every message old at once. No message is given up
+    /// before half of the attempts that its time would have held, or eight.
     fn attempts_min(&self) -> u32 {
         let (mut age, mut attempts) = (Duration::ZERO, 1);
         while attempts < 16 {
@@ -188,7 +188,8 @@ mod tests {
     proptest! {
         #[test]
         fn dur_07_the_next_time_is_never_far(
-            received in any::<u64>(), now in 0..u64::MAX / 2, attempts in any::<u32>(), random in any::<u64>(),
+            (received, now) in (any::<u64>(), 0..u64::MAX / 2),
+            (attempts, random) in any::<(u32, u64)>(),
         ) {
             let schedule = Schedule::default();
             let history = History { received: Timestamp(received), attempts };

@@ -1,8 +1,9 @@
 //! The work for one destination: message after message over one connection while there are any.
 //!
-//! A message is claimed right before its attempt and its lease renewed while it lasts; who loses the lease drops
-//! the connection where it stands. A connection that was used before may have been closed by the other
-//! side meanwhile: what fails on it before any content was sent is tried on a fresh one.
+//! A message is claimed right before its attempt and its lease renewed while it lasts; who loses
+//! the lease drops the connection where it stands. A connection that was used before may
+//! have been closed by the other side meanwhile: what fails on it before any content was sent is
+//! tried on a fresh one.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -13,13 +14,13 @@ use tokio::{
 
 use super::{Destination, Shared, board::Group, pool::Session, verdict::Finding};
 use crate::{
-    base::ids::MessageId,
+    base::{ids::MessageId, text::Quoted},
     mail::address::Address,
     queue::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, Status},
     },
-    smtp::client::{Fate, Mail},
+    smtp::client::{Fate, Mail, Sent},
 };
 
 /// Whether work goes on.
@@ -42,20 +43,20 @@ pub(super) async fn work(
 ) {
     let session = shared.pool().take(&to, Instant::now());
     let mut hand = Hand {
+        live: session.map(|session| Live::new(session, &shared, &to)),
         shared: &shared,
         to: &to,
-        session,
         down: None,
     };
     let running = || *phase.borrow() == Phase::Running;
     let mut next = Some(first);
     while let Some(group) = next {
-        hand.deliver(&group, &phase).await;
-        next = Some(())
-            .filter(|()| running())
-            .and_then(|()| shared.board().next(&to));
+        next = match hand.deliver(&group, &phase).await {
+            Then::Next if running() => shared.board().next(&to),
+            Then::Next | Then::Stop => None,
+        };
     }
-    let Some(session) = hand.session.take() else {
+    let Some(Live { session, .. }) = hand.live.take() else {
         return;
     };
     let kept = if running() {
@@ -72,10 +73,48 @@ pub(super) async fn work(
 struct Hand<'a> {
     shared: &'a Shared,
     to: &'a Destination,
-    session: Option<Session>,
-    /// What became of the first message when no host could be spoken to: the others behind it are not
-    /// kept waiting for the same answer.
+    live: Option<Live<'a>>,
+    /// What became of the first message when no host could be spoken to: the others behind it are
+    /// not kept waiting for the same answer.
     down: Option<Finding>,
+}
+
+/// A conversation in use; the board knows of it as long as it lives.
+struct Live<'a> {
+    session: Box<Session>,
+    _mark: Mark<'a>,
+}
+
+struct Mark<'a>(&'a Shared, &'a Destination);
+
+impl<'a> Live<'a> {
+    fn new(session: Box<Session>, shared: &'a Shared, to: &'a Destination) -> Self {
+        shared.board().opened(to);
+        Self {
+            session,
+            _mark: Mark(shared, to),
+        }
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.0.board().closed(self.1);
+    }
+}
+
+/// Whether an attempt takes another message.
+enum Then {
+    Next,
+    Stop,
+}
+
+/// How a transaction went.
+enum Round {
+    /// Findings for at least one recipient.
+    Found(Vec<(u32, Finding)>),
+    /// The destination talks to others of us and to no more: nothing was attempted.
+    Crowded,
 }
 
 /// What one transaction is about.
@@ -83,6 +122,8 @@ struct Work {
     id: MessageId,
     message: MessageRecord,
     recipients: Vec<(u32, Address)>,
+    /// The number of this attempt.
+    attempt: u32,
 }
 
 /// How a piece of work under a lease ended.
@@ -92,98 +133,77 @@ enum Held<T> {
     Aborted,
 }
 
-impl Hand<'_> {
+impl<'a> Hand<'a> {
     /// One message, as many transactions as it takes.
-    async fn deliver(&mut self, group: &Group, phase: &watch::Receiver<Phase>) {
-        let queue = &self.shared.parts.queue;
+    async fn deliver(&mut self, group: &Group, phase: &watch::Receiver<Phase>) -> Then {
+        let shared = self.shared;
+        let queue = &shared.parts.queue;
         let claimed = queue.claim(group).await;
-        self.shared.board().forget(group);
+        shared.board().forget(group);
         let mut lease = match claimed {
             Ok(Some(lease)) => lease,
-            Ok(None) => return,
+            Ok(None) => return Then::Next,
             Err(error) => {
                 tracing::warn!(error = %report_chain(&error), "queued mail could not be claimed");
-                return;
+                return Then::Next;
             }
         };
         let ordered = bounces(&lease);
-        let mut on = ordered.is_empty()
-            || self
-                .shared
-                .conclude(&mut lease, ordered, Instant::now())
-                .await;
+        let mut on =
+            ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
             let work = Work::of(&lease);
-            tracing::info!(
-                target: "mail",
-                id = %work.id,
-                event = "attempt",
-                recipients = work.recipients.len(),
-                destination = ?self.to,
-                attempt = lease.recipients.first().map_or(0, |first| first.record.attempts),
-            );
             let started = Instant::now();
             let round = Box::pin(self.round(&work));
             match held(queue, &mut lease, phase.clone(), round).await {
-                Held::Done(findings) => {
-                    on = self.shared.conclude(&mut lease, findings, started).await;
+                Held::Done(Round::Found(findings)) => {
+                    on = shared.conclude(&mut lease, findings, started).await;
+                }
+                Held::Done(Round::Crowded) => {
+                    shared.put_back(lease).await;
+                    queue.wake();
+                    return Then::Stop;
                 }
                 Held::Lost => {
                     tracing::warn!(id = %lease.id, "the lease was lost during an attempt");
-                    return;
+                    return Then::Next;
                 }
                 Held::Aborted => {
-                    if let Err(error) = queue.release(lease).await {
-                        tracing::warn!(%error, "an interrupted attempt could not be put back");
-                    }
-                    return;
+                    shared.put_back(lease).await;
+                    return Then::Stop;
                 }
             }
         }
+        Then::Next
     }
 
-    /// One transaction; findings for at least one recipient.
-    async fn round(&mut self, work: &Work) -> Vec<(u32, Finding)> {
-        let all = |finding: &Finding| {
-            let recipients = work.recipients.iter();
-            recipients.map(|(n, _)| (*n, finding.clone())).collect()
-        };
+    /// One transaction.
+    async fn round(&mut self, work: &Work) -> Round {
         if let Some(down) = &self.down {
-            return all(down);
+            return work.all(down);
         }
         loop {
-            let (mut session, fresh) = match self.warm().await {
-                Some(session) => (session, false),
+            let (mut live, fresh) = match self.warm().await {
+                Some(live) => (live, false),
                 None => match self.shared.open(self.to).await {
-                    Ok(session) => (session, true),
+                    Ok(session) => (Live::new(session, self.shared, self.to), true),
                     Err(finding) => {
-                        self.shared.board().refused(self.to);
+                        let mut board = self.shared.board();
+                        board.refused(self.to);
+                        if board.is_talking(self.to) && matches!(finding, Finding::Later(_)) {
+                            return Round::Crowded;
+                        }
+                        drop(board);
                         self.down = Some(finding.clone());
-                        return all(&finding);
+                        return work.all(&finding);
                     }
                 },
             };
-            let recipients: Vec<_> = work.recipients.iter().map(|(_, to)| to).collect();
-            let mail = Mail {
-                sender: &work.message.sender,
-                recipients: &recipients,
-                size: work.message.size,
-                smtputf8: work.message.smtputf8,
-                body: work.message.body,
-            };
-            let mut body = self.shared.parts.queue.body(&work.message);
-            let sent = session.conversation.send(&mail, &mut body).await;
-            session.messages += 1;
-            let host = session.host.clone();
-            if sent
-                .fates
-                .iter()
-                .any(|fate| matches!(fate, Fate::Delivered(_)))
-            {
-                self.shared.board().succeeded(self.to);
-            }
+            work.log(self.to, &live.session);
+            let sent = self.shared.transact(self.to, work, &mut live.session).await;
+            let host = live.session.host.clone();
             if sent.usable {
-                self.session = Some(session);
+                self.live = Some(live);
             } else if !fresh && !sent.content_begun {
                 continue;
             } else if sent.closing {
@@ -191,18 +211,47 @@ impl Hand<'_> {
             }
             let findings = sent.fates.iter().map(|fate| Finding::of(&host, fate));
             let numbers = work.recipients.iter().map(|(n, _)| *n);
-            return settled(numbers.zip(findings).collect());
+            return Round::Found(settled(numbers.zip(findings).collect()));
         }
     }
 
     /// The connection in hand, unless it carried enough.
-    async fn warm(&mut self) -> Option<Session> {
-        let session = self.session.take()?;
-        if session.messages < MESSAGES_MAX {
-            return Some(session);
+    async fn warm(&mut self) -> Option<Live<'a>> {
+        let live = self.live.take()?;
+        if live.session.messages < MESSAGES_MAX {
+            return Some(live);
         }
-        session.conversation.quit().await;
+        live.session.conversation.quit().await;
         None
+    }
+}
+
+impl Shared {
+    /// Sends the message over `session`.
+    async fn transact(&self, to: &Destination, work: &Work, session: &mut Session) -> Sent {
+        let recipients: Vec<_> = work.recipients.iter().map(|(_, who)| who).collect();
+        let mail = Mail {
+            sender: &work.message.sender,
+            recipients: &recipients,
+            size: work.message.size,
+            smtputf8: work.message.smtputf8,
+            body: work.message.body,
+        };
+        let mut body = self.parts.queue.body(&work.message);
+        let sent = session.conversation.send(&mail, &mut body).await;
+        session.messages += 1;
+        let delivered = |fate: &Fate| matches!(fate, Fate::Delivered(_));
+        if sent.fates.iter().any(delivered) {
+            self.board().succeeded(to);
+        }
+        sent
+    }
+
+    /// Ends a lease under which nothing was attempted.
+    async fn put_back(&self, lease: Lease) {
+        if let Err(error) = self.parts.queue.release(lease).await {
+            tracing::warn!(%error, "what was not attempted could not be put back");
+        }
     }
 }
 
@@ -215,12 +264,36 @@ impl Work {
             recipients: recipients
                 .map(|leased| (leased.n, leased.record.address.clone()))
                 .collect(),
+            attempt: lease
+                .recipients
+                .first()
+                .map_or(0, |first| first.record.attempts),
         }
+    }
+
+    /// The same finding for all recipients.
+    fn all(&self, finding: &Finding) -> Round {
+        let recipients = self.recipients.iter();
+        Round::Found(recipients.map(|(n, _)| (*n, finding.clone())).collect())
+    }
+
+    /// The line in the mail log that says that an attempt begins.
+    fn log(&self, to: &Destination, session: &Session) {
+        tracing::info!(
+            target: "mail",
+            id = %self.id,
+            event = "attempt",
+            recipients = self.recipients.len(),
+            destination = %to,
+            host = %Quoted::str(&session.host),
+            tls = session.conversation.is_encrypted(),
+            attempt = self.attempt,
+        );
     }
 }
 
-/// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next transaction, if
-/// this one got any further.
+/// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next
+/// transaction, if this one got any further.
 fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     let further = findings
         .iter()

@@ -1,8 +1,9 @@
 //! What is due and not yet begun, sorted by destination: who is served next, and how many at once.
 //!
-//! Pure. Destinations take turns, so a large backlog for one does not delay the others. Each has a window of
-//! attempts at the same time that grows while they succeed and shrinks when the destination refuses. The
-//! board is bounded; what does not fit stays in the store and is found by a later scan.
+//! Pure. Destinations take turns, so a large backlog for one does not delay the others. Each
+//! has a window of attempts at the same time that grows while they succeed and shrinks when the
+//! destination refuses. The board is bounded; what does not fit stays in the store and is
+//! found by a later scan.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -11,7 +12,7 @@ use crate::{base::ids::MessageId, queue::record::Due};
 
 /// The board.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(super) struct Board {
     lanes: HashMap<Destination, Lane>,
     /// Destinations with work, in the order of their turns.
     turns: VecDeque<Destination>,
@@ -24,6 +25,8 @@ pub struct Board {
 struct Lane {
     waiting: VecDeque<Due>,
     running: usize,
+    /// Conversations that are open.
+    open: usize,
     window: usize,
     /// Deliveries since the window last changed.
     successes: usize,
@@ -34,6 +37,7 @@ impl Default for Lane {
         Self {
             waiting: VecDeque::new(),
             running: 0,
+            open: 0,
             window: WINDOW_FIRST,
             successes: 0,
         }
@@ -41,11 +45,11 @@ impl Default for Lane {
 }
 
 /// Recipients of one message that go to one destination.
-pub type Group = Vec<Due>;
+pub(super) type Group = Vec<Due>;
 
 impl Board {
     /// Puts a due recipient on the board; false when there is no room for it now.
-    pub fn add(&mut self, to: Destination, due: Due) -> bool {
+    pub(super) fn add(&mut self, to: Destination, due: Due) -> bool {
         if self.known.contains(&(due.message, due.n)) {
             return true;
         }
@@ -62,8 +66,9 @@ impl Board {
         true
     }
 
-    /// Begins an attempt: the next destination in turn whose window has room, and its first message.
-    pub fn start(&mut self) -> Option<(Destination, Group)> {
+    /// Begins an attempt: the next destination in turn whose window has room, and its first
+    /// message.
+    pub(super) fn start(&mut self) -> Option<(Destination, Group)> {
         for _ in 0..self.turns.len() {
             let to = self.turns.pop_front()?;
             let lane = self.lanes.entry(to.clone()).or_default();
@@ -82,7 +87,7 @@ impl Board {
     }
 
     /// The next message for a destination, for an attempt that goes on with its connection.
-    pub fn next(&mut self, to: &Destination) -> Option<Group> {
+    pub(super) fn next(&mut self, to: &Destination) -> Option<Group> {
         let lane = self.lanes.get_mut(to)?;
         // A window that shrank below what runs ends this attempt.
         if lane.waiting.is_empty() || lane.running > lane.window {
@@ -96,14 +101,14 @@ impl Board {
     }
 
     /// What was taken is now in the store's hands, under a lease or otherwise.
-    pub fn forget(&mut self, group: &[Due]) {
+    pub(super) fn forget(&mut self, group: &[Due]) {
         for due in group {
             self.known.remove(&(due.message, due.n));
         }
     }
 
     /// An attempt ended.
-    pub fn end(&mut self, to: &Destination) {
+    pub(super) fn end(&mut self, to: &Destination) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.running = lane.running.saturating_sub(1);
             if lane.running == 0 && lane.waiting.is_empty() {
@@ -113,7 +118,7 @@ impl Board {
     }
 
     /// The destination took a message.
-    pub fn succeeded(&mut self, to: &Destination) {
+    pub(super) fn succeeded(&mut self, to: &Destination) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.successes += 1;
             if lane.successes >= lane.window && lane.window < WINDOW_MAX {
@@ -124,16 +129,29 @@ impl Board {
     }
 
     /// The destination cannot be reached, or wants less of us.
-    pub fn refused(&mut self, to: &Destination) {
+    pub(super) fn refused(&mut self, to: &Destination) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.window = (lane.window / 2).max(1);
             lane.successes = 0;
         }
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+    /// A conversation with the destination was opened.
+    pub(super) fn opened(&mut self, to: &Destination) {
+        self.lanes.entry(to.clone()).or_default().open += 1;
+    }
+
+    /// A conversation with the destination is over, or waits.
+    pub(super) fn closed(&mut self, to: &Destination) {
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.open = lane.open.saturating_sub(1);
+        }
+    }
+
+    /// Whether the destination talks to another attempt: then it is not down, it only wants no more
+    /// of us.
+    pub(super) fn is_talking(&self, to: &Destination) -> bool {
+        self.lanes.get(to).is_some_and(|lane| lane.open > 0)
     }
 }
 
@@ -155,15 +173,15 @@ impl Lane {
 }
 
 /// attempts at the same time for a destination that is new to us.
-pub const WINDOW_FIRST: usize = 5;
+pub(super) const WINDOW_FIRST: usize = 5;
 /// and at most.
-pub const WINDOW_MAX: usize = 20;
+pub(super) const WINDOW_MAX: usize = 20;
 /// RFC 5321 4.5.3.1.8: every server takes this many recipients in one transaction.
-pub const RECIPIENTS_MAX: usize = 100;
+pub(super) const RECIPIENTS_MAX: usize = 100;
 /// Recipients on the board.
-pub const BOARD_MAX: usize = 20_000;
+pub(super) const BOARD_MAX: usize = 20_000;
 /// Recipients on the board for one destination.
-pub const LANE_MAX: usize = 2_000;
+pub(super) const LANE_MAX: usize = 2_000;
 
 #[cfg(test)]
 mod tests {
@@ -195,7 +213,7 @@ mod tests {
         assert_eq!(board.start().unwrap().1.len(), RECIPIENTS_MAX);
         assert_eq!(board.next(&to("a.example")).unwrap(), [due(1, 100)]);
         assert_eq!(board.next(&to("a.example")).unwrap(), [due(2, 0)]);
-        assert!(board.next(&to("a.example")).is_none() && board.is_empty());
+        assert!(board.next(&to("a.example")).is_none() && board.start().is_none());
     }
 
     #[test]
@@ -246,7 +264,7 @@ mod tests {
         board.add(a.clone(), due(1, 0));
         assert!(board.start().is_none());
         board.forget(&group);
-        board.add(a.clone(), due(1, 0));
+        board.add(a, due(1, 0));
         assert!(board.start().is_some());
     }
 

@@ -1,8 +1,9 @@
 //! What follows from the findings of an attempt: the record, the report, the line in the log.
 //!
-//! Done right after the peer's reply, in one commit: recipients that are finished go, others get their next time, and
-//! the report to the sender is part of it. No report is made about mail that has no sender, so reports
-//! never cause reports; a delay is told only to those who submitted here.
+//! Done right after the peer's reply, in one commit: recipients that are finished go, others get
+//! their next time, and the report to the sender is part of it. No report is made about mail
+//! that has no sender, so reports never cause reports; a delay is told only to those who submitted
+//! here.
 
 use std::time::Duration;
 
@@ -52,9 +53,11 @@ impl Shared {
         started: Instant,
     ) -> bool {
         let now = self.parts.clock.wall();
+        // The same for all, so that recipients that failed together go together again.
+        let random = self.parts.random.below(u64::MAX);
         let decisions = findings
             .into_iter()
-            .filter_map(|(n, finding)| self.decide(lease, n, finding, now));
+            .filter_map(|(n, finding)| self.decide(lease, n, finding, (now, random)));
         // One commit makes one report at most.
         let (delayed, others): (Vec<_>, Vec<_>) = decisions.partition(Decision::is_told_of_delay);
         for decisions in [others, delayed] {
@@ -110,14 +113,20 @@ impl Shared {
         false
     }
 
-    /// What one finding means for its recipient.
-    fn decide(&self, lease: &Lease, n: u32, finding: Finding, now: Timestamp) -> Option<Decision> {
+    /// What one finding means for its recipient, now and with this randomness.
+    fn decide(
+        &self,
+        lease: &Lease,
+        n: u32,
+        finding: Finding,
+        moment: (Timestamp, u64),
+    ) -> Option<Decision> {
         let leased = lease.recipients.iter().find(|leased| leased.n == n)?;
         let (becomes, why) = match finding {
             Finding::Delivered(why) => (Becomes::Delivered, why),
             Finding::Never(why) => (Becomes::Failed, why),
             Finding::Later(why) | Finding::TooMany(why) => {
-                (self.after_delay(lease, leased, now), why)
+                (self.after_delay(lease, leased, moment), why)
             }
         };
         Some(Decision {
@@ -129,14 +138,19 @@ impl Shared {
         })
     }
 
-    fn after_delay(&self, lease: &Lease, leased: &Leased, now: Timestamp) -> Becomes {
+    fn after_delay(
+        &self,
+        lease: &Lease,
+        leased: &Leased,
+        (now, random): (Timestamp, u64),
+    ) -> Becomes {
         let schedule = self.parts.queue.schedule();
         let received = lease.message.received;
         let history = History {
             received,
             attempts: leased.record.attempts,
         };
-        match schedule.after(history, now, self.parts.random.below(u64::MAX)) {
+        match schedule.after(history, now, random) {
             Next::GiveUp => Becomes::Failed,
             Next::RetryAt(at) => Becomes::Retried {
                 at,
@@ -147,7 +161,8 @@ impl Shared {
         }
     }
 
-    /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can be told.
+    /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can
+    /// be told.
     async fn tell(
         &self,
         lease: &Lease,

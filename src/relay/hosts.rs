@@ -1,8 +1,9 @@
 //! Where mail for a domain goes: which hosts, in which order, at which addresses.
 //!
-//! Pure: what the DNS said and what we are in, targets or the reason why there are none out. RFC 5321 5.1 (order,
-//! implicit MX, our own name in the list), RFC 7505 (null MX). A reason is permanent only when the
-//! DNS gave an answer; what could not be found out delays (DNS-02).
+//! Pure: what the DNS said and what we are in, targets or the reason why there are none out. RFC
+//! 5321 5.1 (order, implicit MX, our own name in the list), RFC 7505 (null MX). A
+//! reason is permanent only when the DNS gave an answer; what could not be found out delays
+//! (DNS-02).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,31 +14,31 @@ use crate::{
 
 /// A host that takes mail for a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
+pub(super) struct Exchange {
     /// Lower is better.
-    pub preference: u16,
+    pub(super) preference: u16,
     /// Its name.
-    pub host: String,
+    pub(super) host: String,
 }
 
 /// A host at one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// Its name.
-    pub host: String,
+    pub(super) host: String,
     /// The address.
-    pub address: IpAddr,
+    pub(super) address: IpAddr,
 }
 
 /// Why there is nowhere to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unroutable {
+pub(super) struct Unroutable {
     /// Whether it will stay so.
-    pub permanent: bool,
+    pub(super) permanent: bool,
     /// RFC 3463 code.
-    pub status: Status,
+    pub(super) status: Status,
     /// For the sender and the log.
-    pub text: String,
+    pub(super) text: String,
 }
 
 impl Unroutable {
@@ -69,9 +70,9 @@ pub struct Own {
     pub insecure_allow_private_targets: bool,
 }
 
-/// The hosts for `domain`, best first; those of equal preference in an order that `random` decides (it
-/// is given a bound and answers a number below it).
-pub fn exchanges(
+/// The hosts for `domain`, best first; those of equal preference in an order that `random` decides
+/// (it is given a bound and answers a number below it).
+pub(super) fn exchanges(
     domain: &str,
     answer: Answer<Vec<Mx>>,
     own: &Own,
@@ -110,7 +111,8 @@ pub fn exchanges(
             hosts.push(Exchange { preference, host });
         }
     }
-    // RFC 5321 5.1: who lists us as well leads back to us, and so does everything not better than we are.
+    // RFC 5321 5.1: who lists us as well leads back to us, and so does everything not better than
+    // we are.
     if let Some(ours) = hosts.iter().find(|mx| own.names.contains(&mx.host)) {
         let ours = ours.preference;
         hosts.retain(|mx| mx.preference < ours);
@@ -123,7 +125,7 @@ pub fn exchanges(
 }
 
 /// Where to connect, in order, given what is known of the addresses of each exchange (best first).
-pub fn targets(
+pub(super) fn targets(
     domain: &str,
     resolved: &[(Exchange, Answer<Vec<IpAddr>>)],
     own: &Own,
@@ -196,7 +198,7 @@ fn families_in_turn(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
 }
 
 /// addresses that no mail host of the Internet has.
-pub fn is_special(ip: IpAddr) -> bool {
+fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_special_v4(ip),
         IpAddr::V6(ip) => is_special_v6(ip),
@@ -241,9 +243,9 @@ fn is_special_v6(ip: Ipv6Addr) -> bool {
 }
 
 /// How many hosts of one domain have their addresses looked up.
-pub const EXCHANGES_MAX: usize = 10;
+pub(super) const EXCHANGES_MAX: usize = 10;
 /// addresses tried in one attempt.
-pub const ADDRESSES_MAX: usize = 5;
+pub(super) const ADDRESSES_MAX: usize = 5;
 
 #[cfg(test)]
 mod tests {

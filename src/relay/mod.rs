@@ -1,29 +1,30 @@
 //! Outbound mail as work: finds what is due, attempts it, records what came of it, tells senders.
 //!
-//! [`Relay::run`] is the worker. It scans the queue when woken, when something becomes due and once a minute, sorts what
-//! it finds by destination ([`board`]), and runs a bounded number of attempts as tasks that it owns and joins.
-//! Decisions are pure: [`hosts`] (where to), `smtp::client::classify` and [`verdict`] (what a reply means),
-//! `queue::schedule` (when again), [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
+//! [`Relay::run`] is the worker. It scans the queue when woken, when something becomes due and once
+//! a minute, sorts what it finds by destination ([`board`]), and runs a bounded number of attempts
+//! as tasks that it owns and joins. Decisions are pure: [`hosts`] (where to),
+//! `smtp::client::classify` and [`verdict`] (what a reply means), `queue::schedule` (when again),
+//! [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
 
 mod attempt;
-pub mod board;
+mod board;
 mod conclude;
 pub mod hosts;
 mod open;
 mod pool;
 mod postman;
-pub mod report;
+mod report;
 mod run;
-pub mod verdict;
+mod verdict;
 
 use std::{
     collections::HashMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-pub use hosts::Target;
 pub use open::{Connector, Tcp};
 pub use postman::{PostError, Posted, Postman, Report};
 
@@ -94,7 +95,7 @@ impl Default for Options {
             security: Security::Opportunistic,
             routes: HashMap::new(),
             smarthost: None,
-            attempts_max: 100,
+            attempts_max: 300,
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             stop_timeout: Duration::from_secs(20),
@@ -124,6 +125,16 @@ pub enum Destination {
     Routed(Domain),
     /// The host that the operator named for everything else.
     Smarthost,
+}
+
+/// For the log: a domain, or what stands for all of them.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct(domain) | Self::Routed(domain) => domain.fmt(f),
+            Self::Smarthost => f.write_str("smarthost"),
+        }
+    }
 }
 
 impl Options {
@@ -181,6 +192,6 @@ impl Shared {
 }
 
 /// A target with its port.
-fn socket(target: &Target, port: u16) -> SocketAddr {
+fn socket(target: &hosts::Target, port: u16) -> SocketAddr {
     SocketAddr::new(target.address, port)
 }

@@ -1,8 +1,8 @@
 //! From a destination to a conversation: whom to call, and the calls until somebody answers.
 //!
-//! At most five addresses and two hosts that answered per attempt. A host that fails at TLS, where TLS is
-//! opportunistic, is called once more without it. A host that does not want to talk says nothing about the
-//! mail, so the next one is tried, and in the end the mail waits.
+//! At most five addresses and two hosts that answered per attempt. A host that fails at TLS,
+//! where TLS is opportunistic, is called once more without it. A host that does not want to talk
+//! says nothing about the mail, so the next one is tried, and in the end the mail waits.
 
 use std::{
     io,
@@ -12,8 +12,8 @@ use std::{
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    Destination, Shared, Target,
-    hosts::{Exchange, Unroutable, exchanges, targets},
+    Destination, Shared,
+    hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
     socket,
     verdict::{Finding, shown, unconnected, unopened},
@@ -59,7 +59,7 @@ struct Call<'a> {
 
 impl Shared {
     /// A fresh conversation with some host of `to`, or what its absence means for the mail.
-    pub(super) async fn open(&self, to: &Destination) -> Result<Session, Finding> {
+    pub(super) async fn open(&self, to: &Destination) -> Result<Box<Session>, Finding> {
         let call = self.plan(to).await;
         let call = call.map_err(|why| Finding::unroutable(&why))?;
         let mut answered = 0;
@@ -87,7 +87,7 @@ impl Shared {
         call: &Call<'_>,
         target: &Target,
         security: Security,
-    ) -> Result<Session, NotOpened> {
+    ) -> Result<Box<Session>, NotOpened> {
         let host = shown(target);
         let mut tried = security;
         loop {
@@ -98,11 +98,11 @@ impl Shared {
             })?;
             match self.converse(call, target, tried, stream).await {
                 Ok(conversation) => {
-                    return Ok(Session {
+                    return Ok(Box::new(Session {
                         conversation,
                         host,
                         messages: 0,
-                    });
+                    }));
                 }
                 Err(failure) if failure.is_tls() && tried == Security::Opportunistic => {
                     tracing::debug!(%host, error = %failure.cause, "again without TLS");

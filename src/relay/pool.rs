@@ -1,7 +1,7 @@
 //! Open connections that wait for more mail to the same destination.
 //!
-//! Few and for a short time: a connection costs the other side, too. Sorted by nothing; a destination has a
-//! handful at most.
+//! Few and for a short time: a connection costs the other side, too. Sorted by nothing; a
+//! destination has a handful at most.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,11 +21,11 @@ pub(super) struct Session {
 
 /// The connections that wait.
 #[derive(Default)]
-pub(super) struct Pool(HashMap<Destination, Vec<(Session, Instant)>>);
+pub(super) struct Pool(HashMap<Destination, Vec<(Box<Session>, Instant)>>);
 
 impl Pool {
     /// A waiting connection, the one used last.
-    pub(super) fn take(&mut self, to: &Destination, now: Instant) -> Option<Session> {
+    pub(super) fn take(&mut self, to: &Destination, now: Instant) -> Option<Box<Session>> {
         let waiting = self.0.get_mut(to)?;
         let (session, until) = waiting.pop()?;
         if waiting.is_empty() {
@@ -43,9 +43,9 @@ impl Pool {
     pub(super) fn put(
         &mut self,
         to: &Destination,
-        session: Session,
+        session: Box<Session>,
         now: Instant,
-    ) -> Result<(), Session> {
+    ) -> Result<(), Box<Session>> {
         let total: usize = self.0.values().map(Vec::len).sum();
         let waiting = self.0.entry(to.clone()).or_default();
         if total >= WAITING_MAX || waiting.len() >= WAITING_EACH_MAX {
@@ -62,13 +62,13 @@ impl Pool {
             expired.extend(waiting.extract_if(.., |(_, until)| *until <= now));
         }
         self.0.retain(|_, waiting| !waiting.is_empty());
-        expired.into_iter().map(|(session, _)| session).collect()
+        expired.into_iter().map(|(session, _)| *session).collect()
     }
 
     /// Takes out all connections.
     pub(super) fn drain(&mut self) -> Vec<Session> {
         let all = std::mem::take(&mut self.0).into_values().flatten();
-        all.map(|(session, _)| session).collect()
+        all.map(|(session, _)| *session).collect()
     }
 
     /// When the next connection's time is over.

@@ -1,7 +1,8 @@
 //! How reports get to senders: a door that the composition root opens.
 //!
-//! A report to a local sender goes into his mailbox, one to a remote sender into the queue; both in the very
-//! batch that ends the recipient it is about. Mailboxes and accounts are above the relay's floor, so it asks.
+//! A report to a local sender goes into his mailbox, one to a remote sender into the queue; both in
+//! the very batch that ends the recipient it is about. Mailboxes and accounts are above the
+//! relay's floor, so it asks.
 
 use bytes::Bytes;
 
@@ -53,7 +54,8 @@ impl Posted {
 /// A report was not added to the batch, which must not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// Nobody can get it: the sender is gone, or has no room. It is dropped, with a line in the log.
+    /// Nobody can get it: the sender is gone, or has no room. It is dropped, with a line in the
+    /// log.
     #[error("the sender cannot be told: {0}")]
     Undeliverable(String),
     /// It could not be found out, or written, now.

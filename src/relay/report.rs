@@ -1,8 +1,9 @@
 //! Delivery status notifications: what a sender is told of a failure or a delay.
 //!
 //! Pure: facts in, a message out. RFC 3464 (message/delivery-status), RFC 6522 (multipart/report,
-//! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5 (Auto-Submitted). The body of the
-//! original is never returned, its header is bounded. Whether a report may be sent at all is the caller's question.
+//! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5
+//! (Auto-Submitted). The body of the original is never returned, its header is bounded. Whether a
+//! report may be sent at all is the caller's question.
 
 use std::fmt::Write;
 
@@ -18,30 +19,30 @@ use crate::{
 
 /// What a report is about.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub(super) struct Facts<'a> {
     /// What happened.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// Names the report.
-    pub id: MessageId,
+    pub(super) id: MessageId,
     /// The message it is about.
-    pub original: MessageId,
+    pub(super) original: MessageId,
     /// Our name.
-    pub reporter: &'a str,
+    pub(super) reporter: &'a str,
     /// The sender of the original.
-    pub to: &'a Address,
+    pub(super) to: &'a Address,
     /// When the original was accepted.
-    pub received: Timestamp,
+    pub(super) received: Timestamp,
     /// Now.
-    pub now: Timestamp,
+    pub(super) now: Timestamp,
     /// Who did not get it, and why.
-    pub recipients: &'a [Entry<'a>],
+    pub(super) recipients: &'a [Entry<'a>],
     /// The beginning of the original, from its first byte.
-    pub beginning: &'a [u8],
+    pub(super) beginning: &'a [u8],
 }
 
 /// What happened to the recipients of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// They will not get the message.
     Failed,
     /// They did not get it yet; attempts go on until then.
@@ -53,28 +54,28 @@ pub enum Kind {
 
 /// One recipient of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// Who did not get the message.
-    pub address: &'a Address,
+    pub(super) address: &'a Address,
     /// Why.
-    pub why: &'a Diagnosis,
+    pub(super) why: &'a Diagnosis,
     /// When the last attempt was made, if one was.
-    pub attempted: Option<Timestamp>,
+    pub(super) attempted: Option<Timestamp>,
 }
 
 /// A report as a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
+pub(super) struct Built {
     /// Its bytes, with CRLF line ends.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// RFC 6531: an address in its header is internationalized.
-    pub smtputf8: bool,
+    pub(super) smtputf8: bool,
     /// RFC 6152: it holds octets beyond ASCII.
-    pub eight_bit: bool,
+    pub(super) eight_bit: bool,
 }
 
 /// Writes the report.
-pub fn build(facts: &Facts<'_>) -> Built {
+pub(super) fn build(facts: &Facts<'_>) -> Built {
     let boundary = format!("{}/{}", facts.id, facts.reporter);
     let human = human_part(facts);
     let header = original_header(facts.beginning);
@@ -94,7 +95,8 @@ pub fn build(facts: &Facts<'_>) -> Built {
         "message/delivery-status",
         status_part(facts).as_bytes(),
     );
-    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is not his.
+    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is
+    // not his.
     part(&mut out, "text/rfc822-headers", &header);
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     Built {
@@ -266,7 +268,7 @@ fn original_message_id(beginning: &[u8]) -> Option<String> {
 }
 
 /// How much of the original's header goes back at most.
-pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+pub(super) const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// RFC 5322 2.1.1.
 const LINE_BYTES_MAX: usize = 998;
 

@@ -1,9 +1,10 @@
 //! The worker's loop: scan, start, wait; and the end of it.
 //!
-//! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds only; once a minute, and
-//! whenever something did not fit on the board, the whole of what is due is looked at. Wall time may jump, so
-//! nothing is slept longer than a minute. After a stop, attempts in flight are finished; those that do not end in
-//! time put their recipients back (Q-01: with at most the attempt in flight repeated).
+//! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds
+//! only; once a minute, and whenever something did not fit on the board, the whole of what is due
+//! is looked at. Wall time may jump, so nothing is slept longer than a minute. After a stop,
+//! attempts in flight are finished; those that do not end in time put their recipients back (Q-01:
+//! with at most the attempt in flight repeated).
 
 use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -30,6 +31,8 @@ struct Plan {
     full_at: Instant,
     recent_at: Instant,
     reclamp_at: Instant,
+    /// No look before: under load, looking must not become the work.
+    rest_until: Instant,
 }
 
 impl Relay {
@@ -68,12 +71,14 @@ impl Plan {
             full_at: now,
             recent_at: now,
             reclamp_at: now,
+            rest_until: now,
         }
     }
 
     /// When the worker has something to do, if nothing else happens.
     fn next(&self, expiry: Option<Instant>) -> Instant {
-        let next = self.full_at.min(self.recent_at).min(self.reclamp_at);
+        let look = self.full_at.min(self.recent_at).max(self.rest_until);
+        let next = look.min(self.reclamp_at);
         expiry.map_or(next, |expiry| next.min(expiry))
     }
 }
@@ -94,7 +99,7 @@ impl Shared {
             }
         }
         let full = plan.full_at <= now;
-        if !full && plan.recent_at > now {
+        if now < plan.rest_until || (!full && plan.recent_at > now) {
             return;
         }
         let from = if full {
@@ -108,6 +113,7 @@ impl Shared {
                     plan.full_at = now + if all { FULL_EVERY } else { SKIPPED_AGAIN };
                 }
                 plan.recent_at = self.next_due(now).await;
+                plan.rest_until = Instant::now() + (now.elapsed() * REST).min(REST_MAX);
             }
             Err(error) => {
                 let error = report_chain(&error);
@@ -200,7 +206,8 @@ impl Tasks {
     }
 }
 
-/// A wake-up looks back this far: enqueueing takes time between the reading of the clock and the commit.
+/// A wake-up looks back this far: enqueueing takes time between the reading of the clock and the
+/// commit.
 const RECENT: Duration = Duration::from_secs(5);
 /// Between looks at everything that is due.
 const FULL_EVERY: Duration = Duration::from_secs(60);
@@ -212,5 +219,9 @@ const RECLAMP_EVERY: Duration = Duration::from_secs(3600);
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
 /// For attempts to put back what they hold.
 const ABORT_TIME: Duration = Duration::from_secs(5);
+/// A look is followed by a rest of this many times its duration,
+const REST: u32 = 9;
+/// but not longer than this.
+const REST_MAX: Duration = Duration::from_secs(1);
 /// Rows read at once.
 const PAGE: usize = 1000;

@@ -1,9 +1,9 @@
 //! From what a conversation brought to what becomes of the recipients.
 //!
-//! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a temporary
-//! failure into a time, through the schedule.
+//! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a
+//! temporary failure into a time, through the schedule.
 
-use super::{Target, hosts::Unroutable};
+use super::hosts::{Target, Unroutable};
 use crate::{
     queue::record::{Diagnosis, Status},
     smtp::client::{
@@ -15,7 +15,7 @@ use crate::{
 
 /// What one attempt brought for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub(super) enum Finding {
     /// The peer took responsibility.
     Delivered(Diagnosis),
     /// Try again later.
@@ -28,7 +28,7 @@ pub enum Finding {
 
 impl Finding {
     /// What a fate at `host` means.
-    pub fn of(host: &str, fate: &Fate) -> Self {
+    pub(super) fn of(host: &str, fate: &Fate) -> Self {
         let said = |reply| diagnosis(Some(host), reply);
         let ours = |status, text: &str| Diagnosis::new(Some(host), 0, status, text);
         match fate {
@@ -52,7 +52,7 @@ impl Finding {
     }
 
     /// What it means that no host could be spoken to.
-    pub fn unroutable(why: &Unroutable) -> Self {
+    pub(super) fn unroutable(why: &Unroutable) -> Self {
         let diagnosis = Diagnosis::new(None, 0, why.status, &why.text);
         if why.permanent {
             Self::Never(diagnosis)
@@ -63,7 +63,7 @@ impl Finding {
 }
 
 /// Why a conversation could not be opened.
-pub fn unopened(host: &str, failure: &Failure) -> Diagnosis {
+pub(super) fn unopened(host: &str, failure: &Failure) -> Diagnosis {
     if let Some(reply) = failure.reply() {
         return diagnosis(Some(host), reply);
     }
@@ -80,13 +80,13 @@ pub fn unopened(host: &str, failure: &Failure) -> Diagnosis {
 }
 
 /// Why a connection was not made.
-pub fn unconnected(host: &str, why: &str) -> Diagnosis {
+pub(super) fn unconnected(host: &str, why: &str) -> Diagnosis {
     let text = format!("the connection was not made: {why}");
     Diagnosis::new(Some(host), 0, Status(4, 4, 1), &text)
 }
 
 /// A target as it stands in logs and reports.
-pub fn shown(target: &Target) -> String {
+pub(super) fn shown(target: &Target) -> String {
     format!("{} [{}]", target.host, target.address)
 }
 

@@ -190,13 +190,17 @@ impl Router {
         }
         let now = self.0.clock.wall();
         batch.body(arrived.blob, another(&arrived.content));
-        let placement = Placement {
+        let mut placement = Placement {
             blob: arrived.blob,
             size: arrived.size,
             facts: arrived.facts.clone(),
             internal_date: now,
             flags: FlagSet::default(),
         };
+        let facts = placement.facts.len().saturating_mul(plan.accounts.len());
+        if plan.accounts.len() > 1 && facts > FACTS_BYTES_MAX {
+            self.0.mailboxes.share_facts(batch, &mut placement);
+        }
         for account in &plan.accounts {
             batch.present(key::account(*account));
             self.0.mailboxes.place(batch, *account, INBOX, &placement);
@@ -331,6 +335,7 @@ fn another(content: &Content) -> Content {
 
 /// How often a message is accepted again after its recipients changed.
 const ATTEMPTS_MAX: usize = 4;
-/// Copies of one message; a batch takes about half as many, this only bounds the work before it
-/// says so.
+/// Bytes that the facts of all copies may take of a commit; more are stored once for all copies.
+const FACTS_BYTES_MAX: usize = 256 * 1024;
+/// Copies of one message. A commit takes fewer; this only bounds the work before it says so.
 const COPIES_MAX: usize = 10_000;

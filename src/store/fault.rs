@@ -1,9 +1,10 @@
-//! An engine that fails when told to: wraps another one, for the tests of whatever stands on a store.
+//! An engine that fails when told to: wraps another one, for the tests of whatever stands on a
+//! store.
 //!
-//! Counts commits and reads, and lets the n-th one fail: refused, in conflict, or crashed before or after
-//! it happened. After a crash the engine is poisoned, as a real one is after a failed sync (DUR-03);
-//! wrap the inner engine again to see what a restart would see. It is not a fault layer for disks: that
-//! one lies below the embedded engine.
+//! Counts commits and reads, and lets the n-th one fail: refused, in conflict, or crashed before or
+//! after it happened. After a crash the engine is poisoned, as a real one is after a failed sync
+//! (DUR-03); wrap the inner engine again to see what a restart would see. It is not a fault layer
+//! for disks: that one lies below the embedded engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,7 +73,8 @@ impl Fault {
         plan.commit_faults.insert(at, fault);
     }
 
-    /// The `n`-th read from now (1 is the next; of a key, a page or a body) fails with an I/O error.
+    /// The `n`-th read from now (1 is the next; of a key, a page or a body) fails with an I/O
+    /// error.
     pub fn fail_read(&self, n: u64) {
         let mut plan = self.plan();
         let at = plan.reads + n;

@@ -115,6 +115,7 @@ mod space {
     pub(super) const SUBSCRIPTION: u8 = 0x37;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
+    pub(super) const BODY_FACTS: u8 = 0x42;
     pub(super) const QUEUE_MESSAGE: u8 = 0x50;
     pub(super) const QUEUE_RECIPIENT: u8 = 0x51;
     pub(super) const QUEUE_DUE: u8 = 0x52;
@@ -395,6 +396,11 @@ pub fn email_numbered(account: AccountId, take: usize) -> Template {
 /// All emails of an account.
 pub fn emails(account: AccountId) -> Key {
     Fields::account(space::EMAIL, account).key()
+}
+
+/// `BODY_FACTS blob`: what is known of a body whose owners are too many to say it each.
+pub fn body_facts(blob: BlobId) -> Key {
+    Fields::of(space::BODY_FACTS).bytes(blob.as_bytes()).key()
 }
 
 /// `BODY_OWNERS blob`: sum of owners; absent for a body with exactly one owner.

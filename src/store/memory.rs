@@ -1,6 +1,7 @@
 //! The engine in memory: a sorted map behind a lock. For tests; nothing survives the process.
 //!
-//! It is the plainest reading of the engine's contract, and what the other engines are compared with.
+//! It is the plainest reading of the engine's contract, and what the other engines are compared
+//! with.
 
 use std::{
     any::Any,

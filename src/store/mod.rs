@@ -1,8 +1,8 @@
 //! Ordered key-value truth behind one trait.
 //!
-//! [`Engine`] is what every service above sees: point reads, bounded pages, declarative atomic batches
-//! and bodies. Nothing above this folder knows which engine runs. Keys are made only in [`key`]; the
-//! whole key space and its invariants stand in docs/STORE.md.
+//! [`Engine`] is what every service above sees: point reads, bounded pages, declarative atomic
+//! batches and bodies. Nothing above this folder knows which engine runs. Keys are made only in
+//! [`key`]; the whole key space and its invariants stand in docs/STORE.md.
 
 pub mod batch;
 pub mod embedded;

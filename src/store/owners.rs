@@ -41,8 +41,9 @@ impl Owners {
     }
 }
 
-/// Takes `released` owners away from a body, and the body when none is left. The batch then happens
-/// only while the count is as it was read. `batch` also removes the records that owned.
+/// Takes `released` owners away from a body, and the body, with its facts, when none is left. The
+/// batch then happens only while the count is as it was read. `batch` also removes the records that
+/// owned.
 pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     let key = key::body_owners(owners.blob);
     batch.unchanged(key.clone(), owners.stored.clone());
@@ -52,6 +53,8 @@ pub fn disown(batch: &mut Batch, owners: &Owners, released: u32) {
     }
     if owners.stored.is_some() {
         batch.delete(key);
+        // Only a body with several owners can have them.
+        batch.delete(key::body_facts(owners.blob));
     }
     batch.drop_body(owners.blob);
 }
@@ -68,20 +71,17 @@ mod tests {
     fn the_last_owner_takes_the_body_along() {
         let blob = BlobId::fresh(Timestamp(1), &Random::seeded(1));
         let key = key::body_owners(blob);
+        let gone = vec![
+            Write::Delete(key.clone()),
+            Write::Delete(key::body_facts(blob)),
+            Write::DropBody(blob),
+        ];
         let stored = |n: i64| Some(Bytes::copy_from_slice(&n.to_be_bytes()));
         for (value, released, expected) in [
             (None, 1, vec![Write::DropBody(blob)]),
             (stored(3), 1, vec![Write::Sum(key.clone(), -1)]),
-            (
-                stored(1),
-                1,
-                vec![Write::Delete(key.clone()), Write::DropBody(blob)],
-            ),
-            (
-                stored(2),
-                2,
-                vec![Write::Delete(key.clone()), Write::DropBody(blob)],
-            ),
+            (stored(1), 1, gone.clone()),
+            (stored(2), 2, gone),
         ] {
             let mut batch = Batch::new();
             let owners = Owners {

@@ -1,6 +1,7 @@
 //! Mailboxes over the embedded engine: what is acknowledged survives a restart and a crash.
 //!
 //! The service's own tests run on the memory engine; these show the same through the journal.
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 use std::{
     fs,

@@ -1,9 +1,16 @@
 //! The one integration binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 mod accounts;
 mod imap;
 mod mailbox;
 mod smtp;
+mod dns;
+mod queue;
+mod relay;
+mod route;
+mod smtp_client;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

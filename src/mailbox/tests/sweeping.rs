@@ -137,48 +137,44 @@ async fn a_body_with_several_owners_goes_with_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn facts_that_do_not_fit_a_batch_come_back_and_go_with_their_email() {
+async fn facts_stored_once_for_many_come_back_and_go_with_the_body() {
     let world = World::new().await;
     let bob = AccountId(2);
     world.provision(bob).await;
     let arrived = world.arrived("to many").await;
-    let facts = Bytes::from(vec![9; 50_000]);
-    let placement = Placement {
+    let facts = arrived.facts.clone();
+    let mut placement = Placement {
         blob: arrived.blob,
         size: arrived.size,
-        facts: facts.clone(),
+        facts: arrived.facts,
         internal_date: world.clock.wall(),
         flags: FlagSet::default(),
     };
     let mut batch = Batch::new();
-    for n in 0..500 {
-        let account = if n == 499 { bob } else { ALICE };
+    world.mailboxes.share_facts(&mut batch, &mut placement);
+    for account in [ALICE, bob] {
         world
             .mailboxes
             .place(&mut batch, account, INBOX, &placement);
     }
-    own(&mut batch, placement.blob, 500);
+    own(&mut batch, placement.blob, 2);
     batch.body(placement.blob, arrived.content);
     world.engine.commit(batch).await.unwrap();
-    let emails = world.mailboxes.emails(bob, &[EmailId(1)]).await.unwrap();
-    assert_eq!(emails[0].as_ref().unwrap().facts, facts);
-    let value = world
-        .engine
-        .get(&key::email(bob, EmailId(1)))
-        .await
-        .unwrap()
-        .unwrap();
-    let email::FactsPlace::Apart { blob, .. } = email::EmailRecord::decode(&value).unwrap().facts
-    else {
-        panic!("the facts are apart");
-    };
-    assert!(has_body(&world, blob).await);
-    let bobs = world.mailboxes.open(bob, INBOX).await.unwrap();
-    bobs.expunge(&uids([1])).await.unwrap();
-    world.sweep().await;
-    assert!(!has_body(&world, blob).await);
-    let owners = Owners::read(&*world.engine, placement.blob).await.unwrap();
-    assert_eq!(owners.count(), 499);
+    let shared = key::body_facts(placement.blob);
+    for account in [ALICE, bob] {
+        let emails = world
+            .mailboxes
+            .emails(account, &[EmailId(1)])
+            .await
+            .unwrap();
+        assert_eq!(emails[0].as_ref().unwrap().facts, facts);
+        assert!(world.engine.get(&shared).await.unwrap().is_some());
+        let inbox = world.mailboxes.open(account, INBOX).await.unwrap();
+        inbox.expunge(&uids([1])).await.unwrap();
+        world.sweep().await;
+    }
+    assert!(!has_body(&world, placement.blob).await);
+    assert_eq!(world.engine.get(&shared).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

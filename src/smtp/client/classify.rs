@@ -1,7 +1,7 @@
 //! What a reply means for the recipients it speaks of: RFC 5321 4.2.1, 4.5.3.1.10; Q-03.
 //!
-//! Pure: a reply and the stage of the conversation in, a verdict out. The stage matters: a 5xx to RCPT is about
-//! a recipient, a 5xx greeting is about the host, and says nothing of the mail.
+//! Pure: a reply and the stage of the conversation in, a verdict out. The stage matters: a 5xx to
+//! RCPT is about a recipient, a 5xx greeting is about the host, and says nothing of the mail.
 
 use super::reply::Reply;
 
@@ -28,7 +28,7 @@ pub enum Stage {
 
 /// What a reply means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Go on; after the final dot: delivered.
     Yes,
     /// Not now: try again later.
@@ -42,7 +42,7 @@ pub enum Verdict {
 }
 
 /// What `reply` means at `stage`.
-pub fn classify(stage: Stage, reply: &Reply) -> Verdict {
+pub(super) fn classify(stage: Stage, reply: &Reply) -> Verdict {
     let host_stage = matches!(
         stage,
         Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth

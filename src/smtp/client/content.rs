@@ -1,12 +1,13 @@
 //! Message bytes as they go through DATA: RFC 5321 4.5.2 (transparency), 2.3.8 (lines).
 //!
-//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before each dot that
-//! begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot. So no content
-//! can end DATA early, at any server (smuggling), and no line is refused for its length (LIM-12).
+//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before
+//! each dot that begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot.
+//! So no content can end DATA early, at any server (smuggling), and no line is refused for its
+//! length (LIM-12).
 
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
-pub struct Encoder {
+pub(super) struct Encoder {
     /// Bytes written since the last line end.
     column: usize,
     /// A CR was read whose LF, if there is one, is still to come.
@@ -15,7 +16,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// Appends the transparent form of `content` to `out`.
-    pub fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
         out.reserve(content.len() + 64);
         let mut rest = content;
         while let Some(byte) = rest.first().copied() {
@@ -41,7 +42,7 @@ impl Encoder {
     }
 
     /// Appends what ends the content: the final dot on a line of its own.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) {
         if self.column > 0 {
             self.end_line(out);
         }
@@ -69,7 +70,8 @@ impl Encoder {
                 return;
             };
             if self.column + width(*byte) > LINE_BYTES_MAX {
-                // LIM-12: a longer line goes on behind a space, as others do, but not within a character.
+                // LIM-12: a longer line goes on behind a space, as others do, but not within a
+                // character.
                 out.extend_from_slice(b"\r\n ");
                 self.column = 1;
             }
@@ -91,7 +93,7 @@ fn width(byte: u8) -> usize {
 }
 
 /// LIM-12: longest line ever sent, without its CRLF.
-pub const LINE_BYTES_MAX: usize = 998;
+pub(super) const LINE_BYTES_MAX: usize = 998;
 const CHARACTER_BYTES_MAX: usize = 4;
 
 #[cfg(test)]
@@ -158,7 +160,8 @@ mod tests {
         fn splitting_input_changes_nothing_and_the_wire_is_canonical(
             parts in prop::collection::vec(
                 prop::sample::select(vec![
-                    &b"\r"[..], b"\n", b"\r\n", b".", b"ab", b"\xe2\x82", b"\xac", &[b'y'; 995], &[b'z'; 3],
+                    &b"\r"[..], b"\n", b"\r\n", b".", b"ab", b"\xe2\x82", b"\xac",
+                    &[b'y'; 995], &[b'z'; 3],
                 ]),
                 0..24,
             ),
@@ -172,7 +175,9 @@ mod tests {
             let body = wire.strip_suffix(b".\r\n").unwrap();
             let text = String::from_utf8_lossy(body).replace("\r\n", "\0");
             prop_assert!(!text.contains(['\r', '\n']));
-            prop_assert!(text.split('\0').all(|line| line != "." && line.len() <= 3 * LINE_BYTES_MAX));
+            for line in text.split('\0') {
+                prop_assert!(line != "." && line.len() <= 3 * LINE_BYTES_MAX);
+            }
         }
     }
 }

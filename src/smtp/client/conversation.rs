@@ -1,7 +1,8 @@
 //! From the connection to a session that takes mail: greeting, EHLO, STARTTLS, AUTH; and QUIT.
 //!
-//! RFC 5321 3.1, 3.2, 4.3.1; RFC 3207 4; RFC 4954 4. Linear: it reads as the RFC tells it. Nothing learned before TLS
-//! is kept after it, and bytes that a server sends behind its 220 to STARTTLS end the connection.
+//! RFC 5321 3.1, 3.2, 4.3.1; RFC 3207 4; RFC 4954 4. Linear: it reads as the RFC tells it. Nothing
+//! learned before TLS is kept after it, and bytes that a server sends behind its 220 to STARTTLS
+//! end the connection.
 
 use std::{fmt, io, time::Duration};
 
@@ -153,6 +154,9 @@ pub enum Cause {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Io(io::Error),
+    /// The server said something that nothing had asked for.
+    #[error("the server spoke out of turn")]
+    OutOfTurn,
     /// The server took too long.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),

@@ -6,26 +6,26 @@ use super::reply::Reply;
 
 /// The offers that we make use of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extensions {
+pub(super) struct Extensions {
     /// RFC 2920: commands may be sent in groups.
-    pub pipelining: bool,
+    pub(super) pipelining: bool,
     /// RFC 1870: sizes may be declared; largest message in bytes, when it named one.
-    pub size: Option<Option<u64>>,
+    pub(super) size: Option<Option<u64>>,
     /// RFC 6152.
-    pub eight_bit: bool,
+    pub(super) eight_bit: bool,
     /// RFC 6531.
-    pub smtputf8: bool,
+    pub(super) smtputf8: bool,
     /// RFC 3207.
-    pub starttls: bool,
+    pub(super) starttls: bool,
     /// RFC 4954 with RFC 4616.
-    pub auth_plain: bool,
+    pub(super) auth_plain: bool,
     /// The LOGIN exchange that some providers offer alone.
-    pub auth_login: bool,
+    pub(super) auth_login: bool,
 }
 
 impl Extensions {
     /// Reads an EHLO reply; its first line is the greeting.
-    pub fn of(reply: &Reply) -> Self {
+    pub(super) fn of(reply: &Reply) -> Self {
         let mut offered = Self::default();
         for line in reply.lines.iter().skip(1).take(KEYWORDS_MAX) {
             // Ancient servers write `AUTH=PLAIN`.
@@ -55,7 +55,7 @@ impl Extensions {
 }
 
 /// keywords of an EHLO reply that are looked at.
-pub const KEYWORDS_MAX: usize = 64;
+pub(super) const KEYWORDS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

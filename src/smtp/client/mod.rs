@@ -1,19 +1,20 @@
 //! The sending side of SMTP: one conversation, written top to bottom as the RFC tells it.
 //!
-//! [`Conversation`] waits; what replies mean ([`classify`]), what a reply is ([`reply`]), what a server
-//! offers ([`extensions`]) and how content is written ([`content`]) is pure. RFC 5321 (client parts), 1870, 2034,
-//! 2920, 3207, 4954, 6152, 6531. Not here: which host, when, how often, what then (`relay`).
+//! [`Conversation`] waits; what replies mean ([`classify`]), what a reply is ([`reply`]), what a
+//! server offers ([`extensions`]) and how content is written ([`content`]) is pure. RFC 5321
+//! (client parts), 1870, 2034, 2920, 3207, 4954, 6152, 6531. Not here: which host, when, how often,
+//! what then (`relay`).
 
 pub mod classify;
-pub mod content;
+mod content;
 pub mod conversation;
-pub mod extensions;
+mod extensions;
 pub mod reply;
-pub mod stream;
-pub mod tls;
-pub mod transaction;
+mod stream;
+mod tls;
+mod transaction;
 
 pub use conversation::{Cause, Conversation, Failure, Login, Timeouts};
 pub use stream::Transport;
-pub use tls::{TlsClient, Trust};
+pub use tls::TlsClient;
 pub use transaction::{Fate, Mail, Sent};

@@ -1,8 +1,9 @@
 //! Replies of a server: RFC 5321 4.2, enhanced status codes of RFC 2034 and 3463.
 //!
-//! Pure. The parser takes bytes in any portions and is bounded in both directions. A parsed reply
-//! cannot hold a control character or a line break, so its text is safe in a report, a record and a log.
-//! A lone LF ends a line as CRLF does, and a code may stand alone on its line: servers do both.
+//! Pure. The parser takes bytes in any portions and is bounded in both directions. A parsed
+//! reply cannot hold a control character or a line break, so its text is safe in a report, a record
+//! and a log. A lone LF ends a line as CRLF does, and a code may stand alone on its line: servers
+//! do both.
 
 /// One reply, of one or more lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,16 +56,16 @@ pub enum ReplyError {
 
 /// Gathers replies from bytes as they arrive.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(super) struct Parser {
     line: Vec<u8>,
     code: Option<u16>,
     lines: Vec<String>,
 }
 
 impl Parser {
-    /// Takes bytes up to the end of a reply. Returns how many it took, and the reply once it is whole. After an
-    /// error the connection is of no further use.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
+    /// Takes bytes up to the end of a reply. Returns how many it took, and the reply once it is
+    /// whole. After an error the connection is of no further use.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
         let mut taken = 0;
         for portion in bytes.split_inclusive(|b| *b == b'\n') {
             if self.line.len() + portion.len() > LINE_BYTES_MAX {
@@ -83,7 +84,7 @@ impl Parser {
     }
 
     /// Whether a reply has begun and not ended.
-    pub fn is_within(&self) -> bool {
+    pub(super) fn is_within(&self) -> bool {
         self.code.is_some() || !self.line.is_empty()
     }
 
@@ -137,7 +138,8 @@ fn printable(text: &[u8]) -> String {
         .collect()
 }
 
-/// RFC 2034 4: the code stands at the beginning of every line. Taken from the first, removed from all.
+/// RFC 2034 4: the code stands at the beginning of every line. Taken from the first, removed from
+/// all.
 fn take_enhanced(code: u16, lines: &mut [String]) -> Option<Enhanced> {
     let (enhanced, _) = read_enhanced(lines.first()?)?;
     if u16::from(enhanced.0) != code / 100 {
@@ -171,9 +173,9 @@ fn number(digits: &str) -> Option<u16> {
 }
 
 /// longest line of a reply, with its line end.
-pub const LINE_BYTES_MAX: usize = 4096;
+const LINE_BYTES_MAX: usize = 4096;
 /// most lines of a reply.
-pub const LINES_MAX: usize = 100;
+const LINES_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {

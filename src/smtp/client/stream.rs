@@ -1,7 +1,7 @@
 //! The connection under a conversation: commands out, replies in, each with its deadline.
 //!
-//! Works on any stream of bytes, so tests use in-memory pipes. What was read and not yet understood is
-//! bounded by the reply parser and by one read.
+//! Works on any stream of bytes, so tests use in-memory pipes. What was read and not yet understood
+//! is bounded by the reply parser and by one read.
 
 use std::{io, time::Duration};
 
@@ -74,7 +74,8 @@ impl Wire {
         }
     }
 
-    /// Whether the peer has sent nothing that was not asked for, as far as is known without reading.
+    /// Whether the peer has sent nothing that was not asked for, as far as is known without
+    /// reading.
     pub(super) fn is_clean(&self) -> bool {
         self.input.is_empty() && !self.parser.is_within()
     }

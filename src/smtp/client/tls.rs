@@ -1,8 +1,9 @@
 //! TLS of the sending side: RFC 3207, 7672 section 2.1 (why opportunistic means unverified), 8314.
 //!
-//! Two configurations over one crypto provider: one that verifies the host's certificate, for hosts that an
-//! operator named, and one that takes any certificate, for hosts that only an unsigned MX record named: there a
-//! failed verification would leave plain text as the alternative. Handshake signatures are checked in both.
+//! Two configurations over one crypto provider: one that verifies the host's certificate, for hosts
+//! that an operator named, and one that takes any certificate, for hosts that only an unsigned MX
+//! record named: there a failed verification would leave plain text as the alternative. Handshake
+//! signatures are checked in both.
 
 use std::{io, sync::Arc};
 
@@ -27,7 +28,7 @@ pub struct TlsClient {
 
 /// Whether the host must prove its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub(super) enum Trust {
     /// By a certificate for its name, from one of our roots.
     Verified,
     /// Any certificate will do: this only defeats listeners.
@@ -56,7 +57,7 @@ impl TlsClient {
     }
 
     /// Shakes hands with `host` over `stream`.
-    pub async fn connect(
+    pub(super) async fn connect(
         &self,
         host: &str,
         trust: Trust,

@@ -1,8 +1,10 @@
-//! One mail transaction: MAIL, RCPT for each recipient, DATA, content, and what became of every recipient.
+//! One mail transaction: MAIL, RCPT for each recipient, DATA, content, and what became of every
+//! recipient.
 //!
-//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8). A server without
-//! 8BITMIME gets eight-bit content as it is: converting would break signatures, and such servers pass it on. A reply
-//! to the final dot that does not arrive means "later": the message may then arrive twice, never not at all.
+//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 6152 (8BITMIME), 6531
+//! (SMTPUTF8). A server without 8BITMIME gets eight-bit content as it is: converting would break
+//! signatures, and such servers pass it on. A reply to the final dot that does not arrive means
+//! "later": the message may then arrive twice, never not at all.
 
 use bytes::Bytes;
 
@@ -85,8 +87,8 @@ struct Envelope {
 }
 
 impl Conversation {
-    /// Sends one message to some recipients. Dropping the future before it is done ends the conversation; if
-    /// the final dot was sent by then, the message may have been delivered.
+    /// Sends one message to some recipients. Dropping the future before it is done ends the
+    /// conversation; if the final dot was sent by then, the message may have been delivered.
     pub async fn send(&mut self, mail: &Mail<'_>, content: &mut dyn Pieces) -> Sent {
         let count = mail.recipients.len();
         if let Some(fate) = self.unable(mail) {
@@ -131,6 +133,10 @@ impl Conversation {
         content: &mut dyn Pieces,
         envelope: &mut Envelope,
     ) -> Result<Option<Reply>, Failure> {
+        if !self.wire.is_clean() {
+            // Its replies would be taken for answers to the wrong commands.
+            return Err(Failure::at(Stage::Mail)(Cause::OutOfTurn));
+        }
         if std::mem::replace(&mut self.dirty, true) {
             let within = self.timeouts.hello;
             self.ask(Stage::Mail, "RSET\r\n", within).await?;
@@ -325,7 +331,8 @@ impl Fate {
     }
 }
 
-/// RFC 2920 3.1: commands of one group, few enough that their replies fit into any window while we write.
+/// RFC 2920 3.1: commands of one group, few enough that their replies fit into any window while we
+/// write.
 const GROUP: usize = 25;
 /// Content is written in blocks of about this size.
 const BLOCK_BYTES: usize = 64 * 1024;

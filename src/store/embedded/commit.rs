@@ -1,8 +1,8 @@
 //! The committer: one thread that makes waiting batches durable, a group at a time.
 //!
-//! A group's batches are resolved in order, each against those before it, the overlays and the index. Then
-//! one write, one sync, one short lock to make all of it visible, and the answers. While a group
-//! syncs, the next one gathers in the queue. Readers never wait for any of this.
+//! A group's batches are resolved in order, each against those before it, the overlays and the
+//! index. Then one write, one sync, one short lock to make all of it visible, and the answers.
+//! While a group syncs, the next one gathers in the queue. Readers never wait for any of this.
 
 use std::{
     collections::HashMap,
@@ -139,7 +139,8 @@ impl Committer {
             layers.active.set_position(position);
         }
         self.buffer = group.into_buffer();
-        // Nobody waits any more for an answer that cannot be sent; the commit happened all the same.
+        // Nobody waits any more for an answer that cannot be sent; the commit happened all the
+        // same.
         for done in committed {
             done.staged.iter().for_each(|staged| staged.set_committed());
             let _ = done.answer.send(Ok(done.applied));

@@ -1,10 +1,11 @@
 //! Compaction: a segment with too many dead bodies is written again without them.
 //!
-//! The new file has the same records in the same order, numbers unchanged, so that the index can still be
-//! made from the journal: dead bodies are elided, dead pieces left out, everything else kept. It is complete
-//! before it gets its name, named before the index points to it, and the old file goes last; docs/STORE.md
-//! has the crash argument for each step. Only segments behind the last checkpoint, without pieces of
-//! bodies that still wait for their batch or their checkpoint, and without damage, are touched.
+//! The new file has the same records in the same order, numbers unchanged, so that the index can
+//! still be made from the journal: dead bodies are elided, dead pieces left out, everything else
+//! kept. It is complete before it gets its name, named before the index points to it, and the old
+//! file goes last; docs/STORE.md has the crash argument for each step. Only segments behind the
+//! last checkpoint, without pieces of bodies that still wait for their batch or their checkpoint,
+//! and without damage, are touched.
 
 use std::{
     collections::BTreeSet,

@@ -1,7 +1,7 @@
 //! The few operations of a file system that the embedded engine needs, small enough to lie through.
 //!
-//! [`RealDisk`] is the machine's; tests bring one that fails the n-th operation and loses what was not
-//! synced. Directories are made 0700 and files 0600. Everything here blocks.
+//! [`RealDisk`] is the machine's; tests bring one that fails the n-th operation and loses what was
+//! not synced. Directories are made 0700 and files 0600. Everything here blocks.
 
 use std::{
     fmt,

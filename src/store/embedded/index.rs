@@ -1,8 +1,8 @@
 //! The index: a cache of the journal in a redb file, behind an interface narrow enough to swap it.
 //!
-//! It is written by checkpoints only, each one durable transaction that also names the journal position up
-//! to which it is right. Reads go through a [`Snapshot`] of the last checkpoint. Nothing here is the
-//! truth: a missing or broken index is made again from the journal.
+//! It is written by checkpoints only, each one durable transaction that also names the journal
+//! position up to which it is right. Reads go through a [`Snapshot`] of the last checkpoint.
+//! Nothing here is the truth: a missing or broken index is made again from the journal.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,9 @@
 //! The journal's writing end: a group of records, one write, one sync.
 //!
-//! Only the committer has it. A group is composed in memory (small bytes copied once, large bodies by
-//! reference), written behind the last good end of the newest segment, and counts only when it is
-//! synced. A new segment is begun between groups, after the old one is synced: only the newest can have a
-//! torn end.
+//! Only the committer has it. A group is composed in memory (small bytes copied once, large bodies
+//! by reference), written behind the last good end of the newest segment, and counts only when it
+//! is synced. A new segment is begun between groups, after the old one is synced: only the newest
+//! can have a torn end.
 
 use std::{
     io::{self, ErrorKind, IoSlice},
@@ -137,7 +137,8 @@ impl Journal {
                 Ok(())
             }
             Err(error) if is_full(&error) => {
-                // What is left of it, if anything, is cleared by the next attempt or the next start.
+                // What is left of it, if anything, is cleared by the next attempt or the next
+                // start.
                 let _ = self.segments.remove(id);
                 Err(JournalError::Full)
             }
@@ -199,8 +200,8 @@ enum Part {
 }
 
 impl Group {
-    /// Adds a batch with its small bodies; answers where they will be and how many bytes of the record
-    /// are not body. `bodies` and `contents` are parallel; a staged body has no content.
+    /// Adds a batch with its small bodies; answers where they will be and how many bytes of the
+    /// record are not body. `bodies` and `contents` are parallel; a staged body has no content.
     pub(super) fn add_batch(
         &mut self,
         time: u64,

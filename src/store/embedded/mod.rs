@@ -1,12 +1,12 @@
 //! The embedded engine: a journal that is the mail, and an index that is a cache of it.
 //!
-//! A commit is appended to the journal, synced with everything that waits beside it, made visible in an
-//! overlay in memory, and answered. Checkpoints bring overlays into the index later. docs/STORE.md has the
-//! layout on disk, the formats and the crash argument.
+//! A commit is appended to the journal, synced with everything that waits beside it, made visible
+//! in an overlay in memory, and answered. Checkpoints bring overlays into the index later.
+//! docs/STORE.md has the layout on disk, the formats and the crash argument.
 //!
-//! Two threads: the committer is the only writer of the journal, the upkeep thread the only writer of
-//! the index. Reads take no part in either. Locks (the view's layers, the queue, the upkeep state) are never
-//! held across I/O, and never one while another is taken.
+//! Two threads: the committer is the only writer of the journal, the upkeep thread the only writer
+//! of the index. Reads take no part in either. Locks (the view's layers, the queue, the upkeep
+//! state) are never held across I/O, and never one while another is taken.
 
 mod body;
 mod commit;
@@ -76,7 +76,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Time between checkpoints of the index; bounds what a start after a crash replays.
     pub checkpoint_interval: Duration,
-    /// Uncheckpointed changes in memory that bring a checkpoint forward. Commits wait at twice as much.
+    /// Uncheckpointed changes in memory that bring a checkpoint forward. Commits wait at twice as
+    /// much.
     pub overlay_bytes: usize,
     /// Size of the reserve that keeps a full disk usable; zero for none.
     pub ballast_bytes: u64,
@@ -240,8 +241,8 @@ impl Embedded {
         self.shared.upkeep.checkpoint().await.unwrap_or(false)
     }
 
-    /// Compacts now, after a checkpoint, all segments worth it; answers how many. Otherwise that happens
-    /// slowly, on its own.
+    /// Compacts now, after a checkpoint, all segments worth it; answers how many. Otherwise that
+    /// happens slowly, on its own.
     pub async fn compact(&self) -> usize {
         self.shared.upkeep.compact().await.unwrap_or(0)
     }

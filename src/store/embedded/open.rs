@@ -1,7 +1,7 @@
 //! From a directory to a running engine's parts: lock, format, index, journal, in this order.
 //!
-//! Also what works on a store that is not running: making the index again, and reading everything to
-//! verify it.
+//! Also what works on a store that is not running: making the index again, and reading everything
+//! to verify it.
 
 use std::{
     io::{self, ErrorKind},
@@ -443,7 +443,8 @@ impl Directory<'_> {
             };
             if newest == Some(id) {
                 let file = segments.file(id)?;
-                // Shorter than the index says: something else cut it. Nothing is written into the gap.
+                // Shorter than the index says: something else cut it. Nothing is written into the
+                // gap.
                 if file.len()? == end.offset {
                     file.sync()?;
                     self.disk.sync_dir(segments.dir())?;

@@ -1,9 +1,9 @@
 //! What is committed but not yet in the index: a sorted map in memory, and the view that stacks it.
 //!
-//! A view is three layers: the active overlay (new commits go there), the frozen one (being written to
-//! the index), and a snapshot of the index. They are exchanged together under one lock, so a reader that
-//! takes what it needs from the overlays and the snapshot handle under that lock sees one moment; the
-//! snapshot itself is read without the lock.
+//! A view is three layers: the active overlay (new commits go there), the frozen one (being written
+//! to the index), and a snapshot of the index. They are exchanged together under one lock, so a
+//! reader that takes what it needs from the overlays and the snapshot handle under that lock sees
+//! one moment; the snapshot itself is read without the lock.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -142,8 +142,8 @@ impl Overlay {
         }
     }
 
-    /// Entries of `range` as far as a page can need them: a page that has filled its limits from these
-    /// alone goes no further.
+    /// Entries of `range` as far as a page can need them: a page that has filled its limits from
+    /// these alone goes no further.
     fn enough_for(&self, range: &KeyRange, limit: PageLimit, order: Order) -> Vec<Layered> {
         let (mut entries, mut bytes) = (0, 0);
         let mut out = Vec::new();

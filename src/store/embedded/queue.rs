@@ -1,6 +1,7 @@
 //! What waits for the committer, bounded, and what a waiting job is.
 //!
-//! Senders wait for a place without blocking a thread; the committer takes everything that waits at once.
+//! Senders wait for a place without blocking a thread; the committer takes everything that waits at
+//! once.
 
 use std::{
     collections::VecDeque,
@@ -107,8 +108,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for jobs and takes all of them, up to a good group's size; `false` when the queue is closed
-    /// and empty. Blocks.
+    /// Waits for jobs and takes all of them, up to a good group's size; `false` when the queue is
+    /// closed and empty. Blocks.
     pub(super) fn take(&self, out: &mut Vec<Job>) -> bool {
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() {

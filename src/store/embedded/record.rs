@@ -1,10 +1,11 @@
 //! The journal's records as bytes. Pure: no files here.
 //!
-//! A record is a header, metadata, body bytes and padding to eight. The header has its own checksum, so a
-//! reader can tell "these lengths are right, the metadata is not" from "nothing here can be trusted".
-//! That checksum begins with the store's salt, which no peer knows: bytes of a message are never taken
-//! for a record while a reader looks for the next good one behind damage. Body bytes have their own
-//! checksum in the metadata, because they are elided when they die. docs/STORE.md shows the layout.
+//! A record is a header, metadata, body bytes and padding to eight. The header has its own
+//! checksum, so a reader can tell "these lengths are right, the metadata is not" from "nothing here
+//! can be trusted". That checksum begins with the store's salt, which no peer knows: bytes of a
+//! message are never taken for a record while a reader looks for the next good one behind damage.
+//! Body bytes have their own checksum in the metadata, because they are elided when they die.
+//! docs/STORE.md shows the layout.
 
 use std::sync::Arc;
 
@@ -375,7 +376,8 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) const ALIGN: u64 = 8;
 const MAGIC: [u8; 4] = *b"BzR1";
 const EXTENT_BYTES: usize = 24;
-/// A batch is at most 1 MiB without its bodies and what names them; a reader believes no more than this.
+/// A batch is at most 1 MiB without its bodies and what names them; a reader believes no more than
+/// this.
 const META_BYTES_MAX: u32 = 64 * 1024 * 1024;
 const BODY_BYTES_MAX: u64 = 1 << 40;
 

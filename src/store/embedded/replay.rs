@@ -1,9 +1,10 @@
 //! From the journal back to the state: what a start and a rebuild do.
 //!
-//! Reads segments in order from a position and applies their batches to overlays. Knows the one rule
-//! that separates a torn end from damage: a record that a later record calls synced was promised
-//! to somebody; it is reported when it cannot be read, and the rest goes on. What no later record calls
-//! synced was promised to nobody; the newest segment is cut there. docs/STORE.md has the argument.
+//! Reads segments in order from a position and applies their batches to overlays. Knows the one
+//! rule that separates a torn end from damage: a record that a later record calls synced was
+//! promised to somebody; it is reported when it cannot be read, and the rest goes on. What no later
+//! record calls synced was promised to nobody; the newest segment is cut there. docs/STORE.md has
+//! the argument.
 
 use std::{collections::HashMap, io, mem, path::PathBuf, sync::Arc};
 

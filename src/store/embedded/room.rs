@@ -1,7 +1,8 @@
 //! How much room the disk has, and the reserve that keeps a full disk usable (DUR-04).
 //!
-//! The reserve is a file of allocated blocks, `ballast`. It is given up when the disk is full, so that
-//! opening, deleting and compacting still work; new bodies are refused until it can be had again.
+//! The reserve is a file of allocated blocks, `ballast`. It is given up when the disk is full, so
+//! that opening, deleting and compacting still work; new bodies are refused until it can be had
+//! again.
 
 use std::{
     io,

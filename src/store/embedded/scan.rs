@@ -1,7 +1,7 @@
 //! Reads one segment file from front to back: good records, and where there are none.
 //!
-//! Says what it finds and judges nothing: whether damage is a torn end or lost mail is for the caller,
-//! who knows what was synced. Body bytes are skipped unless asked for.
+//! Says what it finds and judges nothing: whether damage is a torn end or lost mail is for the
+//! caller, who knows what was synced. Body bytes are skipped unless asked for.
 
 use std::{io, sync::Arc};
 
@@ -127,8 +127,8 @@ impl Scanner {
         self.length
     }
 
-    /// The lowest number that may not have been durable when the last intact header from here to the
-    /// end was written. Consumes the scanner.
+    /// The lowest number that may not have been durable when the last intact header from here to
+    /// the end was written. Consumes the scanner.
     pub(super) fn synced_below(mut self) -> io::Result<u64> {
         let mut below = 0;
         while let Some(found) = self.next()? {

@@ -1,4 +1,5 @@
-//! The journal's files: their names, their headers, and the open handles shared by readers and writer.
+//! The journal's files: their names, their headers, and the open handles shared by readers and
+//! writer.
 //!
 //! A segment is `journal/00000007.seg`; its second generation, made by compaction, is
 //! `journal/00000007-2.seg`. A file is complete when it has its final name.

@@ -1,7 +1,7 @@
 //! Large bodies on their way into the journal, piece by piece, before their batch.
 //!
-//! A piece is a record of its own, written without a sync of its own: the sync of the batch that names it
-//! covers it. Pieces that no batch names are garbage that compaction elides; until then a
+//! A piece is a record of its own, written without a sync of its own: the sync of the batch that
+//! names it covers it. Pieces that no batch names are garbage that compaction elides; until then a
 //! [`Pin`] keeps compaction away from the segments they are in.
 
 use std::{
@@ -83,7 +83,8 @@ pub(super) struct StagedBody {
 }
 
 impl StagedBody {
-    /// Whether a batch of this engine may name the body: all of it was written, and no batch has it.
+    /// Whether a batch of this engine may name the body: all of it was written, and no batch has
+    /// it.
     pub(super) fn is_free(&self, home: &Arc<Shared>) -> bool {
         let written: u64 = self.pieces.iter().map(|piece| piece.extent.length).sum();
         self.home.as_ptr() == Arc::as_ptr(home)
@@ -127,8 +128,8 @@ impl Stage for Staging {
             self.shared.accepts_bodies()?;
             let crc = crc32fast::hash(&piece);
             let length = piece.len() as u64;
-            // Counted before it is written: an append that failed or was given up in the middle leaves
-            // a body that cannot be committed.
+            // Counted before it is written: an append that failed or was given up in the middle
+            // leaves a body that cannot be committed.
             self.length += length;
             let (answer, written) = oneshot::channel();
             let pin = Arc::clone(&self.pin);

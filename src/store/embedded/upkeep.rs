@@ -1,8 +1,8 @@
 //! The upkeep thread: checkpoints, the reserve, compaction; all that nobody waits for.
 //!
-//! A checkpoint freezes the active overlay, brings it into the index in one durable transaction together
-//! with the journal position, and drops it. It owns the index; a failed transaction is answered by opening
-//! the index anew, and when that fails too, by stopping the store.
+//! A checkpoint freezes the active overlay, brings it into the index in one durable transaction
+//! together with the journal position, and drops it. It owns the index; a failed transaction is
+//! answered by opening the index anew, and when that fails too, by stopping the store.
 
 use std::{
     collections::BTreeSet,

@@ -1,7 +1,8 @@
 //! A fixed workload with trouble at its n-th disk operation, for every n (DUR-03, DUR-08).
 //!
-//! After each, the store is opened on what the disk kept and must hold exactly what was acknowledged,
-//! with or without the one batch that was not answered; bodies whole; and it must go on working.
+//! After each, the store is opened on what the disk kept and must hold exactly what was
+//! acknowledged, with or without the one batch that was not answered; bodies whole; and it must go
+//! on working.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,9 +1,9 @@
 //! A disk in memory that fails when told to and forgets what was not synced.
 //!
-//! Every changing operation counts. The n-th can fail once, find the disk full, or be the moment the
-//! power goes. After that, each 512-byte block written since its file's last sync is there or not, each
-//! file is as long as it was or as it became, and of the names made or changed since the directory's
-//! last sync a first part is there.
+//! Every changing operation counts. The n-th can fail once, find the disk full, or be the moment
+//! the power goes. After that, each 512-byte block written since its file's last sync is there or
+//! not, each file is as long as it was or as it became, and of the names made or changed since the
+//! directory's last sync a first part is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -216,7 +216,8 @@ impl SimDisk {
         state.files[file].sync();
     }
 
-    /// The same files on a disk of its own, nothing locked or in trouble: what a killed process leaves.
+    /// The same files on a disk of its own, nothing locked or in trouble: what a killed process
+    /// leaves.
     pub(crate) fn copy(&self) -> Self {
         let state = self.lock();
         let mut files = state.files.clone();

@@ -1,4 +1,5 @@
-//! Random batches against a sorted map: every engine agrees with the plainest model, also when reopened.
+//! Random batches against a sorted map: every engine agrees with the plainest model, also when
+//! reopened.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 

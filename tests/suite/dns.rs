@@ -1,0 +1,115 @@
+//! The resolver against a name server on the loopback: what real answers become.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use buzon::dns::{Answer, Mx, Options, Resolver, System};
+use hickory_resolver::proto::{
+    op::{Message, ResponseCode},
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{A, AAAA, CNAME, MX},
+    },
+};
+use tokio::{net::UdpSocket, task::JoinSet};
+
+/// Answers a question for `name`.
+fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
+    let name_of = |text: &str| Name::from_ascii(text).unwrap();
+    let mx = |preference, host: &str| RData::MX(MX::new(preference, name_of(host)));
+    let text = name.to_ascii().to_ascii_lowercase();
+    let records = match (text.as_str(), kind) {
+        ("mail.example.", RecordType::MX) => {
+            vec![mx(20, "B.mail.example."), mx(10, "a.mail.example.")]
+        }
+        ("null.example.", RecordType::MX) => vec![mx(0, ".")],
+        ("odd.example.", RecordType::MX) => {
+            let odd = [&b"a b\r\n"[..], b"example"];
+            vec![RData::MX(MX::new(1, Name::from_labels(odd).unwrap()))]
+        }
+        ("alias.example.", RecordType::A) => {
+            vec![RData::CNAME(CNAME(name_of("a.mail.example.")))]
+        }
+        ("a.mail.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 1)))],
+        ("a.mail.example." | "six.example.", RecordType::AAAA) => {
+            vec![RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))]
+        }
+        ("many.example.", RecordType::A) => (0..100)
+            .map(|n| RData::A(A(Ipv4Addr::new(192, 0, 2, n))))
+            .collect(),
+        ("broken.example.", _) | ("six.example.", RecordType::A) => {
+            return (ResponseCode::ServFail, Vec::new());
+        }
+        ("gone.example.", _) => return (ResponseCode::NXDomain, Vec::new()),
+        _ => Vec::new(),
+    };
+    (ResponseCode::NoError, records)
+}
+
+/// A name server, and a resolver that asks only it.
+async fn resolver(tasks: &mut JoinSet<()>) -> System {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = socket.local_addr().unwrap();
+    tasks.spawn(async move {
+        let mut bytes = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut bytes).await {
+            let asked = Message::from_vec(&bytes[..length]).unwrap();
+            let question = asked.queries[0].clone();
+            let (code, records) = answers(question.name(), question.query_type());
+            let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
+            reply.metadata.response_code = code;
+            reply.metadata.recursion_available = true;
+            reply.add_query(question.clone());
+            let mut name = question.name().clone();
+            for data in records {
+                let alias = match &data {
+                    RData::CNAME(alias) => Some(alias.0.clone()),
+                    _ => None,
+                };
+                reply.add_answer(Record::from_rdata(name.clone(), 60, data));
+                if let Some(alias) = alias {
+                    name = alias;
+                    for data in answers(&name, question.query_type()).1 {
+                        reply.add_answer(Record::from_rdata(name.clone(), 60, data));
+                    }
+                }
+            }
+            let _ = socket.send_to(&reply.to_vec().unwrap(), peer).await;
+        }
+    });
+    let servers = vec![address];
+    System::new(&Options { servers }).unwrap()
+}
+
+#[tokio::test]
+async fn dns_02_answers_become_what_they_are() {
+    let mut tasks = JoinSet::new();
+    let resolver = resolver(&mut tasks).await;
+    let Answer::Found(mut found) = resolver.mx("mail.example").await else {
+        panic!("there are MX records");
+    };
+    found.sort();
+    let mx = |preference, exchange: &str| Mx {
+        preference,
+        exchange: exchange.to_owned(),
+    };
+    assert_eq!(found, [mx(10, "a.mail.example"), mx(20, "b.mail.example")]);
+    assert_eq!(
+        resolver.mx("null.example").await,
+        Answer::Found(vec![mx(0, "")])
+    );
+    assert_eq!(resolver.mx("gone.example").await, Answer::NoSuchName);
+    assert_eq!(resolver.mx("a.mail.example").await, Answer::NoRecords);
+    for name in ["broken.example", "odd.example"] {
+        let answer = resolver.mx(name).await;
+        assert!(matches!(answer, Answer::Temporary(_)), "{name}: {answer:?}");
+    }
+
+    let both = Answer::Found(vec!["::1".parse().unwrap(), "192.0.2.1".parse().unwrap()]);
+    assert_eq!(resolver.addresses("a.mail.example").await, both);
+    let four = Answer::Found(vec!["192.0.2.1".parse().unwrap()]);
+    assert_eq!(resolver.addresses("alias.example").await, four);
+    let six = Answer::Found(vec!["::1".parse().unwrap()]);
+    assert_eq!(resolver.addresses("six.example").await, six);
+    assert_eq!(resolver.addresses("gone.example").await, Answer::NoSuchName);
+    assert_eq!(resolver.addresses("null.example").await, Answer::NoRecords);
+}
