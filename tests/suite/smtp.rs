@@ -1,8 +1,313 @@
 //! SMTP as a whole: its transcripts, and what cannot be said in one.
 
-use crate::support::player::{Speaks, play_all};
+use crate::support::{
+    client::{Client, NoLine},
+    logs::logged,
+    player::{Player, Speaks, play_all, run},
+};
 
 #[test]
 fn transcripts() {
-    play_all("smtp", Speaks::Smtp);
+    play_all("smtp");
+}
+
+/// Says `lines`, and hears one line for each that is not about EHLO.
+async fn say(client: &mut Client, lines: &[(&str, &str)]) {
+    for (line, code) in lines {
+        client.line(line).await;
+        hear(client, code).await;
+    }
+}
+
+/// Hears a whole reply and checks how its last line begins.
+async fn hear(client: &mut Client, code: &str) {
+    loop {
+        let line = client.next().await.unwrap();
+        if line.as_bytes().get(3) != Some(&b'-') {
+            assert!(line.starts_with(code), "{line} is not {code}");
+            return;
+        }
+    }
+}
+
+/// A server with alice, and a client about to send her data.
+async fn at_data(port: &str) -> (Player, Client) {
+    let mut player = Player::new(Speaks::Smtp).await;
+    player.server.add_account("alice").await;
+    let mut client = player.server.connect(port).await;
+    hear(&mut client, "220").await;
+    let envelope = [
+        ("EHLO client.example", "250"),
+        ("MAIL FROM:<bob@remote.example>", "250"),
+        ("RCPT TO:<alice@example.org>", "250"),
+        ("DATA", "354"),
+    ];
+    say(&mut client, &envelope).await;
+    (player, client)
+}
+
+/// Every false end of data, cut in two at every byte: never an end, never a command behind it.
+#[test]
+fn smuggling_false_ends_are_no_ends_wherever_they_are_cut() {
+    let ends: [&[u8]; 14] = [
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r\n.\n",
+        b"\r.\r",
+        b"\r.\r\n",
+        b"\r\n.\r",
+        b"\n.\r",
+        b"\r.\n",
+        b"\r\n.\r\r\n",
+        b"\r\n\0.\r\n",
+        b"\r\n.\0\r\n",
+        b"\n\r.\r\n",
+        b"\r\r\n.\n",
+        b"\r\n .\r\n",
+    ];
+    for end in ends {
+        let attack = [
+            b"Subject: x\r\n\r\ntext",
+            end,
+            b"MAIL FROM:<evil@remote.example>\r\nDATA\r\nX: y\r\n",
+        ]
+        .concat();
+        let from = attack.len() - end.len() - 46;
+        for cut in from..(from + end.len() + 3) {
+            run(async {
+                let (player, mut client) = at_data("smtp").await;
+                let (first, second) = attack.split_at(cut);
+                client.send(first).await;
+                client.send(second).await;
+                assert!(
+                    client.is_quiet().await,
+                    "{end:?} cut at {cut} was taken for an end"
+                );
+                client.send(b".\r\n").await;
+                let line = client.next().await.unwrap();
+                // Only the end with a space before the dot is plain text.
+                let fine = end == b"\r\n .\r\n";
+                assert_eq!(line.starts_with("250"), fine, "{end:?}: {line}");
+                assert!(fine || line.starts_with("550"), "{end:?}: {line}");
+                assert!(client.is_quiet().await, "{end:?}: a second reply");
+                let stored = player.message("alice", "INBOX", 1).await;
+                assert_eq!(stored.is_ok(), fine, "{end:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn rfc_2920_replies_to_a_group_are_sent_at_once() {
+    run(async {
+        let player = Player::new(Speaks::Smtp).await;
+        let mut client = player.server.connect("smtp").await;
+        hear(&mut client, "220").await;
+        client
+            .send(b"EHLO c.example\r\nNOOP\r\nNOOP\r\nRSET\r\n")
+            .await;
+        let first = client.read_once().await;
+        let text = String::from_utf8(first).unwrap();
+        assert!(text.ends_with("250 2.0.0 forgotten\r\n"), "{text}");
+    });
+}
+
+/// Beyond what is held in memory (LIM-36): staged while it arrives, and stored exactly.
+#[test]
+fn lim_36_a_large_message_is_stored_exactly() {
+    run(async {
+        let (player, mut client) = at_data("smtp").await;
+        let mut body = String::from("Subject: large\r\n\r\n");
+        for line in 0..20_000 {
+            body += &format!("{line} this is one line of very many\r\n");
+        }
+        for piece in body.as_bytes().chunks(30_000) {
+            client.send(piece).await;
+        }
+        client.send(b".\r\n").await;
+        hear(&mut client, "250 2.0.0").await;
+        let stored = player.message("alice", "INBOX", 1).await.unwrap();
+        let stored = String::from_utf8(stored).unwrap();
+        assert!(stored.ends_with(&body));
+        assert!(stored.starts_with("Return-Path: <bob@remote.example>\r\nReceived: "));
+    });
+}
+
+#[test]
+fn dur_03_a_store_that_fails_while_a_body_arrives_costs_the_message_only() {
+    run(async {
+        let (player, mut client) = at_data("smtp").await;
+        let fault = buzon::store::fault::CommitFault::CrashBefore;
+        player.server.engine.fail_commit(1, fault);
+        // The next commit, whosever it is, ends the engine.
+        let nobody = buzon::mail::address::Domain::parse("x.example").unwrap();
+        assert!(player.server.directory.add_domain(&nobody).await.is_err());
+        let line = format!("{}\r\n", "x".repeat(900));
+        client.send(b"Subject: x\r\n\r\n").await;
+        for _ in 0..400 {
+            client.send(line.as_bytes()).await;
+        }
+        // Everything up to the real end belongs to the message that failed.
+        client.send(b"QUIT\r\n.\r\n").await;
+        hear(&mut client, "451 4.3.0").await;
+        say(&mut client, &[("NOOP", "250")]).await;
+    });
+}
+
+#[test]
+fn lim_08_a_body_that_trickles_is_ended() {
+    run(async {
+        let (player, mut client) = at_data("smtp").await;
+        let mut secs = 0;
+        // A line each 20 seconds is never silent for long, and never comes to 500 bytes a second.
+        while client.is_quiet().await && secs < 1000 {
+            client.send(b"still here\r\n").await;
+            tokio::time::advance(std::time::Duration::from_secs(20)).await;
+            secs += 20;
+        }
+        assert!((60..=120).contains(&secs), "{secs}");
+        hear(&mut client, "421 4.4.2").await;
+        assert_eq!(client.next().await, Err(NoLine::Closed));
+        assert!(player.message("alice", "INBOX", 1).await.is_err());
+    });
+}
+
+#[test]
+fn lim_10_a_client_that_does_not_read_is_closed() {
+    run(async {
+        let player = Player::new(Speaks::Smtp).await;
+        let mut client = player.server.connect("smtp").await;
+        // More than the pipe holds.
+        client.send(&b"HELP\r\n".repeat(100)).await;
+        tokio::time::advance(std::time::Duration::from_secs(301)).await;
+        client.send(b"").await;
+        let end = loop {
+            if let Err(end) = client.next().await {
+                break end;
+            }
+        };
+        assert_eq!(end, NoLine::Closed);
+        assert!(player.server.tasks.running().is_empty());
+    });
+}
+
+/// What random clients say: right, nearly right and wrong.
+const WORDS: [&str; 30] = [
+    "EHLO client.example\r\n",
+    "HELO x\r\n",
+    "MAIL FROM:<bob@remote.example>\r\n",
+    "MAIL FROM:<> SIZE=100 BODY=8BITMIME\r\n",
+    "MAIL FROM:<alice@example.org> SMTPUTF8\r\n",
+    "RCPT TO:<alice@example.org>\r\n",
+    "RCPT TO:<Postmaster>\n",
+    "RCPT TO:<nobody@example.org>\r\n",
+    "DATA\r\n",
+    "DATA\r\nSubject: x\r\n\r\ntext\r\n.\r\n",
+    "DATA\r\nFrom: alice@example.org\n.\n\r.\r\n.\r\n",
+    ".\r\n",
+    "..\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    "\0",
+    "RSET\r\n",
+    "NOOP\r\n",
+    "VRFY x\r\n",
+    "HELP DATA\r\n",
+    "AUTH PLAIN\r\n",
+    "AUTH LOGIN =\r\n",
+    "AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==\r\n",
+    "*\r\n",
+    "AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==\r\n",
+    "EXPN x\r\n",
+    "RCPT TO:<alice",
+    "@example.org>\r\n",
+    "\u{e9}\r\n",
+];
+
+/// Whatever clients say in whatever order: replies are well-formed, and a connection that ends was
+/// told so.
+#[test]
+fn random_dialogues_get_well_formed_replies_to_their_end() {
+    for seed in 0..150 {
+        run(async {
+            let random = buzon::base::random::Random::seeded(seed);
+            let mut player = Player::new(Speaks::Smtp).await;
+            player.server.add_account("alice").await;
+            let port = ["smtp", "submissions", "submission"][usize::try_from(seed).unwrap() % 3];
+            player.server.settings.plaintext_auth = port == "submission";
+            let mut client = player.server.connect(port).await;
+            for _ in 0..40 {
+                let words = u64::try_from(WORDS.len()).unwrap();
+                let word = WORDS[usize::try_from(random.below(words)).unwrap()];
+                client.send(word.as_bytes()).await;
+            }
+            let mut last = String::new();
+            let end = loop {
+                match client.next().await {
+                    Ok(line) => last = line,
+                    Err(end) => break end,
+                }
+                let (code, rest) = last.split_at(3);
+                assert!(
+                    code.parse::<u16>()
+                        .is_ok_and(|code| (211..=555).contains(&code))
+                );
+                assert!(rest.starts_with(['-', ' ']), "{last}");
+            };
+            match end {
+                NoLine::Silence => {}
+                NoLine::Closed => assert!(last.starts_with("421"), "{seed}: {last}"),
+                NoLine::BareLineEnd(line) => panic!("{seed}: {line}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn log_01_the_mail_log_tells_of_each_message_in_one_line_and_never_of_its_text() {
+    let text = logged(|| {
+        run(async {
+            let (_player, mut client) = at_data("smtp").await;
+            client.line("Subject: hunter2").await;
+            client.send(b"\r\nhunter2\r\n.\r\n").await;
+            hear(&mut client, "250").await;
+            let refused = [
+                ("MAIL FROM:<\"a\\\\b\"@remote.example>", "250"),
+                ("RCPT TO:<nobody@example.org>", "550"),
+                ("AUTH PLAIN aHVudGVyMg==", "502"),
+            ];
+            say(&mut client, &refused).await;
+        });
+    });
+    assert!(
+        !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
+        "{text}"
+    );
+    let mail: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains(" mail: "))
+        .collect();
+    assert_eq!(mail.len(), 2, "{text}");
+    for (line, parts) in mail.iter().zip([
+        &[
+            "accepted id=",
+            "from=<bob@remote.example>",
+            "recipients=1",
+            "size_bytes=",
+            "peer.ip=192.0.2.10",
+            "helo=\"client.example\"",
+            "took_ms=",
+        ][..],
+        &[
+            "refused verb=\"RCPT\"",
+            "code=550",
+            "reason=\"unknown-recipient\"",
+            "to=\"<nobody@example.org>\"",
+        ],
+    ]) {
+        for part in parts {
+            assert!(line.contains(part), "{part} is not in: {line}");
+        }
+    }
 }

@@ -8,5 +8,6 @@
 mod conformance;
 mod crash;
 mod disk;
+mod incidents;
 mod model;
 mod scratch;

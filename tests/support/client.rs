@@ -10,18 +10,18 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 /// A byte stream.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A client.
-pub struct Client {
+pub(crate) struct Client {
     stream: Option<Box<dyn Stream>>,
     received: Vec<u8>,
 }
 
 /// What came instead of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoLine {
+pub(crate) enum NoLine {
     /// The server closed the connection.
     Closed,
     /// Nothing came, however long one waits.
@@ -32,7 +32,7 @@ pub enum NoLine {
 
 impl Client {
     /// Over a stream.
-    pub fn new(stream: impl Stream + 'static) -> Self {
+    pub(crate) fn new(stream: impl Stream + 'static) -> Self {
         Self {
             stream: Some(Box::new(stream)),
             received: Vec::new(),
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// A client that has been told `text` and then left alone.
-    pub fn told(text: Vec<u8>) -> Self {
+    pub(crate) fn told(text: Vec<u8>) -> Self {
         Self {
             stream: None,
             received: text,
@@ -48,7 +48,7 @@ impl Client {
     }
 
     /// Sends bytes; those that a closed server does not want are lost.
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         if let Some(stream) = &mut self.stream {
             let _ = stream.write_all(bytes).await;
             let _ = stream.flush().await;
@@ -57,12 +57,12 @@ impl Client {
     }
 
     /// Sends a line.
-    pub async fn line(&mut self, text: &str) {
+    pub(crate) async fn line(&mut self, text: &str) {
         self.send(format!("{text}\r\n").as_bytes()).await;
     }
 
     /// The next line, without its end.
-    pub async fn next(&mut self) -> Result<String, NoLine> {
+    pub(crate) async fn next(&mut self) -> Result<String, NoLine> {
         loop {
             if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
@@ -80,44 +80,30 @@ impl Client {
         }
     }
 
-    /// Lines up to the end of an SMTP reply; the text of all of it.
-    pub async fn reply(&mut self) -> Result<String, NoLine> {
-        let mut reply = String::new();
-        loop {
-            let line = self.next().await?;
-            let more = line.as_bytes().get(3) == Some(&b'-');
-            reply.push_str(&line);
-            if !more {
-                return Ok(reply);
-            }
-            reply.push('\n');
-        }
-    }
-
     /// Whether nothing was said that was not read yet.
-    pub async fn is_quiet(&mut self) -> bool {
+    pub(crate) async fn is_quiet(&mut self) -> bool {
         self.received.is_empty() && self.read(Duration::from_millis(1)).await.is_none()
     }
 
     /// Whether the server has closed, with nothing unread.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         self.received.is_empty() && self.read(PATIENCE).await == Some(0)
     }
 
-    /// Everything that comes until the server closes or is silent.
-    pub async fn rest(&mut self) -> Vec<u8> {
-        while self.read(PATIENCE).await.is_some_and(|count| count > 0) {}
+    /// What one read gives.
+    pub(crate) async fn read_once(&mut self) -> Vec<u8> {
+        self.read(PATIENCE).await;
         std::mem::take(&mut self.received)
     }
 
     /// Leaves without a word.
-    pub async fn hang_up(&mut self) {
+    pub(crate) async fn hang_up(&mut self) {
         self.stream = None;
         settle().await;
     }
 
     /// Begins TLS as a client that believes every certificate.
-    pub async fn begin_tls(&mut self) -> Result<(), String> {
+    pub(crate) async fn begin_tls(&mut self) -> Result<(), String> {
         let config = tls::client::opportunistic().map_err(|error| error.to_string())?;
         let stream = self.stream.take().ok_or("there is no connection")?;
         let name = ServerName::try_from("mx.example.org").map_err(|error| error.to_string())?;
@@ -134,7 +120,7 @@ impl Client {
         let Some(stream) = &mut self.stream else {
             return Some(0);
         };
-        let mut space = [0; 16 * 1024];
+        let mut space = vec![0; 16 * 1024];
         let count = timeout(patience, stream.read(&mut space)).await.ok()?;
         let count = count.unwrap_or(0);
         self.received.extend_from_slice(&space[..count]);
@@ -143,9 +129,10 @@ impl Client {
 }
 
 /// Lets everything run that can run now. The clock is paused: it moves only when all else waits.
-pub async fn settle() {
+pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Longer than any delay of the server, shorter than its timeouts. The clock is paused: this costs nothing.
+/// Longer than any delay of the server, shorter than its timeouts. The clock is paused: this costs
+/// nothing.
 const PATIENCE: Duration = Duration::from_secs(40);

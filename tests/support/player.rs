@@ -14,15 +14,15 @@ use super::{
 
 /// The protocol that the transcripts of a folder speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
+pub(crate) enum Speaks {
     Smtp,
     Imap,
     Pop3,
 }
 
 /// One transcript being played.
-pub struct Player {
-    pub(super) server: TestServer,
+pub(crate) struct Player {
+    pub(crate) server: TestServer,
     pub(super) clients: BTreeMap<String, Client>,
     pub(super) variables: Variables,
     speaks: Speaks,
@@ -30,11 +30,23 @@ pub struct Player {
     story: VecDeque<String>,
 }
 
+impl Speaks {
+    fn in_folder(folder: &str) -> Self {
+        match folder {
+            "smtp" => Self::Smtp,
+            "imap" => Self::Imap,
+            "pop3" => Self::Pop3,
+            other => panic!("nobody speaks {other}"),
+        }
+    }
+}
+
 /// Plays every transcript in `tests/transcripts/<folder>`.
 ///
 /// # Panics
 /// When one of them fails: with all that fail.
-pub fn play_all(folder: &str, speaks: Speaks) {
+pub(crate) fn play_all(folder: &str) {
+    let speaks = Speaks::in_folder(folder);
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/transcripts")
         .join(folder);
@@ -75,7 +87,7 @@ fn play(path: &Path, speaks: Speaks) -> Result<(), String> {
 }
 
 /// Runs a test under the paused clock. The clock moves on by itself when everything waits.
-pub fn run<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -86,7 +98,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 
 impl Player {
     /// A fresh server and nobody connected.
-    pub async fn new(speaks: Speaks) -> Self {
+    pub(crate) async fn new(speaks: Speaks) -> Self {
         Self {
             server: TestServer::start().await,
             clients: BTreeMap::new(),

@@ -3,30 +3,30 @@
 //! ```text
 //! # a comment
 //! given account alice with INBOX: 3 x plain.eml
-//! A> EHLO client.example        send this line (CRLF is added; $name is replaced by what it was bound to)
-//! A>> a\r\n.\r\n                send these bytes: \r \n \0 \t \\ \xHH and \{2048 x} for repetition
-//! A< 250 HELP                   the next line is this; $name binds to what stands there, or must equal it
-//! A~ 250 2.0.0                  the next line begins with this
-//! A? a1 OK                      skip lines up to one that begins with this
-//! A& * FLAGS                    a group of such lines: the next lines begin with these, in any order
-//! @ advance 31m                 act on the world (see `world`)
+//! A> EHLO client.example     send this line; CRLF is added, $name is replaced by its value
+//! A>> a\r\n.\r\n             send these bytes: \r \n \0 \t \\ \xHH, and \{2048 x} for repetition
+//! A< 250 HELP                the next line is this; $name binds to what stands there, once
+//! A~ 250 2.0.0               the next line begins with this
+//! A? a1 OK                   skip lines up to one that begins with this
+//! A& * FLAGS                 a group of such lines: the next lines begin so, in any order
+//! @ advance 31m              act on the world (see `world`)
 //! ```
-//! The name before the sign is the connection's; it may be empty. A connection opens when it is first
-//! mentioned, on the port that the protocol's transcripts use; `@ connect A submission` says another one.
-//! A variable is `$` and lower-case letters, digits or `_`, so IMAP's `$Junk` is none.
+//! The name before the sign is the connection's; it may be empty. A connection opens when it is
+//! first mentioned, on the port that the protocol's transcripts use; `@ connect A submission` says
+//! another one. A variable is `$` and lower-case letters, digits or `_`, so IMAP's `$Junk` is none.
 
 use std::collections::BTreeMap;
 
 /// One line of a transcript.
 #[derive(Debug)]
-pub struct Line {
-    pub number: usize,
-    pub step: Step,
+pub(crate) struct Line {
+    pub(crate) number: usize,
+    pub(crate) step: Step,
 }
 
 /// What a line asks for.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Given(String),
     Act(String),
     Send {
@@ -46,7 +46,7 @@ pub enum Step {
 
 /// How a pattern is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     Whole,
     Prefix,
     SkipTo,
@@ -54,7 +54,7 @@ pub enum How {
 }
 
 /// Reads a transcript.
-pub fn parse(text: &str) -> Result<Vec<Line>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let number = at + 1;
@@ -165,10 +165,10 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// What names stand for.
-pub type Variables = BTreeMap<String, String>;
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// `text` with its bound variables replaced.
-pub fn substitute(text: &str, variables: &Variables) -> String {
+pub(crate) fn substitute(text: &str, variables: &Variables) -> String {
     let mut out = String::new();
     for part in parts(text) {
         match part {
@@ -182,8 +182,9 @@ pub fn substitute(text: &str, variables: &Variables) -> String {
     out
 }
 
-/// Whether `line` is (or begins with) `pattern`; variables seen first are bound to what stands there.
-pub fn matches(line: &str, pattern: &str, whole: bool, variables: &mut Variables) -> bool {
+/// Whether `line` is (or begins with) `pattern`; variables seen first are bound to what stands
+/// there.
+pub(crate) fn matches(line: &str, pattern: &str, whole: bool, variables: &mut Variables) -> bool {
     let parts: Vec<_> = parts(pattern).collect();
     let mut bound = variables.clone();
     let (line, parts) = (line.trim_end(), parts.as_slice());

@@ -1,12 +1,11 @@
-//! The whole server on in-memory pipes: real services over the memory engine, a steered clock, a seeded
-//! random source, faults on demand.
+//! The whole server on in-memory pipes: real services over the memory engine, a steered clock, a
+//! seeded random source, faults on demand.
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
 };
 
 use buzon::{
@@ -50,40 +49,40 @@ use tokio_rustls::rustls::{
 use super::client::Client;
 
 /// Everything that runs, and the settings that transcripts may change before they connect.
-pub struct TestServer {
-    pub engine: Arc<Fault>,
-    pub clock: Clock,
-    pub random: Random,
-    pub directory: Directory,
-    pub mailboxes: Mailboxes,
-    pub queue: Queue,
-    pub router: Router,
-    pub authn: Authn,
-    pub gate: Gate,
-    pub tasks: Tasks,
-    pub trigger: Trigger,
-    pub shutdown: Shutdown,
-    pub tls: Arc<ServerConfig>,
-    pub settings: Settings,
+pub(crate) struct TestServer {
+    pub(crate) engine: Arc<Fault>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) directory: Directory,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) queue: Queue,
+    pub(crate) router: Router,
+    pub(crate) authn: Authn,
+    pub(crate) gate: Gate,
+    pub(crate) tasks: Tasks,
+    pub(crate) trigger: Trigger,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) settings: Settings,
     /// By their short names.
-    pub accounts: BTreeMap<String, AccountId>,
+    pub(crate) accounts: BTreeMap<String, AccountId>,
 }
 
 /// What transcripts may change.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    pub message_bytes_max: u64,
-    pub recipients_max: usize,
-    pub transactions_max: u32,
+pub(crate) struct Settings {
+    pub(crate) message_bytes_max: u64,
+    pub(crate) recipients_max: usize,
+    pub(crate) transactions_max: u32,
     /// Passwords are taken without TLS.
-    pub plaintext_auth: bool,
+    pub(crate) plaintext_auth: bool,
     /// Where clients come from.
-    pub client: IpAddr,
+    pub(crate) client: IpAddr,
 }
 
 impl TestServer {
     /// A server for `example.org` with no accounts. The clock stands at 2026-01-01 00:00:00 UTC.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
         let store: Arc<dyn Engine> = engine.clone();
         let clock = Clock::steered(Timestamp::from_secs(1_767_225_600));
@@ -144,7 +143,7 @@ impl TestServer {
     }
 
     /// Makes `name@example.org` (or the full address) with the password `secret-name`.
-    pub async fn add_account(&mut self, name: &str) -> AccountId {
+    pub(crate) async fn add_account(&mut self, name: &str) -> AccountId {
         let address = address_of(name);
         let password = Secret::new(format!("secret-{name}"));
         let mailboxes = self.mailboxes.clone();
@@ -155,8 +154,9 @@ impl TestServer {
         id
     }
 
-    /// Connects to a port by its name in the configuration. TLS is up already where the port begins with it.
-    pub async fn connect(&self, port: &str) -> Client {
+    /// Connects to a port by its name in the configuration. TLS is up already where the port begins
+    /// with it.
+    pub(crate) async fn connect(&self, port: &str) -> Client {
         let smtp = |role, starttls| {
             let mut options = Options::new(role, "smtp", host());
             options.starttls = starttls;
@@ -194,7 +194,7 @@ impl TestServer {
     }
 
     /// What an SMTP server stands on.
-    pub fn services(&self) -> Services {
+    pub(crate) fn services(&self) -> Services {
         Services {
             router: self.router.clone(),
             mailboxes: self.mailboxes.clone(),
@@ -206,7 +206,7 @@ impl TestServer {
     }
 
     /// A connection to a port where TLS can be begun.
-    pub fn plain<O: Opening>(&self, opening: O) -> DuplexStream {
+    pub(crate) fn plain<O: Opening>(&self, opening: O) -> DuplexStream {
         let (ours, conn) = self.pipe();
         let upgrade = Some(Arc::clone(&self.tls));
         let shutdown = self.shutdown.clone();
@@ -232,7 +232,7 @@ impl TestServer {
     }
 
     /// A connection to a port where TLS comes first.
-    pub async fn implicit<O: Opening>(&self, opening: O) -> Client {
+    pub(crate) async fn implicit<O: Opening>(&self, opening: O) -> Client {
         let (ours, conn) = self.pipe();
         let config = Arc::clone(&self.tls);
         let shutdown = self.shutdown.clone();
@@ -262,12 +262,12 @@ impl TestServer {
 }
 
 /// The name the server gives itself.
-pub fn host() -> Domain {
+pub(crate) fn host() -> Domain {
     Domain::parse("mx.example.org").unwrap()
 }
 
 /// `alice` is `alice@example.org`.
-pub fn address_of(name: &str) -> Address {
+pub(crate) fn address_of(name: &str) -> Address {
     if name.contains('@') {
         Address::parse(name).unwrap()
     } else {
@@ -327,6 +327,7 @@ impl Verifier for Known {
         })
     }
 }
+<<<<<<< HEAD
 
 impl Quotas for Known {
     fn quota_bytes(&self, account: AccountId) -> Option<u64> {
@@ -337,3 +338,5 @@ impl Quotas for Known {
 
 /// How long tests wait at most for tasks to end, in paused time.
 pub const ENDED_WITHIN: Duration = Duration::from_secs(600);
+=======
+>>>>>>> smtp

@@ -1,20 +1,30 @@
 //! What a transcript may ask of the world: `given ...` before the talk, `@ ...` during it.
 //!
 //! ```text
-//! given account alice [with INBOX: 3 x plain.eml, Sent: 1 x plain.eml]   alice@example.org, password secret-alice;
-//!                                                        binds $plain_alice (SASL PLAIN in base64)
-//! given domain example.net            given alias info@example.org -> alice, bob@remote.example
-//! given quota alice 1000              given limit message_bytes_max|recipients_max|transactions_max N
-//! given plaintext auth                passwords are taken without TLS
-//! given client 192.0.2.99             where the next connections come from
+//! given account alice [with INBOX: 3 x plain.eml, Sent: 1 x plain.eml]
+//!                              alice@example.org with the password secret-alice;
+//!                              binds $plain_alice (SASL PLAIN in base64)
+//! given domain example.net
+//! given alias info@example.org -> alice, bob@remote.example
+//! given quota alice 1000
+//! given limit message_bytes_max|recipients_max|transactions_max N
+//! given plaintext auth         passwords are taken without TLS
+//! given client 192.0.2.99      where the next connections come from
 //!
-//! @ connect A submission              @ tls A             @ hangup A
-//! @ closed A                          @ quiet A           @ shutdown
-//! @ advance 31m                       s, m, h or d
-//! @ room low|enough                   @ commit fails full|conflict|crash
-//! @ deliver alice INBOX plain.eml     @ count alice INBOX 2
-//! @ read alice INBOX 1                the message's lines become what connection `mail` says
-//! @ queue                             one line `sender recipient` each becomes what connection `queue` says
+//! @ connect A submission       a port by its name in the configuration
+//! @ tls A                      begin TLS, after the server's go-ahead
+//! @ hangup A
+//! @ closed A                   the server has closed, and said nothing more
+//! @ quiet A                    nothing more was said
+//! @ shutdown
+//! @ advance 31m                s, m, h or d
+//! @ room low|enough            what the store says of its disk
+//! @ commit fails full|conflict|crash    the store's next one
+//! @ read fails                 the store's next one
+//! @ deliver alice INBOX plain.eml
+//! @ count alice INBOX 2
+//! @ read alice INBOX 1         the message's lines are what connection `mail` says next
+//! @ queue                      `sender recipient` lines are what connection `queue` says next
 //! ```
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -145,6 +155,10 @@ impl Player {
                 self.server.engine.fail_commit(1, fault);
                 Ok(())
             }
+            ["read", "fails"] => {
+                self.server.engine.fail_read(1);
+                Ok(())
+            }
             ["deliver", name, mailbox, file] => {
                 let id = self.account(name)?;
                 self.append(id, mailbox, file).await
@@ -183,7 +197,7 @@ impl Player {
     }
 
     /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`.
-    async fn fill(&mut self, id: AccountId, with: &str) -> Result<(), String> {
+    async fn fill(&self, id: AccountId, with: &str) -> Result<(), String> {
         let Some(list) = with.strip_prefix("with ") else {
             return if with.is_empty() {
                 Ok(())
@@ -230,7 +244,7 @@ impl Player {
     }
 
     /// The bytes of a message, by its position from 1.
-    pub(super) async fn message(
+    pub(crate) async fn message(
         &self,
         name: &str,
         mailbox: &str,
@@ -276,7 +290,7 @@ impl Player {
 }
 
 /// A file of the corpus, with CRLF line ends.
-pub fn corpus(file: &str) -> Result<Bytes, String> {
+pub(crate) fn corpus(file: &str) -> Result<Bytes, String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
         .join(file);

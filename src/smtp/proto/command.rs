@@ -8,10 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     base::secret::Secret,
-    mail::{
-        address::Domain,
-        envelope::{BodyKind, ForwardPath, ReversePath},
-    },
+    mail::envelope::{BodyKind, ForwardPath, ReversePath},
 };
 
 use super::dialog::Verb;
@@ -76,14 +73,14 @@ pub struct Auth {
     pub initial: Option<Secret<Bytes>>,
 }
 
-/// What a client calls itself: 1 to 255 printable ASCII characters without spaces. Often not the truth; good
-/// for trace fields and logs only, never for a decision (RFC 5321 4.1.4).
+/// What a client calls itself: 1 to 255 printable ASCII characters without spaces. Often not the
+/// truth; good for trace fields and logs only, never for a decision (RFC 5321 4.1.4).
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientName(Box<str>);
 
 impl ClientName {
-    /// Takes the first word of `text`; what could not stand in a header field becomes `?`. `None` when there
-    /// is no word.
+    /// Takes the first word of `text`; what could not stand in a header field becomes `?`. `None`
+    /// when there is no word.
     pub fn new(text: &str) -> Option<Self> {
         let word = text.split(' ').find(|word| !word.is_empty())?;
         let name = word.chars().take(CLIENT_NAME_CHARACTERS_MAX);
@@ -95,11 +92,6 @@ impl ClientName {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The name as a host name or an address literal, when it is one.
-    pub fn domain(&self) -> Option<Domain> {
-        Domain::parse(&self.0).ok()
     }
 }
 

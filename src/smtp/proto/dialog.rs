@@ -1,7 +1,8 @@
 //! The dialogue: which verbs there are, when each may be given, what the last words are.
 //!
-//! [`VERBS`] is the one table: admission, the keywords of EHLO and HELP are read from it. A line becomes a
-//! command in four steps: form of the line, verb, admission in this stage, argument (RFC 5321 4.1.1, 4.1.4).
+//! [`VERBS`] is the one table: admission, the keywords of EHLO and HELP are read from it. A line
+//! becomes a command in four steps: form of the line, verb, admission in this stage, argument (RFC
+//! 5321 4.1.1, 4.1.4).
 
 use std::fmt;
 
@@ -13,8 +14,7 @@ use super::{
 };
 use crate::{
     base::limits::SASL_LINE_BYTES_MAX,
-    net::{Farewell, Protocol, Step},
-    wire::{Input, Line, Output},
+    wire::{Farewell, Input, Line, Output, Protocol, Step},
 };
 
 /// LIM-11: longest command line in bytes, without its end (AUTH: `SASL_LINE_BYTES_MAX`).

@@ -1,7 +1,7 @@
 //! Arguments of commands: from text to values (RFC 5321 4.1.1, 4.1.2).
 //!
-//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats what
-//! the peer wrote.
+//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats
+//! what the peer wrote.
 
 use bytes::Bytes;
 
@@ -39,7 +39,7 @@ fn client_name(argument: &str) -> Result<ClientName, Reply> {
         .ok_or_else(|| syntax("this needs your host name, as in EHLO client.example"))
 }
 
-/// MAIL (RFC 5321 4.1.1.2).
+/// MAIL (RFC 5321 4.1.1.2). Parameters are taken after HELO too: some devices say HELO and SIZE.
 pub fn mail(argument: &str) -> Parsed {
     let path = after_word(argument, "FROM:")
         .ok_or_else(|| syntax("the form is MAIL FROM:<address>, or MAIL FROM:<> for a report"))?;
@@ -82,7 +82,8 @@ fn mail_parameter(mail: &mut Mail, parameter: &Parameter<'_>) -> Result<(), Repl
         // RFC 6531 3.4: the parameter has no value.
         "SMTPUTF8" if value.is_none() => mail.smtputf8 = true,
         "SMTPUTF8" => return Err(syntax("SMTPUTF8 takes no value")),
-        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is only checked.
+        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is
+        // only checked.
         "AUTH" if value.is_some_and(is_xtext) => {}
         "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
         _ => return Err(unknown_parameter()),

@@ -1,7 +1,8 @@
 //! Replies: a code, an enhanced status code, lines of text (RFC 5321 4.2, RFC 2034, RFC 3463).
 //!
-//! A line cannot hold CR, LF or anything beyond printable ASCII, and never exceeds 512 octets on the wire
-//! (RFC 5321 4.5.3.1.5). Replies never repeat what the peer said. Not here: reading replies (`smtp::client`).
+//! A line cannot hold CR, LF or anything beyond printable ASCII, and never exceeds 512 octets on
+//! the wire (RFC 5321 4.5.3.1.5). Replies never repeat what the peer said. Not here: reading
+//! replies (`smtp::client`).
 
 use std::borrow::Cow;
 
@@ -16,8 +17,8 @@ pub struct Reply {
     more: Vec<Text>,
 }
 
-/// Subject and detail of an enhanced status code; its class is the first digit of the code, so that the two
-/// cannot contradict each other (RFC 2034 4).
+/// Subject and detail of an enhanced status code; its class is the first digit of the code, so that
+/// the two cannot contradict each other (RFC 2034 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Detail(pub u16, pub u16);
 
@@ -55,11 +56,6 @@ impl Reply {
     /// The code.
     pub fn code(&self) -> u16 {
         self.code
-    }
-
-    /// Whether it says that the command was done.
-    pub fn is_positive(&self) -> bool {
-        (200..300).contains(&self.code)
     }
 
     /// Whether it says that trying again is of no use.

@@ -1,8 +1,10 @@
-//! DATA (RFC 5321 4.1.1.4): the message itself, from our 354 to the reply that says whose it is now.
+//! DATA (RFC 5321 4.1.1.4): the message itself, from our 354 to the reply that says whose it is
+//! now.
 //!
-//! 250 is said only after `Router::accept` returned: then every copy is durable (DUR-01). A connection that
-//! ends before leaves nothing behind. Return-Path is final delivery's field (RFC 5321 4.4), and one stored body
-//! serves all copies; so it is written when every recipient is here, and left out when a copy goes on.
+//! 250 is said only after `Router::accept` returned: then every copy is durable (DUR-01). A
+//! connection that ends before leaves nothing behind. Return-Path is final delivery's field (RFC
+//! 5321 4.4), and one stored body serves all copies; so it is written when every recipient is here,
+//! and left out when a copy goes on.
 
 use bytes::Bytes;
 use tokio::time::Instant;

@@ -1,8 +1,9 @@
 //! What is done to the header of a message that comes in. Pure.
 //!
-//! Everywhere: a Return-Path of others and a result that claims to be ours are removed (HDR-01), limits
-//! are checked (LIM-29), hops are counted (LIM-31). On submission (RFC 6409 8): From, Date and Message-ID
-//! are added when missing, Bcc is removed. All else stays as it is, byte for byte and in its order.
+//! Everywhere: a Return-Path of others and a result that claims to be ours are removed (HDR-01),
+//! limits are checked (LIM-29), hops are counted (LIM-31). On submission (RFC 6409 8): From, Date
+//! and Message-ID are added when missing, Bcc is removed. All else stays as it is, byte for byte
+//! and in its order.
 
 use bytes::{Bytes, BytesMut};
 
@@ -183,8 +184,8 @@ fn address(local: &[u8], host: &[u8]) -> Author {
     Some(Address { local, domain })
 }
 
-/// Whether an Authentication-Results field bears this host's name (RFC 8601 2.2, 5): after comments and
-/// white space, up to the version or the semicolon.
+/// Whether an Authentication-Results field bears this host's name (RFC 8601 2.2, 5): after comments
+/// and white space, up to the version or the semicolon.
 fn is_ours(field: &Field<'_>, host: &Domain) -> bool {
     let value = field.unfolded();
     let value = String::from_utf8_lossy(&value);
@@ -246,7 +247,11 @@ mod tests {
             }),
         };
         fit(&Bytes::copy_from_slice(block.as_bytes()), &rules).map(|fit| {
-            let name = |author: &Author| author.as_ref().map_or("?".to_owned(), Address::to_string);
+            let name = |author: &Author| {
+                author
+                    .as_ref()
+                    .map_or_else(|| "?".to_owned(), Address::to_string)
+            };
             (
                 String::from_utf8(fit.bytes.to_vec()).unwrap(),
                 fit.authors.iter().map(name).collect(),

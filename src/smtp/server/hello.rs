@@ -1,4 +1,5 @@
-//! HELO and EHLO (RFC 5321 4.1.1.1). Whatever the client calls itself, it is served (RFC 5321 4.1.4).
+//! HELO and EHLO (RFC 5321 4.1.1.1). Whatever the client calls itself, it is served (RFC 5321
+//! 4.1.4).
 
 use super::session::{Greeted, Session, State};
 use crate::{

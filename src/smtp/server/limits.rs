@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// LIM-07: until the first MAIL or login, the connection lasts no longer than this.
 pub const FIRST_MAIL_WITHIN: Duration = Duration::from_secs(300);
-/// LIM-12: longest text line taken in, in bytes without CRLF. RFC 5321 4.5.3.1.6 asks for 998; senders
-/// of longer ones are too many, so they are taken in, and folded when they are sent on.
+/// LIM-12: longest text line taken in, in bytes without CRLF. RFC 5321 4.5.3.1.6 asks for 998;
+/// senders of longer ones are too many, so they are taken in, and folded when they are sent on.
 pub const TEXT_LINE_BYTES_MAX: usize = 64 * 1024;
 /// LIM-16: from this many errors on, each costs a second.
 pub const STRIKES_SLOW: u32 = 10;

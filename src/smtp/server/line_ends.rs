@@ -79,7 +79,8 @@ mod tests {
         fn splitting_input_changes_nothing(
             text in "[ab\r\n]{0,40}", cuts in proptest::collection::vec(1_usize..6, 1..20),
         ) {
-            let (mut ends, mut found, mut rest) = (LineEnds::default(), Vec::new(), text.as_bytes());
+            let (mut ends, mut found) = (LineEnds::default(), Vec::new());
+            let mut rest = text.as_bytes();
             let mut cuts = cuts.iter().cycle();
             while !rest.is_empty() {
                 let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));

@@ -1,7 +1,8 @@
 //! MAIL (RFC 5321 4.1.1.2, RFC 1870 6.1, RFC 6409 6.1).
 //!
-//! On submission the sender must be the user's own address, or none: reports such as read receipts are
-//! sent with the null path (RFC 8098 3), and their From field is checked like everyone's (AUTH-07).
+//! On submission the sender must be the user's own address, or none: reports such as read receipts
+//! are sent with the null path (RFC 8098 3), and their From field is checked like everyone's
+//! (AUTH-07).
 
 use super::{
     refusal::{Refused, log_refusal},

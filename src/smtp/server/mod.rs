@@ -1,9 +1,11 @@
-//! Our SMTP server: what is done with the commands of clients, on port 25 and on the submission ports.
+//! Our SMTP server: what is done with the commands of clients, on port 25 and on the submission
+//! ports.
 //!
-//! The two [`Role`]s differ in who may send where: on port 25 nobody logs in and only local recipients
-//! are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the sender must own its
-//! addresses (AUTH-07, RFC 6409). A file per group of verbs; `refusal` is the only place where a refusal
-//! or a fault becomes a reply. Routing, storing and verifying passwords are others' work.
+//! The two [`Role`]s differ in who may send where: on port 25 nobody logs in and only local
+//! recipients are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the
+//! sender must own its addresses (AUTH-07, RFC 6409). A file per group of verbs; `refusal` is the
+//! only place where a refusal or a fault becomes a reply. Routing, storing and verifying passwords
+//! are others' work.
 
 mod auth;
 mod data;
@@ -61,7 +63,8 @@ pub struct Options {
     pub transactions_max: u32,
     /// LIM-07: longest silence between commands.
     pub idle: Duration,
-    /// Passwords are taken over plain connections. For tests and for networks that are trusted as a whole.
+    /// Passwords are taken over plain connections. For tests and for networks that are trusted as a
+    /// whole.
     pub insecure_auth_without_tls: bool,
 }
 

@@ -1,7 +1,7 @@
 //! A message on its way in: bytes from DATA to the store, checked and completed while they pass.
 //!
-//! The header is held until its end (LIM-29), because what is written before it depends on it; the body
-//! passes in pieces. Nothing is kept when a reception is dropped before it is finished.
+//! The header is held until its end (LIM-29), because what is written before it depends on it; the
+//! body passes in pieces. Nothing is kept when a reception is dropped before it is finished.
 
 use bytes::{Bytes, BytesMut};
 

@@ -41,6 +41,37 @@ pub(super) enum Refused {
     Route(Refusal),
 }
 
+impl Refused {
+    /// Its name in the mail log; part of the log's contract.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "message-too-large",
+            Self::NoRoom | Self::Route(Refusal::NoRoom) => "no-room",
+            Self::NotYourSender => "sender-not-owned",
+            Self::NotYourFrom => "from-not-owned",
+            Self::NeedsSmtputf8 => "needs-smtputf8",
+            Self::TooManyRecipients => "too-many-recipients",
+            Self::NoTransaction => "no-transaction",
+            Self::NoRecipients => "no-recipients",
+            Self::BareLineEnd => "bare-line-end",
+            Self::Nul => "zero-byte",
+            Self::LineTooLong => "line-too-long",
+            Self::HeaderTooLarge => "header-too-large",
+            Self::Header(Unfit::FieldTooLong) => "field-too-long",
+            Self::Header(Unfit::TooManyFields) => "too-many-fields",
+            Self::Header(Unfit::Loop) => "loop",
+            Self::Header(Unfit::TwoFroms) => "two-froms",
+            Self::Header(Unfit::NoFrom) => "no-from",
+            Self::Route(Refusal::UnknownRecipient) => "unknown-recipient",
+            Self::Route(Refusal::RelayDenied) => "relay-denied",
+            Self::Route(Refusal::OverQuota) => "over-quota",
+            Self::Route(Refusal::Misconfigured) => "misconfigured-recipient",
+            Self::Route(Refusal::TooManyCopies) => "too-many-copies",
+            Self::Route(Refusal::Changed) => "recipient-changed",
+        }
+    }
+}
+
 /// What failed on our side.
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpFault {
@@ -151,7 +182,7 @@ pub(super) fn log_refusal(
         target: "mail",
         verb,
         code = reply.code(),
-        reason = ?refused,
+        reason = refused.reason(),
         from = %Quoted::str(&sender.to_string()),
         to = to.as_deref().map(|to| Quoted::str(to).to_string()),
         peer.ip = %peer.remote.ip(),

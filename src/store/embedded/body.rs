@@ -23,7 +23,9 @@ pub(super) async fn read(
 ) -> Result<Bytes, ReadError> {
     let mut missing = false;
     for _ in 0..ATTEMPTS {
-        let place = shared.view.place(id)?.ok_or(ReadError::NoSuchBody)?;
+        let place = shared
+            .noticed(shared.view.place(id))?
+            .ok_or(ReadError::NoSuchBody)?;
         if range.start > range.end || range.end > place.length {
             return Err(ReadError::NoSuchBody);
         }

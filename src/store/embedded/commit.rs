@@ -49,10 +49,11 @@ impl Committer {
     pub(super) fn run(mut self) {
         let mut jobs = Vec::new();
         while self.shared.queue.take(&mut jobs) {
-            // A panic here is a bug; the store must not go on from a half-done group.
+            // A panic here is a bug, or something in the index that nobody thought of. The store must
+            // not go on from a half-done group, and the next one not from that index.
             let done = catch_unwind(AssertUnwindSafe(|| self.group(&mut jobs)));
             if done.is_err() {
-                self.shared.fail("the committer panicked");
+                self.shared.give_up_index();
             }
             for job in jobs.drain(..) {
                 job.refuse(CommitError::Poisoned);
@@ -207,7 +208,7 @@ impl Pending {
         }
         let view = |key: &[u8]| match self.entries.get(key) {
             Some(value) => Ok(value.clone()),
-            None => shared.view.get(key),
+            None => shared.noticed(shared.view.get(key)),
         };
         let resolved = match resolve(batch, view) {
             Ok((resolved, _)) => resolved,

@@ -49,17 +49,24 @@ pub(super) struct Compacted {
     pub(super) overhead: u64,
 }
 
+/// A segment worth compacting.
+pub(super) struct Candidate {
+    pub(super) file: FileId,
+    /// About how many bytes its next generation will have.
+    pub(super) live: u64,
+}
+
 /// The segment most worth compacting, if any is. `skip` names those that were tried in vain.
 pub(super) fn candidate(
     shared: &Shared,
     snapshot: &Snapshot,
     skip: &BTreeSet<u32>,
-) -> Result<Option<FileId>, ReadError> {
+) -> Result<Option<Candidate>, ReadError> {
     let Some(position) = snapshot.position()? else {
         return Ok(None);
     };
     let percent = u64::from(shared.options.compact_below_percent);
-    let mut best: Option<(u64, FileId)> = None;
+    let mut best: Option<(u64, Candidate)> = None;
     for (segment, usage) in snapshot.segments()? {
         if segment >= position.segment || skip.contains(&segment) {
             continue;
@@ -72,17 +79,23 @@ pub(super) fn candidate(
         // A missing file is for the scrub to report.
         let Ok(length) = length else { continue };
         let ratio = (usage.live * 100).checked_div(length).unwrap_or(100);
-        let better = best.is_none_or(|(other, _)| ratio < other);
+        let better = best.as_ref().is_none_or(|(other, _)| ratio < *other);
         // The pins first: what is unpinned by a commit is in an overlay by then.
         if ratio < percent
             && better
             && !shared.pins.holds(segment)
             && !is_in_overlay(shared, segment)
         {
-            best = Some((ratio, file));
+            best = Some((
+                ratio,
+                Candidate {
+                    file,
+                    live: usage.live,
+                },
+            ));
         }
     }
-    Ok(best.map(|(_, file)| file))
+    Ok(best.map(|(_, candidate)| candidate))
 }
 
 fn is_in_overlay(shared: &Shared, segment: u32) -> bool {

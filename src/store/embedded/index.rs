@@ -69,16 +69,11 @@ impl Index {
             Err(error) if error.kind() == ErrorKind::NotFound => disk.open(path, OpenMode::New)?,
             opened => opened?,
         };
-        // A damaged file must lead to a rebuild, whatever way the library finds to complain.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(Backend(file))
-        }));
-        let database = match opened {
-            Ok(opened) => opened.map_err(redb::Error::from)?,
-            Err(_) => return Err(IndexError::Damaged("opening it failed".to_owned())),
-        };
+        let mut builder = Builder::new();
+        let database = builder
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(Backend(file));
+        let database = database.map_err(redb::Error::from)?;
         let index = Self { database };
         if index.is_new()? {
             index.write(|transaction| {
@@ -215,8 +210,15 @@ impl Index {
             transaction.commit()?;
             Ok(())
         };
-        Ok(write()?)
+        let written = catch_unwind(AssertUnwindSafe(write));
+        Ok(written.map_err(|_| IndexError::Damaged("writing it failed".to_owned()))??)
     }
+}
+
+/// Runs a read of the index; a library that panics over damaged pages has found damage.
+pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
+    read.unwrap_or_else(|_| Err(ReadError::Damaged("the index".to_owned())))
 }
 
 /// The tables of bodies and the sums that follow from them.

@@ -265,7 +265,9 @@ impl fmt::Debug for Embedded {
 impl Engine for Embedded {
     /// Index pages are small and mostly in memory: read in place.
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
-        Box::pin(ready(self.shared.view.get(key.as_bytes())))
+        Box::pin(ready(
+            self.shared.noticed(self.shared.view.get(key.as_bytes())),
+        ))
     }
 
     fn page(
@@ -274,7 +276,10 @@ impl Engine for Embedded {
         limit: PageLimit,
         order: Order,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        Box::pin(ready(self.shared.view.page(&range, limit, order)))
+        Box::pin(ready(
+            self.shared
+                .noticed(self.shared.view.page(&range, limit, order)),
+        ))
     }
 
     fn commit(&self, mut batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
@@ -376,8 +381,20 @@ impl Shared {
         self.has_failed.load(Ordering::Relaxed)
     }
 
+    /// Passes on what a read of the view came to. Damage there is damage of the index: counters read from
+    /// it could be given twice.
+    fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        if let Err(ReadError::Damaged(_)) = read {
+            self.give_up_index();
+        }
+        read
+    }
+
     /// The index is damaged: the next start makes it again.
     fn give_up_index(&self) {
+        if self.has_failed() {
+            return;
+        }
         let marked = self.disk.open(&suspect_path(&self.dir), OpenMode::New);
         let marked = marked.and_then(|_| self.disk.sync_dir(&self.dir));
         if let Err(error) = marked {

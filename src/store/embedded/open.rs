@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -312,7 +313,10 @@ impl Directory<'_> {
             .map_err(self.failed("read", self.dir))?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         if has("index.redb") && !has("index.suspect") {
-            match self.usable_index(segments) {
+            // The library may panic over damaged pages.
+            let usable = catch_unwind(AssertUnwindSafe(|| self.usable_index(segments)));
+            let panicked = |_| Err(IndexError::Damaged("reading it failed".to_owned()));
+            match usable.unwrap_or_else(panicked) {
                 Ok(Some(index)) => return Ok((index, Report::default())),
                 Ok(None) => {}
                 Err(IndexError::Io(source)) => return Err(self.failed("read", &path)(source)),

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    index::Snapshot,
+    index::{Snapshot, guarded},
     record::{Extent, Place},
 };
 use crate::{
@@ -215,7 +215,7 @@ impl View {
             }
             Arc::clone(index)
         };
-        index.get(key)
+        guarded(|| index.get(key))
     }
 
     /// Where the body `id` is.
@@ -235,7 +235,7 @@ impl View {
             }
             Arc::clone(index)
         };
-        Ok(index.place(id)?.map(Arc::new))
+        Ok(guarded(|| index.place(id))?.map(Arc::new))
     }
 
     /// A page of one moment.
@@ -254,33 +254,44 @@ impl View {
             let active = layers.active.enough_for(range, limit, order);
             (active, layers.frozen.clone(), Arc::clone(index))
         };
-        let frozen = frozen.as_ref().map(|frozen| frozen.range(range, order));
-        let frozen = frozen
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), value.clone()));
-        let mut merge = Merge {
-            order,
-            layers: [
-                Layer::new(Box::new(active.into_iter().map(Ok))),
-                Layer::new(Box::new(frozen.map(Ok))),
-                Layer::new(index.range(range, order)?),
-            ],
-        };
-        let mut page = Page::default();
-        let mut bytes = 0;
-        while let Some((key, value)) = merge.next()? {
-            let size = key.len() + value.len();
-            let full = page.entries.len() >= limit.entries || bytes + size > limit.bytes;
-            if full && !page.entries.is_empty() {
-                page.more = true;
-                break;
-            }
-            bytes += size;
-            page.entries.push((Key::from_bytes(key), value));
-        }
-        Ok(page)
+        guarded(|| merged(active, frozen.as_deref(), &index, (range, order), limit))
     }
+}
+
+/// The page that the layers come to.
+fn merged(
+    active: Vec<Layered>,
+    frozen: Option<&Overlay>,
+    index: &Snapshot,
+    (range, order): (&KeyRange, Order),
+    limit: PageLimit,
+) -> Result<Page, ReadError> {
+    let frozen = frozen.map(|frozen| frozen.range(range, order));
+    let frozen = frozen
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()));
+    let mut merge = Merge {
+        order,
+        layers: [
+            Layer::new(Box::new(active.into_iter().map(Ok))),
+            Layer::new(Box::new(frozen.map(Ok))),
+            Layer::new(index.range(range, order)?),
+        ],
+    };
+    let mut page = Page::default();
+    let mut bytes = 0;
+    while let Some((key, value)) = merge.next()? {
+        let size = key.len() + value.len();
+        let full = page.entries.len() >= limit.entries || bytes + size > limit.bytes;
+        if full && !page.entries.is_empty() {
+            page.more = true;
+            break;
+        }
+        bytes += size;
+        page.entries.push((Key::from_bytes(key), value));
+    }
+    Ok(page)
 }
 
 /// Merges layers, newest first, into live entries in order.

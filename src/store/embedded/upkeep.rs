@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     Shared,
     compact::{self, Abandoned, Compacted},
+    disk::is_full,
     index::{Index, IndexError},
     overlay::Overlay,
 };
@@ -140,6 +142,14 @@ impl Caretaker {
 
     /// Works until the engine closes.
     pub(super) fn run(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            // A bug, or something in the index that nobody thought of.
+            self.shared.give_up_index();
+            self.shared.upkeep.close();
+        }
+    }
+
+    fn work(&mut self) {
         loop {
             let closing = self
                 .shared
@@ -178,8 +188,8 @@ impl Caretaker {
             return false;
         }
         let file = match compact::candidate(&self.shared, &snapshot, &self.incompressible) {
-            Ok(Some(file)) => file,
-            Ok(None) => return false,
+            Ok(Some(candidate)) if self.has_room_beside_mail(candidate.live) => candidate.file,
+            Ok(_) => return false,
             Err(error) => {
                 tracing::warn!(%error, "no segment could be chosen for compaction");
                 return false;
@@ -190,6 +200,7 @@ impl Caretaker {
         let compacted = match compact::rewrite(&self.shared, &snapshot, file, &mut pause) {
             Ok(compacted) => compacted,
             Err(Abandoned::Interrupted) => return false,
+            Err(Abandoned::Io(error)) if is_full(&error) => return false,
             Err(error) => {
                 let path = self.shared.segments.path(file);
                 let error: &dyn Error = &error;
@@ -293,7 +304,12 @@ impl Caretaker {
 
     /// The index must not meet a full disk in the middle of a transaction.
     fn has_room_for(&self, overlay: &Overlay) -> bool {
-        let wanted = overlay.bytes() as u64 * INDEX_GROWTH + self.shared.options.index_slack_bytes;
+        self.has_room_beside_mail(overlay.bytes() as u64 * INDEX_GROWTH)
+    }
+
+    /// Whether `bytes` can be written, at the cost of the reserve if need be.
+    fn has_room_beside_mail(&self, bytes: u64) -> bool {
+        let wanted = bytes + self.shared.options.index_slack_bytes;
         if !self.shared.room.has(wanted) {
             self.shared.room.release_reserve();
         }

@@ -1,6 +1,11 @@
 //! Reads everything a store has and reports what cannot be read (DUR-09). Changes no mail.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
     disk::{Disk, OpenMode, read_exact_at},
@@ -66,7 +71,9 @@ impl Check<'_> {
             }
             index.snapshot()
         };
-        match read() {
+        let read = catch_unwind(AssertUnwindSafe(read));
+        let panicked = |_| Err(IndexError::Damaged("reading it failed".to_owned()));
+        match read.unwrap_or_else(panicked) {
             Ok(snapshot) => Some(snapshot),
             Err(error) => {
                 self.damage(path, 0, format!("{error}: rebuild it"));

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind, IoSlice},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use buzon::{
@@ -39,7 +39,7 @@ pub(crate) enum Survives {
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone, Debug)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Debug)]
 struct State {
@@ -52,6 +52,8 @@ struct State {
     operations: u64,
     trouble: Option<(u64, Trouble)>,
     dead: bool,
+    /// Syncs of files wait while this is so.
+    stalled: bool,
     capacity: u64,
 }
 
@@ -156,7 +158,7 @@ const BLOCK: usize = 512;
 
 impl SimDisk {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = Mutex::new(State {
             files: Vec::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
@@ -165,8 +167,16 @@ impl SimDisk {
             operations: 0,
             trouble: None,
             dead: false,
+            stalled: false,
             capacity: u64::MAX,
-        })))
+        });
+        Self(Arc::new((state, Condvar::new())))
+    }
+
+    /// Holds back all syncs of files, or lets them go.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.lock().stalled = stalled;
+        self.0.1.notify_all();
     }
 
     /// The `n`-th operation from now (1 is the next) meets `trouble`.
@@ -277,7 +287,7 @@ impl SimDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 
     /// Counts an operation; says whether it is in trouble.
@@ -462,7 +472,9 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (mut state, _) = self.disk.operation()?;
+        let (state, _) = self.disk.operation()?;
+        let stalled = self.disk.0.1.wait_while(state, |state| state.stalled);
+        let mut state = stalled.unwrap();
         state.files[self.file].sync();
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 
 use buzon::store::{
     Batch, CommitError, Content, Engine, KeyRange, Order, PageLimit, ReadError, Template, Width,
-    embedded::Embedded, memory::Memory,
+    embedded::{Embedded, Options},
+    memory::Memory,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -335,7 +336,7 @@ proptest! {
     fn embedded_is_the_model_however_it_is_reopened(history in history(), pages in pages()) {
         runtime().block_on(async {
             let dir = Scratch::new();
-            let options = || buzon::store::embedded::Options { segment_bytes: 8000, compact_below_percent: 90, ..options() };
+            let options = || Options { segment_bytes: 8000, compact_below_percent: 90, ..options() };
             let mut engine = Embedded::open(dir.path(), options()).unwrap();
             let mut model = Model::default();
             for (steps, event) in &history {

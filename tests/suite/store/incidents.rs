@@ -1,0 +1,674 @@
+//! What happens to embedded stores: torn ends, damage, full disks, second processes, lost indexes.
+
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use buzon::store::{
+    Batch, CommitError, Content, Engine, ReadError, Room,
+    embedded::{Embedded, OpenError, Options},
+};
+use bytes::Bytes;
+
+use super::{
+    crash::{DIR, open},
+    disk::SimDisk,
+    model::{Model, Step},
+    scratch::{Scratch, blob, content, key, options},
+};
+
+fn segment(n: u32) -> PathBuf {
+    Path::new(DIR).join(format!("journal/{n:08}.seg"))
+}
+
+fn index() -> PathBuf {
+    Path::new(DIR).join("index.redb")
+}
+
+async fn put(engine: &dyn Engine, name: &str) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.put(key(name), b"value".to_vec());
+    engine.commit(batch).await.map(|_| ())
+}
+
+async fn add_body(engine: &dyn Engine, n: u64, length: usize) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.put(key(format!("body/{n}")), b"here".to_vec());
+    batch.body(blob(n), Content::Bytes(content(n, length)));
+    engine.commit(batch).await.map(|_| ())
+}
+
+async fn drop_body(engine: &dyn Engine, n: u64) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.drop_body(blob(n)).delete(key(format!("body/{n}")));
+    engine.commit(batch).await.map(|_| ())
+}
+
+async fn has(engine: &dyn Engine, name: &str) -> bool {
+    engine.get(&key(name)).await.unwrap().is_some()
+}
+
+async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
+    engine
+        .body(blob(n), 0..length as u64)
+        .await
+        .is_ok_and(|bytes| bytes == content(n, length))
+}
+
+/// Offset of the first bytes of a body in a file.
+fn find(disk: &SimDisk, path: &Path, bytes: &Bytes) -> usize {
+    disk.bytes(path)
+        .windows(bytes.len())
+        .position(|window| window == bytes)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn dur_02_a_torn_end_is_cut_at_every_byte_of_the_last_record() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let model = Model::default();
+    let steps = [Step::Put(1, 9), Step::Take(0, 0), Step::Body(20)];
+    let before = model.commit(&*engine, &steps).await.unwrap();
+    let start = disk.bytes(&segment(1)).len();
+    let steps = [
+        Step::Put(2, 9),
+        Step::Take(0, 0),
+        Step::Body(30),
+        Step::Drop(0),
+    ];
+    let after = before.commit(&*engine, &steps).await.unwrap();
+    let end = disk.bytes(&segment(1)).len();
+    // Padding at the very end belongs to no checksum.
+    let body_end = find(&disk, &segment(1), &content(1, 30)) + 30;
+    for at in start..end {
+        for cut in [true, false] {
+            let torn = disk.copy();
+            torn.edit(&segment(1), |bytes| match cut {
+                true => bytes.truncate(at),
+                false => bytes[at] ^= 0x40,
+            });
+            let engine = open(&torn, options()).unwrap();
+            assert_eq!(engine.report().damaged, []);
+            let read = Model::read(&*engine, &after.lengths).await.unwrap();
+            if !cut && at >= body_end {
+                assert_eq!(read, after);
+                continue;
+            }
+            let lengths = after.lengths.clone();
+            assert_eq!(
+                read,
+                Model {
+                    lengths,
+                    ..before.clone()
+                },
+                "byte {at}, cut {cut}"
+            );
+            // The next record goes where the torn one was.
+            put(&*engine, "next").await.unwrap();
+            drop(engine);
+            let engine = open(&torn, options()).unwrap();
+            assert!(has(&*engine, "next").await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn dur_09_a_damaged_body_fails_alone_and_is_reported() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    for n in 0..3 {
+        add_body(&*engine, n, 5000).await.unwrap();
+    }
+    let at = find(&disk, &segment(1), &content(1, 100));
+    disk.edit(&segment(1), |bytes| bytes[at + 1000] ^= 1);
+    assert!(matches!(
+        engine.body(blob(1), 0..5000).await,
+        Err(ReadError::Damaged(_))
+    ));
+    assert!(whole(&*engine, 0, 5000).await && whole(&*engine, 2, 5000).await);
+    engine.close().await;
+    let damaged = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR))
+        .unwrap()
+        .damaged;
+    assert_eq!(
+        damaged.len(),
+        2,
+        "in the record and in the index: {damaged:?}"
+    );
+    assert!(damaged[0].path == segment(1) && damaged[1].what.contains(&blob(1).to_string()));
+    // The rest goes on, also without the index.
+    disk.delete(&index());
+    let engine = open(&disk, options()).unwrap();
+    assert_eq!(engine.report().damaged.len(), 1);
+    assert!(has(&*engine, "body/1").await && whole(&*engine, 2, 5000).await);
+    assert!(matches!(
+        engine.body(blob(1), 0..5000).await,
+        Err(ReadError::Damaged(_))
+    ));
+}
+
+#[tokio::test]
+async fn dur_10_a_damaged_record_is_left_out_and_the_rest_goes_on() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let mut starts = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        starts.push(disk.bytes(&segment(1)).len());
+        put(&*engine, name).await.unwrap();
+    }
+    // In the header, so that the next record must be looked for, and in the metadata.
+    for offset in [0, 5, 13, 30, 33, 47, 50, 70] {
+        let damaged = disk.copy();
+        damaged.edit(&segment(1), |bytes| bytes[starts[1] + offset] ^= 0x80);
+        let engine = open(&damaged, options()).unwrap();
+        let report = &engine.report().damaged;
+        assert_eq!(report.len(), 1, "{report:?}");
+        assert_eq!(
+            (&report[0].path, report[0].offset),
+            (&segment(1), starts[1] as u64)
+        );
+        for (name, there) in [("a", true), ("b", false), ("c", true), ("d", true)] {
+            assert_eq!(has(&*engine, name).await, there, "{name}, offset {offset}");
+        }
+        put(&*engine, "e").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_inside_a_message_is_not_taken_for_one_behind_damage() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    put(&*engine, "a").await.unwrap();
+    let start = disk.bytes(&segment(1)).len();
+    // A whole segment file of another store, as an attacker would send it by mail.
+    let foreign = SimDisk::new();
+    let other = open(&foreign, options()).unwrap();
+    for _ in 0..20 {
+        put(&*other, "evil").await.unwrap();
+    }
+    let mut batch = Batch::new();
+    batch.put(key("b"), b"x".to_vec());
+    batch.body(blob(1), Content::Bytes(foreign.bytes(&segment(1)).into()));
+    engine.commit(batch).await.unwrap();
+    put(&*engine, "c").await.unwrap();
+    let disk = disk.copy();
+    disk.edit(&segment(1), |bytes| bytes[start] ^= 1);
+    let engine = open(&disk, options()).unwrap();
+    assert_eq!(engine.report().damaged.len(), 1);
+    assert!(!has(&*engine, "evil").await && !has(&*engine, "b").await);
+    assert!(has(&*engine, "c").await);
+}
+
+#[tokio::test]
+async fn a_lost_or_broken_index_is_made_again() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        segment_bytes: 2000,
+        overlay_bytes: 4000,
+        ..options()
+    };
+    let engine = open(&disk, small()).unwrap();
+    let mut model = Model::default();
+    for n in 0..40 {
+        let steps = [
+            Step::Put(n % 7, n),
+            Step::Body(300),
+            Step::Drop(3),
+            Step::Take(0, n),
+        ];
+        model = model.commit(&*engine, &steps).await.unwrap();
+    }
+    engine.close().await;
+    let breaks: [&dyn Fn(&SimDisk); 4] = [
+        &|disk| disk.delete(&index()),
+        &|disk| disk.edit(&index(), |bytes| bytes.truncate(0)),
+        &|disk| disk.edit(&index(), |bytes| bytes.fill(0x5a)),
+        &|disk| disk.edit(&index(), |bytes| bytes.truncate(5000)),
+    ];
+    for (n, damage) in breaks.iter().enumerate() {
+        let disk = disk.copy();
+        damage(&disk);
+        let engine = open(&disk, small()).unwrap_or_else(|error| panic!("break {n}: {error:?}"));
+        assert!(
+            engine.report().rebuilt && engine.report().damaged.is_empty(),
+            "break {n}"
+        );
+        assert_eq!(
+            Model::read(&*engine, &model.lengths).await.unwrap(),
+            model,
+            "break {n}"
+        );
+    }
+    let report = Embedded::rebuild_on(Arc::new(disk.clone()), Path::new(DIR), &small()).unwrap();
+    assert!(report.rebuilt && report.damaged.is_empty() && report.records == 40);
+    let engine = open(&disk, small()).unwrap();
+    assert!(!engine.report().rebuilt);
+    assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+}
+
+#[tokio::test]
+async fn dur_09_damage_inside_the_index_is_repaired_from_the_journal() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let mut model = Model::default();
+    for n in 0..95 {
+        let steps = [Step::Put(n, 250), Step::Body(100), Step::Take(0, 0)];
+        model = model.commit(&*engine, &steps).await.unwrap();
+    }
+    engine.close().await;
+    let mut noticed = 0;
+    let image = disk.bytes(&index());
+    let pages = image.len() / 4096;
+    for page in 1..pages {
+        if image[page * 4096..(page + 1) * 4096]
+            .iter()
+            .all(|byte| *byte == 0)
+        {
+            continue;
+        }
+        let disk = disk.copy();
+        disk.edit(&index(), |bytes| {
+            bytes[page * 4096..(page + 1) * 4096].fill(0x5a)
+        });
+        let engine = open(&disk, options()).unwrap();
+        // A debug build of the library walks all pages when it opens a file; a release build meets
+        // the damage when it reads.
+        noticed += u32::from(engine.report().rebuilt);
+        let read = Model::read(&*engine, &model.lengths).await;
+        if let Err(error) = read {
+            assert!(
+                matches!(error, ReadError::Damaged(_)),
+                "page {page}: {error:?}"
+            );
+            assert!(!engine.failed().await.is_empty());
+            assert!(matches!(
+                put(&*engine, "x").await,
+                Err(CommitError::Poisoned)
+            ));
+            noticed += 1;
+            engine.close().await;
+            drop(engine);
+            let engine = open(&disk, options()).unwrap();
+            assert!(engine.report().rebuilt);
+            assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+        } else {
+            assert_eq!(read.unwrap(), model, "page {page}");
+        }
+    }
+    assert!(noticed > 10, "{noticed} of {pages} pages");
+}
+
+#[tokio::test]
+async fn a_clean_stop_leaves_nothing_to_replay() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    put(&*engine, "a").await.unwrap();
+    engine.close().await;
+    let engine = open(&disk, options()).unwrap();
+    assert_eq!(engine.report().records, 0);
+    assert!(has(&*engine, "a").await);
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_and_only_its_own_format() {
+    let dir = Scratch::new();
+    let engine = Embedded::open(dir.path(), options()).unwrap();
+    let second = Embedded::open(dir.path(), options());
+    assert!(matches!(second, Err(OpenError::Locked(path)) if path == dir.path()));
+    assert!(matches!(
+        Embedded::verify(dir.path()),
+        Err(OpenError::Locked(_))
+    ));
+    assert!(matches!(
+        Embedded::rebuild(dir.path(), &options()),
+        Err(OpenError::Locked(_))
+    ));
+    put(&*engine, "a").await.unwrap();
+    engine.close().await;
+    assert_eq!(Embedded::verify(dir.path()).unwrap().damaged, []);
+
+    for (path, mode) in [
+        ("journal", 0o700),
+        ("journal/00000001.seg", 0o600),
+        ("index.redb", 0o600),
+        ("format", 0o600),
+        ("lock", 0o600),
+    ] {
+        let found = std::fs::metadata(dir.path().join(path))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(found & 0o777, mode, "{path}");
+    }
+
+    // DUR-10: a newer format is refused, with words that help.
+    let format = dir.path().join("format");
+    let text = std::fs::read_to_string(&format).unwrap();
+    std::fs::write(&format, text.replace("store 1", "store 2")).unwrap();
+    let refused = Embedded::open(dir.path(), options()).unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.contains("format 2") && said.contains("format 1"),
+        "{said}"
+    );
+    assert!(matches!(refused, OpenError::Format { found, expected: 1, .. } if found == "2"));
+    for broken in ["", "x", "buzon store 1\n", "buzon store 1\nzzz\n"] {
+        std::fs::write(&format, broken).unwrap();
+        let refused = Embedded::open(dir.path(), options());
+        assert!(matches!(refused, Err(OpenError::NoFormat(_))), "{broken:?}");
+    }
+    std::fs::remove_file(&format).unwrap();
+    assert!(matches!(
+        Embedded::open(dir.path(), options()),
+        Err(OpenError::NoFormat(_))
+    ));
+    std::fs::write(&format, text).unwrap();
+    let engine = Embedded::open(dir.path(), options()).unwrap();
+    assert!(has(&*engine, "a").await);
+}
+
+#[tokio::test]
+async fn verifying_what_is_no_store_makes_none() {
+    let dir = Scratch::new();
+    let missing = dir.path().join("missing");
+    assert!(matches!(
+        Embedded::verify(&missing),
+        Err(OpenError::NoFormat(_))
+    ));
+    assert!(matches!(
+        Embedded::rebuild(&missing, &options()),
+        Err(OpenError::NoFormat(_))
+    ));
+    assert!(!missing.exists());
+    let unreachable = dir.path().join("missing/store");
+    assert!(matches!(
+        Embedded::open(&unreachable, options()),
+        Err(OpenError::Io { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_a_full_disk_refuses_mail_and_lets_delete_and_recovers_without_restart() {
+    let full = || Options {
+        ballast_bytes: 200_000,
+        low_water_bytes: 300_000,
+        compact_below_percent: 90,
+        segment_bytes: 100_000,
+        ..options()
+    };
+    let disk = SimDisk::new();
+    let engine = open(&disk, full()).unwrap();
+    assert!(disk.names().contains(&Path::new(DIR).join("ballast")));
+    for n in 0..10 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    assert_eq!(engine.room(), Room::Enough);
+    // Others fill the disk.
+    disk.set_capacity(disk.used() + 250_000);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(engine.room(), Room::Low, "below the low-water mark");
+    disk.set_capacity(disk.used() + 1000);
+    assert!(matches!(
+        add_body(&*engine, 90, 30_000).await,
+        Err(CommitError::Full)
+    ));
+    assert!(!has(&*engine, "body/90").await, "nothing of it is visible");
+    assert!(
+        !disk.names().contains(&Path::new(DIR).join("ballast")),
+        "the reserve is in use"
+    );
+    assert!(matches!(
+        add_body(&*engine, 90, 30_000).await,
+        Err(CommitError::Full)
+    ));
+    assert!(matches!(
+        engine.stage().await.map(|_| ()),
+        Err(CommitError::Full)
+    ));
+    // Reading and deleting go on.
+    assert!(whole(&*engine, 9, 30_000).await);
+    for n in 0..9 {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    let used = disk.used();
+    assert!(engine.compact().await > 0);
+    assert!(disk.used() < used - 150_000, "deleting made room");
+    assert!(whole(&*engine, 9, 30_000).await);
+    engine.close().await;
+
+    // A full disk can be opened, too; and it is normal again without a restart when there is room.
+    disk.set_capacity(disk.used() + 1000);
+    let engine = open(&disk, full()).unwrap();
+    assert_eq!(engine.room(), Room::Low);
+    disk.set_capacity(u64::MAX);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    engine.checkpoint().await;
+    add_body(&*engine, 91, 30_000).await.unwrap();
+    assert!(whole(&*engine, 91, 30_000).await);
+    assert_eq!(engine.room(), Room::Enough);
+}
+
+#[tokio::test]
+async fn dur_04_opening_a_full_disk_gives_up_the_reserve() {
+    let with_reserve = || Options {
+        ballast_bytes: 4_000_000,
+        ..options()
+    };
+    let disk = SimDisk::new();
+    let engine = open(&disk, with_reserve()).unwrap();
+    add_body(&*engine, 1, 1000).await.unwrap();
+    drop(engine);
+    disk.delete(&index());
+    disk.set_capacity(disk.used());
+    let engine = open(&disk, with_reserve()).unwrap();
+    assert!(whole(&*engine, 1, 1000).await);
+    drop_body(&*engine, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_do_not_wait_for_a_sync_and_see_nothing_before_it() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    put(&*engine, "old").await.unwrap();
+    let before = disk.operations();
+    disk.stall(true);
+    let mut writing = tokio::task::JoinSet::new();
+    for name in ["new", "newer"] {
+        let engine = Arc::clone(&engine);
+        writing.spawn(async move { put(&*engine, name).await });
+    }
+    // Written, and waiting in the sync.
+    while disk.operations() < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(has(&*engine, "old").await);
+    assert!(!has(&*engine, "new").await && !has(&*engine, "newer").await);
+    disk.stall(false);
+    assert!(writing.join_all().await.iter().all(Result::is_ok));
+    assert!(has(&*engine, "new").await && has(&*engine, "newer").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_batches_share_a_sync() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let before = disk.operations();
+    disk.stall(true);
+    let mut writing = tokio::task::JoinSet::new();
+    for n in 0..50 {
+        let engine = Arc::clone(&engine);
+        writing.spawn(async move { put(&*engine, &n.to_string()).await });
+    }
+    while disk.operations() < before + 2 {
+        tokio::task::yield_now().await;
+    }
+    disk.stall(false);
+    assert!(writing.join_all().await.iter().all(Result::is_ok));
+    // A write and a sync for each group.
+    assert!(
+        disk.operations() <= before + 8,
+        "{} operations",
+        disk.operations() - before
+    );
+}
+
+#[tokio::test]
+async fn overlays_that_grow_are_checkpointed_and_hold_commits_back() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        overlay_bytes: 2000,
+        ..options()
+    };
+    let engine = open(&disk, small()).unwrap();
+    let mut model = Model::default();
+    for n in 0..60 {
+        let steps = [
+            Step::Put(n % 20, 200),
+            Step::Put(n % 11, 100),
+            Step::Sum(0, 1),
+        ];
+        model = model.commit(&*engine, &steps).await.unwrap();
+    }
+    assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+    let killed = disk.copy();
+    let engine = open(&killed, small()).unwrap();
+    assert!(
+        engine.report().records < 40,
+        "{} replayed",
+        engine.report().records
+    );
+    assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+}
+
+#[tokio::test]
+async fn compaction_gives_back_dead_bodies_and_abandoned_pieces() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        segment_bytes: 50_000,
+        compact_below_percent: 80,
+        ..options()
+    };
+    let engine = open(&disk, small()).unwrap();
+    for n in 0..20 {
+        add_body(&*engine, n, 10_000).await.unwrap();
+        let mut stage = engine.stage().await.unwrap();
+        stage.append(content(1, 10_000)).await.unwrap();
+        drop(stage);
+    }
+    let mut kept = BTreeSet::new();
+    for n in 0..20 {
+        if n % 4 == 0 {
+            kept.insert(n);
+        } else {
+            drop_body(&*engine, n).await.unwrap();
+        }
+    }
+    let before = disk.used();
+    assert!(engine.compact().await >= 6);
+    assert!(
+        disk.used() < before / 2,
+        "{before} before, {} now",
+        disk.used()
+    );
+    assert_eq!(engine.compact().await, 0, "there is an end to it");
+    for n in 0..20 {
+        assert_eq!(whole(&*engine, n, 10_000).await, kept.contains(&n));
+    }
+    // What is gone stays gone when the index is made again.
+    engine.close().await;
+    disk.delete(&index());
+    let engine = open(&disk, small()).unwrap();
+    assert_eq!(engine.report().damaged, []);
+    for n in 0..20 {
+        assert_eq!(whole(&*engine, n, 10_000).await, kept.contains(&n));
+        assert_eq!(has(&*engine, &format!("body/{n}")).await, kept.contains(&n));
+    }
+}
+
+#[tokio::test]
+async fn compaction_leaves_open_stages_and_their_batches_alone() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        segment_bytes: 20_000,
+        compact_below_percent: 99,
+        ..options()
+    };
+    let engine = open(&disk, small()).unwrap();
+    let mut stage = engine.stage().await.unwrap();
+    stage
+        .append(content(7, 30_000).slice(..5000))
+        .await
+        .unwrap();
+    // Its first piece is soon in a segment of dead bodies.
+    for n in 20..30 {
+        add_body(&*engine, n, 10_000).await.unwrap();
+        drop_body(&*engine, n).await.unwrap();
+    }
+    stage
+        .append(content(7, 30_000).slice(5000..30_000))
+        .await
+        .unwrap();
+    let staged = stage.finish();
+    assert!(engine.compact().await > 0);
+    let mut batch = Batch::new();
+    batch
+        .put(key("body/7"), b"here".to_vec())
+        .body(blob(7), Content::Staged(staged));
+    engine.commit(batch).await.unwrap();
+    assert!(whole(&*engine, 7, 30_000).await);
+    // Killed before the checkpoint: the batch finds its pieces.
+    let killed = open(&disk.copy(), small()).unwrap();
+    assert!(whole(&*killed, 7, 30_000).await);
+    // After it, they move.
+    assert!(engine.checkpoint().await);
+    engine.compact().await;
+    let moved = Path::new(DIR).join("journal/00000001-1.seg");
+    assert!(disk.names().contains(&moved), "{:?}", disk.names());
+    assert!(whole(&*engine, 7, 30_000).await);
+    assert_eq!(
+        engine.body(blob(7), 4990..5010).await.unwrap(),
+        content(7, 30_000).slice(4990..5010)
+    );
+    engine.close().await;
+    disk.delete(&index());
+    let engine = open(&disk, small()).unwrap();
+    assert!(whole(&*engine, 7, 30_000).await);
+}
+
+#[tokio::test]
+async fn a_staged_body_is_committed_once() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let mut stage = engine.stage().await.unwrap();
+    stage.append(content(1, 100)).await.unwrap();
+    let staged = stage.finish();
+    let again = || buzon::store::Staged {
+        length: 100,
+        token: Arc::clone(&staged.token),
+    };
+    // A conflict leaves it free for another try.
+    let mut batch = Batch::new();
+    batch
+        .present(key("nothing"))
+        .body(blob(1), Content::Staged(again()));
+    assert!(matches!(
+        engine.commit(batch).await,
+        Err(CommitError::Conflict)
+    ));
+    let mut batch = Batch::new();
+    batch.body(blob(1), Content::Staged(again()));
+    engine.commit(batch).await.unwrap();
+    let mut batch = Batch::new();
+    batch.body(blob(2), Content::Staged(again()));
+    assert!(matches!(
+        engine.commit(batch).await,
+        Err(CommitError::Unacceptable(_))
+    ));
+    assert!(whole(&*engine, 1, 100).await);
+}
