@@ -11,3 +11,4 @@ mod disk;
 mod incidents;
 mod model;
 mod scratch;
+mod stress;

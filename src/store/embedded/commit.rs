@@ -49,8 +49,8 @@ impl Committer {
     pub(super) fn run(mut self) {
         let mut jobs = Vec::new();
         while self.shared.queue.take(&mut jobs) {
-            // A panic here is a bug, or something in the index that nobody thought of. The store must
-            // not go on from a half-done group, and the next one not from that index.
+            // A panic here is a bug, or something in the index that nobody thought of. The store
+            // must not go on from a half-done group, and the next one not from that index.
             let done = catch_unwind(AssertUnwindSafe(|| self.group(&mut jobs)));
             if done.is_err() {
                 self.shared.give_up_index();

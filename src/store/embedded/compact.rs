@@ -8,7 +8,7 @@
 //! and without damage, are touched.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     io::{self, ErrorKind},
     sync::Arc,
     time::Duration,
@@ -56,11 +56,13 @@ pub(super) struct Candidate {
     pub(super) live: u64,
 }
 
-/// The segment most worth compacting, if any is. `skip` names those that were tried in vain.
+/// The segment most worth compacting, if any is. `skip` names those that were tried in vain,
+/// `lengths` remembers what was looked up.
 pub(super) fn candidate(
     shared: &Shared,
     snapshot: &Snapshot,
     skip: &BTreeSet<u32>,
+    lengths: &mut HashMap<FileId, u64>,
 ) -> Result<Option<Candidate>, ReadError> {
     let Some(position) = snapshot.position()? else {
         return Ok(None);
@@ -75,9 +77,16 @@ pub(super) fn candidate(
             segment,
             generation: usage.generation,
         };
-        let length = shared.segments.file(file).and_then(|file| file.len());
-        // A missing file is for the scrub to report.
-        let Ok(length) = length else { continue };
+        let length = match lengths.get(&file) {
+            Some(length) => *length,
+            None => {
+                let length = shared.segments.file(file).and_then(|file| file.len());
+                // A missing file is for the scrub to report.
+                let Ok(length) = length else { continue };
+                lengths.insert(file, length);
+                length
+            }
+        };
         let ratio = (usage.live * 100).checked_div(length).unwrap_or(100);
         let better = best.as_ref().is_none_or(|(other, _)| ratio < *other);
         // The pins first: what is unpinned by a commit is in an overlay by then.
@@ -86,13 +95,8 @@ pub(super) fn candidate(
             && !shared.pins.holds(segment)
             && !is_in_overlay(shared, segment)
         {
-            best = Some((
-                ratio,
-                Candidate {
-                    file,
-                    live: usage.live,
-                },
-            ));
+            let live = usage.live;
+            best = Some((ratio, Candidate { file, live }));
         }
     }
     Ok(best.map(|(_, candidate)| candidate))

@@ -104,10 +104,13 @@ impl Journal {
     /// Writes the group; it is not durable yet.
     pub(super) fn write(&mut self, group: &Group) -> Result<(), JournalError> {
         if let Err(error) = self.write_parts(group) {
-            if is_full(&error) && self.file.set_len(self.end).is_ok() {
-                return Err(JournalError::Full);
+            if !is_full(&error) {
+                return Err(JournalError::Broken(error));
             }
-            return Err(JournalError::Broken(error));
+            // Synced, so that no crash brings back what is now refused.
+            let cut = self.file.set_len(self.end).and_then(|()| self.file.sync());
+            cut.map_err(JournalError::Broken)?;
+            return Err(JournalError::Full);
         }
         self.end = group.end;
         self.next_sequence = group.next_sequence;

@@ -381,8 +381,8 @@ impl Shared {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Passes on what a read of the view came to. Damage there is damage of the index: counters read from
-    /// it could be given twice.
+    /// Passes on what a read of the view came to. Damage there is damage of the index: counters
+    /// read from it could be given twice.
     fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         if let Err(ReadError::Damaged(_)) = read {
             self.give_up_index();
@@ -458,6 +458,10 @@ impl Shared {
                 }
             }
         }
+        let pieces: usize = staged.iter().map(|staged| staged.pieces.len()).sum();
+        if pieces > PIECES_MAX {
+            return Err(CommitError::Unacceptable("a batch has too many pieces"));
+        }
         Ok(Commit {
             batch,
             bodies: named,
@@ -484,4 +488,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
     thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
+/// Pieces of all staged bodies of one batch: a bound for the memory of who reads its record.
+const PIECES_MAX: usize = 500_000;
 const MIB: u64 = 1024 * 1024;

@@ -120,6 +120,14 @@ pub(super) fn open(
     let mut overlay = found.overlay;
     overlay.set_position(end);
     space.restore_reserve();
+    let (records, cut_bytes, damaged) = (report.records, report.cut_bytes, report.damaged.len());
+    tracing::info!(
+        records,
+        cut_bytes,
+        damaged,
+        rebuilt = report.rebuilt,
+        "the store is open"
+    );
     Ok(Opened {
         lock,
         store,
@@ -365,6 +373,13 @@ impl Directory<'_> {
         let (path, unfinished) = (index_path(self.dir), self.dir.join("index.rebuild"));
         self.remove_if_there(&unfinished)?;
         let files = newest_generations(segments).map_err(self.failed("read", segments.dir()))?;
+        if !files.is_empty() {
+            let segments = files.len();
+            tracing::warn!(
+                segments,
+                "the index is made from the journal; this may take a while"
+            );
+        }
         let make = || -> Result<(Index, Report), ReplayError> {
             let index = Index::open(&**self.disk, &unfinished)?;
             index.set_generations(&files)?;
@@ -426,7 +441,10 @@ impl Directory<'_> {
             .list()
             .map_err(self.failed("read", segments.dir()))?;
         files.retain(|file| file.segment >= position.segment);
-        let replay = Replay::from(segments, store, position);
+        let mut replay = Replay::from(segments, store, position);
+        replay
+            .check_start(&files)
+            .map_err(self.failed("read", segments.dir()))?;
         replay
             .run(&files)
             .map_err(|error| self.replay_failed(segments, error))

@@ -316,11 +316,12 @@ impl<'a> Layer<'a> {
         }
     }
 
-    fn peek(&mut self) -> Result<Option<&Bytes>, ReadError> {
+    /// Looks up the first entry, if that was not done yet.
+    fn start(&mut self) -> Result<(), ReadError> {
         if !self.started {
             self.advance()?;
         }
-        Ok(self.next.as_ref().map(|(key, _)| key))
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Layered>, ReadError> {
@@ -332,31 +333,42 @@ impl<'a> Layer<'a> {
 
 impl Merge<'_> {
     fn next(&mut self) -> Result<Option<(Bytes, Bytes)>, ReadError> {
-        loop {
-            let mut first: Option<Bytes> = None;
-            for layer in &mut self.layers {
-                let Some(key) = layer.peek()? else { continue };
-                let earlier = first.as_ref().is_none_or(|first| match self.order {
-                    Order::Ascending => key < first,
-                    Order::Descending => key > first,
-                });
-                if earlier {
-                    first = Some(key.clone());
-                }
-            }
-            let Some(key) = first else { return Ok(None) };
-            // The newest layer that has the key decides; the others step over it.
-            let mut decided = None;
-            for layer in &mut self.layers {
+        for layer in &mut self.layers {
+            layer.start()?;
+        }
+        while let Some(first) = self.first() {
+            let Some((key, value)) = self.layers[first].advance()? else {
+                return Ok(None);
+            };
+            // The newest layer that has the key decides; older ones step over it.
+            for layer in &mut self.layers[first + 1..] {
                 if layer.next.as_ref().is_some_and(|(next, _)| *next == key) {
-                    let value = layer.advance()?.and_then(|(_, value)| value);
-                    decided.get_or_insert(value);
+                    layer.advance()?;
                 }
             }
-            if let Some(value) = decided.flatten() {
+            if let Some(value) = value {
                 return Ok(Some((key, value)));
             }
         }
+        Ok(None)
+    }
+
+    /// The newest of the layers whose next entry comes first.
+    fn first(&self) -> Option<usize> {
+        let mut first: Option<(usize, &Bytes)> = None;
+        for (n, layer) in self.layers.iter().enumerate() {
+            let Some((key, _)) = &layer.next else {
+                continue;
+            };
+            let earlier = first.is_none_or(|(_, first)| match self.order {
+                Order::Ascending => key < first,
+                Order::Descending => key > first,
+            });
+            if earlier {
+                first = Some((n, key));
+            }
+        }
+        first.map(|(n, _)| n)
     }
 }
 

@@ -103,6 +103,28 @@ impl<'a> Replay<'a> {
         replay
     }
 
+    /// Reports it when the journal ends before the position: something other than a crash cut it.
+    pub(super) fn check_start(&mut self, files: &[FileId]) -> io::Result<()> {
+        let start = self.position;
+        let first = files.first().filter(|file| file.segment == start.segment);
+        let length = match first {
+            Some(file) => self.segments.file(*file)?.len()?,
+            None => 0,
+        };
+        if length < start.offset {
+            let file = FileId {
+                segment: start.segment,
+                generation: 0,
+            };
+            self.damage(
+                file,
+                length,
+                "the journal ends before what the index has seen".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// Reads `files`, all that there are from the position's segment on, one generation of each.
     pub(super) fn run(mut self, files: &[FileId]) -> Result<Replayed, ReplayError> {
         let mut expected = files.first().map(|first| first.segment);

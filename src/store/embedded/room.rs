@@ -5,7 +5,7 @@
 //! again.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -51,13 +51,19 @@ impl Space {
 
     /// Finds the reserve of an earlier run; gives it up when the disk is full.
     pub(super) fn find_reserve(&self) -> io::Result<()> {
-        let found = self
-            .disk
-            .list(&self.dir)?
-            .iter()
-            .any(|name| name == RESERVE_NAME);
-        self.reserve_missing.store(!found, Ordering::Relaxed);
-        if found && self.free_bytes_now()? < self.reserve_bytes {
+        let path = self.dir.join(RESERVE_NAME);
+        let length = match self.disk.open(&path, OpenMode::Existing) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            opened => Some(opened?.len()?),
+        };
+        let whole = length.is_some_and(|length| 0 < length && length >= self.reserve_bytes);
+        let wanted = self.reserve_bytes > 0;
+        self.reserve_missing
+            .store(!whole || !wanted, Ordering::Relaxed);
+        if length.is_some() && (!whole || !wanted) {
+            // Left by an attempt that was cut short, or of another size.
+            self.disk.remove(&path)?;
+        } else if whole && self.free_bytes_now()? < self.reserve_bytes {
             self.release_reserve();
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! answered by opening the index anew, and when that fails too, by stopping the store.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -16,10 +16,11 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    compact::{self, Abandoned, Compacted},
+    compact::{self, Abandoned, Candidate, Compacted},
     disk::is_full,
-    index::{Index, IndexError},
+    index::{Index, IndexError, Snapshot},
     overlay::Overlay,
+    record::FileId,
 };
 
 /// How others talk to the thread.
@@ -110,17 +111,28 @@ impl Upkeep {
         state.closing
     }
 
-    /// Waits a moment; `false` at once when there is something more urgent than compaction.
-    fn pause(&self, time: Duration) -> bool {
+    /// Waits a moment, or until there is something more urgent than compaction.
+    fn pause(&self, time: Duration) -> Pause {
         let idle = |state: &mut State| !state.wanted && !state.closing;
         let waited = self.wake.wait_timeout_while(self.lock(), time, idle);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !state.wanted && !state.closing
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut state.wanted) {
+            _ if state.closing => Pause::Closing,
+            true => Pause::Called,
+            false => Pause::Over,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How a pause of the compaction ended.
+enum Pause {
+    Over,
+    Called,
+    Closing,
 }
 
 /// The thread's own state.
@@ -129,6 +141,10 @@ pub(super) struct Caretaker {
     index: Option<Index>,
     /// Segments that could not be compacted, until the next start.
     incompressible: BTreeSet<u32>,
+    /// Lengths of segments that are written no more.
+    lengths: HashMap<FileId, u64>,
+    /// Whether bodies may have died since no segment was found worth compacting.
+    may_be_dead: bool,
 }
 
 impl Caretaker {
@@ -137,6 +153,8 @@ impl Caretaker {
             shared,
             index: Some(index),
             incompressible: BTreeSet::new(),
+            lengths: HashMap::new(),
+            may_be_dead: true,
         }
     }
 
@@ -184,20 +202,20 @@ impl Caretaker {
         let Some(snapshot) = self.shared.view.read().index.clone() else {
             return false;
         };
-        if self.shared.has_failed() {
+        if !self.may_be_dead || self.shared.has_failed() {
             return false;
         }
-        let file = match compact::candidate(&self.shared, &snapshot, &self.incompressible) {
-            Ok(Some(candidate)) if self.has_room_beside_mail(candidate.live) => candidate.file,
-            Ok(_) => return false,
-            Err(error) => {
-                tracing::warn!(%error, "no segment could be chosen for compaction");
-                return false;
-            }
+        let Some(candidate) = self.candidate(&snapshot) else {
+            self.may_be_dead = false;
+            return false;
         };
+        if !self.has_room_beside_mail(candidate.live) {
+            return false;
+        }
+        let file = candidate.file;
         let shared = Arc::clone(&self.shared);
-        let mut pause = || !slowly || shared.upkeep.pause(compact::PAUSE);
-        let compacted = match compact::rewrite(&self.shared, &snapshot, file, &mut pause) {
+        let mut pause = || !slowly || self.pause();
+        let compacted = match compact::rewrite(&shared, &snapshot, file, &mut pause) {
             Ok(compacted) => compacted,
             Err(Abandoned::Interrupted) => return false,
             Err(Abandoned::Io(error)) if is_full(&error) => return false,
@@ -210,6 +228,27 @@ impl Caretaker {
             }
         };
         self.adopt(&compacted)
+    }
+
+    fn candidate(&mut self, snapshot: &Snapshot) -> Option<Candidate> {
+        let skip = &self.incompressible;
+        compact::candidate(&self.shared, snapshot, skip, &mut self.lengths).unwrap_or_else(
+            |error| {
+                tracing::warn!(%error, "no segment could be chosen for compaction");
+                None
+            },
+        )
+    }
+
+    /// Lets others have the disk for a moment; `false` when compaction must stop. A checkpoint in
+    /// between does no harm: what dies meanwhile is found when the index is pointed to the new file.
+    fn pause(&mut self) -> bool {
+        match self.shared.upkeep.pause(compact::PAUSE) {
+            Pause::Over => {}
+            Pause::Called => self.checkpoint(),
+            Pause::Closing => return false,
+        }
+        !self.shared.has_failed()
     }
 
     /// Points the index to a new file and removes the old one.
@@ -280,6 +319,7 @@ impl Caretaker {
                 layers.index = Some(snapshot);
                 let old = layers.frozen.take();
                 drop(layers);
+                self.may_be_dead = true;
                 drop(old);
                 true
             }

@@ -89,7 +89,6 @@ struct Content {
     durable_length: usize,
     /// What was durable of the blocks written since the last sync.
     undo: BTreeMap<usize, Vec<u8>>,
-    reserved: u64,
 }
 
 impl Content {
@@ -319,10 +318,7 @@ const ENOSPC: i32 = 28;
 impl State {
     fn used(&self) -> u64 {
         let named: BTreeSet<_> = self.names.values().collect();
-        let size = |file: &usize| {
-            let file = &self.files[*file];
-            (file.bytes.len() as u64).max(file.reserved)
-        };
+        let size = |file: &usize| self.files[*file].bytes.len() as u64;
         named.into_iter().map(size).sum()
     }
 }
@@ -494,7 +490,7 @@ impl File for SimFile {
         if state.used() + length > state.capacity {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
-        state.files[self.file].reserved = length;
+        state.files[self.file].set_len(usize::try_from(length).unwrap());
         Ok(())
     }
 }

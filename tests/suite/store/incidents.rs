@@ -304,6 +304,33 @@ async fn dur_09_damage_inside_the_index_is_repaired_from_the_journal() {
 }
 
 #[tokio::test]
+async fn a_journal_cut_by_hand_is_reported_and_not_written_into() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    add_body(&*engine, 1, 1000).await.unwrap();
+    let end = disk.bytes(&segment(1)).len();
+    add_body(&*engine, 2, 1000).await.unwrap();
+    engine.close().await;
+    for lost in [true, false] {
+        let disk = disk.copy();
+        match lost {
+            true => disk.delete(&segment(1)),
+            false => disk.edit(&segment(1), |bytes| bytes.truncate(end)),
+        }
+        let engine = open(&disk, options()).unwrap();
+        assert_eq!(engine.report().damaged.len(), 1);
+        assert!(has(&*engine, "body/2").await);
+        let refused = engine.body(blob(2), 0..1000).await;
+        assert!(matches!(refused, Err(ReadError::Damaged(_))), "{refused:?}");
+        assert_eq!(whole(&*engine, 1, 1000).await, !lost);
+        add_body(&*engine, 3, 1000).await.unwrap();
+        assert!(disk.names().contains(&segment(2)));
+        let engine = open(&disk.copy(), options()).unwrap();
+        assert!(whole(&*engine, 3, 1000).await);
+    }
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_nothing_to_replay() {
     let disk = SimDisk::new();
     let engine = open(&disk, options()).unwrap();
@@ -452,6 +479,29 @@ async fn dur_04_a_full_disk_refuses_mail_and_lets_delete_and_recovers_without_re
     add_body(&*engine, 91, 30_000).await.unwrap();
     assert!(whole(&*engine, 91, 30_000).await);
     assert_eq!(engine.room(), Room::Enough);
+}
+
+#[tokio::test]
+async fn dur_04_the_reserve_is_what_the_options_say_after_each_start() {
+    let ballast = Path::new(DIR).join("ballast");
+    let disk = SimDisk::new();
+    for bytes in [1000, 5000, 0, 2000] {
+        let engine = open(
+            &disk,
+            Options {
+                ballast_bytes: bytes,
+                ..options()
+            },
+        )
+        .unwrap();
+        assert_eq!(engine.room(), Room::Enough);
+        engine.close().await;
+        let there = disk
+            .names()
+            .contains(&ballast)
+            .then(|| disk.bytes(&ballast).len() as u64);
+        assert_eq!(there, (bytes > 0).then_some(bytes));
+    }
 }
 
 #[tokio::test]

@@ -336,7 +336,8 @@ proptest! {
     fn embedded_is_the_model_however_it_is_reopened(history in history(), pages in pages()) {
         runtime().block_on(async {
             let dir = Scratch::new();
-            let options = || Options { segment_bytes: 8000, compact_below_percent: 90, ..options() };
+            let (segment_bytes, compact_below_percent) = (8000, 90);
+            let options = || Options { segment_bytes, compact_below_percent, ..options() };
             let mut engine = Embedded::open(dir.path(), options()).unwrap();
             let mut model = Model::default();
             for (steps, event) in &history {
