@@ -5,9 +5,9 @@ mod model;
 mod search;
 mod sections;
 
-use crate::support::player::{Speaks, play_all};
+use crate::support::player::play_all;
 
 #[test]
 fn transcripts() {
-    play_all("imap", Speaks::Imap);
+    play_all("imap");
 }

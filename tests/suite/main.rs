@@ -3,15 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod accounts;
+mod dns;
 mod imap;
 mod mailbox;
-mod smtp;
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-mod dns;
 mod queue;
 mod relay;
 mod route;
+mod smtp;
 mod smtp_client;
 mod store;
 #[path = "../support/mod.rs"]

@@ -177,7 +177,7 @@ impl TestServer {
     }
 
     /// An IMAP server over these services.
-    pub fn imap(&self, name: &'static str) -> ImapServer {
+    pub(crate) fn imap(&self, name: &'static str) -> ImapServer {
         ImapServer::new(
             self.mailboxes.clone(),
             self.authn.clone(),
@@ -327,7 +327,6 @@ impl Verifier for Known {
         })
     }
 }
-<<<<<<< HEAD
 
 impl Quotas for Known {
     fn quota_bytes(&self, account: AccountId) -> Option<u64> {
@@ -335,8 +334,3 @@ impl Quotas for Known {
         snapshot.account(account).map(|account| account.quota_bytes)
     }
 }
-
-/// How long tests wait at most for tasks to end, in paused time.
-pub const ENDED_WITHIN: Duration = Duration::from_secs(600);
-=======
->>>>>>> smtp

@@ -70,9 +70,9 @@ pub(super) async fn fetch(
         newly_seen: &newly_seen,
     };
     let missing = if plan.needs_email() {
-        answer.from_store(&shown, turn).await?
+        answer.answer_stored(&shown, turn).await?
     } else {
-        answer.from_index(&shown, turn).await?
+        answer.answer_indexed(&shown, turn).await?
     };
     Ok(missing.outcome(which.uids))
 }
@@ -169,7 +169,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// Answers from the index alone.
-    async fn from_index(
+    async fn answer_indexed(
         &self,
         shown: &[Shown],
         turn: &mut Turn<'_, Imap>,
@@ -197,7 +197,7 @@ impl Answer<'_> {
     }
 
     /// Answers with the help of the store.
-    async fn from_store(
+    async fn answer_stored(
         &self,
         shown: &[Shown],
         turn: &mut Turn<'_, Imap>,

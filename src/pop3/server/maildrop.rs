@@ -1,0 +1,218 @@
+//! A maildrop: INBOX as it was when the session began, locked against other POP3 sessions.
+//!
+//! RFC 1939 4: the lock is exclusive, message numbers never change during a session, and deletions
+//! happen at QUIT only, all of them in one commit. IMAP sessions and deliveries go on beside it.
+
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    base::{
+        ids::{AccountId, BlobId, EmailId, Uid},
+        pieces::Pieces,
+    },
+    mailbox::{BodyPieces, ChangeError, INBOX, Mailbox, MailboxFault, Mailboxes},
+    net::authn::Login,
+};
+
+/// Which maildrops are in use. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Maildrops(Arc<Mutex<HashSet<AccountId>>>);
+
+/// The right to be the only POP3 session of an account.
+#[derive(Debug)]
+pub(super) struct Lock {
+    drops: Maildrops,
+    account: AccountId,
+}
+
+impl Maildrops {
+    /// Locks the account's maildrop; `None` when it is in use.
+    pub(super) fn lock(&self, account: AccountId) -> Option<Lock> {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(account).then(|| Lock {
+            drops: self.clone(),
+            account,
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.drops
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.account);
+    }
+}
+
+/// An open maildrop.
+pub(super) struct Maildrop {
+    mailboxes: Mailboxes,
+    mailbox: Mailbox,
+    messages: Vec<Message>,
+    _login: Login,
+    _lock: Lock,
+}
+
+/// One message of the maildrop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message {
+    uid: Uid,
+    email: EmailId,
+    stored_bytes: u64,
+    /// What RETR sends: the stored octets and, where the last line has no end, its end.
+    pub(super) octets: u64,
+    deleted: bool,
+}
+
+impl Maildrop {
+    /// Opens the INBOX of the account that logged in.
+    pub(super) async fn open(
+        mailboxes: &Mailboxes,
+        login: Login,
+        lock: Lock,
+    ) -> Result<Self, ChangeError> {
+        let mailbox = mailboxes.open(login.account, INBOX).await?;
+        let mut messages = mailbox.read(|index| {
+            let entries = (0..index.len()).filter_map(|position| index.entry(position));
+            let messages = entries.map(|entry| Message {
+                uid: entry.uid,
+                email: entry.email,
+                stored_bytes: entry.size,
+                octets: entry.size,
+                deleted: false,
+            });
+            messages.collect::<Vec<_>>()
+        });
+        for page in messages.chunks_mut(EMAILS_PER_PAGE) {
+            count_missing_line_ends(mailboxes, login.account, page).await?;
+        }
+        let mailboxes = mailboxes.clone();
+        Ok(Self {
+            mailboxes,
+            mailbox,
+            messages,
+            _login: login,
+            _lock: lock,
+        })
+    }
+
+    /// Messages that are not deleted, with their numbers (RFC 1939 5: numbers of deleted ones stay unused).
+    pub(super) fn listed(&self) -> impl Iterator<Item = (usize, &Message)> {
+        let numbered = self
+            .messages
+            .iter()
+            .enumerate()
+            .map(|(at, message)| (at + 1, message));
+        numbered.filter(|(_, message)| !message.deleted)
+    }
+
+    /// Number and octets of what is not deleted.
+    pub(super) fn total(&self) -> (usize, u64) {
+        self.listed().fold((0, 0), |(count, octets), (_, message)| {
+            (count + 1, octets.saturating_add(message.octets))
+        })
+    }
+
+    /// The message of this number, unless it is deleted or was never there.
+    pub(super) fn message(&self, number: u32) -> Option<&Message> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.messages.get(at).filter(|message| !message.deleted)
+    }
+
+    /// Marks a message as deleted; `false` when there is none of this number.
+    pub(super) fn delete(&mut self, number: u32) -> bool {
+        if self.message(number).is_none() {
+            return false;
+        }
+        let at = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(1));
+        if let Some(message) = at.and_then(|at| self.messages.get_mut(at)) {
+            message.deleted = true;
+        }
+        true
+    }
+
+    /// Forgets all deletions.
+    pub(super) fn undelete(&mut self) {
+        self.messages
+            .iter_mut()
+            .for_each(|message| message.deleted = false);
+    }
+
+    /// RFC 1939 7: unique for ever. UIDVALIDITY and UID are exactly that, and survive renames of the account,
+    /// restores and repairs.
+    pub(super) fn unique_id(&self, message: &Message) -> String {
+        format!(
+            "{:08x}{:08x}",
+            self.mailbox.uid_validity(),
+            message.uid.number()
+        )
+    }
+
+    /// The stored octets of a message; `None` when somebody else removed it meanwhile.
+    pub(super) async fn body(&self, message: &Message) -> Result<Option<BodyPieces>, MailboxFault> {
+        let account = self.mailbox.account();
+        let emails = self.mailboxes.emails(account, &[message.email]).await?;
+        let email = emails.into_iter().flatten().next();
+        Ok(email.map(|email| self.mailboxes.body(email.blob, 0..message.stored_bytes)))
+    }
+
+    /// RFC 1939 6: removes what was marked, in one commit.
+    pub(super) async fn update(self) -> Result<usize, ChangeError> {
+        let marked = self.messages.iter().filter(|message| message.deleted);
+        let uids: Vec<Uid> = marked.map(|message| message.uid).collect();
+        if uids.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.mailbox.expunge(&uids).await?.len())
+    }
+}
+
+/// Adds the line end that RETR will add to messages that were stored without one, so that sizes are true.
+async fn count_missing_line_ends(
+    mailboxes: &Mailboxes,
+    account: AccountId,
+    page: &mut [Message],
+) -> Result<(), MailboxFault> {
+    let ids: Vec<EmailId> = page.iter().map(|message| message.email).collect();
+    let emails = mailboxes.emails(account, &ids).await?;
+    for (message, email) in page.iter_mut().zip(emails) {
+        let Some(email) = email else { continue };
+        let tail = message.stored_bytes.saturating_sub(2)..message.stored_bytes;
+        message.octets += missing_line_end(mailboxes, email.blob, tail).await?;
+    }
+    Ok(())
+}
+
+/// How many octets of CRLF are missing behind the last two octets of a body.
+async fn missing_line_end(
+    mailboxes: &Mailboxes,
+    blob: BlobId,
+    tail: Range<u64>,
+) -> Result<u64, MailboxFault> {
+    if tail.is_empty() {
+        return Ok(0);
+    }
+    // A body that cannot be read now keeps its size; RETR will say what is wrong with it.
+    let last = mailboxes
+        .body(blob, tail)
+        .next()
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    Ok(match last.as_ref() {
+        [.., b'\n'] => 0,
+        [.., b'\r'] => 1,
+        _ => 2,
+    })
+}
+
+const EMAILS_PER_PAGE: usize = 500;
