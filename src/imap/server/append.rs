@@ -1,8 +1,8 @@
 //! APPEND: one message into one mailbox, exactly as it was sent.
 //!
-//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3. What can be refused is refused before the message: a synchronizing client
-//! then sends none; what a non-synchronizing one has sent is received and dropped. The body goes to the
-//! store piece by piece. OK is said after the commit (DUR-01).
+//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3. What can be refused is refused before the message: a
+//! synchronizing client then sends none; what a non-synchronizing one has sent is received and
+//! dropped. The body goes to the store piece by piece. OK is said after the commit (DUR-01).
 
 use super::{
     fault::{Cause, Refusal, Stop, no_target, stop, target_refusal_of},
@@ -33,7 +33,8 @@ pub(super) struct Message {
 pub(super) enum Taken {
     /// All were received, or none was invited.
     Whole(Outcome),
-    /// Text follows the message; nothing was kept, and what comes next cannot be told from commands.
+    /// Text follows the message; nothing was kept, and what comes next cannot be told from
+    /// commands.
     Behind(Refusal),
 }
 
@@ -201,5 +202,6 @@ impl Account<'_> {
     }
 }
 
-/// A message that nobody invited is received and dropped up to this size; beyond it the connection ends.
+/// A message that nobody invited is received and dropped up to this size; beyond it the connection
+/// ends.
 const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,8 +1,9 @@
 //! COPY and MOVE.
 //!
-//! RFC 3501 6.4.7, RFC 6851, RFC 4315 3. A COPY happens whole or not at all; a message that moves is in
-//! the source or in the target at any time (RFC 6851 3.3). Messages that another session has removed meanwhile
-//! are passed over by the UID commands; by number, nothing is done then (RFC 2180 4.4.1).
+//! RFC 3501 6.4.7, RFC 6851, RFC 4315 3. A COPY happens whole or not at all; a message that moves
+//! is in the source or in the target at any time (RFC 6851 3.3). Messages that another session has
+//! removed meanwhile are passed over by the UID commands; by number, nothing is done then (RFC 2180
+//! 4.4.1).
 
 use super::{
     fault::{Refusal, Stop, no_target, stop, target_refusal_of},

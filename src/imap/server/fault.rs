@@ -1,7 +1,8 @@
 //! Faults of the IMAP server and what the peer is told about them; the only such place.
 //!
-//! A fault is ours or the world's. What the user may have caused (no such mailbox, too many keywords) is a
-//! refusal: a response code of RFC 5530 and a text. Nothing here reveals paths, engines or other users.
+//! A fault is ours or the world's. What the user may have caused (no such mailbox, too many
+//! keywords) is a refusal: a response code of RFC 5530 and a text. Nothing here reveals paths,
+//! engines or other users.
 
 use crate::{
     imap::proto::{
@@ -32,7 +33,8 @@ pub(super) enum Cause {
     Intake(IntakeError),
 }
 
-/// Why a verb did not come to its end: the connection is gone, or a fault whose tag is not known yet.
+/// Why a verb did not come to its end: the connection is gone, or a fault whose tag is not known
+/// yet.
 pub(super) type Stop = Halt<Cause>;
 
 /// A polite no to one command.

@@ -1,9 +1,9 @@
 //! FETCH and UID FETCH.
 //!
-//! RFC 3501 6.4.5, 7.4.2, RFC 2180 4.1. What the index knows is written straight from it, many messages
-//! under one look; what the stored facts know is read in runs of neighbours; message bytes are read only
-//! when they are sent (`fetch_body`). Messages are never parsed again. `\Seen` is set once for the whole command,
-//! before anything is said. No lock is held while the client reads.
+//! RFC 3501 6.4.5, 7.4.2, RFC 2180 4.1. What the index knows is written straight from it, many
+//! messages under one look; what the stored facts know is read in runs of neighbours; message bytes
+//! are read only when they are sent (`fetch_body`). Messages are never parsed again. `\Seen` is set
+//! once for the whole command, before anything is said. No lock is held while the client reads.
 
 use super::{
     fault::{Refusal, Stop, refusal_of, stop},
@@ -122,7 +122,8 @@ impl Plan {
     }
 }
 
-/// Sets `\Seen` where the items ask for it (RFC 3501 6.4.5); answers on which messages that was news.
+/// Sets `\Seen` where the items ask for it (RFC 3501 6.4.5); answers on which messages that was
+/// news.
 async fn see(
     selected: &mut Selected,
     plan: &Plan,

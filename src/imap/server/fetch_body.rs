@@ -1,8 +1,8 @@
 //! The bytes of messages that FETCH sends: BODY[...], RFC822, RFC822.HEADER, RFC822.TEXT.
 //!
-//! RFC 3501 6.4.5. A section is a span of the stored message, so it is copied from the store to the client
-//! piece by piece. Only HEADER.FIELDS is made here, from one header. The length is said before the bytes: when the
-//! store then fails in the middle, the connection ends.
+//! RFC 3501 6.4.5. A section is a span of the stored message, so it is copied from the store to the
+//! client piece by piece. Only HEADER.FIELDS is made here, from one header. The length is said
+//! before the bytes: when the store then fails in the middle, the connection ends.
 
 use std::{io, ops::Range};
 

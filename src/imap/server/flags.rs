@@ -1,7 +1,7 @@
 //! Flags between the three forms they have: in commands, in the store, on the wire.
 //!
-//! `\Recent` is a session's and never stored (RFC 3501 2.3.2). FETCH of FLAGS is the hottest answer of the server, so
-//! its writer appends straight to the output, without a value in between.
+//! `\Recent` is a session's and never stored (RFC 3501 2.3.2). FETCH of FLAGS is the hottest answer
+//! of the server, so its writer appends straight to the output, without a value in between.
 
 use super::fault::Refusal;
 use crate::{

@@ -1,8 +1,8 @@
 //! LIST and LSUB: which names there are, and which the user wants to see.
 //!
-//! RFC 3501 6.3.8 and 6.3.9, RFC 3348 (children), RFC 5258 (extended forms), RFC 5819 (with STATUS), RFC 6154
-//! (special uses). All names of an account are looked at once, parents that do not exist included; which of
-//! them are answered is decided without waiting.
+//! RFC 3501 6.3.8 and 6.3.9, RFC 3348 (children), RFC 5258 (extended forms), RFC 5819 (with
+//! STATUS), RFC 6154 (special uses). All names of an account are looked at once, parents that do
+//! not exist included; which of them are answered is decided without waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 

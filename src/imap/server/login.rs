@@ -1,9 +1,9 @@
-//! Getting in and out, and what both sides say about themselves: CAPABILITY, STARTTLS, AUTHENTICATE, LOGIN,
-//! LOGOUT, ID, ENABLE, NAMESPACE.
+//! Getting in and out, and what both sides say about themselves: CAPABILITY, STARTTLS,
+//! AUTHENTICATE, LOGIN, LOGOUT, ID, ENABLE, NAMESPACE.
 //!
-//! RFC 3501 6.1 and 6.2, RFC 4959, RFC 2971, RFC 5161, RFC 2342. Every wrong login is answered alike
-//! (AUTH-05); the third closes the connection (LIM-17). Passwords are not taken without TLS unless the
-//! settings say so; the dialogue refuses the commands then.
+//! RFC 3501 6.1 and 6.2, RFC 4959, RFC 2971, RFC 5161, RFC 2342. Every wrong login is answered
+//! alike (AUTH-05); the third closes the connection (LIM-17). Passwords are not taken without TLS
+//! unless the settings say so; the dialogue refuses the commands then.
 
 use bytes::Bytes;
 

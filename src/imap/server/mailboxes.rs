@@ -1,7 +1,8 @@
 //! Verbs about mailboxes by name: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS.
 //!
-//! RFC 3501 6.3.3 to 6.3.7 and 6.3.10, RFC 6154 3. What the store accepts as a name is `mailbox::Name`'s to
-//! say; a name that cannot exist is refused like one that does not, except where it should be made.
+//! RFC 3501 6.3.3 to 6.3.7 and 6.3.10, RFC 6154 3. What the store accepts as a name is
+//! `mailbox::Name`'s to say; a name that cannot exist is refused like one that does not, except
+//! where it should be made.
 
 use super::{
     fault::{Refusal, Stop, refusal_of, stop},

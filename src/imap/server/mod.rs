@@ -1,10 +1,10 @@
 //! The IMAP server: what our side does with each command of RFC 3501 and its extensions.
 //!
-//! One file per group of verbs; `session` holds the states and moves between them, `updates` is the one
-//! place that tells pending changes, `fault` the one place where a fault becomes text. Grammar and
-//! encoding are in `imap::proto`, a session's numbering of its mailbox in `imap::view`, mailboxes
-//! themselves in `mailbox`. No message body is ever whole in memory here except small ones on their way
-//! out.
+//! One file per group of verbs; `session` holds the states and moves between them, `updates` is the
+//! one place that tells pending changes, `fault` the one place where a fault becomes text. Grammar
+//! and encoding are in `imap::proto`, a session's numbering of its mailbox in `imap::view`,
+//! mailboxes themselves in `mailbox`. No message body is ever whole in memory here except small
+//! ones on their way out.
 
 mod append;
 mod copy;
@@ -23,6 +23,7 @@ mod select;
 mod session;
 mod store;
 mod updates;
+mod verbs;
 
 use std::sync::Arc;
 

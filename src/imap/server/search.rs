@@ -1,8 +1,8 @@
 //! SEARCH and UID SEARCH.
 //!
-//! RFC 3501 6.4.4. Each message is decided with as little of it as suffices: the index first, then its header,
-//! then its texts; what is decided is not read. Searches that read messages are bounded in time and
-//! bytes and run one at a time per account (LIM-25). They end with their connection.
+//! RFC 3501 6.4.4. Each message is decided with as little of it as suffices: the index first, then
+//! its header, then its texts; what is decided is not read. Searches that read messages are bounded
+//! in time and bytes and run one at a time per account (LIM-25). They end with their connection.
 
 use super::{
     effort::{Budget, Exhausted},

@@ -1,8 +1,8 @@
 //! SELECT, EXAMINE, and the mailbox a session has selected.
 //!
-//! RFC 3501 6.3.1, 6.3.2, 7.3. A [`Selected`] is the right to use one mailbox and what the client was told of it; it ends
-//! with the state that owns it. Numbers are the view's: what the shared index holds beyond them the client
-//! does not know yet.
+//! RFC 3501 6.3.1, 6.3.2, 7.3. A [`Selected`] is the right to use one mailbox and what the client
+//! was told of it; it ends with the state that owns it. Numbers are the view's: what the shared
+//! index holds beyond them the client does not know yet.
 
 use super::{
     Services,
@@ -90,8 +90,8 @@ pub(super) async fn open(
         Ok(mailbox) => mailbox,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
-    // Claimed before the view is taken: what arrives between is recent to more than one session rather than
-    // to none (RFC 3501 2.3.2).
+    // Claimed before the view is taken: what arrives between is recent to more than one session
+    // rather than to none (RFC 3501 2.3.2).
     let recent_from = mailbox.claim_recent(access == Access::Full);
     Ok(Ok(mailbox.read(|index| {
         let view = View::new(index.uids(), index.modseq(), recent_from);
@@ -195,8 +195,8 @@ impl Selected {
         ]
     }
 
-    /// The messages of a set, ascending. Numbers must be there; UIDs that are not shown are left out
-    /// (RFC 3501 6.4.8, 9).
+    /// The messages of a set, ascending. Numbers must be there; UIDs that are not shown are left
+    /// out (RFC 3501 6.4.8, 9).
     pub(super) fn shown(&self, which: &Which) -> Result<Vec<Shown>, Refusal> {
         let uids = self.view.uids();
         let ranges = match which.uids {

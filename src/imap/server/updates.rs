@@ -1,9 +1,9 @@
 //! Telling what changed: EXPUNGE, EXISTS, RECENT, FLAGS and FETCH responses that nobody asked for.
 //!
-//! The one place. It runs before the completion of each command of a session with a mailbox, and in IDLE.
-//! RFC 3501 5.2, 7.3, 7.4.1: numbers never change while a command uses them, so EXPUNGE waits until a command does
-//! not; new messages and new flags are always told. Long answers are written in chunks, no lock is held while
-//! a client reads.
+//! The one place. It runs before the completion of each command of a session with a mailbox, and in
+//! IDLE. RFC 3501 5.2, 7.3, 7.4.1: numbers never change while a command uses them, so EXPUNGE waits
+//! until a command does not; new messages and new flags are always told. Long answers are written
+//! in chunks, no lock is held while a client reads.
 
 use super::{
     fault::{Stop, stop},
@@ -109,7 +109,8 @@ fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
     }
 }
 
-/// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501 7.2.6).
+/// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501
+/// 7.2.6).
 pub(super) async fn tell_keywords(
     selected: &mut Selected,
     turn: &mut Turn<'_, Imap>,
@@ -177,7 +178,8 @@ impl Cursor {
     }
 }
 
-/// The last words to a session whose mailbox is gone (RFC 2180 3.3): nothing it shows is true any more.
+/// The last words to a session whose mailbox is gone (RFC 2180 3.3): nothing it shows is true any
+/// more.
 pub(super) fn mailbox_deleted() -> Response {
     Response::bye(Some(Code::NonExistent), "the selected mailbox was deleted")
 }

@@ -1,5 +1,5 @@
-//! Several sessions of one account do as they like; each client believes what it is told, and must end up with the
-//! truth. RFC 3501 7.4.1: no number moves while a command uses numbers.
+//! Several sessions of one account do as they like; each client believes what it is told, and must
+//! end up with the truth. RFC 3501 7.4.1: no number moves while a command uses numbers.
 
 use buzon::{
     base::{ids::AccountId, random::Random},

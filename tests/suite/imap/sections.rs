@@ -1,4 +1,5 @@
-//! FETCH over the corpus: every section is the bytes it names, and what is fetched in parts is the whole.
+//! FETCH over the corpus: every section is the bytes it names, and what is fetched in parts is the
+//! whole.
 
 use std::{fs, path::Path};
 
