@@ -1,0 +1,119 @@
+//! COPY and MOVE.
+//!
+//! RFC 3501 6.4.7, RFC 6851, RFC 4315 3. A COPY happens whole or not at all; a message that moves
+//! is in the source or in the target at any time (RFC 6851 3.3). Messages that another session has
+//! removed meanwhile are passed over by the UID commands; by number, nothing is done then (RFC 2180
+//! 4.4.1).
+
+use super::{
+    fault::{Refusal, Stop, no_target, stop, target_refusal_of},
+    mailboxes,
+    select::{Selected, Shown, Uids, Which, uids_of},
+    session::{Account, Outcome},
+};
+use crate::{
+    base::ids::Uid,
+    imap::proto::{
+        dialog::Imap,
+        response::{Code, Response},
+    },
+    mailbox::Copied,
+    net::Turn,
+};
+
+/// COPY and UID COPY.
+pub(super) async fn copy(
+    account: Account<'_>,
+    selected: &Selected,
+    which: &Which,
+    target: &str,
+) -> Result<Outcome, Stop> {
+    let uids = match chosen(selected, which).await? {
+        Ok(uids) => uids,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(target) = mailboxes::find(account, target).await? else {
+        return Ok(Err(no_target()));
+    };
+    if uids.is_empty() {
+        return Ok(Ok(None));
+    }
+    if let Some(refusal) = account.over_quota(bytes_of(selected, &uids)).await? {
+        return Ok(Err(refusal));
+    }
+    Ok(match selected.mailbox.copy_to(&uids, target.id).await {
+        Ok(copied) => Ok(code_of(&copied)),
+        Err(error) => Err(target_refusal_of(error)?),
+    })
+}
+
+/// MOVE and UID MOVE.
+pub(super) async fn move_away(
+    account: Account<'_>,
+    selected: &Selected,
+    which: &Which,
+    target: &str,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    let uids = match chosen(selected, which).await? {
+        Ok(uids) => uids,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(target) = mailboxes::find(account, target).await? else {
+        return Ok(Err(no_target()));
+    };
+    if uids.is_empty() {
+        return Ok(Ok(None));
+    }
+    let copied = match selected.mailbox.move_to(&uids, target.id).await {
+        Ok(copied) => copied,
+        Err(error) => return Ok(Err(target_refusal_of(error)?)),
+    };
+    if let Some(code) = code_of(&copied) {
+        // RFC 6851 4.3: the client learns the new UIDs before the EXPUNGE responses.
+        turn.reply(&Response::note(code, "moved")).await?;
+    }
+    Ok(Ok(None))
+}
+
+/// The messages a command is about that are still there.
+async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
+    let shown = match selected.shown(which) {
+        Ok(shown) => shown,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    selected.mailbox.refresh().await.map_err(stop)?;
+    let present = present(selected, &shown);
+    if which.uids == Uids::Silent && present.len() < shown.len() {
+        let text = "some of the messages are gone; nothing was done";
+        return Ok(Err(Refusal::no(Code::ExpungeIssued, text)));
+    }
+    Ok(Ok(present))
+}
+
+fn present(selected: &Selected, shown: &[Shown]) -> Vec<Uid> {
+    let mut uids = uids_of(shown);
+    selected
+        .mailbox
+        .read(|index| uids.retain(|uid| index.position(*uid).is_some()));
+    uids
+}
+
+fn bytes_of(selected: &Selected, uids: &[Uid]) -> u64 {
+    selected.mailbox.read(|index| {
+        let entries = uids
+            .iter()
+            .filter_map(|uid| index.entry(index.position(*uid)?));
+        entries.map(|entry| entry.size).sum()
+    })
+}
+
+/// RFC 4315 3: nothing is said when nothing was copied.
+fn code_of(copied: &Copied) -> Option<Code> {
+    let numbers = |uids: &[Uid]| uids.iter().map(|uid| uid.number()).collect();
+    (!copied.from.is_empty()).then(|| Code::CopyUid {
+        uid_validity: copied.uid_validity,
+        from: numbers(&copied.from),
+        to: numbers(&copied.to),
+    })
+}

@@ -1,0 +1,126 @@
+//! How much work one account may cause at once, and one command in all (LIM-25).
+//!
+//! SEARCH may have to read every body of a mailbox. One such command runs per account; others of
+//! the same account wait for it. Each has a budget of time and bytes, and lets other sessions run
+//! every few milliseconds. When the client goes away the command is dropped and its permit with it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use crate::base::ids::AccountId;
+
+/// Hands out the one permit of each account. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeavyWork(Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>);
+
+/// What one heavy command may still cost.
+#[derive(Debug)]
+pub(super) struct Budget {
+    ends: Instant,
+    bytes_left: u64,
+    pause_due: Instant,
+}
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exhausted;
+
+impl HeavyWork {
+    /// The permit of `account`, as soon as nobody else has it; at the latest when `budget` ends.
+    pub(super) async fn permit(
+        &self,
+        account: AccountId,
+        budget: &Budget,
+    ) -> Result<OwnedSemaphorePermit, Exhausted> {
+        let only_one = self.semaphore(account);
+        match timeout_at(budget.ends, only_one.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Exhausted),
+        }
+    }
+
+    /// Permits and those who wait for one keep the account's semaphore alive; nothing else does.
+    fn semaphore(&self, account: AccountId) -> Arc<Semaphore> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(semaphore) = known.get(&account).and_then(Weak::upgrade) {
+            return semaphore;
+        }
+        known.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let semaphore = Arc::new(Semaphore::new(1));
+        known.insert(account, Arc::downgrade(&semaphore));
+        semaphore
+    }
+}
+
+impl Budget {
+    /// A full budget, from now on.
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            ends: now + SEARCH_TIME_MAX,
+            bytes_left: SEARCH_BYTES_MAX,
+            pause_due: now + PAUSE_EVERY,
+        }
+    }
+
+    /// Accounts for `bytes` read; lets others run when it is their turn.
+    pub(super) async fn spend(&mut self, bytes: u64) -> Result<(), Exhausted> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Exhausted)?;
+        let now = Instant::now();
+        if now >= self.pause_due {
+            tokio::task::yield_now().await;
+            self.pause_due = Instant::now() + PAUSE_EVERY;
+        }
+        if now >= self.ends {
+            return Err(Exhausted);
+        }
+        Ok(())
+    }
+}
+
+/// LIM-25: time of one SEARCH.
+pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
+/// LIM-25: bytes that one SEARCH may scan.
+pub(super) const SEARCH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// LIM-25: how long a command computes before others get their turn.
+const PAUSE_EVERY: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_25_a_budget_ends_by_bytes_and_by_time() {
+        let mut budget = Budget::new();
+        assert_eq!(budget.spend(SEARCH_BYTES_MAX).await, Ok(()));
+        assert_eq!(budget.spend(1).await, Err(Exhausted));
+        let mut budget = Budget::new();
+        tokio::time::advance(SEARCH_TIME_MAX - Duration::from_millis(1)).await;
+        assert_eq!(budget.spend(1).await, Ok(()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(budget.spend(1).await, Err(Exhausted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_25_one_heavy_command_runs_per_account_and_others_wait() {
+        let work = HeavyWork::default();
+        let (alice, bob) = (AccountId(1), AccountId(2));
+        let first = work.permit(alice, &Budget::new()).await;
+        assert!(first.is_ok());
+        assert!(work.permit(bob, &Budget::new()).await.is_ok());
+        assert!(work.permit(alice, &Budget::new()).await.is_err());
+        drop(first);
+        assert!(work.permit(alice, &Budget::new()).await.is_ok());
+        drop(work.semaphore(bob));
+        let known = work.0.lock().unwrap().len();
+        assert_eq!(known, 1, "ended work is forgotten");
+    }
+}

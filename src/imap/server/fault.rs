@@ -1,0 +1,145 @@
+//! Faults of the IMAP server and what the peer is told about them; the only such place.
+//!
+//! A fault is ours or the world's. What the user may have caused (no such mailbox, too many
+//! keywords) is a refusal: a response code of RFC 5530 and a text. Nothing here reveals paths,
+//! engines or other users.
+
+use crate::{
+    imap::proto::{
+        command::Tag,
+        response::{Code, Response, Status, Text},
+    },
+    mailbox::{ChangeError, IntakeError, MailboxFault},
+    net::Halt,
+};
+
+/// A command failed for a reason of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("a command failed")]
+pub struct ImapFault {
+    /// The command to answer; none when nothing was asked.
+    tag: Option<Tag>,
+    source: Cause,
+}
+
+/// What failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    /// A mailbox could not be read or changed.
+    #[error(transparent)]
+    Mailbox(MailboxFault),
+    /// A message could not be taken in.
+    #[error(transparent)]
+    Intake(IntakeError),
+}
+
+/// Why a verb did not come to its end: the connection is gone, or a fault whose tag is not known
+/// yet.
+pub(super) type Stop = Halt<Cause>;
+
+/// A polite no to one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) code: Option<Code>,
+    pub(super) text: Text,
+}
+
+impl ImapFault {
+    /// The fault of the command with this tag.
+    pub(super) fn new(tag: Option<Tag>, source: Cause) -> Self {
+        Self { tag, source }
+    }
+}
+
+impl From<&ImapFault> for Response {
+    fn from(fault: &ImapFault) -> Self {
+        let (code, text) = match &fault.source {
+            Cause::Mailbox(MailboxFault::Damaged(_)) => (
+                Code::Corruption,
+                "what is stored here is damaged; the operator knows",
+            ),
+            Cause::Mailbox(MailboxFault::Deleted) => (Code::NonExistent, "the mailbox was deleted"),
+            Cause::Mailbox(MailboxFault::Read(_) | MailboxFault::Commit(_)) | Cause::Intake(_) => {
+                (Code::Unavailable, "not possible now, try again later")
+            }
+        };
+        match &fault.tag {
+            Some(tag) => Self::no(tag.clone(), code, text),
+            None => Self::Untagged {
+                status: Status::No,
+                code: Some(code),
+                text: text.into(),
+            },
+        }
+    }
+}
+
+impl From<MailboxFault> for Cause {
+    fn from(fault: MailboxFault) -> Self {
+        Self::Mailbox(fault)
+    }
+}
+
+impl Refusal {
+    /// `NO [code] text`
+    pub(super) fn no(code: Code, text: impl Into<Text>) -> Self {
+        Self {
+            status: Status::No,
+            code: Some(code),
+            text: text.into(),
+        }
+    }
+
+    /// `BAD text`
+    pub(super) fn bad(text: impl Into<Text>) -> Self {
+        Self {
+            status: Status::Bad,
+            code: None,
+            text: text.into(),
+        }
+    }
+
+    /// What is refused to the command with this tag.
+    pub(super) fn to(self, tag: Tag) -> Response {
+        Response::tagged(tag, self.status, self.code, self.text)
+    }
+}
+
+/// Sorts what can go wrong with a change: the user's share is a refusal, the rest a fault.
+pub(super) fn refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
+    Ok(match error {
+        ChangeError::Exists => Refusal::no(Code::AlreadyExists, "the mailbox exists already"),
+        ChangeError::Absent => Refusal::no(Code::NonExistent, "no such mailbox"),
+        ChangeError::Inbox => Refusal::no(Code::Cannot, "not possible with INBOX"),
+        ChangeError::HasChildren => {
+            Refusal::no(Code::HasChildren, "the mailbox has mailboxes below it")
+        }
+        ChangeError::Name => Refusal::no(Code::Cannot, "this name is not possible"),
+        ChangeError::SpecialUse => {
+            Refusal::no(Code::UseAttr, "another mailbox has this special use")
+        }
+        ChangeError::TooMany(what) => Refusal::no(Code::Limit, format!("too many {what}")),
+        ChangeError::Busy => Refusal::no(Code::InUse, "others change the same, try again"),
+        ChangeError::Full => Refusal::no(Code::Unavailable, "the server has no room now"),
+        ChangeError::Fault(fault) => return Err(Halt::Fault(fault.into())),
+    })
+}
+
+/// As [`refusal_of`] for commands with a target mailbox: RFC 3501 6.3.11, 6.4.7 ask for TRYCREATE.
+pub(super) fn target_refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
+    match error {
+        ChangeError::Absent => Ok(no_target()),
+        other => refusal_of(other),
+    }
+}
+
+/// The target mailbox does not exist.
+pub(super) fn no_target() -> Refusal {
+    Refusal::no(Code::TryCreate, "no such mailbox; CREATE would make it")
+}
+
+/// A fault as the end of a verb.
+pub(super) fn stop(fault: MailboxFault) -> Stop {
+    Halt::Fault(fault.into())
+}

@@ -1,0 +1,344 @@
+//! FETCH and UID FETCH.
+//!
+//! RFC 3501 6.4.5, 7.4.2, RFC 2180 4.1. What the index knows is written straight from it, many
+//! messages under one look; what the stored facts know is read in runs of neighbours; message bytes
+//! are read only when they are sent (`fetch_body`). Messages are never parsed again. `\Seen` is set
+//! once for the whole command, before anything is said. No lock is held while the client reads.
+
+use super::{
+    fault::{Refusal, Stop, refusal_of, stop},
+    fetch_body::{self, Wanted},
+    flags,
+    select::{Selected, Shown, Uids, Which, uids_of},
+    session::{Account, Outcome},
+    updates::{self, CHUNK_MESSAGES, Cursor},
+};
+use crate::{
+    base::ids::{EmailId, Uid},
+    imap::proto::{
+        date::write_date_time, dialog::Imap, encode::Items, fetch::FetchItem, response::Code,
+        verbs::Numbers,
+    },
+    mail::facts::Facts,
+    mailbox::{Email, EntryRef, FlagChange, FlagMode, Index, SystemFlags},
+    net::Turn,
+};
+
+/// What is asked for, sorted by where it comes from.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    uid: bool,
+    flags: bool,
+    internal_date: bool,
+    size: bool,
+    envelope: bool,
+    structure: bool,
+    basic_structure: bool,
+    /// Bytes of the message.
+    wanted: Vec<Wanted>,
+    sets_seen: bool,
+}
+
+/// How many messages were not answered, and why.
+#[derive(Debug, Default)]
+struct Missing {
+    gone: usize,
+    damaged: usize,
+}
+
+/// FETCH and UID FETCH.
+pub(super) async fn fetch(
+    account: Account<'_>,
+    selected: &mut Selected,
+    which: &Which,
+    items: &[FetchItem],
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    let shown = match selected.shown(which) {
+        Ok(shown) => shown,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let plan = Plan::new(items, which.uids);
+    let newly_seen = match see(selected, &plan, &shown, which.uids, turn).await? {
+        Ok(uids) => uids,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let answer = Answer {
+        account,
+        selected,
+        plan: &plan,
+        newly_seen: &newly_seen,
+    };
+    let missing = if plan.needs_email() {
+        answer.from_store(&shown, turn).await?
+    } else {
+        answer.from_index(&shown, turn).await?
+    };
+    Ok(missing.outcome(which.uids))
+}
+
+impl Plan {
+    fn new(items: &[FetchItem], uids: Uids) -> Self {
+        // RFC 3501 6.4.8: UID FETCH always says the UID.
+        let mut plan = Self {
+            uid: uids == Uids::Said,
+            ..Self::default()
+        };
+        for item in items {
+            match item {
+                FetchItem::Uid => plan.uid = true,
+                FetchItem::Flags => plan.flags = true,
+                FetchItem::InternalDate => plan.internal_date = true,
+                FetchItem::Rfc822Size => plan.size = true,
+                FetchItem::Envelope => plan.envelope = true,
+                FetchItem::BodyStructure => plan.structure = true,
+                FetchItem::Body => plan.basic_structure = true,
+                bytes => plan.wanted.extend(Wanted::new(bytes)),
+            }
+            plan.sets_seen |= item.sets_seen();
+        }
+        plan
+    }
+
+    fn needs_email(&self) -> bool {
+        let facts = self.envelope || self.structure || self.basic_structure;
+        facts || !self.wanted.is_empty()
+    }
+
+    /// Writes what the stored facts know.
+    fn write_facts(&self, items: &mut Items<'_>, facts: &Facts) {
+        if self.envelope {
+            items.item().bytes(b"ENVELOPE ").bytes(&facts.envelope);
+        }
+        if self.structure {
+            items
+                .item()
+                .bytes(b"BODYSTRUCTURE ")
+                .bytes(&facts.structure);
+        }
+        if self.basic_structure {
+            items.item().bytes(b"BODY ").bytes(&facts.basic_structure());
+        }
+    }
+}
+
+/// Sets `\Seen` where the items ask for it (RFC 3501 6.4.5); answers on which messages that was
+/// news.
+async fn see(
+    selected: &mut Selected,
+    plan: &Plan,
+    shown: &[Shown],
+    uids: Uids,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
+    if !plan.sets_seen || selected.is_read_only() {
+        return Ok(Ok(Vec::new()));
+    }
+    let mut unseen = uids_of(shown);
+    selected.mailbox.read(|index| {
+        unseen.retain(|uid| {
+            let entry = index
+                .position(*uid)
+                .and_then(|position| index.entry(position));
+            entry.is_some_and(|entry| !entry.system.contains(SystemFlags::SEEN))
+        });
+    });
+    if unseen.is_empty() {
+        return Ok(Ok(unseen));
+    }
+    let change = FlagChange {
+        mode: FlagMode::Add,
+        flags: SystemFlags::SEEN.into(),
+    };
+    match selected.mailbox.store_flags(&unseen, &change).await {
+        Ok(stored) => {
+            // The answers say the new flags of these messages, so no further word is needed.
+            updates::tell_known(selected, Numbers::Used, uids, Some(&stored), turn).await?;
+            Ok(Ok(unseen))
+        }
+        Err(error) => Ok(Err(refusal_of(error)?)),
+    }
+}
+
+/// One FETCH being answered.
+struct Answer<'a> {
+    account: Account<'a>,
+    selected: &'a Selected,
+    plan: &'a Plan,
+    newly_seen: &'a [Uid],
+}
+
+impl Answer<'_> {
+    /// Answers from the index alone.
+    async fn from_index(
+        &self,
+        shown: &[Shown],
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Missing, Stop> {
+        let mut missing = Missing::default();
+        for chunk in shown.chunks(CHUNK_MESSAGES) {
+            let out = turn.output();
+            missing.gone += self.selected.mailbox.read(|index| {
+                let mut cursor = Cursor::default();
+                let told = chunk.iter().filter(|&&message| {
+                    let position = cursor.seek(index, message.uid);
+                    let Some(entry) = position.and_then(|position| index.entry(position)) else {
+                        return false;
+                    };
+                    let mut items = Items::begin(out, message.number);
+                    self.write_entry(&mut items, &entry);
+                    items.end();
+                    true
+                });
+                chunk.len() - told.count()
+            });
+            turn.make_room().await?;
+        }
+        Ok(missing)
+    }
+
+    /// Answers with the help of the store.
+    async fn from_store(
+        &self,
+        shown: &[Shown],
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Missing, Stop> {
+        let mut missing = Missing::default();
+        for chunk in shown.chunks(RUN_MESSAGES) {
+            let rows = self.selected.mailbox.read(|index| emails_of(index, chunk));
+            missing.gone += chunk.len() - rows.len();
+            let ids: Vec<EmailId> = rows.iter().map(|(_, id)| *id).collect();
+            let mailboxes = self.account.mailboxes();
+            let emails = mailboxes
+                .emails(self.account.id(), &ids)
+                .await
+                .map_err(stop)?;
+            for ((message, _), email) in rows.iter().zip(emails) {
+                self.message(*message, email.as_ref(), &mut missing, turn)
+                    .await?;
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn message(
+        &self,
+        message: Shown,
+        email: Option<&Email>,
+        missing: &mut Missing,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<(), Stop> {
+        let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
+        let Some((email, facts)) = facts else {
+            missing.damaged += 1;
+            return Ok(());
+        };
+        let mailboxes = self.account.mailboxes();
+        // Opened before the response begins, so that what cannot be read leaves no half of one.
+        let Ok(bodies) = fetch_body::open(mailboxes, email, &facts, &self.plan.wanted).await else {
+            missing.damaged += 1;
+            return Ok(());
+        };
+        let out = turn.output();
+        let is_there = self.selected.mailbox.read(|index| {
+            let position = Uid::new(message.uid).and_then(|uid| index.position(uid));
+            let Some(entry) = position.and_then(|position| index.entry(position)) else {
+                return false;
+            };
+            let mut items = Items::begin(out, message.number);
+            self.write_entry(&mut items, &entry);
+            self.plan.write_facts(&mut items, &facts);
+            true
+        });
+        if !is_there {
+            missing.gone += 1;
+            return Ok(());
+        }
+        let mut separator = self.separator(message.uid);
+        for body in bodies {
+            turn.output().bytes(separator);
+            separator = b" ";
+            body.send(turn).await?;
+        }
+        turn.output().bytes(b")\r\n");
+        turn.make_room().await?;
+        Ok(())
+    }
+
+    /// Writes what the index knows.
+    fn write_entry(&self, items: &mut Items<'_>, entry: &EntryRef<'_>) {
+        let uid = entry.uid.number();
+        if self.plan.uid {
+            items.item().bytes(b"UID ").number(u64::from(uid));
+        }
+        if self.tells_flags(uid) {
+            flags::write(items.item(), entry, self.selected.view.is_recent(uid));
+        }
+        if self.plan.internal_date {
+            write_date_time(items.item().bytes(b"INTERNALDATE "), entry.internal_date);
+        }
+        if self.plan.size {
+            items.item().bytes(b"RFC822.SIZE ").number(entry.size);
+        }
+    }
+
+    /// What stands between the items of index and facts, if there are any, and the bodies.
+    fn separator(&self, uid: u32) -> &'static [u8] {
+        let Plan {
+            uid: says_uid,
+            internal_date,
+            size,
+            ..
+        } = *self.plan;
+        let Plan {
+            envelope,
+            structure,
+            basic_structure,
+            ..
+        } = *self.plan;
+        let of_index = says_uid || internal_date || size || self.tells_flags(uid);
+        let before = of_index || envelope || structure || basic_structure;
+        if before { b" " } else { b"" }
+    }
+
+    /// RFC 3501 6.4.5: flags that fetching changed are said.
+    fn tells_flags(&self, uid: u32) -> bool {
+        let newly_seen = || {
+            self.newly_seen
+                .binary_search_by_key(&uid, |seen| seen.number())
+        };
+        self.plan.flags || (!self.newly_seen.is_empty() && newly_seen().is_ok())
+    }
+}
+
+impl Missing {
+    fn outcome(&self, uids: Uids) -> Outcome {
+        if self.damaged > 0 {
+            return Err(Refusal::no(
+                Code::Corruption,
+                "some messages could not be read",
+            ));
+        }
+        // RFC 2180 4.1.2; RFC 3501 6.4.8: UIDs that are not there are no error.
+        if self.gone > 0 && uids == Uids::Silent {
+            return Err(Refusal::no(
+                Code::ExpungeIssued,
+                "some of the messages are gone",
+            ));
+        }
+        Ok(None)
+    }
+}
+
+/// The emails of those messages that are still there.
+fn emails_of(index: &Index, chunk: &[Shown]) -> Vec<(Shown, EmailId)> {
+    let mut cursor = Cursor::default();
+    let rows = chunk.iter().filter_map(|message| {
+        let entry = index.entry(cursor.seek(index, message.uid)?)?;
+        Some((*message, entry.email))
+    });
+    rows.collect()
+}
+
+/// Messages whose stored facts are in memory at once (LIM-36).
+const RUN_MESSAGES: usize = 100;

@@ -1,0 +1,222 @@
+//! LIST and LSUB: which names there are, and which the user wants to see.
+//!
+//! RFC 3501 6.3.8 and 6.3.9, RFC 3348 (children), RFC 5258 (extended forms), RFC 5819 (with
+//! STATUS), RFC 6154 (special uses). All names of an account are looked at once, parents that do
+//! not exist included; which of them are answered is decided without waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    fault::{Stop, stop},
+    mailboxes,
+    select::Selected,
+    session::{Account, Outcome},
+};
+use crate::{
+    imap::proto::{
+        dialog::Imap,
+        list::{self, Attribute, ListQuery, Pattern},
+        response::Response,
+    },
+    mailbox::{Entry, Name, SpecialUse},
+    net::Turn,
+};
+
+/// All names of an account, in the order of the tree.
+#[derive(Debug, Default)]
+struct Tree {
+    rows: BTreeMap<Name, Row>,
+    /// Names with an existing mailbox below them.
+    parents: BTreeSet<Name>,
+    /// Names with a subscribed name below them.
+    subscribed_above: BTreeSet<Name>,
+}
+
+/// What is known of one name.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    entry: Option<Entry>,
+    subscribed: bool,
+}
+
+/// LIST.
+pub(super) async fn list(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    query: &ListQuery,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    if asks_for_delimiter(&query.patterns) && !query.extended {
+        turn.reply(&Response::List {
+            attributes: vec![Attribute::NoSelect],
+            name: String::new(),
+            subscribed_below: false,
+        })
+        .await?;
+        return Ok(Ok(None));
+    }
+    let wants_subscriptions = query.select_subscribed || query.return_subscribed;
+    let tree = Tree::read(account, wants_subscriptions).await?;
+    let patterns = query.patterns.iter();
+    let patterns: Vec<_> = patterns
+        .map(|text| Pattern::new(&query.reference, text))
+        .collect();
+    for (name, row) in &tree.rows {
+        let matches = patterns
+            .iter()
+            .any(|pattern| pattern.matches(name.as_str()));
+        let Some(response) = matches.then(|| tree.answer(query, name, row)).flatten() else {
+            continue;
+        };
+        turn.reply(&response).await?;
+        let Some(entry) = row
+            .entry
+            .as_ref()
+            .filter(|_| !query.return_status.is_empty())
+        else {
+            continue;
+        };
+        // RFC 5819 2: a mailbox that cannot be told of now is left out.
+        let items = &query.return_status;
+        if let Ok(status) = mailboxes::status_of(account, selected, entry, items).await? {
+            turn.reply(&status).await?;
+        }
+    }
+    Ok(Ok(None))
+}
+
+/// LSUB.
+pub(super) async fn lsub(
+    account: Account<'_>,
+    reference: &str,
+    pattern: &str,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    if pattern.is_empty() {
+        let (attributes, name) = (vec![Attribute::NoSelect], String::new());
+        turn.reply(&Response::Lsub { attributes, name }).await?;
+        return Ok(Ok(None));
+    }
+    let tree = Tree::read(account, true).await?;
+    let compiled = Pattern::new(reference, pattern);
+    let shows_levels = pattern.contains('%');
+    let matching = tree
+        .rows
+        .iter()
+        .filter(|(name, _)| compiled.matches(name.as_str()));
+    for (name, row) in matching {
+        let attributes = match row.subscribed {
+            true => tree.children(name, row),
+            // RFC 3501 6.3.9: with `%`, a level that is not subscribed stands for what is below it.
+            false if shows_levels && tree.subscribed_above.contains(name) => {
+                vec![Attribute::NoSelect]
+            }
+            false => continue,
+        };
+        let name = name.as_str().to_owned();
+        turn.reply(&Response::Lsub { attributes, name }).await?;
+    }
+    Ok(Ok(None))
+}
+
+/// RFC 3501 6.3.8: an empty name asks for the delimiter and the root.
+fn asks_for_delimiter(patterns: &[String]) -> bool {
+    matches!(patterns, [only] if only.is_empty())
+}
+
+impl Tree {
+    async fn read(account: Account<'_>, with_subscriptions: bool) -> Result<Self, Stop> {
+        let entries = account.mailboxes().list(account.id()).await.map_err(stop)?;
+        let subscriptions = match with_subscriptions {
+            true => account
+                .mailboxes()
+                .subscriptions(account.id())
+                .await
+                .map_err(stop)?,
+            false => Vec::new(),
+        };
+        Ok(Self::new(entries, subscriptions))
+    }
+
+    fn new(entries: Vec<Entry>, subscriptions: Vec<Name>) -> Self {
+        let mut tree = Self::default();
+        for entry in entries {
+            tree.parents.extend(ancestors(&entry.name));
+            let name = entry.name.clone();
+            tree.rows.entry(name).or_default().entry = Some(entry);
+        }
+        for name in subscriptions {
+            tree.subscribed_above.extend(ancestors(&name));
+            tree.rows.entry(name).or_default().subscribed = true;
+        }
+        for name in tree.parents.iter().chain(&tree.subscribed_above) {
+            tree.rows.entry(name.clone()).or_default();
+        }
+        tree
+    }
+
+    /// What LIST says of a name that matches, if anything.
+    fn answer(&self, query: &ListQuery, name: &Name, row: &Row) -> Option<Response> {
+        // RFC 5258 3.5: an ancestor stands for what is selected below it.
+        let subscribed_below = query.recursive_match
+            && query.select_subscribed
+            && self.subscribed_above.contains(name);
+        if !subscribed_below && !self.is_selected(query, name, row) {
+            return None;
+        }
+        let mut attributes = match &row.entry {
+            Some(_) => Vec::new(),
+            None if query.extended => vec![Attribute::NonExistent],
+            None => vec![Attribute::NoSelect],
+        };
+        if row.subscribed && (query.return_subscribed || query.select_subscribed) {
+            attributes.push(Attribute::Subscribed);
+        }
+        attributes.extend(self.children(name, row));
+        let special_use = row.entry.as_ref().and_then(|entry| entry.special_use);
+        attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
+        Some(Response::List {
+            attributes,
+            name: name.as_str().to_owned(),
+            subscribed_below,
+        })
+    }
+
+    /// Whether a name is what the query selects, patterns aside.
+    fn is_selected(&self, query: &ListQuery, name: &Name, row: &Row) -> bool {
+        if query.select_special_use {
+            let used = row
+                .entry
+                .as_ref()
+                .is_some_and(|entry| entry.special_use.is_some());
+            return used && (row.subscribed || !query.select_subscribed);
+        }
+        if query.select_subscribed {
+            return row.subscribed;
+        }
+        row.entry.is_some() || self.parents.contains(name)
+    }
+
+    /// RFC 3348: `\HasChildren` or `\HasNoChildren`.
+    fn children(&self, name: &Name, row: &Row) -> Vec<Attribute> {
+        match (self.parents.contains(name), &row.entry) {
+            (true, _) => vec![Attribute::HasChildren],
+            (false, Some(_)) => vec![Attribute::HasNoChildren],
+            (false, None) => Vec::new(),
+        }
+    }
+}
+
+fn ancestors(name: &Name) -> impl Iterator<Item = Name> {
+    std::iter::successors(name.parent(), Name::parent)
+}
+
+fn said_use(special_use: SpecialUse) -> list::SpecialUse {
+    match special_use {
+        SpecialUse::Archive => list::SpecialUse::Archive,
+        SpecialUse::Drafts => list::SpecialUse::Drafts,
+        SpecialUse::Junk => list::SpecialUse::Junk,
+        SpecialUse::Sent => list::SpecialUse::Sent,
+        SpecialUse::Trash => list::SpecialUse::Trash,
+    }
+}

@@ -1,0 +1,199 @@
+//! Verbs about mailboxes by name: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, STATUS.
+//!
+//! RFC 3501 6.3.3 to 6.3.7 and 6.3.10, RFC 6154 3. What the store accepts as a name is
+//! `mailbox::Name`'s to say; a name that cannot exist is refused like one that does not, except
+//! where it should be made.
+
+use super::{
+    fault::{Refusal, Stop, refusal_of, stop},
+    select::Selected,
+    session::{Account, Outcome},
+};
+use crate::{
+    base::ids::MailboxId,
+    imap::proto::{
+        dialog::Imap,
+        list,
+        response::{Code, Response},
+        status::StatusItem,
+    },
+    mailbox::{Entry, Mailbox, Name, SpecialUse},
+    net::Turn,
+};
+
+/// CREATE.
+pub(super) async fn create(
+    account: Account<'_>,
+    mailbox: &str,
+    special_use: Option<list::SpecialUse>,
+) -> Result<Outcome, Stop> {
+    let name = match new_name(mailbox) {
+        Ok(name) => name,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let special_use = match special_use.map(stored_use) {
+        None => None,
+        Some(Some(special_use)) => Some(special_use),
+        // RFC 6154 3: a use that we cannot give.
+        Some(None) => {
+            return Ok(Err(Refusal::no(
+                Code::UseAttr,
+                "this special use cannot be given",
+            )));
+        }
+    };
+    let created = account
+        .mailboxes()
+        .create(account.id(), &name, special_use)
+        .await;
+    done(created.map(drop))
+}
+
+/// DELETE; answers which mailbox it was.
+pub(super) async fn delete(
+    account: Account<'_>,
+    mailbox: &str,
+) -> Result<Result<MailboxId, Refusal>, Stop> {
+    let Some(entry) = find(account, mailbox).await? else {
+        return Ok(Err(nonexistent()));
+    };
+    Ok(
+        match account.mailboxes().delete(account.id(), &entry.name).await {
+            Ok(()) => Ok(entry.id),
+            Err(error) => Err(refusal_of(error)?),
+        },
+    )
+}
+
+/// RENAME.
+pub(super) async fn rename(account: Account<'_>, from: &str, to: &str) -> Result<Outcome, Stop> {
+    let Ok(from) = Name::parse(from) else {
+        return Ok(Err(nonexistent()));
+    };
+    let to = match new_name(to) {
+        Ok(to) => to,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    done(account.mailboxes().rename(account.id(), &from, &to).await)
+}
+
+/// SUBSCRIBE. RFC 3501 6.3.6: the name need not exist.
+pub(super) async fn subscribe(account: Account<'_>, mailbox: &str) -> Result<Outcome, Stop> {
+    match new_name(mailbox) {
+        Ok(name) => done(account.mailboxes().subscribe(account.id(), &name).await),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// UNSUBSCRIBE. What is not subscribed is unsubscribed already.
+pub(super) async fn unsubscribe(account: Account<'_>, mailbox: &str) -> Result<Outcome, Stop> {
+    match Name::parse(mailbox) {
+        Ok(name) => done(account.mailboxes().unsubscribe(account.id(), &name).await),
+        Err(_) => Ok(Ok(None)),
+    }
+}
+
+/// STATUS.
+pub(super) async fn status(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    mailbox: &str,
+    items: &[StatusItem],
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    let Some(entry) = find(account, mailbox).await? else {
+        return Ok(Err(nonexistent()));
+    };
+    match status_of(account, selected, &entry, items).await? {
+        Ok(response) => turn.reply(&response).await?,
+        Err(refusal) => return Ok(Err(refusal)),
+    }
+    Ok(Ok(None))
+}
+
+/// What STATUS says of one mailbox.
+pub(super) async fn status_of(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    entry: &Entry,
+    items: &[StatusItem],
+) -> Result<Result<Response, Refusal>, Stop> {
+    let mailbox = match account.mailboxes().open(account.id(), entry.id).await {
+        Ok(mailbox) => mailbox,
+        Err(error) => return Ok(Err(refusal_of(error)?)),
+    };
+    let recent = match selected.filter(|selected| selected.id() == entry.id) {
+        // In the selected mailbox recent is what this session was told.
+        Some(selected) => u64::from(selected.recent()),
+        // RFC 3501 6.3.10: STATUS must not take \Recent from anybody.
+        None => recent_of(&mailbox),
+    };
+    let items = mailbox.read(|index| {
+        let value = |item: &StatusItem| match item {
+            StatusItem::Messages => index.len() as u64,
+            StatusItem::Recent => recent,
+            StatusItem::UidNext => u64::from(index.uid_next()),
+            StatusItem::UidValidity => u64::from(entry.uid_validity),
+            StatusItem::Unseen => index.unseen() as u64,
+            StatusItem::Size => index.bytes(),
+        };
+        items.iter().map(|item| (*item, value(item))).collect()
+    });
+    Ok(Ok(Response::Status {
+        name: entry.name.as_str().to_owned(),
+        items,
+    }))
+}
+
+fn recent_of(mailbox: &Mailbox) -> u64 {
+    let first = mailbox.claim_recent(false);
+    mailbox.read(|index| index.positions(first, u32::MAX).len() as u64)
+}
+
+/// The mailbox that a client calls `mailbox`; a text that cannot be a name names none.
+pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<Entry>, Stop> {
+    match Name::parse(mailbox) {
+        Ok(name) => account
+            .mailboxes()
+            .find(account.id(), &name)
+            .await
+            .map_err(stop),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The name of something that is not there yet.
+fn new_name(mailbox: &str) -> Result<Name, Refusal> {
+    Name::parse(mailbox).map_err(|error| match error {
+        crate::mailbox::NotAName::Syntax => Refusal::no(
+            Code::Cannot,
+            "a name has no empty level, no . or .., no control character",
+        ),
+        crate::mailbox::NotAName::TooLong => Refusal::no(
+            Code::Limit,
+            "a name has at most 1000 bytes in UTF-8, 255 in a level, and 32 levels",
+        ),
+    })
+}
+
+fn nonexistent() -> Refusal {
+    Refusal::no(Code::NonExistent, "no such mailbox")
+}
+
+fn done(outcome: Result<(), crate::mailbox::ChangeError>) -> Result<Outcome, Stop> {
+    Ok(match outcome {
+        Ok(()) => Ok(None),
+        Err(error) => Err(refusal_of(error)?),
+    })
+}
+
+fn stored_use(special_use: list::SpecialUse) -> Option<SpecialUse> {
+    Some(match special_use {
+        list::SpecialUse::Archive => SpecialUse::Archive,
+        list::SpecialUse::Drafts => SpecialUse::Drafts,
+        list::SpecialUse::Junk => SpecialUse::Junk,
+        list::SpecialUse::Sent => SpecialUse::Sent,
+        list::SpecialUse::Trash => SpecialUse::Trash,
+        list::SpecialUse::All | list::SpecialUse::Flagged => return None,
+    })
+}

@@ -1,0 +1,112 @@
+//! The IMAP server: what our side does with each command of RFC 3501 and its extensions.
+//!
+//! One file per group of verbs; `session` holds the states and moves between them, `updates` is the
+//! one place that tells pending changes, `fault` the one place where a fault becomes text. Grammar
+//! and encoding are in `imap::proto`, a session's numbering of its mailbox in `imap::view`,
+//! mailboxes themselves in `mailbox`. No message body is ever whole in memory here except small
+//! ones on their way out.
+
+mod append;
+mod copy;
+mod effort;
+mod expunge;
+mod fault;
+mod fetch;
+mod fetch_body;
+mod flags;
+mod list;
+mod login;
+mod mailboxes;
+mod search;
+mod search_test;
+mod select;
+mod session;
+mod store;
+mod updates;
+
+use std::sync::Arc;
+
+use crate::{
+    base::{clock::Clock, ids::AccountId},
+    imap::proto::dialog::Imap,
+    mailbox::Mailboxes,
+    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
+};
+
+pub use self::{fault::ImapFault, session::Session};
+
+/// Settings of an IMAP server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The port's name in logs: `imap` or `imaps`.
+    pub name: &'static str,
+    /// The name in the greeting.
+    pub host_name: String,
+    /// Whether STARTTLS is offered; false on ports that begin with TLS or have none.
+    pub starttls: bool,
+    /// Passwords are taken without TLS. Weakens security; for ports that only this machine reaches.
+    pub insecure_auth_without_tls: bool,
+    /// LIM-13: bytes of a message that APPEND takes.
+    pub message_bytes_max: u64,
+}
+
+/// How much an account may hold; made by the composition root from the accounts.
+pub trait Quotas: Send + Sync + 'static {
+    /// Bytes of all messages of `account` together; `None` for no bound of its own.
+    fn quota_bytes(&self, account: AccountId) -> Option<u64>;
+}
+
+/// An IMAP server: makes the sessions of one port.
+pub struct ImapServer {
+    services: Arc<Services>,
+}
+
+/// What sessions use.
+pub(in crate::imap::server) struct Services {
+    mailboxes: Mailboxes,
+    authn: Authn,
+    quotas: Arc<dyn Quotas>,
+    clock: Clock,
+    heavy_work: effort::HeavyWork,
+    options: Options,
+}
+
+impl ImapServer {
+    /// A server over these services.
+    pub fn new(
+        mailboxes: Mailboxes,
+        authn: Authn,
+        quotas: Arc<dyn Quotas>,
+        clock: Clock,
+        options: Options,
+    ) -> Self {
+        Self {
+            services: Arc::new(Services {
+                mailboxes,
+                authn,
+                quotas,
+                clock,
+                heavy_work: effort::HeavyWork::default(),
+                options,
+            }),
+        }
+    }
+}
+
+impl Opening for ImapServer {
+    type Protocol = Imap;
+    type Service = Session;
+
+    fn name(&self) -> &'static str {
+        self.services.options.name
+    }
+
+    fn open(&self, peer: &Peer, permit: Permit) -> (Imap, Session) {
+        let session = Session::new(Arc::clone(&self.services), peer, permit);
+        (Imap::new(), session)
+    }
+
+    fn protocol(&self) -> Imap {
+        Imap::new()
+    }
+}

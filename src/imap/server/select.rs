@@ -1,0 +1,261 @@
+//! SELECT, EXAMINE, and the mailbox a session has selected.
+//!
+//! RFC 3501 6.3.1, 6.3.2, 7.3. A [`Selected`] is the right to use one mailbox and what the client
+//! was told of it; it ends with the state that owns it. Numbers are the view's: what the shared
+//! index holds beyond them the client does not know yet.
+
+use super::{
+    Services,
+    fault::{Refusal, Stop, refusal_of},
+    flags, mailboxes,
+    session::Account,
+};
+use crate::{
+    base::ids::{MailboxId, Uid},
+    imap::{
+        proto::{
+            dialog::Imap,
+            response::{Code, Response},
+            sequence::{BeyondLast, SequenceSet},
+        },
+        view::View,
+    },
+    mailbox::{Keyword, Mailbox, Watch},
+    net::{Gone, Turn},
+};
+
+/// A selected mailbox.
+pub(super) struct Selected {
+    pub(super) mailbox: Mailbox,
+    pub(super) view: View,
+    access: Access,
+    /// What the last EXISTS, RECENT and FLAGS responses told.
+    pub(super) count_told: u32,
+    pub(super) recent_told: u32,
+    pub(super) keywords_told: Vec<Keyword>,
+}
+
+/// What the session may do with the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// SELECT.
+    Full,
+    /// EXAMINE.
+    Read,
+}
+
+/// Whether a command is about UIDs, and its answers say them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Uids {
+    /// A UID command.
+    Said,
+    /// Message numbers only.
+    Silent,
+}
+
+/// The messages a command is about.
+#[derive(Debug)]
+pub(super) struct Which {
+    /// What the numbers of the set are.
+    pub(super) uids: Uids,
+    pub(super) set: SequenceSet,
+}
+
+/// A message of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Its message number.
+    pub(super) number: u32,
+    pub(super) uid: u32,
+}
+
+/// A mailbox just selected, with what is said of it only then.
+pub(super) struct Opened {
+    pub(super) selected: Selected,
+    /// Position of the first message without `\Seen`.
+    first_unseen: Option<usize>,
+    uid_next: u32,
+}
+
+/// Opens the mailbox that a client calls `name`.
+pub(super) async fn open(
+    account: Account<'_>,
+    name: &str,
+    access: Access,
+) -> Result<Result<Opened, Refusal>, Stop> {
+    let Some(entry) = mailboxes::find(account, name).await? else {
+        return Ok(Err(Refusal::no(Code::NonExistent, "no such mailbox")));
+    };
+    let mailbox = match account.mailboxes().open(account.id(), entry.id).await {
+        Ok(mailbox) => mailbox,
+        Err(error) => return Ok(Err(refusal_of(error)?)),
+    };
+    // Claimed before the view is taken: what arrives between is recent to more than one session
+    // rather than to none (RFC 3501 2.3.2).
+    let recent_from = mailbox.claim_recent(access == Access::Full);
+    Ok(Ok(mailbox.read(|index| {
+        let view = View::new(index.uids(), index.modseq(), recent_from);
+        Opened {
+            first_unseen: index.first_unseen(),
+            uid_next: index.uid_next(),
+            selected: Selected {
+                mailbox: mailbox.clone(),
+                access,
+                count_told: view.count(),
+                recent_told: view.recent(),
+                keywords_told: index.keywords(),
+                view,
+            },
+        }
+    })))
+}
+
+/// What is said when a mailbox is left for another (RFC 9051 7.1, CLOSED).
+pub(super) fn closed() -> Response {
+    Response::note(Code::Closed, "the mailbox selected before is closed")
+}
+
+impl Opened {
+    /// Tells the client what it has selected (RFC 3501 6.3.1: all of these are required).
+    pub(super) async fn introduce(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+        let selected = &self.selected;
+        for response in selected.flags() {
+            turn.reply(&response).await?;
+        }
+        turn.reply(&Response::Exists(selected.view.count())).await?;
+        turn.reply(&Response::Recent(selected.recent())).await?;
+        if let Some(number) = self
+            .first_unseen
+            .and_then(|position| u32::try_from(position + 1).ok())
+        {
+            let code = Code::Unseen(number);
+            turn.reply(&Response::note(code, "the first unseen message"))
+                .await?;
+        }
+        let code = Code::UidValidity(selected.mailbox.uid_validity());
+        turn.reply(&Response::note(code, "UIDs are valid")).await?;
+        let code = Code::UidNext(self.uid_next);
+        turn.reply(&Response::note(code, "the next UID")).await
+    }
+}
+
+impl Selected {
+    /// Which mailbox.
+    pub(super) fn id(&self) -> MailboxId {
+        self.mailbox.id()
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    /// How many messages are recent to this session.
+    pub(super) fn recent(&self) -> u32 {
+        self.view.recent()
+    }
+
+    /// The message with this UID, when the view shows it.
+    pub(super) fn find(&self, uid: u32) -> Option<Shown> {
+        self.view
+            .position(uid)
+            .map(|position| Shown::at(position, uid))
+    }
+
+    /// Whether some of these messages are gone.
+    pub(super) fn misses_any(&self, uids: &[Uid]) -> bool {
+        self.mailbox
+            .read(|index| uids.iter().any(|uid| index.position(*uid).is_none()))
+    }
+
+    /// Watches the account the mailbox belongs to.
+    pub(super) fn watch(&self, services: &Services) -> Watch {
+        services.mailboxes.watch(self.mailbox.account())
+    }
+
+    /// FLAGS and PERMANENTFLAGS (RFC 3501 7.1, 7.2.6).
+    pub(super) fn flags(&self) -> [Response; 2] {
+        let all = flags::list_of(&self.keywords_told);
+        let code = match self.access {
+            Access::Full => Code::PermanentFlags {
+                flags: all.clone(),
+                new_keywords: true,
+            },
+            Access::Read => Code::PermanentFlags {
+                flags: flags::none(),
+                new_keywords: false,
+            },
+        };
+        [
+            Response::Flags(all),
+            Response::note(code, "flags that are kept"),
+        ]
+    }
+
+    /// The messages of a set, ascending. Numbers must be there; UIDs that are not shown are left
+    /// out (RFC 3501 6.4.8, 9).
+    pub(super) fn shown(&self, which: &Which) -> Result<Vec<Shown>, Refusal> {
+        let uids = self.view.uids();
+        let ranges = match which.uids {
+            Uids::Said => which.set.among_uids(uids),
+            Uids::Silent => {
+                let ranges = which.set.among_numbers(self.view.count());
+                ranges.map_err(|BeyondLast| beyond_last())?
+            }
+        };
+        let mut shown = Vec::with_capacity(ranges.iter().map(ExactSizeIterator::len).sum());
+        for range in ranges {
+            let first = range.start;
+            let run = uids.get(range).unwrap_or_default().iter();
+            shown.extend(
+                run.zip(first..)
+                    .map(|(uid, position)| Shown::at(position, *uid)),
+            );
+        }
+        Ok(shown)
+    }
+}
+
+/// A message number that no message has.
+pub(super) fn beyond_last() -> Refusal {
+    Refusal::bad("no message has such a number")
+}
+
+impl Access {
+    /// RFC 3501 7.1: what the completion of SELECT and EXAMINE says.
+    pub(super) fn code(self) -> Code {
+        match self {
+            Self::Full => Code::ReadWrite,
+            Self::Read => Code::ReadOnly,
+        }
+    }
+}
+
+impl Uids {
+    pub(super) fn of(uid_command: bool) -> Self {
+        if uid_command {
+            Self::Said
+        } else {
+            Self::Silent
+        }
+    }
+}
+
+impl Shown {
+    /// The message at a position of the view.
+    pub(super) fn at(position: usize, uid: u32) -> Self {
+        let number = u32::try_from(position.saturating_add(1)).unwrap_or(u32::MAX);
+        Self { number, uid }
+    }
+}
+
+/// UIDs of messages, for the store.
+pub(super) fn uids_of(shown: &[Shown]) -> Vec<Uid> {
+    shown
+        .iter()
+        .filter_map(|message| Uid::new(message.uid))
+        .collect()
+}

@@ -1,0 +1,630 @@
+//! One IMAP session: its states, and which verb runs in which.
+//!
+//! ```text
+//!   Greeted --LOGIN, AUTHENTICATE--> Ready --SELECT, EXAMINE--> Selected
+//!      |                              |  ^--CLOSE, UNSELECT, failed SELECT--'|
+//!      '------------LOGOUT------------'---------------LOGOUT-----------------'--> LoggedOut
+//! ```
+//! Each state owns exactly its data (RFC 3501 3). Parking (IDLE) is beside them: it ends as it
+//! began. The dialogue has admitted every command before it comes here. LIM-06, LIM-09, LIM-18,
+//! LIM-19.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use super::{
+    Services, append, copy, expunge,
+    fault::{ImapFault, Refusal, Stop},
+    fetch, list,
+    login::{self, Attempt, Greeted},
+    mailboxes, search,
+    select::{self, Access, Selected, Uids, Which},
+    store,
+    updates::{self, News},
+};
+use crate::{
+    base::ids::AccountId,
+    imap::proto::{
+        command::{Command, CommandBody, Tag},
+        dialog::Imap,
+        limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
+        response::{Capabilities, Code, Response, Status},
+        verbs::{Numbers, Stage, Tls, Verb, capabilities},
+    },
+    mailbox::{Mailboxes, Watch},
+    net::{Gone, Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
+};
+
+/// The session of one connection.
+pub struct Session {
+    services: Arc<Services>,
+    permit: Permit,
+    tls: Tls,
+    state: State,
+    parked: Option<Parked>,
+}
+
+enum State {
+    /// Not logged in.
+    Greeted(Greeted),
+    /// Logged in.
+    Ready(Login),
+    /// Using a mailbox.
+    Selected(Login, Box<Selected>),
+    /// Said goodbye.
+    LoggedOut,
+}
+
+/// A session in IDLE.
+struct Parked {
+    /// What may wake it; nothing without a mailbox.
+    watch: Option<Watch>,
+}
+
+/// What a verb that needs a login works with.
+#[derive(Clone, Copy)]
+pub(super) struct Account<'a> {
+    pub(super) services: &'a Services,
+    pub(super) login: &'a Login,
+}
+
+impl<'a> Account<'a> {
+    /// Whose.
+    pub(super) fn id(self) -> AccountId {
+        self.login.account
+    }
+
+    pub(super) fn mailboxes(self) -> &'a Mailboxes {
+        &self.services.mailboxes
+    }
+}
+
+/// How a verb went: done, with a code for the completion, or politely refused.
+pub(super) type Outcome = Result<Option<Code>, Refusal>;
+
+/// What marks one command, without what it asked for.
+pub(super) struct Asked {
+    tag: Tag,
+    verb: &'static Verb,
+}
+
+impl Session {
+    /// The session of a connection that has just begun.
+    pub(super) fn new(services: Arc<Services>, peer: &Peer, permit: Permit) -> Self {
+        let tls = match (&peer.tls, services.options.starttls) {
+            (Some(_), _) => Tls::Active,
+            (None, true) => Tls::Offered,
+            (None, false) => Tls::Absent,
+        };
+        Self {
+            services,
+            permit,
+            tls,
+            state: State::Greeted(Greeted::default()),
+            parked: None,
+        }
+    }
+
+    /// What is announced where the dialogue stands.
+    fn capabilities(&self) -> Capabilities {
+        capabilities(self.stage())
+    }
+
+    async fn command(
+        &mut self,
+        asked: &Asked,
+        body: CommandBody,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        match body {
+            CommandBody::Capability => {
+                turn.reply(&Response::Capability(self.capabilities()))
+                    .await?;
+            }
+            CommandBody::Id(_) => turn.reply(&login::id()).await?,
+            CommandBody::Noop => {}
+            CommandBody::Logout => return Ok(self.logout(asked, turn).await?),
+            body => {
+                return match &self.state {
+                    State::Greeted(_) => Ok(self.greeted(asked, body, turn).await?),
+                    State::Ready(_) | State::Selected(..) => self.ready(asked, body, turn).await,
+                    State::LoggedOut => Ok(Next::Reply(asked.answer(Err(not_now())))),
+                };
+            }
+        }
+        self.complete(asked, Ok(None), turn).await
+    }
+
+    async fn logout(
+        &mut self,
+        asked: &Asked,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Gone> {
+        self.state = State::LoggedOut;
+        turn.reply(&Response::bye(None, "goodbye")).await?;
+        Ok(Next::Close(asked.answer(Ok(None))))
+    }
+
+    /// What may be asked before login.
+    async fn greeted(
+        &mut self,
+        asked: &Asked,
+        body: CommandBody,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Gone> {
+        let State::Greeted(greeted) = &mut self.state else {
+            return Ok(Next::Reply(asked.answer(Err(not_now()))));
+        };
+        let attempt = match body {
+            CommandBody::StartTls => {
+                return Ok(Next::Upgrade(Response::ok(
+                    asked.tag.clone(),
+                    "begin TLS now",
+                )));
+            }
+            CommandBody::Login { user, password } => {
+                login::login(greeted, &self.services, &user, &password, turn.peer()).await
+            }
+            CommandBody::Authenticate { mechanism, initial } => {
+                let initial = initial.as_ref();
+                login::authenticate(greeted, &self.services, &mechanism, initial, turn).await?
+            }
+            _ => return Ok(Next::Reply(asked.answer(Err(not_now())))),
+        };
+        Ok(match attempt {
+            Attempt::Entered(login) => {
+                self.permit.logged_in();
+                self.state = State::Ready(login);
+                let code = Code::Capability(self.capabilities());
+                Next::Reply(asked.answer(Ok(Some(code))))
+            }
+            Attempt::Refused(refusal) => Next::Reply(asked.answer(Err(refusal))),
+            Attempt::Dismissed(refusal) => {
+                turn.reply(&asked.answer(Err(refusal))).await?;
+                Next::Close(Response::bye(None, "too many wrong logins"))
+            }
+        })
+    }
+
+    /// What may be asked after login, with or without a mailbox.
+    async fn ready(
+        &mut self,
+        asked: &Asked,
+        body: CommandBody,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        match body {
+            CommandBody::Select { mailbox } => {
+                self.select(asked, &mailbox, Access::Full, turn).await
+            }
+            CommandBody::Examine { mailbox } => {
+                self.select(asked, &mailbox, Access::Read, turn).await
+            }
+            CommandBody::Delete { mailbox } => self.delete(asked, &mailbox, turn).await,
+            CommandBody::Close => self.close(asked).await,
+            CommandBody::Unselect => Ok(self.unselect(asked)),
+            CommandBody::Idle => self.park(asked, turn).await,
+            CommandBody::Done => {
+                self.parked = None;
+                self.complete(asked, Ok(None), turn).await
+            }
+            CommandBody::Append {
+                mailbox,
+                flags,
+                date,
+                body,
+            } => {
+                let message = append::Message {
+                    mailbox,
+                    flags,
+                    date,
+                    body,
+                };
+                let (State::Ready(login) | State::Selected(login, _)) = &self.state else {
+                    return Ok(Next::Reply(asked.answer(Err(not_now()))));
+                };
+                let account = Account {
+                    services: &self.services,
+                    login,
+                };
+                match append::append(account, message, turn).await? {
+                    append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
+                    append::Taken::Behind(refusal) => {
+                        turn.reply(&asked.answer(Err(refusal))).await?;
+                        let text = "what follows the message cannot be told from commands";
+                        Ok(Next::Close(Response::bye(None, text)))
+                    }
+                }
+            }
+            body => {
+                let outcome = match &mut self.state {
+                    State::Ready(login) => {
+                        let account = Account {
+                            services: &self.services,
+                            login,
+                        };
+                        of_names(account, None, body, turn).await?
+                    }
+                    State::Selected(login, selected) => {
+                        let account = Account {
+                            services: &self.services,
+                            login,
+                        };
+                        of_messages(account, selected, body, turn).await?
+                    }
+                    State::Greeted(_) | State::LoggedOut => Err(not_now()),
+                };
+                self.complete(asked, outcome, turn).await
+            }
+        }
+    }
+
+    /// SELECT and EXAMINE.
+    async fn select(
+        &mut self,
+        asked: &Asked,
+        mailbox: &str,
+        access: Access,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        // RFC 3501 6.3.1: the selected mailbox is left first, even when the new one cannot be had.
+        if self.leave() {
+            turn.reply(&select::closed()).await?;
+        }
+        let State::Ready(login) = &self.state else {
+            return Ok(Next::Reply(asked.answer(Err(not_now()))));
+        };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        let opened = match select::open(account, mailbox, access).await? {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
+        };
+        opened.introduce(turn).await?;
+        if let State::Ready(login) = mem::replace(&mut self.state, State::LoggedOut) {
+            self.state = State::Selected(login, Box::new(opened.selected));
+        }
+        Ok(Next::Reply(asked.answer(Ok(Some(access.code())))))
+    }
+
+    /// Goes back to the state without a mailbox; whether there was one.
+    fn leave(&mut self) -> bool {
+        match mem::replace(&mut self.state, State::LoggedOut) {
+            State::Selected(login, _) => {
+                self.state = State::Ready(login);
+                true
+            }
+            other => {
+                self.state = other;
+                false
+            }
+        }
+    }
+
+    /// CLOSE (RFC 3501 6.4.2): nothing is told of what it removes.
+    async fn close(&mut self, asked: &Asked) -> Result<Next<Response>, Stop> {
+        let outcome = match &self.state {
+            State::Selected(_, selected) => expunge::close(selected).await?,
+            _ => Err(not_now()),
+        };
+        if outcome.is_ok() {
+            self.leave();
+        }
+        Ok(Next::Reply(asked.answer(outcome)))
+    }
+
+    /// UNSELECT (RFC 3691).
+    fn unselect(&mut self, asked: &Asked) -> Next<Response> {
+        self.leave();
+        Next::Reply(asked.answer(Ok(None)))
+    }
+
+    /// DELETE (RFC 3501 6.3.4): of the selected mailbox, it leaves it too.
+    async fn delete(
+        &mut self,
+        asked: &Asked,
+        mailbox: &str,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        let (login, selected) = match &self.state {
+            State::Ready(login) => (login, None),
+            State::Selected(login, selected) => (login, Some(selected.id())),
+            State::Greeted(_) | State::LoggedOut => {
+                return Ok(Next::Reply(asked.answer(Err(not_now()))));
+            }
+        };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        let deleted = match mailboxes::delete(account, mailbox).await? {
+            Ok(deleted) => deleted,
+            Err(refusal) => return self.complete(asked, Err(refusal), turn).await,
+        };
+        if selected == Some(deleted) {
+            self.leave();
+            turn.reply(&select::closed()).await?;
+        }
+        self.complete(asked, Ok(None), turn).await
+    }
+
+    /// IDLE (RFC 2177).
+    async fn park(
+        &mut self,
+        asked: &Asked,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        // The watch is there before the last look, so no change falls between them.
+        let watch = match &self.state {
+            State::Selected(_, selected) => Some(selected.watch(&self.services)),
+            _ => None,
+        };
+        if let State::Selected(_, selected) = &mut self.state {
+            let news = updates::tell(selected, asked.verb.numbers, Uids::Silent, turn).await?;
+            if let News::MailboxDeleted = news {
+                return Ok(Next::Close(updates::mailbox_deleted()));
+            }
+        }
+        self.parked = Some(Parked { watch });
+        Ok(Next::Park(Response::Continuation("idling".into())))
+    }
+
+    /// Ends a command: what changed is told before its completion (RFC 3501 7).
+    async fn complete(
+        &mut self,
+        asked: &Asked,
+        outcome: Outcome,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        if let State::Selected(_, selected) = &mut self.state {
+            let uids = asked.uids();
+            if let News::MailboxDeleted =
+                updates::tell(selected, asked.verb.numbers, uids, turn).await?
+            {
+                turn.reply(&asked.answer(outcome)).await?;
+                return Ok(Next::Close(updates::mailbox_deleted()));
+            }
+        }
+        Ok(Next::Reply(asked.answer(outcome)))
+    }
+}
+
+/// What may be asked after login without a mailbox.
+async fn of_names(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    body: CommandBody,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    match body {
+        CommandBody::Create {
+            mailbox,
+            special_use,
+        } => mailboxes::create(account, &mailbox, special_use).await,
+        CommandBody::Rename { from, to } => mailboxes::rename(account, &from, &to).await,
+        CommandBody::Subscribe { mailbox } => mailboxes::subscribe(account, &mailbox).await,
+        CommandBody::Unsubscribe { mailbox } => mailboxes::unsubscribe(account, &mailbox).await,
+        CommandBody::List(query) => list::list(account, selected, &query, turn).await,
+        CommandBody::Lsub { reference, pattern } => {
+            list::lsub(account, &reference, &pattern, turn).await
+        }
+        CommandBody::Status { mailbox, items } => {
+            mailboxes::status(account, selected, &mailbox, &items, turn).await
+        }
+        CommandBody::Enable(_) => {
+            turn.reply(&Response::Enabled(Vec::new())).await?;
+            Ok(Ok(None))
+        }
+        CommandBody::Namespace => {
+            turn.reply(&Response::Namespace).await?;
+            Ok(Ok(None))
+        }
+        _ => Ok(Err(not_now())),
+    }
+}
+
+/// What may be asked with a mailbox.
+async fn of_messages(
+    account: Account<'_>,
+    selected: &mut Selected,
+    body: CommandBody,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    match body {
+        // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
+        CommandBody::Check => Ok(Ok(None)),
+        CommandBody::Expunge => expunge::expunge(selected, None).await,
+        CommandBody::UidExpunge(set) => expunge::expunge(selected, Some(&set)).await,
+        CommandBody::Search { uid, charset, key } => {
+            let query = search::Query {
+                uids: Uids::of(uid),
+                charset,
+                key,
+            };
+            search::search(account, selected, query, turn).await
+        }
+        CommandBody::Fetch { uid, set, items } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            fetch::fetch(account, selected, &which, &items, turn).await
+        }
+        CommandBody::Store {
+            uid,
+            set,
+            mode,
+            silent,
+            flags,
+        } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            let change = store::Change {
+                mode,
+                silent,
+                flags,
+            };
+            store::store(selected, &which, &change, turn).await
+        }
+        CommandBody::Copy { uid, set, mailbox } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            copy::copy(account, selected, &which, &mailbox).await
+        }
+        CommandBody::Move { uid, set, mailbox } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            copy::move_away(account, selected, &which, &mailbox, turn).await
+        }
+        body => of_names(account, Some(selected), body, turn).await,
+    }
+}
+
+fn not_now() -> Refusal {
+    Refusal::bad("not possible in this state")
+}
+
+impl Asked {
+    fn answer(&self, outcome: Outcome) -> Response {
+        match outcome {
+            Ok(code) => {
+                // DONE is no command of its own (RFC 2177): what is completed is IDLE.
+                let name = match self.verb.name {
+                    "DONE" => "IDLE",
+                    name => name,
+                };
+                let text = format!("{name} completed");
+                Response::tagged(self.tag.clone(), Status::Ok, code, text)
+            }
+            Err(refusal) => refusal.to(self.tag.clone()),
+        }
+    }
+
+    /// RFC 3501 6.4.8: FETCH responses caused by a UID command say the UID.
+    fn uids(&self) -> Uids {
+        Uids::of(self.verb.name.starts_with("UID "))
+    }
+}
+
+impl Service<Imap> for Session {
+    type Fault = ImapFault;
+
+    fn stage(&self) -> Stage {
+        match &self.state {
+            _ if self.parked.is_some() => Stage::Idling,
+            State::Greeted(_) | State::LoggedOut => Stage::Greeted {
+                tls: self.tls,
+                insecure_login_allowed: self.services.options.insecure_auth_without_tls,
+            },
+            State::Ready(_) => Stage::Authenticated,
+            State::Selected(_, selected) => Stage::Selected {
+                read_only: selected.is_read_only(),
+            },
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        match &self.state {
+            State::Greeted(_) => Terms {
+                idle: IDLE_BEFORE_LOGIN,
+                total: Some(TOTAL_BEFORE_LOGIN),
+                strikes_slow: STRIKES_BEFORE_LOGIN_MAX,
+                strikes_max: STRIKES_BEFORE_LOGIN_MAX,
+            },
+            State::Ready(_) | State::Selected(..) | State::LoggedOut => Terms {
+                idle: IDLE_AFTER_LOGIN,
+                total: None,
+                strikes_slow: STRIKES_SLOW,
+                strikes_max: STRIKES_AFTER_LOGIN_MAX,
+            },
+        }
+    }
+
+    async fn greet(&mut self, _peer: &Peer) -> Response {
+        // RFC 3501 7.1: the greeting may spare the client a CAPABILITY.
+        let code = Code::Capability(self.capabilities());
+        Response::note(
+            code,
+            format!("{} is ready", self.services.options.host_name),
+        )
+    }
+
+    async fn run(
+        &mut self,
+        command: Command,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Halt<ImapFault>> {
+        let Command { tag, verb, body } = command;
+        let asked = Asked { tag, verb };
+        // Boxed: a connection that waits for its client must not hold the room of the largest verb.
+        let outcome = Box::pin(self.command(&asked, body, turn)).await;
+        outcome.map_err(|stop| with_tag(stop, Some(asked.tag)))
+    }
+
+    fn secured(&mut self, _peer: &Peer) {
+        self.tls = Tls::Active;
+        self.state = State::Greeted(Greeted::default());
+    }
+
+    fn is_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    async fn changed(&mut self) {
+        match self
+            .parked
+            .as_mut()
+            .and_then(|parked| parked.watch.as_mut())
+        {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn catch_up(&mut self, turn: &mut Turn<'_, Imap>) -> Result<(), Halt<ImapFault>> {
+        let State::Selected(_, selected) = &mut self.state else {
+            return Ok(());
+        };
+        let told = Box::pin(updates::tell(
+            selected,
+            Numbers::Untouched,
+            Uids::Silent,
+            turn,
+        ))
+        .await;
+        match told.map_err(|stop| with_tag(stop, None))? {
+            News::Told => Ok(()),
+            News::MailboxDeleted => {
+                turn.invite(&updates::mailbox_deleted()).await?;
+                Err(Halt::Gone(Gone::Closed))
+            }
+        }
+    }
+
+    fn refusal_for(&self, fault: &ImapFault) -> Response {
+        Response::from(fault)
+    }
+}
+
+fn with_tag(stop: Stop, tag: Option<Tag>) -> Halt<ImapFault> {
+    match stop {
+        Halt::Gone(gone) => Halt::Gone(gone),
+        Halt::Fault(cause) => Halt::Fault(ImapFault::new(tag, cause)),
+    }
+}
+
+/// LIM-06: silence before login.
+const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// LIM-06: time to log in.
+const TOTAL_BEFORE_LOGIN: Duration = Duration::from_secs(180);
+/// LIM-09: silence after login (RFC 3501 5.4: at least 30 minutes).
+const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
+/// LIM-16: from here on, refusals come a second late.
+const STRIKES_SLOW: u32 = 10;

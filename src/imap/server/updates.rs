@@ -1,0 +1,198 @@
+//! Telling what changed: EXPUNGE, EXISTS, RECENT, FLAGS and FETCH responses that nobody asked for.
+//!
+//! The one place. It runs before the completion of each command of a session with a mailbox, and in
+//! IDLE. RFC 3501 5.2, 7.3, 7.4.1: numbers never change while a command uses them, so EXPUNGE waits
+//! until a command does not; new messages and new flags are always told. Long answers are written
+//! in chunks, no lock is held while a client reads.
+
+use super::{
+    fault::{Stop, stop},
+    flags,
+    select::{Access, Selected, Shown, Uids},
+};
+use crate::{
+    base::ids::Uid,
+    imap::proto::{
+        dialog::Imap,
+        encode::Items,
+        response::{Code, Response},
+        verbs::Numbers,
+    },
+    mailbox::{Changes, Index, MailboxFault, Stored},
+    net::{Gone, Turn},
+};
+
+/// How telling went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// The client knows what may be known.
+    Told,
+    /// Another session deleted the mailbox.
+    MailboxDeleted,
+}
+
+/// Tells everything that a command which treats message numbers like `numbers` allows to be told.
+pub(super) async fn tell(
+    selected: &mut Selected,
+    numbers: Numbers,
+    uids: Uids,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<News, Stop> {
+    match selected.mailbox.refresh().await {
+        Ok(()) => {}
+        Err(MailboxFault::Deleted) => return Ok(News::MailboxDeleted),
+        Err(fault) => return Err(stop(fault)),
+    }
+    tell_known(selected, numbers, uids, None, turn).await?;
+    Ok(News::Told)
+}
+
+/// As [`tell`], of what the index holds by now, without what this session has just done itself.
+pub(super) async fn tell_known(
+    selected: &mut Selected,
+    numbers: Numbers,
+    uids: Uids,
+    own: Option<&Stored>,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    let flagged = learn(selected, own);
+    if numbers != Numbers::Used {
+        for number in selected.view.expunge() {
+            turn.reply(&Response::Expunge(number)).await?;
+            selected.count_told = selected.count_told.saturating_sub(1);
+        }
+    }
+    // RFC 3501 7.4.1: the client counts expunged messages itself.
+    let (count, recent) = (selected.view.count(), selected.view.recent());
+    if count != selected.count_told {
+        turn.reply(&Response::Exists(count)).await?;
+        selected.count_told = count;
+    }
+    if recent != selected.recent_told {
+        turn.reply(&Response::Recent(recent)).await?;
+        selected.recent_told = recent;
+    }
+    if flagged.is_empty() {
+        return Ok(());
+    }
+    tell_keywords(selected, turn).await?;
+    let shown: Vec<Shown> = flagged
+        .iter()
+        .filter_map(|uid| selected.find(*uid))
+        .collect();
+    tell_flags(selected, &shown, uids, turn).await
+}
+
+/// Takes over what changed; answers whose flags the client must be told.
+fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
+    let Changes {
+        expunged,
+        appended,
+        flagged,
+        modseq,
+    } = selected
+        .mailbox
+        .changes(selected.view.modseq(), selected.view.uids());
+    let recent_from = match appended.is_empty() {
+        true => u32::MAX,
+        false => selected
+            .mailbox
+            .claim_recent(selected.access() == Access::Full),
+    };
+    selected
+        .view
+        .learn(modseq, &expunged, &appended, recent_from);
+    match own {
+        // Nothing happened after our own change, so what we changed is as we left it.
+        Some(own) if own.modseq == modseq => without(flagged, &own.changed),
+        _ => flagged,
+    }
+}
+
+/// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501
+/// 7.2.6).
+pub(super) async fn tell_keywords(
+    selected: &mut Selected,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    let keywords = selected.mailbox.read(Index::keywords);
+    let known = &selected.keywords_told;
+    if keywords.iter().all(|keyword| known.contains(keyword)) {
+        return Ok(());
+    }
+    selected.keywords_told = keywords;
+    for response in selected.flags() {
+        turn.reply(&response).await?;
+    }
+    Ok(())
+}
+
+/// FETCH responses with the flags of messages, of those that are still there.
+pub(super) async fn tell_flags(
+    selected: &Selected,
+    shown: &[Shown],
+    uids: Uids,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    for chunk in shown.chunks(CHUNK_MESSAGES) {
+        let out = turn.output();
+        selected.mailbox.read(|index| {
+            let mut cursor = Cursor::default();
+            for message in chunk {
+                let Some(position) = cursor.seek(index, message.uid) else {
+                    continue;
+                };
+                let Some(entry) = index.entry(position) else {
+                    continue;
+                };
+                let mut items = Items::begin(out, message.number);
+                if uids == Uids::Said {
+                    items.item().bytes(b"UID ").number(u64::from(message.uid));
+                }
+                let recent = selected.view.is_recent(message.uid);
+                flags::write(items.item(), &entry, recent);
+                items.end();
+            }
+        });
+        turn.make_room().await?;
+    }
+    Ok(())
+}
+
+/// Finds ascending UIDs in an index: usually the next one is the next.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    next: usize,
+}
+
+impl Cursor {
+    /// The position of `uid`, when it is there.
+    pub(super) fn seek(&mut self, index: &Index, uid: u32) -> Option<usize> {
+        let uid = Uid::new(uid)?;
+        let position = match index.uid_at(self.next) {
+            Some(there) if there == uid => self.next,
+            _ => index.position(uid)?,
+        };
+        self.next = position + 1;
+        Some(position)
+    }
+}
+
+/// The last words to a session whose mailbox is gone (RFC 2180 3.3): nothing it shows is true any
+/// more.
+pub(super) fn mailbox_deleted() -> Response {
+    Response::bye(Some(Code::NonExistent), "the selected mailbox was deleted")
+}
+
+/// What of `flagged` is not in `own`; both ascend.
+fn without(mut flagged: Vec<u32>, own: &[Uid]) -> Vec<u32> {
+    let mut own = own.iter().map(|uid| uid.number()).peekable();
+    flagged.retain(|uid| {
+        while own.next_if(|known| known < uid).is_some() {}
+        own.next_if_eq(uid).is_none()
+    });
+    flagged
+}
+
+/// Messages told of under one look at the index.
+pub(super) const CHUNK_MESSAGES: usize = 500;

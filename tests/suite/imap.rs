@@ -1,0 +1,13 @@
+//! IMAP as a whole: its transcripts, and what cannot be said in one.
+
+mod client;
+mod model;
+mod search;
+mod sections;
+
+use crate::support::player::play_all;
+
+#[test]
+fn transcripts() {
+    play_all("imap");
+}
