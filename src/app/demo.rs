@@ -264,7 +264,8 @@ buzon demo. Everything is in {dir}; Ctrl-C ends it.
      telnet localhost {smtp}
 
 2. Read it over IMAP:
-     curl -sS --cacert {ca} 'imaps://localhost:{imaps}/INBOX;MAILINDEX=1' -u 'alice@demo.test:{alice}'
+     curl -sS --cacert {ca} -u 'alice@demo.test:{alice}' \
+       'imaps://localhost:{imaps}/INBOX;MAILINDEX=1'
    or typed by hand (a1 LOGIN alice@demo.test {alice}; a2 SELECT INBOX; a3 FETCH 1 BODY[]):
      openssl s_client -quiet -crlf -CAfile {ca} -connect localhost:{imaps}
 
@@ -273,8 +274,8 @@ buzon demo. Everything is in {dir}; Ctrl-C ends it.
 
 4. Send from alice to bob, logged in, over STARTTLS:
      printf 'From: alice@demo.test\r\nTo: bob@demo.test\r\nSubject: hi bob\r\n\r\nSecond!\r\n' |
-       curl -sS --ssl-reqd --cacert {ca} smtp://localhost:{submission} -u 'alice@demo.test:{alice}' \
-         --mail-from alice@demo.test --mail-rcpt bob@demo.test -T -
+       curl -sS --ssl-reqd --cacert {ca} smtp://localhost:{submission} \
+         -u 'alice@demo.test:{alice}' --mail-from alice@demo.test --mail-rcpt bob@demo.test -T -
    or with swaks:
      swaks --server localhost:{submission} --tls --auth PLAIN --auth-user alice@demo.test \
        --auth-password {alice} --from alice@demo.test --to bob@demo.test

@@ -1,5 +1,105 @@
 //! The composition root: configuration -> services -> listeners -> relay. Knows everything, decides
 //! nothing.
 
+pub mod check;
 pub mod demo;
+pub mod offline;
 pub mod ports;
+pub mod run;
+pub mod services;
+mod settings;
+
+use std::{io, path::Path};
+
+pub use run::serve;
+
+use crate::{
+    accounts,
+    config::{self, Config, ConfigError, raw::LogFormat},
+    observe,
+    store::embedded,
+    tls::certificate::CertificateError,
+};
+
+/// Why the server cannot start: for the operator, with what to do where that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error("{}", with_causes(.0))]
+    Store(#[from] embedded::OpenError),
+    /// The accounts.
+    #[error("{}", with_causes(.0))]
+    Accounts(#[from] accounts::OpenError),
+    /// The certificate.
+    #[error("{0}")]
+    Certificate(#[from] CertificateError),
+    /// A port.
+    #[error("{0}")]
+    Port(#[from] ports::PortError),
+    /// TLS itself.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+    /// The local socket.
+    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
+    Socket(std::path::PathBuf, io::Error),
+    /// Name servers.
+    #[error("the name servers cannot be used: {0}")]
+    Dns(String),
+    /// A value of the configuration.
+    #[error("{0}")]
+    Value(String),
+    /// The system.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+    /// The demo.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// With file, line and what would be right.
+pub fn config_of(path: &Path, settings: &[String]) -> Result<Config, ConfigError> {
+    config::load(path, settings)
+}
+
+/// An error with its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set.
+///
+/// # Errors
+/// When the filter is not one.
+pub fn log_as_configured(config: &Config) -> Result<(), observe::NotAFilter> {
+    let format = match config.log.format {
+        LogFormat::Text => observe::Format::Text,
+        LogFormat::Json => observe::Format::Json,
+    };
+    let filter = config::environment("RUST_LOG").unwrap_or_else(|| config.log.filter.clone());
+    observe::init(&filter, format)
+}
+
+/// Makes the runtime and runs the server in it to its end. A demo says hello on standard output
+/// once its ports answer.
+///
+/// # Errors
+/// When the server cannot start or its store failed.
+pub fn run_to_the_end(config: Config, demo: Option<&demo::Demo>) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System("the runtime cannot be made", error))?;
+    let ended = runtime.block_on(serve(config, demo));
+    // Whatever did not end in time is cut off here.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended
+}

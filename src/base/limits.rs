@@ -16,3 +16,22 @@ pub const CLIENT_NOT_READING: Duration = Duration::from_secs(300);
 pub const SASL_LINE_BYTES_MAX: usize = 12_288;
 /// LIM-36: bytes of a body held in memory before it is staged in the store in pieces.
 pub const BODY_MEMORY_BYTES_MAX: usize = 256 * 1024;
+
+/// LIM-01: connections for a process that may open `files` files: room is left for the store, the
+/// relay and the log.
+pub const fn connections_for(files: usize) -> usize {
+    let connections = (files / 10 * 8).saturating_sub(256);
+    if connections < 16 { 16 } else { connections }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lim_01_connections_leave_room_for_other_files() {
+        assert_eq!(connections_for(65_536), 52_168);
+        assert_eq!(connections_for(1024), 560);
+        assert_eq!(connections_for(100), 16);
+    }
+}

@@ -19,7 +19,13 @@ pub struct Args {
 #[derive(Clone, Debug, ClapArgs)]
 pub(super) struct Common {
     /// The configuration file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = "/etc/buzon/buzon.toml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/buzon/buzon.toml"
+    )]
     pub(super) config: PathBuf,
     /// Set one key over the file, as in limits.connections_per_address=500 (may be repeated)
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -117,8 +123,8 @@ pub(super) enum Account {
     Quota {
         /// Its address
         address: String,
-        /// In bytes; "default" for the configured one
-        bytes: String,
+        /// For example "10 GiB"
+        size: String,
     },
 }
 

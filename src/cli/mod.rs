@@ -3,15 +3,19 @@
 //! What changes data goes to the running server over its local socket, or, when none runs, to the
 //! store opened here. Passwords come from the terminal or standard input, never from arguments,
 //! where every user of the machine could read them.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line prints"
+)]
 
 mod args;
-
-
+mod check;
+mod manage;
 mod password;
-
-
-
+mod queue;
+mod serve;
+mod store;
 
 use std::process::ExitCode;
 

@@ -175,7 +175,8 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "[server]\nhostname = \"mail.example.org\"\n\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    const GOOD: &str = "[server]\nhostname = \"mail.example.org\"\n\n\
+        [tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
 
     fn error_of(text: &str, settings: &[&str]) -> String {
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();

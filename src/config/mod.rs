@@ -12,3 +12,10 @@ pub mod units;
 
 pub use load::{ConfigError, load, load_text};
 pub use raw::Config;
+
+/// A variable of the environment; the only door to it.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)
+        .and_then(|value| value.into_string().ok())
+        .filter(|text| !text.is_empty())
+}

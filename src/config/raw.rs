@@ -49,8 +49,6 @@ table! {
         limits: Limits = Limits::default(),
         /// Mail coming in.
         smtp: Smtp = Smtp::default(),
-        /// Mail read over IMAP.
-        imap: Imap = Imap::default(),
         /// Mail read over POP3.
         pop3: Pop3 = Pop3::default(),
         /// Retries and bounces.
@@ -145,6 +143,8 @@ table! {
         connections: Option<usize> = None,
         /// LIM-02: connections of one address (/64 for IPv6) that have not logged in.
         connections_per_address: usize = 50,
+        /// LIM-13: largest message, by SMTP and by APPEND.
+        message: Size = Size::mib(50),
         /// LIM-04: connects of one address a minute.
         connects_per_minute: usize = 300,
         /// LIM-03: sessions of one account from one address.
@@ -157,22 +157,14 @@ table! {
 table! {
     /// `[smtp]`
     Smtp {
-        /// LIM-13: largest message.
-        message: Size = Size::mib(50),
         /// LIM-14: recipients of one message.
         recipients: usize = 500,
+        /// recipients at other servers that one account may have in an hour.
+        recipients_per_hour: u32 = 500,
         /// LIM-15: messages of one connection.
-        transactions: usize = 1000,
+        transactions: u32 = 100,
         /// LIM-07: silence between commands.
         idle: Span = Span::secs(300),
-    }
-}
-
-table! {
-    /// `[imap]`
-    Imap {
-        /// LIM-09: silence after the login (RFC 3501 5.4: 30 minutes at least).
-        idle: Span = Span::secs(1800),
     }
 }
 
@@ -188,7 +180,7 @@ table! {
     /// `[queue]`
     Queue {
         /// Waits before the second, third, ... attempt; the last one repeats.
-        retry: Vec<Span> = vec![Span::secs(300), Span::secs(600), Span::secs(1200), Span::secs(1800)],
+        retry: Vec<Span> = [300, 600, 1200, 1800].map(Span::secs).to_vec(),
         /// Longest wait between attempts.
         retry_max: Span = Span::secs(4 * 3600),
         /// When to give up.
@@ -306,7 +298,6 @@ impl Config {
             ("accounts", Accounts::KEYS),
             ("limits", Limits::KEYS),
             ("smtp", Smtp::KEYS),
-            ("imap", Imap::KEYS),
             ("pop3", Pop3::KEYS),
             ("queue", Queue::KEYS),
             ("relay", Relay::KEYS),

@@ -29,41 +29,48 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let units = [
-            ("ms", 1),
-            ("s", 1000),
-            ("m", 60_000),
-            ("h", 3_600_000),
-            ("d", 86_400_000),
-        ];
-        let wanted = "a time like \"90s\", \"5m\", \"4h\" or \"5d\", or a number of seconds";
-        let millis = from.deserialize_any(Quantity {
-            units: &units,
-            plain: 1000,
-            wanted,
-        })?;
-        Ok(Self(Duration::from_millis(millis)))
+        from.deserialize_any(TIMES)
+            .map(|millis| Self(Duration::from_millis(millis)))
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let units = [
-            ("B", 1),
-            ("KiB", 1 << 10),
-            ("MiB", 1 << 20),
-            ("GiB", 1 << 30),
-            ("TiB", 1 << 40),
-        ];
-        let wanted = "a size like \"50 MiB\" or \"10 GiB\", or a number of bytes";
-        from.deserialize_any(Quantity {
-            units: &units,
-            plain: 1,
-            wanted,
-        })
-        .map(Self)
+        from.deserialize_any(SIZES).map(Self)
     }
 }
+
+impl std::str::FromStr for Size {
+    type Err = de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        de::Visitor::visit_str(SIZES, text).map(Self)
+    }
+}
+
+const TIMES: Quantity<'_> = Quantity {
+    units: &[
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ],
+    plain: 1000,
+    wanted: "a time like \"90s\", \"5m\", \"4h\" or \"5d\", or a number of seconds",
+};
+
+const SIZES: Quantity<'_> = Quantity {
+    units: &[
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ],
+    plain: 1,
+    wanted: "a size like \"50 MiB\" or \"10 GiB\", or a number of bytes",
+};
 
 /// Reads a number with a unit, or a plain number.
 struct Quantity<'a> {

@@ -132,7 +132,7 @@ impl Authn {
     ) -> Result<Login, AuthRefusal> {
         let source = peer.remote.ip();
         if self.throttle.decide(source, Instant::now()) == Decision::Block {
-            tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked: too many failures");
+            tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked");
             return Err(AuthRefusal::Wrong);
         }
         let verified = self.verifier.verify(name, password).await;
@@ -156,7 +156,7 @@ impl Authn {
     fn admit(&self, account: AccountId, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {
         self.throttle.succeeded(source);
         let permit = self.gate.login(account, source).ok_or_else(|| {
-            tracing::warn!(peer.ip = %source, account = %account, "too many sessions of one account");
+            tracing::warn!(peer.ip = %source, account = %account, "too many sessions");
             AuthRefusal::TooManySessions
         })?;
         tracing::info!(peer.ip = %source, account = %account, name = %Quoted::str(name), "login");

@@ -147,7 +147,8 @@ async fn serve<O: Opening>(
             match conn.upgrade(config).await {
                 Ok(conn) => (conn, None),
                 Err(gone) => {
-                    tracing::info!(port = name, peer.ip = %remote.ip(), error = %Shown(&gone), "no TLS");
+                    let (ip, error) = (remote.ip(), Shown(&gone));
+                    tracing::info!(port = name, peer.ip = %ip, %error, "no TLS");
                     return;
                 }
             }

@@ -1,8 +1,8 @@
 //! The one mechanism that serves every line protocol: listening, framing, deadlines, TLS, parking,
 //! farewell.
 //!
-//! [`protocol`] says what a protocol and a service are, [`drive`] runs one connection, [`turn`] is all that
-//! a verb sees of it. Knows no protocol by name.
+//! [`protocol`] says what a protocol and a service are, [`drive`] runs one connection, [`turn`] is
+//! all that a verb sees of it. Knows no protocol by name.
 
 pub mod authn;
 pub mod conn;

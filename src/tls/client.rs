@@ -11,16 +11,19 @@ use tokio_rustls::rustls::{
 
 use super::certificate::provider;
 
-/// A configuration that verifies the server's name and chain against the system's roots and
-/// `extra`.
-///
-/// # Errors
-/// When the provider lacks the protocol versions.
-pub fn verifying(extra: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, rustls::Error> {
+/// The system's trusted roots.
+pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // A damaged certificate in the system's store must not keep the others from being used.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.add_parsable_certificates(extra);
+    roots
+}
+
+/// A configuration that verifies the server's name and chain against `roots`.
+///
+/// # Errors
+/// When the provider lacks the protocol versions.
+pub fn verifying(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)

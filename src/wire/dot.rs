@@ -41,6 +41,8 @@ pub struct Violations {
     pub nul: bool,
     /// Longest line in bytes, without its CRLF (RFC 5321 4.5.3.1.6).
     pub longest_line_bytes: usize,
+    /// Text between the end of a counted body and the end of its line (RFC 3501 6.3.11).
+    pub text_behind: bool,
 }
 
 impl DotReader {

@@ -1,0 +1,12 @@
+//! The operator's operations as typed requests.
+//!
+//! The command line makes a [`Request`]; it is run by [`Operations`], in the running server over
+//! its local socket ([`socket`]) or in the command's own process when no server runs: an embedded
+//! store has one owner. Answers are data; the command line makes text or JSON of them.
+
+pub mod operations;
+pub mod request;
+pub mod socket;
+
+pub use operations::Operations;
+pub use request::{Answer, Password, QueueAction, Request};

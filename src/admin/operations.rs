@@ -1,0 +1,286 @@
+//! Running the operator's requests against the services.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::request::{Answer, Password, QueueAction, Request};
+use crate::{
+    accounts::{Account, Directory, DirectoryError, Entry},
+    base::ids::{AccountId, MessageId},
+    mail::address::{Address, Domain},
+    mailbox::{MailboxFault, Mailboxes},
+    queue::{
+        Queue, QueueFault,
+        admin::{Action, Filter, Selection},
+    },
+    store::Batch,
+};
+
+/// The services an operator works on. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    directory: Directory,
+    mailboxes: Mailboxes,
+    queue: Queue,
+}
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("\"{given}\" is not {wanted}")]
+    NotOne { given: String, wanted: &'static str },
+    #[error("there is no account {0}; `buzon account list` shows all")]
+    NoAccount(String),
+    #[error("there is no message {0} in the queue")]
+    NoMessage(String),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Mailbox(#[from] MailboxFault),
+    #[error(transparent)]
+    Queue(#[from] QueueFault),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+type Outcome = Result<Value, Refusal>;
+
+impl Operations {
+    /// Over these services.
+    pub fn new(directory: Directory, mailboxes: Mailboxes, queue: Queue) -> Self {
+        Self {
+            directory,
+            mailboxes,
+            queue,
+        }
+    }
+
+    /// Runs one request.
+    pub async fn execute(&self, request: Request) -> Answer {
+        match self.run(request).await {
+            Ok(value) => Answer::Done(value),
+            Err(refusal) => Answer::Refused(with_causes(&refusal)),
+        }
+    }
+
+    async fn run(&self, request: Request) -> Outcome {
+        match request {
+            Request::DomainAdd { name } => self.domain_add(&name).await,
+            Request::DomainRemove { name } => self.domain_remove(&name).await,
+            Request::DomainList => Ok(self.domain_list()),
+            Request::AccountAdd { address, password } => {
+                self.account_add(&address, &password).await
+            }
+            Request::AccountRemove { address } => self.account_remove(&address).await,
+            Request::AccountList => self.account_list().await,
+            Request::AccountPassword { address, password } => {
+                let account = self.account(&address)?;
+                self.directory.set_password(account, &password.0).await?;
+                Ok(json!({ "account": address, "password": "changed" }))
+            }
+            Request::AccountQuota { address, bytes } => self.account_quota(&address, bytes).await,
+            Request::AliasAdd { address, targets } => self.alias_add(&address, &targets).await,
+            Request::AliasRemove { address } => {
+                self.directory.remove_alias(&parsed(&address)?).await?;
+                Ok(json!({ "alias": address, "removed": true }))
+            }
+            Request::AliasList => Ok(self.alias_list()),
+            Request::QueueList { domain, sender } => self.queue_list(domain, sender).await,
+            Request::QueueShow { id } => match self.queue.show(message_id(&id)?).await? {
+                Some(summary) => Ok(serde_json::to_value(summary)?),
+                None => Err(Refusal::NoMessage(id)),
+            },
+            Request::QueueChange {
+                action,
+                id,
+                recipient,
+            } => self.queue_change(action, id, recipient).await,
+        }
+    }
+
+    async fn domain_add(&self, name: &str) -> Outcome {
+        let domain = domain(name)?;
+        self.directory.add_domain(&domain).await?;
+        Ok(json!({ "domain": domain.to_string() }))
+    }
+
+    async fn domain_remove(&self, name: &str) -> Outcome {
+        let domain = domain(name)?;
+        self.directory.remove_domain(&domain).await?;
+        Ok(json!({ "domain": domain.to_string(), "removed": true }))
+    }
+
+    fn domain_list(&self) -> Value {
+        let snapshot = self.directory.snapshot();
+        let domains = snapshot.domains().map(|domain| {
+            json!({
+                "domain": domain.name.to_string(),
+                "addresses": domain.entries().count(),
+                "catch_all": domain.catch_all().map(ToString::to_string),
+            })
+        });
+        domains.collect()
+    }
+
+    async fn account_add(&self, address: &str, password: &Password) -> Outcome {
+        let address = parsed(address)?;
+        let provision = |batch: &mut Batch, account: AccountId| {
+            self.mailboxes.provision(batch, account);
+        };
+        let id = self
+            .directory
+            .add_account(&address, &password.0, &provision)
+            .await?;
+        Ok(json!({ "account": address.to_string(), "id": id.0 }))
+    }
+
+    async fn account_remove(&self, address: &str) -> Outcome {
+        let account = self.account(address)?;
+        self.directory.remove_account(account).await?;
+        Ok(json!({ "account": address, "removed": true }))
+    }
+
+    async fn account_list(&self) -> Outcome {
+        let snapshot = self.directory.snapshot();
+        let mut accounts: Vec<&Account> = snapshot.accounts().collect();
+        accounts.sort_by(|a, b| a.address.cmp(&b.address));
+        let mut list = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let usage = self.mailboxes.usage(account.id).await?;
+            list.push(json!({
+                "account": account.address.to_string(),
+                "id": account.id.0,
+                "messages": usage.messages,
+                "used_bytes": usage.bytes,
+                "quota_bytes": account.quota_bytes,
+                "disabled": account.disabled,
+            }));
+        }
+        Ok(Value::Array(list))
+    }
+
+    async fn account_quota(&self, address: &str, bytes: u64) -> Outcome {
+        let account = self.account(address)?;
+        self.directory.set_quota(account, bytes).await?;
+        Ok(json!({ "account": address, "quota_bytes": bytes }))
+    }
+
+    async fn alias_add(&self, address: &str, targets: &[String]) -> Outcome {
+        let targets = targets
+            .iter()
+            .map(|text| parsed(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.directory
+            .add_alias(&parsed(address)?, &targets)
+            .await?;
+        Ok(json!({ "alias": address, "targets": targets.len() }))
+    }
+
+    fn alias_list(&self) -> Value {
+        let snapshot = self.directory.snapshot();
+        let mut aliases = BTreeMap::new();
+        for domain in snapshot.domains() {
+            for (local, entry) in domain.entries() {
+                if let Entry::Alias(targets) | Entry::Group(targets) = entry {
+                    let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+                    aliases.insert(format!("{local}@{}", domain.name), targets);
+                }
+            }
+        }
+        let list = aliases.into_iter();
+        list.map(|(alias, targets)| json!({ "alias": alias, "targets": targets }))
+            .collect()
+    }
+
+    async fn queue_list(&self, of: Option<String>, sender: Option<String>) -> Outcome {
+        let filter = Filter {
+            domain: of.as_deref().map(domain).transpose()?,
+            sender: sender.as_deref().map(parsed).transpose()?,
+            received_before: None,
+        };
+        let (mut messages, mut from) = (Vec::new(), None);
+        while messages.len() < LISTED_MESSAGES_MAX {
+            let room = LISTED_MESSAGES_MAX - messages.len();
+            let page = self.queue.list(&filter, from, room).await?;
+            messages.extend(page.messages);
+            let Some(next) = page.next else { break };
+            from = Some(message_id(&next)?);
+        }
+        Ok(serde_json::to_value(messages)?)
+    }
+
+    async fn queue_change(
+        &self,
+        action: QueueAction,
+        id: String,
+        recipient: Option<String>,
+    ) -> Outcome {
+        let selection = match (id.as_str(), recipient) {
+            ("all", None) if action == QueueAction::Retry => Selection::All,
+            (_, None) => Selection::Message(message_id(&id)?),
+            (_, Some(recipient)) => Selection::Recipient(message_id(&id)?, parsed(&recipient)?),
+        };
+        let action = match action {
+            QueueAction::Retry => Action::Retry,
+            QueueAction::Hold => Action::Hold,
+            QueueAction::Release => Action::Release,
+            QueueAction::Bounce => Action::Bounce,
+            QueueAction::Drop => Action::Drop,
+        };
+        let changed = self.queue.apply(action, &selection).await?;
+        let touched = changed.changed + changed.busy + changed.unaffected;
+        if touched == 0 && selection != Selection::All {
+            return Err(Refusal::NoMessage(id));
+        }
+        self.queue.wake();
+        Ok(serde_json::to_value(changed)?)
+    }
+
+    fn account(&self, address: &str) -> Result<AccountId, Refusal> {
+        let wanted = parsed(address)?;
+        let snapshot = self.directory.snapshot();
+        match snapshot.entry(&wanted) {
+            Some(Entry::Account(id)) => Ok(*id),
+            _ => Err(Refusal::NoAccount(address.to_owned())),
+        }
+    }
+}
+
+fn domain(text: &str) -> Result<Domain, Refusal> {
+    let wanted = "a domain name such as example.org";
+    Domain::parse(text).map_err(|_| Refusal::NotOne {
+        given: text.to_owned(),
+        wanted,
+    })
+}
+
+fn parsed(text: &str) -> Result<Address, Refusal> {
+    let wanted = "an address such as alice@example.org";
+    Address::parse(text).map_err(|_| Refusal::NotOne {
+        given: text.to_owned(),
+        wanted,
+    })
+}
+
+fn message_id(text: &str) -> Result<MessageId, Refusal> {
+    let wanted = "a message id: 26 letters and digits, as `buzon queue list` shows them";
+    text.parse().map_err(|_| Refusal::NotOne {
+        given: text.to_owned(),
+        wanted,
+    })
+}
+
+/// An error with its causes in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Messages of one list; who has more looks at them by domain or sender.
+const LISTED_MESSAGES_MAX: usize = 10_000;

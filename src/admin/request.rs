@@ -1,0 +1,148 @@
+//! What an operator can ask for, and what is answered. The JSON forms go over the local socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::secret::Secret;
+
+/// One operation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
+pub enum Request {
+    /// Take mail for a domain.
+    DomainAdd {
+        /// Its name.
+        name: String,
+    },
+    /// Stop taking mail for a domain.
+    DomainRemove {
+        /// Its name.
+        name: String,
+    },
+    /// All local domains.
+    DomainList,
+    /// Make an account.
+    AccountAdd {
+        /// Its address.
+        address: String,
+        /// Its password.
+        password: Password,
+    },
+    /// Remove an account with its mail.
+    AccountRemove {
+        /// Its address.
+        address: String,
+    },
+    /// All accounts.
+    AccountList,
+    /// Set a password.
+    AccountPassword {
+        /// Whose.
+        address: String,
+        /// The new one.
+        password: Password,
+    },
+    /// Set a quota.
+    AccountQuota {
+        /// Whose.
+        address: String,
+        /// In bytes.
+        bytes: u64,
+    },
+    /// Let an address stand for others.
+    AliasAdd {
+        /// The address.
+        address: String,
+        /// The others.
+        targets: Vec<String>,
+    },
+    /// Remove an alias.
+    AliasRemove {
+        /// The address.
+        address: String,
+    },
+    /// All aliases.
+    AliasList,
+    /// Waiting mail.
+    QueueList {
+        /// Only with a recipient of this domain.
+        domain: Option<String>,
+        /// Only from this sender.
+        sender: Option<String>,
+    },
+    /// One message.
+    QueueShow {
+        /// Its id.
+        id: String,
+    },
+    /// Change what waits.
+    QueueChange {
+        /// What to do.
+        action: QueueAction,
+        /// A message's id, or `all` for a retry.
+        id: String,
+        /// Only this recipient.
+        recipient: Option<String>,
+    },
+}
+
+/// What can be done with waiting mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueueAction {
+    /// Try now.
+    Retry,
+    /// Stop trying.
+    Hold,
+    /// Try again after a hold.
+    Release,
+    /// Give up and report.
+    Bounce,
+    /// Remove silently.
+    Drop,
+}
+
+/// A password on its way through the local socket; never shown otherwise.
+#[derive(Clone, Debug)]
+pub struct Password(pub Secret<String>);
+
+impl Serialize for Password {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+/// What came of a request: one or the other.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It was done; what was asked for, as data.
+    Done(serde_json::Value),
+    /// It was not done: what is wrong and what would be right.
+    Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_survives_the_socket_and_never_shows() {
+        let request = Request::AccountAdd {
+            address: "a@example.org".to_owned(),
+            password: Password(Secret::new("hunter2".to_owned())),
+        };
+        assert!(!format!("{request:?}").contains("hunter2"));
+        let text = serde_json::to_string(&request).unwrap();
+        let back: Request = serde_json::from_str(&text).unwrap();
+        let Request::AccountAdd { password, .. } = back else {
+            panic!("another request")
+        };
+        assert_eq!(password.0.expose(), "hunter2");
+    }
+}

@@ -1,0 +1,153 @@
+//! The local socket: one JSON request, one JSON answer, each on a line, per connection.
+//!
+//! SYS-06: mode 0600 in a directory of mode 0700, and the peer must be the server's own user or
+//! root. A malformed request closes that peer only; requests are bounded in length, number and
+//! time.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use super::{Answer, Operations, Request};
+
+/// Where the socket of a data directory is.
+pub fn path_in(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Binds the socket. What an earlier process left there is removed: the caller holds the store's
+/// lock.
+///
+/// # Errors
+/// As the system says.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves requests, one peer after the other, until `stop`.
+pub async fn serve(
+    listener: UnixListener,
+    operations: Operations,
+    stop: impl Future<Output = ()> + Send,
+) {
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // One operator at a time: requests are short, and a stuck peer is cut off.
+                if timeout(PEER_TIME_MAX, converse(stream, &operations))
+                    .await
+                    .is_err()
+                {
+                    tracing::warn!("a peer at the local socket took too long");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept at the local socket");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, operations: &Operations) {
+    let ours = rustix::process::getuid().as_raw();
+    let peer = stream.peer_cred().map(|peer| peer.uid());
+    if !peer.as_ref().is_ok_and(|uid| *uid == ours || *uid == 0) {
+        tracing::warn!(
+            ?peer,
+            "somebody else's process at the local socket was refused"
+        );
+        return;
+    }
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader.take(REQUEST_BYTES_MAX));
+    let mut line = String::new();
+    if reader.read_line(&mut line).await.is_err() {
+        return;
+    }
+    let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => {
+            tracing::info!(request = name_of(&request), "operator's request");
+            operations.execute(request).await
+        }
+        Err(error) => Answer::Refused(format!("not a request: {error}")),
+    };
+    if let Ok(mut text) = serde_json::to_string(&answer) {
+        text.push('\n');
+        let _ = writer.write_all(text.as_bytes()).await;
+    }
+}
+
+/// Sends one request to the server that has the socket at `path`. `None` when no server is there.
+///
+/// # Errors
+/// When the server is there and the conversation fails.
+pub async fn ask(path: &Path, request: &Request) -> io::Result<Option<Answer>> {
+    let mut stream = match UnixStream::connect(path).await {
+        Ok(stream) => stream,
+        Err(error) if nobody_listens(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    if answer.is_empty() {
+        return Err(io::Error::other(
+            "the server refused this user: run as the server's user",
+        ));
+    }
+    Ok(Some(serde_json::from_str(&answer)?))
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// The kind of a request, for the log: its fields may hold a password.
+fn name_of(request: &Request) -> &'static str {
+    match request {
+        Request::DomainAdd { .. } => "domain add",
+        Request::DomainRemove { .. } => "domain remove",
+        Request::DomainList => "domain list",
+        Request::AccountAdd { .. } => "account add",
+        Request::AccountRemove { .. } => "account remove",
+        Request::AccountList => "account list",
+        Request::AccountPassword { .. } => "account password",
+        Request::AccountQuota { .. } => "account quota",
+        Request::AliasAdd { .. } => "alias add",
+        Request::AliasRemove { .. } => "alias remove",
+        Request::AliasList => "alias list",
+        Request::QueueList { .. } => "queue list",
+        Request::QueueShow { .. } => "queue show",
+        Request::QueueChange { .. } => "queue change",
+    }
+}
+
+const REQUEST_BYTES_MAX: u64 = 1024 * 1024;
+const PEER_TIME_MAX: Duration = Duration::from_secs(30);

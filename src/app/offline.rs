@@ -1,0 +1,117 @@
+//! What the command line does without being the server: a request to the running one or, when none
+//! runs, the same request on the store opened here; verifying and rebuilding a store.
+
+use std::io;
+
+use super::{services::Services, settings};
+use crate::{
+    admin::{Answer, Request, socket},
+    config::Config,
+    mail::date::HeaderDate,
+    store::embedded::{self, Embedded, OpenError},
+};
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The runtime cannot be made.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// A server runs and does not answer as it should.
+    #[error("the running server cannot be asked: {0}")]
+    Socket(#[source] io::Error),
+    /// The services cannot be opened.
+    #[error(transparent)]
+    Start(#[from] super::StartError),
+    /// The store cannot be opened.
+    #[error("{}", super::with_causes(.0))]
+    Store(#[from] OpenError),
+}
+
+/// What was found in a store.
+#[derive(Debug)]
+pub struct Report {
+    /// For the operator.
+    pub text: String,
+    /// Whether anything is damaged.
+    pub damaged: bool,
+}
+
+/// Runs `request` in the running server, or here when none runs.
+///
+/// # Errors
+/// When neither is possible.
+pub fn ask(config: &Config, request: Request) -> Result<Answer, OfflineError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(OfflineError::Runtime)?;
+    runtime.block_on(ask_or_open(config, &request))
+}
+
+async fn ask_or_open(config: &Config, request: &Request) -> Result<Answer, OfflineError> {
+    let path = socket::path_in(&config.server.data);
+    if let Some(answer) = socket::ask(&path, request)
+        .await
+        .map_err(OfflineError::Socket)?
+    {
+        return Ok(answer);
+    }
+    let services = Services::open(config).await?;
+    let answer = services.operations().execute(request.clone()).await;
+    services.close().await;
+    Ok(answer)
+}
+
+/// As [`ask`], on a store that exists already and only then.
+pub(super) async fn ask_existing(config: &Config, request: &Request) -> Option<Answer> {
+    if !config.server.data.is_dir() {
+        return None;
+    }
+    ask_or_open(config, request).await.ok()
+}
+
+/// Checks every checksum of a store that no server uses.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn verify(config: &Config) -> Result<Report, OfflineError> {
+    let found = Embedded::verify(&config.server.data)?;
+    Ok(report(&found))
+}
+
+/// Makes the index of a store again from its journal.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn rebuild(config: &Config) -> Result<Report, OfflineError> {
+    let found = Embedded::rebuild(&config.server.data, &settings::store(config))?;
+    Ok(report(&found))
+}
+
+fn report(found: &embedded::Report) -> Report {
+    let mut text = format!("{} records read", found.records);
+    if found.cut_bytes > 0 {
+        text += &format!(
+            ", {} bytes of an unfinished, unacknowledged end cut off",
+            found.cut_bytes
+        );
+    }
+    for damage in &found.damaged {
+        text += &format!(
+            "\n{}, byte {}: {}",
+            damage.path.display(),
+            damage.offset,
+            damage.what
+        );
+    }
+    Report {
+        damaged: !found.damaged.is_empty(),
+        text,
+    }
+}
+
+/// A time for people.
+pub fn date(secs: i64) -> String {
+    HeaderDate(secs).to_string()
+}

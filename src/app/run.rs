@@ -1,0 +1,344 @@
+//! The server from start to end: ports, services, tasks, signals, shutdown in phases.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::{
+    StartError, demo,
+    ports::{self, Port},
+    services::{AccountQuotas, Passwords, Reports, Services},
+    settings,
+};
+use crate::{
+    admin::{Request, request::Password, socket},
+    base::{clock::Clock, random::Random, secret::Secret},
+    config::Config,
+    dns,
+    imap::server::ImapServer,
+    net::{
+        authn::Authn,
+        gate::Gate,
+        listen::{Opening, Security, Shared, listen},
+        shutdown::{self, Shutdown, Trigger},
+        tasks::Tasks,
+        throttle::Throttle,
+    },
+    pop3,
+    relay::{self, Relay},
+    smtp::{self, client::TlsClient},
+    store::Engine,
+    tls::{self, certificate::Certificate},
+};
+
+/// Runs the server until a signal ends it. With a demo, its accounts are made and `demo.json` is
+/// written once every port answers.
+///
+/// # Errors
+/// When it cannot start, and when the store failed while it ran (DUR-03).
+pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), StartError> {
+    harden();
+    for key in config.insecure_keys() {
+        tracing::warn!(key, "this setting weakens security");
+    }
+    // What can fail for the operator's reasons comes first: no port answers before all is well.
+    let certificate = certificate_of(&config)?;
+    let services = Services::open(&config).await?;
+    let ports = ports::bind(&config.listen)?;
+    if let Some(demo) = demo {
+        make_accounts(&services, demo).await?;
+    }
+    let signals = Signals::new().map_err(|error| StartError::System("signals", error))?;
+    let (trigger, stop) = shutdown::pair();
+    let tasks = Tasks::default();
+    let server = Server {
+        config,
+        services,
+        certificate,
+        tasks,
+        stop,
+    };
+    server.start_background()?;
+    server.start_listeners(ports)?;
+    if let Some(demo) = demo {
+        demo.announce()?;
+        #[expect(
+            clippy::print_stdout,
+            reason = "the demo greets the person who started it"
+        )]
+        {
+            println!("{}", demo.welcome());
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(hostname = %server.config.server.hostname, "ready");
+    let failed = server.wait(signals).await;
+    server.stop(&trigger).await;
+    match failed {
+        None => Ok(()),
+        Some(why) => Err(StartError::System(
+            "the store failed",
+            io::Error::other(why),
+        )),
+    }
+}
+
+struct Server {
+    config: Config,
+    services: Services,
+    certificate: Arc<Certificate>,
+    tasks: Tasks,
+    stop: Shutdown,
+}
+
+impl Server {
+    /// The tasks that no connection belongs to.
+    fn start_background(&self) -> Result<(), StartError> {
+        let mailboxes = self.services.mailboxes.clone();
+        let mut stop = self.stop.clone();
+        self.tasks.spawn("mailbox upkeep", async move {
+            mailboxes.maintain(async { stop.requested().await }).await;
+        });
+        let relay = self.relay()?;
+        let mut stop = self.stop.clone();
+        self.tasks.spawn("relay", async move {
+            relay.run(async { stop.requested().await }).await
+        });
+        let path = socket::path_in(&self.config.server.data);
+        let listener =
+            socket::bind(&path).map_err(|error| StartError::Socket(path.clone(), error))?;
+        let operations = self.services.operations();
+        let mut stop = self.stop.clone();
+        self.tasks.spawn("local socket", async move {
+            socket::serve(listener, operations, async move { stop.requested().await }).await;
+        });
+        Ok(())
+    }
+
+    fn relay(&self) -> Result<Relay, StartError> {
+        let resolver = dns::System::new(&settings::dns(&self.config))
+            .map_err(|error| StartError::Dns(super::with_causes(&error)))?;
+        let parts = relay::Parts {
+            queue: self.services.queue.clone(),
+            resolver: Arc::new(resolver),
+            connector: Arc::new(relay::Tcp),
+            postman: Arc::new(Reports {
+                router: self.services.router.clone(),
+                mailboxes: self.services.mailboxes.clone(),
+            }),
+            tls: TlsClient::new(tls::client::system_roots())?,
+            clock: Clock::system(),
+            random: Random::system(),
+        };
+        Ok(Relay::new(parts, settings::relay(&self.config)?))
+    }
+
+    fn start_listeners(&self, ports: Vec<Port>) -> Result<(), StartError> {
+        let gate = Gate::new(settings::gate(&self.config));
+        let passwords = Arc::new(Passwords(self.services.directory.clone()));
+        let throttle = Throttle::new(settings::throttle(&self.config));
+        let authn = Authn::new(passwords, throttle, gate.clone());
+        let shared = Shared {
+            gate,
+            tasks: self.tasks.clone(),
+            shutdown: self.stop.clone(),
+        };
+        let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
+        let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
+        let maildrops = pop3::server::Maildrops::default();
+        for Port { name, listener } in ports {
+            tracing::info!(port = name, address = ?listener.local_addr().ok(), "listening");
+            let place = Place {
+                listener,
+                name,
+                shared: shared.clone(),
+            };
+            match name {
+                "smtp" | "submission" | "submissions" => {
+                    place.open(self.smtp(name, &authn)?, &smtp);
+                }
+                "imap" | "imaps" => place.open(self.imap(name, &authn), &imap),
+                _ => place.open(self.pop3(name, &authn, maildrops.clone()), &pop3),
+            }
+        }
+        Ok(())
+    }
+
+    fn smtp(&self, name: &'static str, authn: &Authn) -> Result<smtp::server::Server, StartError> {
+        let services = smtp::server::Services {
+            router: self.services.router.clone(),
+            mailboxes: self.services.mailboxes.clone(),
+            directory: self.services.directory.clone(),
+            authn: authn.clone(),
+            clock: Clock::system(),
+            random: Random::system(),
+        };
+        Ok(smtp::server::Server::new(
+            settings::smtp(&self.config, name)?,
+            services,
+        ))
+    }
+
+    fn imap(&self, name: &'static str, authn: &Authn) -> ImapServer {
+        ImapServer::new(
+            self.services.mailboxes.clone(),
+            authn.clone(),
+            Arc::new(AccountQuotas(self.services.directory.clone())),
+            Clock::system(),
+            settings::imap(&self.config, name),
+        )
+    }
+
+    fn pop3(
+        &self,
+        name: &'static str,
+        authn: &Authn,
+        maildrops: pop3::server::Maildrops,
+    ) -> pop3::server::Server {
+        let mailboxes = self.services.mailboxes.clone();
+        let options = settings::pop3(&self.config);
+        pop3::server::Server::new(name, options, authn.clone(), mailboxes, maildrops)
+    }
+
+    /// Waits for the end: a signal, or the store's failure, which is returned.
+    async fn wait(&self, mut signals: Signals) -> Option<String> {
+        let mut failed = self.services.engine.failed();
+        let mut alive = tokio::time::interval(WATCHDOG);
+        loop {
+            tokio::select! {
+                why = &mut failed => {
+                    tracing::error!(why, "the store failed: ending, to recover");
+                    return Some(why);
+                }
+                _ = signals.interrupt.recv() => return None,
+                _ = signals.terminate.recv() => return None,
+                _ = signals.hangup.recv() => self.reload(),
+                _ = alive.tick() => {
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                }
+            }
+        }
+    }
+
+    /// SIGHUP: the certificate is read again; the rest of the configuration needs a restart.
+    fn reload(&self) {
+        let (Some(chain), Some(key)) = (&self.config.tls.certificate, &self.config.tls.key) else {
+            return;
+        };
+        match self.certificate.reload(chain, key) {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
+
+    /// Stop accepting, let sessions and attempts finish, close the store; a deadline for all of it.
+    async fn stop(&self, trigger: &Trigger) {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping");
+        trigger.pull();
+        let patience = self.config.server.shutdown.0;
+        if timeout(patience, self.tasks.all_ended()).await.is_err() {
+            tracing::warn!(waiting_for = ?self.tasks.running(), "ended without waiting longer");
+        }
+        self.services.close().await;
+        let _ = std::fs::remove_file(socket::path_in(&self.config.server.data));
+        tracing::info!("stopped");
+    }
+}
+
+/// A bound port and what it shares with the others.
+struct Place {
+    listener: TcpListener,
+    name: &'static str,
+    shared: Shared,
+}
+
+impl Place {
+    fn open<O: Opening>(self, opening: O, tls: &Arc<ServerConfig>) {
+        // The names of the ports that begin with TLS end in s (RFC 8314 3).
+        let security = if self.name.ends_with('s') {
+            Security::Implicit(Arc::clone(tls))
+        } else {
+            Security::Upgrade(Arc::clone(tls))
+        };
+        let tasks = self.shared.tasks.clone();
+        tasks.spawn(
+            self.name,
+            listen(self.listener, Arc::new(opening), security, self.shared),
+        );
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Loads the configured certificate.
+pub(super) fn certificate_of(config: &Config) -> Result<Arc<Certificate>, StartError> {
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(chain), Some(key)) => Ok(Arc::new(Certificate::load(chain, key)?)),
+        _ => Err(StartError::Value(
+            "tls.certificate and tls.key are needed".to_owned(),
+        )),
+    }
+}
+
+/// The demo's domain and accounts, unless an earlier start made them.
+async fn make_accounts(services: &Services, demo: &demo::Demo) -> Result<(), StartError> {
+    let operations = services.operations();
+    let snapshot = services.directory.snapshot();
+    if snapshot.domains().count() == 0 {
+        operations
+            .execute(Request::DomainAdd {
+                name: demo::DOMAIN.to_owned(),
+            })
+            .await;
+    }
+    for account in &demo.accounts {
+        if services
+            .directory
+            .snapshot()
+            .login(&account.address)
+            .is_some()
+        {
+            continue;
+        }
+        let password = Password(Secret::new(account.password.clone()));
+        let request = Request::AccountAdd {
+            address: account.address.clone(),
+            password,
+        };
+        if let crate::admin::Answer::Refused(why) = operations.execute(request).await {
+            return Err(StartError::Value(format!("{}: {why}", account.address)));
+        }
+    }
+    Ok(())
+}
+
+/// SYS-04: no core dumps, no ptrace by others of the same user: memory holds mail and passwords.
+fn harden() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process stays dumpable");
+    }
+}
+
+/// How often systemd hears that we are alive; its unit allows three times as much.
+const WATCHDOG: Duration = Duration::from_secs(20);

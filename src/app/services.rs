@@ -1,0 +1,175 @@
+//! The services over one store, made from the configuration; what the server and a command share.
+
+use std::sync::Arc;
+
+use super::{StartError, settings};
+use crate::{
+    accounts::Directory,
+    admin::Operations,
+    base::{clock::Clock, future::BoxFuture, ids::AccountId, random::Random, secret::Secret},
+    config::Config,
+    imap::server::Quotas,
+    mail::envelope::{Envelope, ForwardPath, ReversePath},
+    mailbox::{self, Mailboxes},
+    net::authn::{Verifier, VerifyFault},
+    queue::Queue,
+    relay::{PostError, Posted, Postman, Report},
+    route::{self, Acceptance, Origin, Router},
+    store::{Batch, Engine, embedded::Embedded},
+};
+
+/// Everything that works on the store.
+pub struct Services {
+    /// The store.
+    pub engine: Arc<Embedded>,
+    /// Domains, accounts, addresses.
+    pub directory: Directory,
+    /// Mailboxes.
+    pub mailboxes: Mailboxes,
+    /// Mail to other servers.
+    pub queue: Queue,
+    /// Where mail goes.
+    pub router: Router,
+}
+
+impl Services {
+    /// Opens the store and what works on it.
+    ///
+    /// # Errors
+    /// When the store is in use, of another version or damaged beyond use.
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let (clock, random) = (Clock::system(), Random::system());
+        let engine = Embedded::open(&config.server.data, settings::store(config))?;
+        let shared: Arc<dyn Engine> = Arc::clone(&engine) as _;
+        let directory = Directory::open(
+            Arc::clone(&shared),
+            clock.clone(),
+            random.clone(),
+            settings::accounts(config)?,
+        )
+        .await?;
+        let mailboxes = Mailboxes::new(
+            Arc::clone(&shared),
+            clock.clone(),
+            random.clone(),
+            mailbox::Options::default(),
+        );
+        let queue = Queue::new(
+            Arc::clone(&shared),
+            clock.clone(),
+            random,
+            settings::queue(config),
+        );
+        let router = Router::new(
+            shared,
+            clock,
+            directory.clone(),
+            mailboxes.clone(),
+            queue.clone(),
+            &route::Options {
+                recipients_per_hour: config.smtp.recipients_per_hour,
+            },
+        );
+        Ok(Self {
+            engine,
+            directory,
+            mailboxes,
+            queue,
+            router,
+        })
+    }
+
+    /// The operator's door.
+    pub fn operations(&self) -> Operations {
+        let (directory, mailboxes) = (self.directory.clone(), self.mailboxes.clone());
+        Operations::new(directory, mailboxes, self.queue.clone())
+    }
+
+    /// Ends the store's work.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+/// Lets the mechanism that serves the protocols ask the accounts.
+pub(super) struct Passwords(pub(super) Directory);
+
+impl Verifier for Passwords {
+    fn verify<'a>(
+        &'a self,
+        name: &'a str,
+        password: &'a Secret<String>,
+    ) -> BoxFuture<'a, Result<Option<AccountId>, VerifyFault>> {
+        Box::pin(async move {
+            self.0
+                .verify(name, password)
+                .await
+                .map_err(|fault| match fault {
+                    crate::accounts::VerifyFault::Busy => VerifyFault::Busy,
+                    fault @ crate::accounts::VerifyFault::Read(_) => {
+                        VerifyFault::Store(Box::new(fault))
+                    }
+                })
+        })
+    }
+}
+
+/// Tells the IMAP server how much an account may hold.
+pub(super) struct AccountQuotas(pub(super) Directory);
+
+impl Quotas for AccountQuotas {
+    fn quota_bytes(&self, account: AccountId) -> Option<u64> {
+        self.0
+            .snapshot()
+            .account(account)
+            .map(|account| account.quota_bytes)
+    }
+}
+
+/// Lets the relay put reports where mail goes, in the commit that ends what they are about.
+pub(super) struct Reports {
+    pub(super) router: Router,
+    pub(super) mailboxes: Mailboxes,
+}
+
+impl Postman for Reports {
+    fn add_report<'a>(
+        &'a self,
+        batch: &'a mut Batch,
+        report: Report,
+    ) -> BoxFuture<'a, Result<Posted, PostError>> {
+        Box::pin(async move {
+            let to = ForwardPath::Address(report.to.clone());
+            let target = self
+                .router
+                .recipient(&Origin::Ourselves, &to)
+                .await
+                .map_err(fault)?;
+            let target =
+                target.map_err(|refusal| PostError::Undeliverable(format!("{refusal:?}")))?;
+            let mut intake = self.mailboxes.intake();
+            intake.feed(report.bytes).await.map_err(fault)?;
+            let acceptance = Acceptance {
+                id: report.id,
+                origin: Origin::Ourselves,
+                envelope: Envelope {
+                    sender: ReversePath::Null,
+                    recipients: vec![report.to],
+                    body: report.body,
+                    smtputf8: report.smtputf8,
+                },
+                targets: vec![target],
+                arrived: intake.finish().await.map_err(fault)?,
+            };
+            let composed = self
+                .router
+                .compose(batch, &acceptance)
+                .map_err(|refusal| PostError::Undeliverable(format!("{refusal:?}")))?;
+            Ok(Posted::then(move || drop(composed)))
+        })
+    }
+}
+
+fn fault(error: impl std::error::Error + Send + Sync + 'static) -> PostError {
+    PostError::Fault(Box::new(error))
+}

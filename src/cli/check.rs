@@ -1,0 +1,39 @@
+//! `buzon check` and `buzon config`.
+
+use super::{
+    Failure,
+    args::{Check, Common},
+};
+use crate::app::{
+    self,
+    check::{Verdict, check},
+};
+
+pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
+    let config = app::config_of(&common.config, &common.set)?;
+    println!("ok        configuration {}", common.config.display());
+    let mut wrong = 0;
+    for finding in check(&config, options.offline)? {
+        let (mark, text) = match finding.verdict {
+            Verdict::Fine(text) => ("ok      ", text),
+            Verdict::Doubtful(text) => ("careful ", text),
+            Verdict::Wrong(text) => {
+                wrong += 1;
+                ("WRONG   ", text)
+            }
+        };
+        println!("{mark}  {}: {text}", finding.what);
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err("one thing needs mending, see above".into()),
+        many => Err(format!("{many} things need mending, see above").into()),
+    }
+}
+
+/// Prints what is in force.
+pub(super) fn print_config(common: &Common) -> Result<(), Failure> {
+    let config = app::config_of(&common.config, &common.set)?;
+    println!("{config:#?}");
+    Ok(())
+}

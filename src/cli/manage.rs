@@ -1,0 +1,125 @@
+//! `buzon domain`, `buzon account`, `buzon alias`: requests and how their answers are shown.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use serde_json::Value;
+
+use super::{
+    Failure,
+    args::{Account, Alias, Common, Domain},
+    password::new_password,
+};
+use crate::{
+    admin::{Answer, Password, Request},
+    app,
+    base::secret::Secret,
+    config::units::Size,
+};
+
+pub(super) fn domain(common: &Common, command: Domain) -> Result<(), Failure> {
+    let request = match command {
+        Domain::Add { name } => Request::DomainAdd { name },
+        Domain::Remove { name } => Request::DomainRemove { name },
+        Domain::List => Request::DomainList,
+    };
+    let answer = ask(common, request)?;
+    show(common, &answer, &["domain", "addresses"]);
+    Ok(())
+}
+
+pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> {
+    let request = match command {
+        Account::Add { address } => Request::AccountAdd {
+            address,
+            password: password()?,
+        },
+        Account::Remove { address, yes } => {
+            confirm(&address, yes)?;
+            Request::AccountRemove { address }
+        }
+        Account::List => Request::AccountList,
+        Account::Password { address } => Request::AccountPassword {
+            address,
+            password: password()?,
+        },
+        Account::Quota { address, size } => {
+            let bytes = size.parse::<Size>()?.0;
+            Request::AccountQuota { address, bytes }
+        }
+    };
+    let answer = ask(common, request)?;
+    show(
+        common,
+        &answer,
+        &["account", "messages", "used_bytes", "quota_bytes"],
+    );
+    Ok(())
+}
+
+pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
+    let request = match command {
+        Alias::Add { address, targets } => Request::AliasAdd { address, targets },
+        Alias::Remove { address } => Request::AliasRemove { address },
+        Alias::List => Request::AliasList,
+    };
+    let answer = ask(common, request)?;
+    show(common, &answer, &["alias", "targets"]);
+    Ok(())
+}
+
+/// Asks the running server, or opens the store here when none runs.
+pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
+    let config = app::config_of(&common.config, &common.set)?;
+    match app::offline::ask(&config, request)? {
+        Answer::Done(value) => Ok(value),
+        Answer::Refused(why) => Err(why.into()),
+    }
+}
+
+/// Prints an answer: JSON, or a line per item with these fields.
+pub(super) fn show(common: &Common, answer: &Value, fields: &[&str]) {
+    if common.json {
+        println!("{answer:#}");
+        return;
+    }
+    let line = |item: &Value| {
+        let shown = fields.iter().filter_map(|field| item.get(field)).map(plain);
+        shown.collect::<Vec<_>>().join("  ")
+    };
+    match answer {
+        Value::Array(items) => items.iter().for_each(|item| println!("{}", line(item))),
+        item => println!("{}", line(item)),
+    }
+}
+
+/// A value without JSON's marks.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn password() -> Result<Password, Failure> {
+    Ok(Password(Secret::new(new_password()?)))
+}
+
+fn confirm(address: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err("this removes all mail of the account: add --yes".into());
+    }
+    eprintln!("This removes {address} and all its mail for ever. Type the address to go on:");
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    if line.trim() == address {
+        Ok(())
+    } else {
+        Err("nothing was removed".into())
+    }
+}
