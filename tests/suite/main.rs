@@ -1,3 +1,19 @@
 //! The one integration binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod accounts;
+mod dns;
+mod imap;
+mod interop;
+mod mailbox;
+mod net;
+mod queue;
+mod relay;
+mod route;
+mod smtp;
+mod smtp_client;
+mod store;
 mod tidy;
+
+#[path = "../support/mod.rs"]
+mod support;

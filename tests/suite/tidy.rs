@@ -1,5 +1,5 @@
-//! The house rules as a test: who may import whom, sizes, module docs, purity, ASCII, limits and verbs that
-//! tests must name. Reads the sources as text.
+//! The house rules as a test: who may import whom, sizes, module docs, purity, ASCII, limits and
+//! verbs that tests must name. Reads the sources as text.
 
 use std::{
     collections::BTreeSet,
@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who may import whom: folder, then what it may name in `crate::` paths. The longest matching folder counts.
-/// Changing this table is a design decision: say why in the commit.
+/// Who may import whom: folder, then what it may name in `crate::` paths. The longest matching
+/// folder counts. Changing this table is a design decision: say why in the commit.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("wire", &["base"]),
