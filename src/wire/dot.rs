@@ -162,7 +162,8 @@ impl Default for DotReader {
 #[derive(Clone, Debug)]
 pub struct DotWriter {
     at_line_start: bool,
-    last: u8,
+    /// The last two bytes; a line end before the first.
+    last: [u8; 2],
 }
 
 impl DotWriter {
@@ -170,7 +171,7 @@ impl DotWriter {
     pub fn new() -> Self {
         Self {
             at_line_start: true,
-            last: 0,
+            last: *b"\r\n",
         }
     }
 
@@ -189,15 +190,22 @@ impl DotWriter {
             let (line, behind) = rest.split_at(end);
             out.put_slice(line);
             self.at_line_start = line.last() == Some(&b'\n');
-            self.last = line.last().copied().unwrap_or(self.last);
+            self.last = match *line {
+                [.., before, last] => [before, last],
+                [only] => [self.last[1], only],
+                [] => self.last,
+            };
             rest = behind;
         }
     }
 
-    /// Ends the data: a line end if the text had none, then the lone dot.
+    /// Ends the data: a line end if the text had none, then the lone dot. A bare LF is none: strict
+    /// readers wait for CRLF, dot, CRLF.
     pub fn finish(self, out: &mut BytesMut) {
-        if !self.at_line_start {
-            out.put_slice(if self.last == b'\r' { b"\n" } else { b"\r\n" });
+        match self.last {
+            [b'\r', b'\n'] => {}
+            [_, b'\r'] => out.put_slice(b"\n"),
+            _ => out.put_slice(b"\r\n"),
         }
         out.put_slice(b".\r\n");
     }
@@ -240,6 +248,27 @@ mod tests {
             assert_eq!((out.as_slice(), reader.ended()), (data, ended), "{input:?}");
         }
         assert_eq!(read(b"a\r\n.\r\nQUIT\r\n").1, 6);
+    }
+
+    #[test]
+    fn written_data_ends_at_a_whole_line_however_it_is_cut() {
+        for (text, framed) in [
+            (&b""[..], &b".\r\n"[..]),
+            (b"a\r\n", b"a\r\n.\r\n"),
+            (b"a", b"a\r\n.\r\n"),
+            (b"a\r", b"a\r\n.\r\n"),
+            (b"a\n", b"a\n\r\n.\r\n"),
+            (b"\n", b"\n\r\n.\r\n"),
+            (b".\n.a\r\n", b"..\n..a\r\n.\r\n"),
+        ] {
+            for cut in 0..=text.len() {
+                let (mut writer, mut out) = (DotWriter::new(), BytesMut::new());
+                writer.write(&text[..cut], &mut out);
+                writer.write(&text[cut..], &mut out);
+                writer.finish(&mut out);
+                assert_eq!(out, framed, "{text:?} cut at {cut}");
+            }
+        }
     }
 
     #[test]
