@@ -47,8 +47,6 @@ pub struct Verb {
 pub enum When {
     /// Always.
     Always,
-    /// Before the login.
-    Before,
     /// Before the login, under TLS.
     BeforeSecured,
     /// Before the login, without TLS.
@@ -152,7 +150,6 @@ impl Stage {
     fn admits(self, when: When) -> Result<(), Reply> {
         match (when, self) {
             (When::Always, _)
-            | (When::Before, Self::Authorization(_))
             | (
                 When::BeforeSecured,
                 Self::Authorization(Security::LoginAllowed | Security::StlsOffered),
@@ -169,17 +166,17 @@ impl Stage {
                 Err(Reply::err("TLS is already active or not offered here"))
             }
             (When::After, Self::Authorization(_)) => Err(Reply::err("log in first")),
-            (When::Before | When::BeforeSecured | When::BeforePlain, Self::Transaction) => {
+            (When::BeforeSecured | When::BeforePlain, Self::Transaction) => {
                 Err(Reply::err("you are logged in already"))
             }
         }
     }
 
-    /// What CAPA answers now (RFC 2449 5; the answer may differ after STLS and after the login).
+    /// What CAPA answers now (RFC 2449 5; RFC 2595 4 lets the answer differ after STLS).
     pub fn capabilities(self) -> Vec<String> {
         let from_verbs = VERBS
             .iter()
-            .filter(|verb| verb.when == When::After || self.admits(verb.when).is_ok())
+            .filter(|verb| self.announces(verb.when))
             .filter_map(|verb| verb.capability);
         let standing = ["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
         let mut lines: Vec<String> = from_verbs.chain(standing).map(str::to_owned).collect();
@@ -188,6 +185,16 @@ impl Stage {
             lines.push("IMPLEMENTATION buzon".to_owned());
         }
         lines
+    }
+
+    /// Whether CAPA names a verb of this kind: RFC 2449 6 wants most in both states, RFC 2595 4
+    /// wants STLS where it may be given. A login that needs TLS first is not offered before it.
+    fn announces(self, when: When) -> bool {
+        match when {
+            When::After => true,
+            When::BeforeSecured if self == Self::Transaction => true,
+            _ => self.admits(when).is_ok(),
+        }
     }
 
     /// What HELP answers now.
@@ -330,7 +337,9 @@ mod tests {
         assert!(plain.contains("STLS") && !plain.contains("SASL") && plain.contains("UIDL"));
         let secured = of(Stage::Authorization(Security::LoginAllowed));
         assert!(secured.contains("SASL PLAIN") && !secured.contains("STLS"));
-        assert!(of(Stage::Transaction).contains("IMPLEMENTATION"));
+        let inside = of(Stage::Transaction);
+        assert!(inside.contains("IMPLEMENTATION") && inside.contains("SASL PLAIN"));
+        assert!(inside.contains("USER") && !inside.contains("STLS"));
         assert!(
             Stage::Transaction
                 .help()

@@ -24,8 +24,6 @@ pub enum Code {
     Auth,
     /// Try again later (RFC 3206 4).
     SysTemp,
-    /// Do not try again without an operator (RFC 3206 4).
-    SysPerm,
 }
 
 impl Code {
@@ -34,7 +32,6 @@ impl Code {
             Self::InUse => "IN-USE",
             Self::Auth => "AUTH",
             Self::SysTemp => "SYS/TEMP",
-            Self::SysPerm => "SYS/PERM",
         }
     }
 }

@@ -176,7 +176,7 @@ impl Maildrop {
     }
 }
 
-/// Adds the line end that RETR will add to messages that were stored without one, so that sizes are
+/// Adds the line end that RETR will add to messages whose last line lacks it, so that sizes are
 /// true.
 async fn count_missing_line_ends(
     mailboxes: &Mailboxes,
@@ -211,7 +211,7 @@ async fn missing_line_end(
         .flatten()
         .unwrap_or_default();
     Ok(match last.as_ref() {
-        [.., b'\n'] => 0,
+        [b'\r', b'\n'] => 0,
         [.., b'\r'] => 1,
         _ => 2,
     })

@@ -120,7 +120,11 @@ impl Session {
 
     fn refused(&mut self, refusal: AuthRefusal) -> Next<Reply> {
         let reply = refusal_reply(refusal);
-        if let State::Authorization { failures, .. } = &mut self.state {
+        // LIM-17 counts guesses, not our being busy.
+        let counts = !matches!(refusal, AuthRefusal::Busy | AuthRefusal::TooManySessions);
+        if let State::Authorization { failures, .. } = &mut self.state
+            && counts
+        {
             *failures += 1;
             if *failures >= FAILED_LOGINS_MAX {
                 return Next::Close(reply);
@@ -194,7 +198,10 @@ impl Service<Pop3> for Session {
 
     fn secured(&mut self, peer: &Peer) {
         self.peer = peer.clone();
-        self.state = State::fresh();
+        // RFC 2595 4: names are forgotten. Failed logins are not, or STLS would begin them anew.
+        if let State::Authorization { user, .. } = &mut self.state {
+            *user = None;
+        }
     }
 
     fn refusal_for(&self, _fault: &Pop3Fault) -> Reply {
@@ -317,7 +324,7 @@ async fn quit(maildrop: Maildrop) -> Ran {
         )))),
         Err(error) => {
             tracing::error!(%error, "a maildrop could not be updated");
-            let text = "nothing was removed, try again later";
+            let text = "marked messages were not removed, try again later";
             Ok(Next::Close(Reply::Err(Some(Code::SysTemp), text)))
         }
     }
