@@ -7,6 +7,7 @@ mod imap;
 mod interop;
 mod mailbox;
 mod net;
+mod pop3;
 mod queue;
 mod relay;
 mod route;

@@ -34,6 +34,7 @@ use buzon::{
         tasks::Tasks,
         throttle::{self, Throttle},
     },
+    pop3::{self, server::Maildrops},
     queue::{self, Queue},
     route::Router,
     smtp::server::{Options, Role, Server, Services},
@@ -57,6 +58,7 @@ pub(crate) struct TestServer {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) queue: Queue,
     pub(crate) router: Router,
+    pub(crate) maildrops: Maildrops,
     pub(crate) authn: Authn,
     pub(crate) gate: Gate,
     pub(crate) tasks: Tasks,
@@ -126,6 +128,7 @@ impl TestServer {
             mailboxes,
             queue,
             router,
+            maildrops: Maildrops::default(),
             authn,
             gate,
             tasks: Tasks::default(),
@@ -173,6 +176,8 @@ impl TestServer {
             "submissions" => self.implicit(smtp(Role::Submission, false)).await,
             "imap" => Client::new(self.plain(self.imap("imap"))),
             "imaps" => self.implicit(self.imap("imaps")).await,
+            "pop3" => Client::new(self.plain(self.pop3("pop3"))),
+            "pop3s" => self.implicit(self.pop3("pop3s")).await,
             other => panic!("no port is called {other}"),
         }
     }
@@ -191,6 +196,20 @@ impl TestServer {
                 insecure_auth_without_tls: self.settings.plaintext_auth,
                 message_bytes_max: self.settings.message_bytes_max,
             },
+        )
+    }
+
+    fn pop3(&self, name: &'static str) -> pop3::server::Server {
+        let options = pop3::server::Options {
+            insecure_without_tls: self.settings.plaintext_auth,
+            ..pop3::server::Options::default()
+        };
+        pop3::server::Server::new(
+            name,
+            options,
+            self.authn.clone(),
+            self.mailboxes.clone(),
+            self.maildrops.clone(),
         )
     }
 
