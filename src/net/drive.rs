@@ -144,14 +144,19 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         }
         conn.input.release_if_empty();
         let deadline = self.deadline();
+        // Reading prefers bytes to deadlines, so a peer who never pauses would outlive the total.
+        if deadline <= Instant::now() {
+            return Flow::End(End::Farewell(Farewell::Idle));
+        }
+        // Biased for the same reason: who never pauses must not keep the server from stopping.
         tokio::select! {
             biased;
+            () = self.shutdown.requested() => Flow::End(End::Farewell(Farewell::Shutdown)),
             read = conn.read(deadline) => match read {
                 Ok(_) => Flow::Go,
                 Err(Gone::TooSlow) => Flow::End(End::Farewell(Farewell::Idle)),
                 Err(gone) => Flow::End(End::Gone(gone)),
             },
-            () = self.shutdown.requested() => Flow::End(End::Farewell(Farewell::Shutdown)),
         }
     }
 
@@ -237,14 +242,14 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             conn.input.release_if_empty();
             tokio::select! {
                 biased;
+                () = self.shutdown.requested() => {
+                    return Flow::End(End::Farewell(Farewell::Shutdown));
+                }
                 read = conn.read(deadline) => match read {
                     Ok(_) => continue,
                     Err(Gone::TooSlow) => return Flow::End(End::Farewell(Farewell::Idle)),
                     Err(gone) => return Flow::End(End::Gone(gone)),
                 },
-                () = self.shutdown.requested() => {
-                    return Flow::End(End::Farewell(Farewell::Shutdown));
-                }
                 () = self.service.changed() => {}
             }
             let idle = deadline.saturating_duration_since(Instant::now());

@@ -1,24 +1,27 @@
 //! The driver with a protocol of three words: pipelining, strikes, deadlines, parking, TLS upgrade.
 
 use std::{
+    io,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use buzon::{
     net::{
         Farewell, Halt, Next, Peer, Protocol, Service, Step, Terms, Turn,
-        conn::{Conn, Gone},
+        conn::{Conn, Gone, Transport},
         drive::{End, Summary, drive},
         shutdown,
     },
     wire::{Input, Line, Output},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     sync::Notify,
 };
 
@@ -99,6 +102,10 @@ impl Service<Words> for Speaker {
                 self.parked = true;
                 Ok(Next::Park("parked".to_owned()))
             }
+            "nap" => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(Next::Continue)
+            }
             "bye" => Ok(Next::Close("bye".to_owned())),
             other => {
                 self.parked = false;
@@ -135,11 +142,30 @@ struct Session {
     ended: tokio::task::JoinHandle<Summary>,
 }
 
+/// A session whose other end is nobody's.
+struct Running {
+    change: Arc<Notify>,
+    ran: Arc<AtomicUsize>,
+    ended: tokio::task::JoinHandle<Summary>,
+}
+
 fn start(buffer: usize) -> Session {
     let (near, far) = duplex(buffer);
+    let (running, trigger) = start_over(Box::new(near));
+    let Running { change, ran, ended } = running;
+    Session {
+        far,
+        change,
+        ran,
+        trigger,
+        ended,
+    }
+}
+
+fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigger) {
     let address = "192.0.2.1:1".parse().unwrap();
     let conn = Conn::new(
-        Box::new(near),
+        near,
         Peer {
             remote: address,
             local: address,
@@ -158,13 +184,7 @@ fn start(buffer: usize) -> Session {
     let tls = buzon::tls::server::config(Arc::new(certificate), "words").unwrap();
     let task = drive(conn, Words, speaker, Some(tls), stop);
     let ended = tokio::task::spawn(task);
-    Session {
-        far,
-        change,
-        ran,
-        trigger,
-        ended,
-    }
+    (Running { change, ran, ended }, trigger)
 }
 
 /// A certificate and its key, made once.
@@ -323,5 +343,58 @@ async fn a_shutdown_says_farewell_to_waiting_and_parked_sessions() {
             .await;
         session.trigger.pull();
         session.end("Shutdown\r\n").await;
+    }
+}
+
+/// A peer who says `nap` for ever, reads everything, and never lets a read wait.
+struct Tireless;
+
+impl AsyncRead for Tireless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buffer.put_slice(b"nap\r\n");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tireless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_06_a_peer_that_never_pauses_outlives_neither_the_total_nor_a_shutdown() {
+    for (stopped_after, expected, secs) in [
+        (1000, Farewell::Idle, 180..185),
+        (20, Farewell::Shutdown, 20..25),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let (session, trigger) = start_over(Box::new(Tireless));
+        tokio::task::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(stopped_after)).await;
+            trigger.pull();
+        });
+        let end = session.ended.await.unwrap().end;
+        assert!(
+            matches!(end, End::Farewell(why) if why == expected),
+            "{end:?}"
+        );
+        assert!(secs.contains(&begun.elapsed().as_secs()), "{expected:?}");
     }
 }
