@@ -116,7 +116,11 @@ fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, s
         }
         Err(why) => {
             tracing::info!(port = opening.name(), peer.ip = %remote.ip(), ?why, "turned away");
-            shared.tasks.spawn("turned-away", async move {
+            // A flood of these must not take the files that the store and the relay need (LIM-01).
+            if shared.tasks.count(TURNED_AWAY) >= TURNED_AWAY_MAX {
+                return;
+            }
+            shared.tasks.spawn(TURNED_AWAY, async move {
                 let (opening, security, _) = task;
                 // Inside TLS nobody hears us before a handshake that we cannot afford now.
                 if !matches!(security, Security::Implicit(_)) {
@@ -203,6 +207,10 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
+/// The name of the tasks that say a last word to whom the gate did not admit.
+const TURNED_AWAY: &str = "turned-away";
+/// LIM-01: how many of them there are; more peers are turned away without a word.
+pub const TURNED_AWAY_MAX: usize = 64;
 /// DUR-05: first pause after a failed accept.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// DUR-05: longest pause after failed accepts.

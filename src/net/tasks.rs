@@ -46,6 +46,13 @@ impl Tasks {
         }
     }
 
+    /// How many tasks of this name run.
+    pub fn count(&self, name: &str) -> usize {
+        let running = self.0.running.lock();
+        let running = running.unwrap_or_else(PoisonError::into_inner);
+        running.get(name).copied().unwrap_or(0)
+    }
+
     /// Names and numbers of running tasks: what a hanging shutdown waits for.
     pub fn running(&self) -> BTreeMap<&'static str, usize> {
         self.0
