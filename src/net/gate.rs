@@ -50,6 +50,7 @@ struct Counts {
     accounts: HashMap<AccountId, usize>,
     visitors: HashMap<(AccountId, Network), usize>,
     recent: HashMap<Network, (Instant, usize)>,
+    recent_swept: Option<Instant>,
 }
 
 /// An address with its insignificant bits cleared.
@@ -194,8 +195,11 @@ impl Drop for SessionPermit {
 impl Counts {
     /// Counts this connect and says how many there were in the current minute.
     fn connects_within_a_minute(&mut self, network: Network, now: Instant) -> usize {
-        if self.recent.len() >= RECENT_MAX {
+        // At most once a second: a flood from everywhere must not make each connect look at all.
+        let swept = self.recent_swept.is_some_and(|at| now - at < SWEEP_EVERY);
+        if self.recent.len() >= RECENT_MAX && !swept {
             self.recent.retain(|_, (since, _)| now - *since < MINUTE);
+            self.recent_swept = Some(now);
         }
         let (since, count) = self.recent.entry(network).or_insert((now, 0));
         if now - *since >= MINUTE {
@@ -239,6 +243,8 @@ fn lower<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Between two looks for addresses to forget.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Addresses remembered for LIM-04 before old ones are looked for and forgotten.
 const RECENT_MAX: usize = 10_000;
 
