@@ -528,6 +528,15 @@ async fn tls_that_is_required_and_not_offered_ends_the_conversation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_said_before_the_content_is_no_answer_to_it() {
+    let mta = server("250 mta", &[("DATA", "354 go ahead\r\n250 taken")]);
+    let mut conversation = open(&mta).await.unwrap();
+    let sent = send(&mut conversation, &Letter::default()).await;
+    assert_eq!(codes(&sent), [('b', 0)]);
+    assert!(!sent.usable && !sent.content_begun);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_speaks_out_of_turn_gets_no_more_mail() {
     let mta = server("250 mta", &[(".", "250 taken\r\n250 and more")]);
     let mut conversation = open(&mta).await.unwrap();

@@ -157,6 +157,11 @@ impl Conversation {
             reply.map_err(Failure::at(Stage::Data))?;
             return Ok(None);
         }
+        if !self.wire.is_clean() {
+            // Said before the content was sent, it cannot be the answer to it: taken for one, the
+            // mail would count as delivered although nobody has it.
+            return Err(Failure::at(Stage::Data)(Cause::OutOfTurn));
+        }
         let written = self.write_content(mail.size, content).await;
         if let Err(cause) = written {
             return self.last_words(cause).await.map(Some);
