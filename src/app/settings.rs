@@ -150,7 +150,9 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
         routes,
         smarthost: config.relay.smarthost.as_ref().map(smarthost).transpose()?,
         attempts_max: config.relay.attempts,
-        stop_timeout: config.server.shutdown.0,
+        // Attempts that are ended must be put back before the server gives up waiting: what is
+        // left under its lease counts as a crash, and three of them hold the mail.
+        stop_timeout: config.server.shutdown.0.saturating_sub(relay::ABORT_TIME + STOP_MARGIN),
         ..relay::Options::default()
     })
 }
@@ -225,3 +227,6 @@ pub(super) fn imap(config: &Config, port: &'static str) -> imap::server::Options
         message_bytes_max: config.limits.message.0,
     }
 }
+
+/// Between the relay's last moment and that of the whole server.
+const STOP_MARGIN: Duration = Duration::from_secs(1);

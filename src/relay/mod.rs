@@ -27,6 +27,7 @@ use std::{
 
 pub use open::{Connector, Tcp};
 pub use postman::{PostError, Posted, Postman, Report};
+pub use run::ABORT_TIME;
 
 use crate::{
     base::{clock::Clock, random::Random},

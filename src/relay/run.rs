@@ -217,8 +217,8 @@ const SKIPPED_AGAIN: Duration = Duration::from_secs(1);
 const RECLAMP_EVERY: Duration = Duration::from_secs(3600);
 /// Before the next look when the store failed.
 const FAULT_PAUSE: Duration = Duration::from_secs(5);
-/// For attempts to put back what they hold.
-const ABORT_TIME: Duration = Duration::from_secs(5);
+/// For attempts to put back what they hold, after their [`super::Options::stop_timeout`].
+pub const ABORT_TIME: Duration = Duration::from_secs(5);
 /// A look is followed by a rest of this many times its duration,
 const REST: u32 = 9;
 /// but not longer than this.
