@@ -93,7 +93,8 @@ impl Frame {
                 if reader.ended() {
                     return Pulled::End;
                 }
-                let mut piece = BytesMut::new();
+                // Grown once: a CR or a dot may still be held back from the piece before.
+                let mut piece = BytesMut::with_capacity(input.len().min(PIECE_BYTES_MAX) + 2);
                 let taken = reader.read(input.bytes(), PIECE_BYTES_MAX, &mut piece);
                 input.skip(taken);
                 match (piece.is_empty(), reader.ended()) {
