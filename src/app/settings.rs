@@ -152,7 +152,11 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
         attempts_max: config.relay.attempts,
         // Attempts that are ended must be put back before the server gives up waiting: what is
         // left under its lease counts as a crash, and three of them hold the mail.
-        stop_timeout: config.server.shutdown.0.saturating_sub(relay::ABORT_TIME + STOP_MARGIN),
+        stop_timeout: config
+            .server
+            .shutdown
+            .0
+            .saturating_sub(relay::ABORT_TIME + STOP_MARGIN),
         ..relay::Options::default()
     })
 }
