@@ -129,12 +129,14 @@ impl SetTable {
     /// Forgets sets and keywords that no message has, when there may be many. Numbers of sets in
     /// use stay.
     pub(super) fn tidy(&mut self) {
-        let crowded = self.by_set.len() >= 64 && self.by_set.len() > 2 * self.last_live();
-        if !crowded && self.keywords.len() < 2 * KEYWORDS_MAX {
+        let crowded = self.by_set.len() >= 64 && self.by_set.len() > 2 * self.live();
+        if !crowded && !self.has_many_keywords() {
             return;
         }
         for (number, slot) in (0_u32..).zip(&mut self.slots) {
-            if slot.messages == 0 && self.by_set.remove(&slot.set).is_some() {
+            // A free slot looks like the empty set; only the slot that is known by its set is one.
+            if slot.messages == 0 && self.by_set.get(&slot.set) == Some(&number) {
+                self.by_set.remove(&slot.set);
                 slot.set = PackedSet::default();
                 self.free.push(number);
             }
@@ -147,7 +149,12 @@ impl SetTable {
         }
     }
 
-    fn last_live(&self) -> usize {
+    fn has_many_keywords(&self) -> bool {
+        let many = 2 * KEYWORDS_MAX;
+        self.keywords.len() >= many && self.keywords.iter().flatten().count() >= many
+    }
+
+    fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.messages > 0).count()
     }
 
@@ -327,6 +334,31 @@ mod tests {
         assert!(table.slots.len() <= 1000, "{}", table.slots.len());
         assert_eq!(table.flags(number), kept);
         assert_eq!(table.keywords_in_use(), [keyword(7)]);
+    }
+
+    #[test]
+    fn a_free_number_is_given_out_once() {
+        let mut table = SetTable::default();
+        let empty = table.intern(&FlagSet::default());
+        table.hold(empty, 1);
+        let sets = |range: std::ops::Range<usize>, table: &mut SetTable| -> Vec<u32> {
+            let one = |n| FlagSet::new(SystemFlags::NONE, vec![keyword(n)]);
+            range.map(|n| table.intern(&one(n))).collect()
+        };
+        let held = sets(0..90, &mut table);
+        held.iter().for_each(|set| table.hold(*set, 1));
+        sets(100..210, &mut table);
+        table.tidy();
+        // Numbers are free while the table is tidied again.
+        held.iter().for_each(|set| table.release(*set, 1));
+        table.tidy();
+        assert_eq!(table.intern(&FlagSet::default()), empty);
+        let mut given = sets(300..500, &mut table);
+        given.push(empty);
+        let count = given.len();
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given.len(), count);
     }
 
     #[test]
