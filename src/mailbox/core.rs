@@ -127,6 +127,10 @@ impl Core {
             // Hints may be lost; those that are worth least go.
             let most = unread.values().max().copied().unwrap_or(0);
             unread.retain(|_, records| *records > most / 2);
+            if unread.len() > COUNTED_MAILBOXES_MAX / 2 {
+                // All are worth about the same; looking at them for each record would cost more.
+                unread.clear();
+            }
         }
         *unread.entry((account, mailbox)).or_default() += 1;
     }
