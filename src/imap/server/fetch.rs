@@ -230,13 +230,13 @@ impl Answer<'_> {
     ) -> Result<(), Stop> {
         let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
         let Some((email, facts)) = facts else {
-            missing.damaged += 1;
+            self.count_unreadable(message, missing).await?;
             return Ok(());
         };
         let mailboxes = self.account.mailboxes();
         // Opened before the response begins, so that what cannot be read leaves no half of one.
         let Ok(bodies) = fetch_body::open(mailboxes, email, &facts, &self.plan.wanted).await else {
-            missing.damaged += 1;
+            self.count_unreadable(message, missing).await?;
             return Ok(());
         };
         let out = turn.output();
@@ -262,6 +262,19 @@ impl Answer<'_> {
         }
         turn.output().bytes(b")\r\n");
         turn.make_room().await?;
+        Ok(())
+    }
+
+    /// What cannot be read is damaged, unless it was expunged and swept while the client read
+    /// what came before.
+    async fn count_unreadable(&self, message: Shown, missing: &mut Missing) -> Result<(), Stop> {
+        let mailbox = &self.selected.mailbox;
+        mailbox.refresh().await.map_err(stop)?;
+        let is_there = |index: &Index| Uid::new(message.uid).and_then(|uid| index.position(uid));
+        match mailbox.read(is_there) {
+            Some(_) => missing.damaged += 1,
+            None => missing.gone += 1,
+        }
         Ok(())
     }
 

@@ -198,19 +198,27 @@ impl Reading<'_> {
         })
     }
 
-    /// The texts of a message: its text parts, and the headers of the messages within it.
+    /// The texts of a message: its text parts, and the headers of the messages within it; of a
+    /// message with very much text the beginning.
     async fn texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<String>, Exhausted> {
         let mut texts = Vec::new();
+        let mut held = 0;
         for part in facts.parts.iter().skip(1) {
             let header = Span {
                 length: part.header.length.min(HEADER_BYTES_MAX),
                 ..part.header
             };
             let raw = self.read(email, header).await?;
-            texts.push(body_text::fold(&crate::mail::words::decode(&raw)));
+            hold(&mut texts, &mut held, body_text::fold(&crate::mail::words::decode(&raw)));
+            if held >= TEXTS_BYTES_MAX {
+                return Ok(texts);
+            }
         }
         for part in facts.text_parts() {
-            texts.push(self.text_of(email, part).await?);
+            hold(&mut texts, &mut held, self.text_of(email, part).await?);
+            if held >= TEXTS_BYTES_MAX {
+                break;
+            }
         }
         Ok(texts)
     }
@@ -244,6 +252,11 @@ impl Reading<'_> {
     }
 }
 
+fn hold(texts: &mut Vec<String>, held: &mut usize, text: String) {
+    *held = held.saturating_add(text.len());
+    texts.push(text);
+}
+
 async fn read(mailboxes: &Mailboxes, email: &Email, span: Span) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if span.length > 0 {
@@ -257,5 +270,7 @@ async fn read(mailboxes: &Mailboxes, email: &Email, span: Span) -> std::io::Resu
 
 /// Messages whose stored facts are in memory at once (LIM-36).
 const RUN_MESSAGES: usize = 100;
+/// LIM-36: bytes of text of one message after which no further part is read.
+const TEXTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// LIM-29: bytes of a header whose fields are looked at.
 const HEADER_BYTES_MAX: u64 = 1024 * 1024;

@@ -55,7 +55,7 @@ pub(super) async fn tell_known(
     own: Option<&Stored>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
-    let flagged = learn(selected, own);
+    let (flagged, has_grown) = learn(selected, own);
     if numbers != Numbers::Used {
         for number in selected.view.expunge() {
             turn.reply(&Response::Expunge(number)).await?;
@@ -72,9 +72,10 @@ pub(super) async fn tell_known(
         turn.reply(&Response::Recent(recent)).await?;
         selected.recent_told = recent;
     }
-    if flagged.is_empty() {
+    if flagged.is_empty() && !has_grown {
         return Ok(());
     }
+    // New messages may bring keywords, too.
     tell_keywords(selected, turn).await?;
     let shown: Vec<Shown> = flagged
         .iter()
@@ -83,8 +84,9 @@ pub(super) async fn tell_known(
     tell_flags(selected, &shown, uids, turn).await
 }
 
-/// Takes over what changed; answers whose flags the client must be told.
-fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
+/// Takes over what changed; answers whose flags the client must be told, and whether there are new
+/// messages.
+fn learn(selected: &mut Selected, own: Option<&Stored>) -> (Vec<u32>, bool) {
     let Changes {
         expunged,
         appended,
@@ -102,11 +104,12 @@ fn learn(selected: &mut Selected, own: Option<&Stored>) -> Vec<u32> {
     selected
         .view
         .learn(modseq, &expunged, &appended, recent_from);
-    match own {
+    let flagged = match own {
         // Nothing happened after our own change, so what we changed is as we left it.
         Some(own) if own.modseq == modseq => without(flagged, &own.changed),
         _ => flagged,
-    }
+    };
+    (flagged, !appended.is_empty())
 }
 
 /// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501
