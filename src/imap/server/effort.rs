@@ -2,7 +2,8 @@
 //!
 //! SEARCH may have to read every body of a mailbox. One such command runs per account; others of
 //! the same account wait for it. Each has a budget of time and bytes, and lets other sessions run
-//! every few milliseconds. When the client goes away the command is dropped and its permit with it.
+//! every few milliseconds. A client that went away is noticed when it is answered; until then the
+//! budget bounds what its command costs.
 
 use std::{
     collections::HashMap,

@@ -7,7 +7,7 @@
 
 use super::{
     fault::{Refusal, Stop, refusal_of, stop},
-    fetch_body::{self, Wanted},
+    fetch_body::{self, Source, Wanted},
     flags,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
@@ -233,9 +233,13 @@ impl Answer<'_> {
             self.count_unreadable(message, missing).await?;
             return Ok(());
         };
-        let mailboxes = self.account.mailboxes();
+        let source = Source {
+            mailboxes: self.account.mailboxes(),
+            email,
+            facts: &facts,
+        };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
-        let Ok(bodies) = fetch_body::open(mailboxes, email, &facts, &self.plan.wanted).await else {
+        let Ok(bodies) = fetch_body::open(source, &self.plan.wanted).await else {
             self.count_unreadable(message, missing).await?;
             return Ok(());
         };
@@ -258,7 +262,7 @@ impl Answer<'_> {
         for body in bodies {
             turn.output().bytes(separator);
             separator = b" ";
-            body.send(turn).await?;
+            body.send(source, turn).await?;
         }
         turn.output().bytes(b")\r\n");
         turn.make_room().await?;

@@ -41,6 +41,14 @@ enum Label {
     Section(Section),
 }
 
+/// The message that sections are taken from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) mailboxes: &'a Mailboxes,
+    pub(super) email: &'a Email,
+    pub(super) facts: &'a Facts,
+}
+
 /// A section of one message, ready to be sent.
 pub(super) struct Opened<'a> {
     wanted: &'a Wanted,
@@ -48,6 +56,8 @@ pub(super) struct Opened<'a> {
 }
 
 enum Content {
+    /// Opened when its turn comes: those before it hold enough memory (LIM-36).
+    Later,
     /// There is no such section.
     Nil,
     Made(Bytes),
@@ -87,37 +97,22 @@ impl Wanted {
         })
     }
 
-    async fn open<'a>(
-        &'a self,
-        mailboxes: &Mailboxes,
-        email: &Email,
-        facts: &Facts,
-    ) -> io::Result<Opened<'a>> {
-        let content = match facts.section(&self.section) {
-            None => Content::Nil,
-            Some(span) => {
-                let span = span.offset..span.end();
-                self.content(mailboxes, email, span).await?
-            }
+    async fn content(&self, source: Source<'_>) -> io::Result<Content> {
+        let Source {
+            mailboxes,
+            email,
+            facts,
+        } = source;
+        let Some(span) = facts.section(&self.section) else {
+            return Ok(Content::Nil);
         };
-        Ok(Opened {
-            wanted: self,
-            content,
-        })
-    }
-
-    async fn content(
-        &self,
-        mailboxes: &Mailboxes,
-        email: &Email,
-        span: Range<u64>,
-    ) -> io::Result<Content> {
+        let span = span.offset..span.end();
         let facts::SectionText::HeaderFields { names, select } = &self.section.text else {
             let span = cut(span, self.partial);
             return Ok(Content::Stored(Stored::open(mailboxes, email, span).await?));
         };
         let header = read(mailboxes, email, span).await?;
-        let made = Bytes::from(select_fields(&header, names, *select));
+        let made = select_fields(&header, names, *select);
         // RFC 3501 6.4.5: the part is cut from the selected fields.
         let range = cut(0..made.len() as u64, self.partial);
         Ok(Content::Made(slice(&made, range)))
@@ -151,23 +146,45 @@ impl Pieces for Stored {
     }
 }
 
-/// Makes all sections of a message ready.
+impl Content {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Later | Self::Nil => 0,
+            Self::Made(bytes) => bytes.len(),
+            Self::Stored(stored) => stored.first.as_ref().map_or(0, Bytes::len),
+        }
+    }
+}
+
+/// Makes the sections of a message ready, as far as the memory for them goes.
 pub(super) async fn open<'a>(
-    mailboxes: &Mailboxes,
-    email: &Email,
-    facts: &Facts,
+    source: Source<'_>,
     wanted: &'a [Wanted],
 ) -> io::Result<Vec<Opened<'a>>> {
     let mut opened = Vec::with_capacity(wanted.len());
-    for section in wanted {
-        opened.push(section.open(mailboxes, email, facts).await?);
+    let mut held = 0_usize;
+    for wanted in wanted {
+        let content = match held < HELD_BYTES_MAX {
+            true => wanted.content(source).await?,
+            false => Content::Later,
+        };
+        held = held.saturating_add(content.held_bytes());
+        opened.push(Opened { wanted, content });
     }
     Ok(opened)
 }
 
 impl Opened<'_> {
     /// Sends the section as an item of the FETCH response that has begun.
-    pub(super) async fn send(self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+    pub(super) async fn send(
+        self,
+        source: Source<'_>,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<(), Gone> {
+        let content = match self.content {
+            Content::Later => self.wanted.content(source).await.map_err(Gone::Source)?,
+            ready => ready,
+        };
         let Wanted { label, partial, .. } = self.wanted;
         let out = turn.output();
         match label {
@@ -178,8 +195,8 @@ impl Opened<'_> {
                 section_label(out, section, partial.map(|partial| partial.first));
             }
         }
-        match self.content {
-            Content::Nil => {
+        match content {
+            Content::Nil | Content::Later => {
                 out.bytes(b"NIL");
                 Ok(())
             }
@@ -222,9 +239,14 @@ fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     start..end
 }
 
-fn slice(bytes: &Bytes, range: Range<u64>) -> Bytes {
+/// A copy: a share would keep all of what it is a part of in memory.
+fn slice(bytes: &[u8], range: Range<u64>) -> Bytes {
     let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.slice(place(range.start)..place(range.end))
+    Bytes::copy_from_slice(
+        bytes
+            .get(place(range.start)..place(range.end))
+            .unwrap_or_default(),
+    )
 }
 
 fn stored_section(section: &Section) -> facts::Section {
@@ -244,5 +266,7 @@ fn stored_section(section: &Section) -> facts::Section {
     }
 }
 
+/// LIM-36: bytes of opened sections after which the next ones wait for their turn.
+const HELD_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// LIM-29: bytes of a header whose fields are looked at.
 const HEADER_BYTES_MAX: u64 = 1024 * 1024;

@@ -2,7 +2,7 @@
 //!
 //! RFC 3501 6.4.4. Each message is decided with as little of it as suffices: the index first, then
 //! its header, then its texts; what is decided is not read. Searches that read messages are bounded
-//! in time and bytes and run one at a time per account (LIM-25). They end with their connection.
+//! in time and bytes and run one at a time per account (LIM-25).
 
 use super::{
     effort::{Budget, Exhausted},
@@ -209,7 +209,11 @@ impl Reading<'_> {
                 ..part.header
             };
             let raw = self.read(email, header).await?;
-            hold(&mut texts, &mut held, body_text::fold(&crate::mail::words::decode(&raw)));
+            hold(
+                &mut texts,
+                &mut held,
+                body_text::fold(&crate::mail::words::decode(&raw)),
+            );
             if held >= TEXTS_BYTES_MAX {
                 return Ok(texts);
             }
