@@ -2,13 +2,11 @@
 //!
 //! SEARCH may have to read every body of a mailbox. One such command runs per account; others of
 //! the same account wait for it. Each has a budget of time and bytes, and lets other sessions run
-//! every few milliseconds. A client that went away is noticed when it is answered; until then the
-//! budget bounds what its command costs.
+//! every few milliseconds. When the client goes away the command is dropped and its permit with it.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
 };
 
 use tokio::{
@@ -16,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::limits::{PAUSE_EVERY, SEARCH_BYTES_MAX, SEARCH_TIME_MAX};
 use crate::base::ids::AccountId;
 
 /// Hands out the one permit of each account. Cheap to clone.
@@ -87,15 +86,10 @@ impl Budget {
     }
 }
 
-/// LIM-25: time of one SEARCH.
-pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
-/// LIM-25: bytes that one SEARCH may scan.
-pub(super) const SEARCH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// LIM-25: how long a command computes before others get their turn.
-const PAUSE_EVERY: Duration = Duration::from_millis(10);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ mod select;
 mod session;
 mod store;
 mod updates;
+mod verbs;
 
 use std::sync::Arc;
 

@@ -2,12 +2,13 @@
 //!
 //! RFC 3501 6.4.4. Each message is decided with as little of it as suffices: the index first, then
 //! its header, then its texts; what is decided is not read. Searches that read messages are bounded
-//! in time and bytes and run one at a time per account (LIM-25).
+//! in time and bytes and run one at a time per account (LIM-25). They end with their connection.
 
 use super::{
     effort::{Budget, Exhausted},
     fault::{Refusal, Stop, stop},
-    search_test::{Candidate, Content, Header, Reads, Test, Verdict},
+    limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
+    search_key::{Candidate, Content, Search, Verdict},
     select::{Selected, Shown, Uids, beyond_last},
     session::{Account, Outcome},
     updates::Cursor,
@@ -22,11 +23,7 @@ use crate::{
         response::{Code, Response},
         search::{Charset, SearchKey},
     },
-    mail::{
-        body_text,
-        facts::{Facts, PartFacts},
-        mime::Span,
-    },
+    mail::{body_text, facts::Facts, mime::Span, words},
     mailbox::{Email, Mailboxes},
     net::Turn,
 };
@@ -60,15 +57,15 @@ pub(super) async fn search(
             "texts are in US-ASCII or UTF-8",
         )));
     }
-    let Ok(test) = Test::new(&query.key, selected.view.uids()) else {
+    let Ok(search) = Search::new(&query.key, selected.view.uids()) else {
         return Ok(Err(beyond_last()));
     };
-    let Sorted { mut found, open } = by_index(selected, &test);
+    let Sorted { mut found, open } = by_index(selected, &search);
     if !open.is_empty() {
         let mut reading = Reading {
             account,
             selected,
-            test: &test,
+            search: &search,
             budget: Budget::new(),
         };
         match reading.decide(&open).await? {
@@ -89,7 +86,7 @@ pub(super) async fn search(
 }
 
 /// Decides what the index can decide. Messages that are gone already are not found (RFC 2180 4.3).
-fn by_index(selected: &Selected, test: &Test) -> Sorted {
+fn by_index(selected: &Selected, search: &Search) -> Sorted {
     let mut sorted = Sorted::default();
     selected.mailbox.read(|index| {
         let mut cursor = Cursor::default();
@@ -104,7 +101,7 @@ fn by_index(selected: &Selected, test: &Test) -> Sorted {
                 uid: *uid,
                 recent,
             };
-            match test.judge(candidate, &entry, &Content::default()) {
+            match search.judge(candidate, &entry, &Content::default()) {
                 Verdict::Yes => sorted.found.push(candidate),
                 Verdict::No => {}
                 Verdict::Open => sorted.open.push(candidate),
@@ -118,7 +115,7 @@ fn by_index(selected: &Selected, test: &Test) -> Sorted {
 struct Reading<'a> {
     account: Account<'a>,
     selected: &'a Selected,
-    test: &'a Test,
+    search: &'a Search,
     budget: Budget,
 }
 
@@ -170,95 +167,105 @@ impl Reading<'_> {
     /// Reads of a message what is needed to decide it. What cannot be read is not found.
     async fn is_found(&mut self, candidate: Candidate, email: &Email) -> Result<bool, Exhausted> {
         let Ok(facts) = Facts::decode(&email.facts) else {
+            tracing::error!(
+                email.id = email.id.0,
+                "the facts about an email are damaged"
+            );
             return Ok(false);
         };
-        let mut content = Content::default();
-        let header = Span {
-            offset: 0,
-            length: facts.header_length().min(HEADER_BYTES_MAX),
+        let mut content = Content {
+            facts: Some(&facts),
+            ..Content::default()
         };
-        content.header = Some(Header::read(&self.read(email, header).await?));
-        match self.judge(candidate, &content) {
-            Verdict::Yes => return Ok(true),
-            Verdict::No => return Ok(false),
-            Verdict::Open if self.test.reads() < Reads::Body => return Ok(false),
-            Verdict::Open => {}
+        if let Some(found) = self.judge(candidate, &content) {
+            return Ok(found);
         }
-        content.texts = Some(self.texts(email, &facts).await?);
-        Ok(self.judge(candidate, &content) == Verdict::Yes)
+        let mut header = Vec::new();
+        if self.search.reads_header {
+            let length = facts.header_length().min(HEADER_BYTES_MAX);
+            header = self.read(email, Span { offset: 0, length }).await?;
+        }
+        content.header = Some(&header);
+        if let Some(found) = self.judge(candidate, &content) {
+            return Ok(found);
+        }
+        let in_texts = self.in_texts(email, &facts).await?;
+        content.in_texts = Some(&in_texts);
+        Ok(self.judge(candidate, &content).unwrap_or(false))
     }
 
-    fn judge(&self, candidate: Candidate, content: &Content) -> Verdict {
-        self.selected.mailbox.read(|index| {
+    /// The verdict, when there is one. A message that is gone meanwhile is not found.
+    fn judge(&self, candidate: Candidate, content: &Content<'_>) -> Option<bool> {
+        let verdict = self.selected.mailbox.read(|index| {
             let position = Uid::new(candidate.uid).and_then(|uid| index.position(uid));
             let entry = position.and_then(|position| index.entry(position));
             entry.map_or(Verdict::No, |entry| {
-                self.test.judge(candidate, &entry, content)
+                self.search.judge(candidate, &entry, content)
             })
-        })
+        });
+        match verdict {
+            Verdict::Yes => Some(true),
+            Verdict::No => Some(false),
+            Verdict::Open => None,
+        }
     }
 
-    /// The texts of a message: its text parts, and the headers of the messages within it; of a
-    /// message with very much text the beginning.
-    async fn texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<String>, Exhausted> {
-        let mut texts = Vec::new();
-        let mut held = 0;
-        for part in facts.parts.iter().skip(1) {
-            let header = Span {
-                length: part.header.length.min(HEADER_BYTES_MAX),
-                ..part.header
-            };
-            let raw = self.read(email, header).await?;
-            hold(
-                &mut texts,
-                &mut held,
-                body_text::fold(&crate::mail::words::decode(&raw)),
-            );
-            if held >= TEXTS_BYTES_MAX {
-                return Ok(texts);
+    /// Which needles are in the texts of a message: in its text parts, and in the headers of the parts.
+    /// One text is in memory at a time (LIM-36).
+    async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<bool>, Exhausted> {
+        let mut found = vec![false; self.search.needles.len()];
+        for (at, part) in facts.parts.iter().enumerate() {
+            if at > 0 {
+                let length = part.header.length.min(HEADER_BYTES_MAX);
+                let raw = self
+                    .read(
+                        email,
+                        Span {
+                            length,
+                            ..part.header
+                        },
+                    )
+                    .await?;
+                self.look_into(&words::decode(&raw), &mut found);
             }
-        }
-        for part in facts.text_parts() {
-            hold(&mut texts, &mut held, self.text_of(email, part).await?);
-            if held >= TEXTS_BYTES_MAX {
+            if let Some(charset) = &part.text_charset {
+                let bound = u64::try_from(body_text::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
+                let body = part.body();
+                let raw = self
+                    .read(
+                        email,
+                        Span {
+                            length: body.length.min(bound),
+                            ..body
+                        },
+                    )
+                    .await?;
+                let text = body_text::decode(&raw, part.encoding, charset);
+                drop(raw);
+                self.look_into(&text, &mut found);
+            }
+            if found.iter().all(|found| *found) {
                 break;
             }
         }
-        Ok(texts)
+        Ok(found)
     }
 
-    async fn text_of(&mut self, email: &Email, part: &PartFacts) -> Result<String, Exhausted> {
-        let bound = u64::try_from(body_text::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
-        let body = part.body();
-        let raw = self
-            .read(
-                email,
-                Span {
-                    length: body.length.min(bound),
-                    ..body
-                },
-            )
-            .await?;
-        let charset = part.text_charset.as_deref().unwrap_or_default();
-        Ok(body_text::fold(&body_text::decode(
-            &raw,
-            part.encoding,
-            charset,
-        )))
+    fn look_into(&self, text: &str, found: &mut [bool]) {
+        for (needle, found) in self.search.needles.iter().zip(found) {
+            *found = *found || needle.is_in(text);
+        }
     }
 
     /// Bytes of a message; what cannot be read is as good as empty.
     async fn read(&mut self, email: &Email, span: Span) -> Result<Vec<u8>, Exhausted> {
         self.budget.spend(span.length).await?;
-        Ok(read(self.account.mailboxes(), email, span)
-            .await
-            .unwrap_or_default())
+        let read = read(self.account.mailboxes(), email, span).await;
+        Ok(read.unwrap_or_else(|error| {
+            tracing::error!(email.id = email.id.0, %error, "an email cannot be searched");
+            Vec::new()
+        }))
     }
-}
-
-fn hold(texts: &mut Vec<String>, held: &mut usize, text: String) {
-    *held = held.saturating_add(text.len());
-    texts.push(text);
 }
 
 async fn read(mailboxes: &Mailboxes, email: &Email, span: Span) -> std::io::Result<Vec<u8>> {
@@ -271,10 +278,3 @@ async fn read(mailboxes: &Mailboxes, email: &Email, span: Span) -> std::io::Resu
     }
     Ok(bytes)
 }
-
-/// Messages whose stored facts are in memory at once (LIM-36).
-const RUN_MESSAGES: usize = 100;
-/// LIM-36: bytes of text of one message after which no further part is read.
-const TEXTS_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// LIM-29: bytes of a header whose fields are looked at.
-const HEADER_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,9 +1,9 @@
 //! One IMAP session: its states, and which verb runs in which.
 //!
 //! ```text
-//!   Greeted --LOGIN, AUTHENTICATE--> Ready --SELECT, EXAMINE--> Selected
-//!      |                              |  ^--CLOSE, UNSELECT, failed SELECT--'|
-//!      '------------LOGOUT------------'---------------LOGOUT-----------------'--> LoggedOut
+//!  Greeted --LOGIN, AUTHENTICATE--> Ready --SELECT, EXAMINE--> Selected
+//!     |                              |  ^--CLOSE, UNSELECT, ...--'|
+//!     '-----------LOGOUT-------------'------------LOGOUT-----------'--> LoggedOut
 //! ```
 //! Each state owns exactly its data (RFC 3501 3). Parking (IDLE) is beside them: it ends as it
 //! began. The dialogue has admitted every command before it comes here. LIM-06, LIM-09, LIM-18,
@@ -12,14 +12,13 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use super::{
-    Services, append, copy, expunge,
+    Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
-    fetch, list,
     login::{self, Attempt, Greeted},
-    mailboxes, search,
-    select::{self, Access, Selected, Uids, Which},
-    store,
+    mailboxes,
+    select::{self, Access, Selected, Uids},
     updates::{self, News},
+    verbs,
 };
 use crate::{
     base::ids::AccountId,
@@ -242,14 +241,14 @@ impl Session {
                             services: &self.services,
                             login,
                         };
-                        of_names(account, None, body, turn).await?
+                        verbs::of_names(account, None, body, turn).await?
                     }
                     State::Selected(login, selected) => {
                         let account = Account {
                             services: &self.services,
                             login,
                         };
-                        of_messages(account, selected, body, turn).await?
+                        verbs::of_messages(account, selected, body, turn).await?
                     }
                     State::Greeted(_) | State::LoggedOut => Err(not_now()),
                 };
@@ -390,104 +389,7 @@ impl Session {
     }
 }
 
-/// What may be asked after login without a mailbox.
-async fn of_names(
-    account: Account<'_>,
-    selected: Option<&Selected>,
-    body: CommandBody,
-    turn: &mut Turn<'_, Imap>,
-) -> Result<Outcome, Stop> {
-    match body {
-        CommandBody::Create {
-            mailbox,
-            special_use,
-        } => mailboxes::create(account, &mailbox, special_use).await,
-        CommandBody::Rename { from, to } => mailboxes::rename(account, &from, &to).await,
-        CommandBody::Subscribe { mailbox } => mailboxes::subscribe(account, &mailbox).await,
-        CommandBody::Unsubscribe { mailbox } => mailboxes::unsubscribe(account, &mailbox).await,
-        CommandBody::List(query) => list::list(account, selected, &query, turn).await,
-        CommandBody::Lsub { reference, pattern } => {
-            list::lsub(account, &reference, &pattern, turn).await
-        }
-        CommandBody::Status { mailbox, items } => {
-            mailboxes::status(account, selected, &mailbox, &items, turn).await
-        }
-        CommandBody::Enable(_) => {
-            turn.reply(&Response::Enabled(Vec::new())).await?;
-            Ok(Ok(None))
-        }
-        CommandBody::Namespace => {
-            turn.reply(&Response::Namespace).await?;
-            Ok(Ok(None))
-        }
-        _ => Ok(Err(not_now())),
-    }
-}
-
-/// What may be asked with a mailbox.
-async fn of_messages(
-    account: Account<'_>,
-    selected: &mut Selected,
-    body: CommandBody,
-    turn: &mut Turn<'_, Imap>,
-) -> Result<Outcome, Stop> {
-    match body {
-        // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
-        CommandBody::Check => Ok(Ok(None)),
-        CommandBody::Expunge => expunge::expunge(selected, None).await,
-        CommandBody::UidExpunge(set) => expunge::expunge(selected, Some(&set)).await,
-        CommandBody::Search { uid, charset, key } => {
-            let query = search::Query {
-                uids: Uids::of(uid),
-                charset,
-                key,
-            };
-            search::search(account, selected, query, turn).await
-        }
-        CommandBody::Fetch { uid, set, items } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
-            fetch::fetch(account, selected, &which, &items, turn).await
-        }
-        CommandBody::Store {
-            uid,
-            set,
-            mode,
-            silent,
-            flags,
-        } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
-            let change = store::Change {
-                mode,
-                silent,
-                flags,
-            };
-            store::store(selected, &which, &change, turn).await
-        }
-        CommandBody::Copy { uid, set, mailbox } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
-            copy::copy(account, selected, &which, &mailbox).await
-        }
-        CommandBody::Move { uid, set, mailbox } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
-            copy::move_away(account, selected, &which, &mailbox, turn).await
-        }
-        body => of_names(account, Some(selected), body, turn).await,
-    }
-}
-
-fn not_now() -> Refusal {
+pub(super) fn not_now() -> Refusal {
     Refusal::bad("not possible in this state")
 }
 

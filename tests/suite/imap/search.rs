@@ -73,8 +73,8 @@ fn message(random: &Random) -> Message {
     let (body, shown_body) = [
         ("\r\nplain text, hello\r\n", "plain text, hello"),
         (
-            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\
-             \r\ncaf=C3=A9 wor=\r\nld\r\n",
+            "Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: quoted-printable\r\n\r\ncaf=C3=A9 wor=\r\nld\r\n",
             "caf\u{e9} world",
         ),
         (

@@ -1,0 +1,114 @@
+//! Which function runs which verb, of those that are about names and about messages.
+//!
+//! A verb gets what it works on, not the session: it cannot change the state. Verbs that do are in
+//! `session`.
+
+use super::{
+    copy, expunge,
+    fault::Stop,
+    fetch, list, mailboxes, search,
+    select::{Selected, Uids, Which},
+    session::{Account, Outcome, not_now},
+    store,
+};
+use crate::{
+    imap::proto::{command::CommandBody, dialog::Imap, response::Response},
+    net::Turn,
+};
+
+/// What may be asked after login without a mailbox.
+pub(super) async fn of_names(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    body: CommandBody,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    match body {
+        CommandBody::Create {
+            mailbox,
+            special_use,
+        } => mailboxes::create(account, &mailbox, special_use).await,
+        CommandBody::Rename { from, to } => mailboxes::rename(account, &from, &to).await,
+        CommandBody::Subscribe { mailbox } => mailboxes::subscribe(account, &mailbox).await,
+        CommandBody::Unsubscribe { mailbox } => mailboxes::unsubscribe(account, &mailbox).await,
+        CommandBody::List(query) => list::list(account, selected, &query, turn).await,
+        CommandBody::Lsub { reference, pattern } => {
+            list::lsub(account, &reference, &pattern, turn).await
+        }
+        CommandBody::Status { mailbox, items } => {
+            mailboxes::status(account, selected, &mailbox, &items, turn).await
+        }
+        CommandBody::Enable(_) => {
+            turn.reply(&Response::Enabled(Vec::new())).await?;
+            Ok(Ok(None))
+        }
+        CommandBody::Namespace => {
+            turn.reply(&Response::Namespace).await?;
+            Ok(Ok(None))
+        }
+        _ => Ok(Err(not_now())),
+    }
+}
+
+/// What may be asked with a mailbox.
+pub(super) async fn of_messages(
+    account: Account<'_>,
+    selected: &mut Selected,
+    body: CommandBody,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    match body {
+        // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
+        CommandBody::Check => Ok(Ok(None)),
+        CommandBody::Expunge => expunge::expunge(selected, None).await,
+        CommandBody::UidExpunge(set) => expunge::expunge(selected, Some(&set)).await,
+        CommandBody::Search { uid, charset, key } => {
+            let query = search::Query {
+                uids: Uids::of(uid),
+                charset,
+                key,
+            };
+            search::search(account, selected, query, turn).await
+        }
+        CommandBody::Fetch { uid, set, items } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            fetch::fetch(account, selected, &which, &items, turn).await
+        }
+        CommandBody::Store {
+            uid,
+            set,
+            mode,
+            silent,
+            flags,
+        } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            let change = store::Change {
+                mode,
+                silent,
+                flags,
+            };
+            store::store(selected, &which, &change, turn).await
+        }
+        CommandBody::Copy { uid, set, mailbox } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            copy::copy(account, selected, &which, &mailbox).await
+        }
+        CommandBody::Move { uid, set, mailbox } => {
+            let which = Which {
+                uids: Uids::of(uid),
+                set,
+            };
+            copy::move_away(account, selected, &which, &mailbox, turn).await
+        }
+        body => of_names(account, Some(selected), body, turn).await,
+    }
+}
