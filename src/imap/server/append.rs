@@ -6,7 +6,9 @@
 
 use super::{
     fault::{Cause, Refusal, Stop, no_target, stop, target_refusal_of},
-    flags, mailboxes,
+    flags,
+    limits::DISCARDED_BYTES_MAX,
+    mailboxes,
     session::{Account, Outcome},
 };
 use crate::{
@@ -201,7 +203,3 @@ impl Account<'_> {
         Ok(over.then(|| Refusal::no(Code::OverQuota, "the account has no room for this")))
     }
 }
-
-/// A message that nobody invited is received and dropped up to this size; beyond it the connection
-/// ends.
-const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -9,6 +9,7 @@ use super::{
     fault::{Refusal, Stop, refusal_of, stop},
     fetch_body::{self, Source, Wanted},
     flags,
+    limits::RUN_MESSAGES,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
     updates::{self, CHUNK_MESSAGES, Cursor},
@@ -356,6 +357,3 @@ fn emails_of(index: &Index, chunk: &[Shown]) -> Vec<(Shown, EmailId)> {
     });
     rows.collect()
 }
-
-/// Messages whose stored facts are in memory at once (LIM-36).
-const RUN_MESSAGES: usize = 100;

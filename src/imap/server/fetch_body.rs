@@ -8,6 +8,7 @@ use std::{io, ops::Range};
 
 use bytes::Bytes;
 
+use super::limits::HEADER_BYTES_MAX;
 use crate::{
     base::{future::BoxFuture, pieces::Pieces},
     imap::proto::{
@@ -268,5 +269,3 @@ fn stored_section(section: &Section) -> facts::Section {
 
 /// LIM-36: bytes of opened sections after which the next ones wait for their turn.
 const HELD_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// LIM-29: bytes of a header whose fields are looked at.
-const HEADER_BYTES_MAX: u64 = 1024 * 1024;

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use super::{Services, fault::Refusal};
+use super::{Services, fault::Refusal, limits::LOGIN_FAILURES_MAX};
 use crate::{
     base::secret::Secret,
     imap::proto::{
@@ -102,6 +102,3 @@ fn words_for(refusal: AuthRefusal) -> Refusal {
 pub(super) fn id() -> Response {
     Response::Id(vec![("name", env!("CARGO_PKG_NAME").to_owned())])
 }
-
-/// LIM-17: wrong logins of one connection.
-pub(super) const LOGIN_FAILURES_MAX: u32 = 3;

@@ -9,11 +9,12 @@
 //! began. The dialogue has admitted every command before it comes here. LIM-06, LIM-09, LIM-18,
 //! LIM-19.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc};
 
 use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
+    limits::{IDLE_AFTER_LOGIN, IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
     login::{self, Attempt, Greeted},
     mailboxes,
     select::{self, Access, Selected, Uids},
@@ -521,12 +522,3 @@ fn with_tag(stop: Stop, tag: Option<Tag>) -> Halt<ImapFault> {
         Halt::Fault(cause) => Halt::Fault(ImapFault::new(tag, cause)),
     }
 }
-
-/// LIM-06: silence before login.
-const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
-/// LIM-06: time to log in.
-const TOTAL_BEFORE_LOGIN: Duration = Duration::from_secs(180);
-/// LIM-09: silence after login (RFC 3501 5.4: at least 30 minutes).
-const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
-/// LIM-16: from here on, refusals come a second late.
-const STRIKES_SLOW: u32 = 10;

@@ -1,0 +1,29 @@
+//! Fixed limits of IMAP sessions: what each bounds, its name in the threat model, its value.
+//!
+//! Those of commands as they are read are in `imap::proto::limits`. Each is named by a test that crosses it.
+
+use std::time::Duration;
+
+/// LIM-06: silence before login.
+pub(super) const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// LIM-06: time to log in.
+pub(super) const TOTAL_BEFORE_LOGIN: Duration = Duration::from_secs(180);
+/// LIM-09: silence after login (RFC 3501 5.4: at least 30 minutes).
+pub(super) const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
+/// LIM-16: from this many refusals on, each comes a second late.
+pub(super) const STRIKES_SLOW: u32 = 10;
+/// LIM-17: wrong logins of one connection.
+pub(super) const LOGIN_FAILURES_MAX: u32 = 3;
+/// LIM-13: a message that nobody invited is received and dropped up to this size, in bytes; beyond
+/// it the connection ends.
+pub(super) const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// LIM-25: time of one SEARCH.
+pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
+/// LIM-25: bytes that one SEARCH may scan.
+pub(super) const SEARCH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// LIM-25: how long a command computes before others get their turn.
+pub(super) const PAUSE_EVERY: Duration = Duration::from_millis(10);
+/// LIM-29: bytes of a header whose fields are looked at.
+pub(super) const HEADER_BYTES_MAX: u64 = 1024 * 1024;
+/// LIM-36: messages whose stored facts are in memory at once.
+pub(super) const RUN_MESSAGES: usize = 100;
