@@ -71,9 +71,9 @@ pub(super) async fn fetch(
         newly_seen: &newly_seen,
     };
     let missing = if plan.needs_email() {
-        answer.from_store(&shown, turn).await?
+        answer.with_the_store(&shown, turn).await?
     } else {
-        answer.from_index(&shown, turn).await?
+        answer.with_the_index(&shown, turn).await?
     };
     Ok(missing.outcome(which.uids))
 }
@@ -171,7 +171,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// Answers from the index alone.
-    async fn from_index(
+    async fn with_the_index(
         &self,
         shown: &[Shown],
         turn: &mut Turn<'_, Imap>,
@@ -199,7 +199,7 @@ impl Answer<'_> {
     }
 
     /// Answers with the help of the store.
-    async fn from_store(
+    async fn with_the_store(
         &self,
         shown: &[Shown],
         turn: &mut Turn<'_, Imap>,
