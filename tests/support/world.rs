@@ -18,6 +18,7 @@
 //! @ quiet A                    nothing more was said
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
+//! @ sweep                      two minutes of the mailboxes' upkeep
 //! @ room low|enough            what the store says of its disk
 //! @ commit fails full|conflict|crash    the store's next one
 //! @ read fails                 the store's next one
@@ -138,6 +139,11 @@ impl Player {
                 settle().await;
                 tokio::time::advance(duration(span)?).await;
                 settle().await;
+                Ok(())
+            }
+            ["sweep"] => {
+                let stop = tokio::time::sleep(Duration::from_secs(120));
+                self.server.mailboxes.maintain(stop).await;
                 Ok(())
             }
             ["room", room] => {
