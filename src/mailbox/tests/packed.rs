@@ -1,6 +1,7 @@
 //! Snapshots as stored: opening from them, trimmed logs, two writers, writers cut off.
 
 use super::*;
+use crate::mailbox::limits::COUNTED_MAILBOXES_MAX;
 use crate::store::{
     Write,
     fault::{CommitFault, Fault},
@@ -213,4 +214,14 @@ async fn dur_09_a_damaged_snapshot_is_replaced_by_the_log_while_that_is_whole() 
         Err(ChangeError::Fault(MailboxFault::Damaged(_)))
     ));
     restarted.open(ARCHIVE).await;
+}
+
+#[tokio::test]
+async fn counts_of_unread_records_are_bounded() {
+    let world = World::new().await;
+    let core = &world.mailboxes.core;
+    for account in 0..2 * u64::try_from(COUNTED_MAILBOXES_MAX).unwrap() {
+        core.count_record(AccountId(account), INBOX);
+    }
+    assert!(core.take_counted(1).len() <= COUNTED_MAILBOXES_MAX);
 }

@@ -193,3 +193,30 @@ fn header_fields_are_selected_and_then_cut() {
         assert_eq!(only(&answer, "BODY[HEADER.FIELDS (SUBJECT)]<9>"), b"folded");
     });
 }
+
+#[test]
+fn lim_36_many_large_sections_of_one_fetch_are_all_sent() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        let field = format!("X-Large: {}\r\n", "x".repeat(900));
+        let message = format!("{}\r\nbody\r\n", field.repeat(700));
+        deliver(&server, alice, message.as_bytes()).await;
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("EXAMINE INBOX").await.ok();
+        let sections: Vec<String> = (0..10)
+            .map(|n| format!("BODY.PEEK[HEADER.FIELDS.NOT (X-{n})]"))
+            .collect();
+        let answer = client
+            .ask(&format!("FETCH 1 ({})", sections.join(" ")))
+            .await
+            .ok();
+        let [(_, items)] = &answer.fetched()[..] else {
+            panic!("{:?}", answer.completion)
+        };
+        let header = format!("{}\r\n", field.repeat(700));
+        for n in 0..10 {
+            let section = &items[&format!("BODY[HEADER.FIELDS.NOT (X-{n})]")];
+            assert!(section == header.as_bytes(), "section {n}");
+        }
+    });
+}
