@@ -5,19 +5,20 @@
 //! on working.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use buzon::store::{
-    CommitError, Engine,
+    Batch, CommitError, Engine, Order, PageLimit, Template, Width,
     embedded::{Embedded, OpenError, Options},
 };
 
 use super::{
     disk::{SimDisk, Survives, Trouble},
     model::{Model, Step},
-    scratch::options,
+    scratch::{key, options},
 };
 
 pub(crate) const DIR: &str = "/data";
@@ -274,4 +275,58 @@ fn dur_04_a_full_disk_at_any_operation_refuses_whole_batches_and_goes_on() {
         }
         assert!(refused > 10, "the trouble met some commits: {refused}");
     });
+}
+
+/// Batches that were written together do not survive with a gap between them.
+#[tokio::test]
+async fn dur_02_of_a_torn_group_only_a_first_part_survives() {
+    const WRITERS: u8 = 9;
+    let disk = SimDisk::new();
+    let engine = open(&disk, options()).unwrap();
+    let before = disk.operations();
+    disk.allow_syncs(Some(0));
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..WRITERS {
+        let engine = Arc::clone(&engine);
+        writers.spawn(async move {
+            let mut batch = Batch::new();
+            let row = batch.take_one(key("rows"));
+            let mut name = Template::from(b"row/".to_vec());
+            name.hole(row, 0, Width::U64);
+            batch.put(name, vec![7; 150]);
+            engine.commit(batch).await
+        });
+        if n == 0 {
+            // The first group waits in its sync.
+            disk.reaches(before + 2).await;
+        }
+    }
+    // On one thread each writer runs until its batch is queued: all of them are the second group.
+    tokio::task::yield_now().await;
+    disk.allow_syncs(Some(1));
+    disk.reaches(before + 4).await;
+    let lost: Vec<_> = (0..60)
+        .map(|seed| disk.after_power_loss(Survives::Some(seed)))
+        .collect();
+    disk.allow_syncs(None);
+    assert!(writers.join_all().await.iter().all(Result::is_ok));
+    let mut seen = BTreeSet::new();
+    for left in lost {
+        let engine = open(&left, options()).unwrap();
+        assert_eq!(engine.report().damaged, []);
+        let limit = PageLimit::default();
+        let page = engine
+            .page(key("row/").prefix_range(), limit, Order::Ascending)
+            .await
+            .unwrap();
+        let rows: Vec<_> = page
+            .entries
+            .iter()
+            .map(|(key, _)| key.last_u64().unwrap())
+            .collect();
+        assert!(!rows.is_empty(), "the first group was synced");
+        assert!(rows.iter().copied().eq(1..=rows.len() as u64), "{rows:?}");
+        seen.insert(rows.len());
+    }
+    assert!(seen.len() > 2, "torn at several places: {seen:?}");
 }

@@ -52,8 +52,8 @@ struct State {
     operations: u64,
     trouble: Option<(u64, Trouble)>,
     dead: bool,
-    /// Syncs of files wait while this is so.
-    stalled: bool,
+    /// How many syncs of files may still be done; the others wait. `None` for all.
+    syncs: Option<u32>,
     capacity: u64,
 }
 
@@ -166,16 +166,23 @@ impl SimDisk {
             operations: 0,
             trouble: None,
             dead: false,
-            stalled: false,
+            syncs: None,
             capacity: u64::MAX,
         });
         Self(Arc::new((state, Condvar::new())))
     }
 
-    /// Holds back all syncs of files, or lets them go.
-    pub(crate) fn stall(&self, stalled: bool) {
-        self.lock().stalled = stalled;
+    /// Lets so many syncs of files be done and holds the others back; `None` lets all go.
+    pub(crate) fn allow_syncs(&self, syncs: Option<u32>) {
+        self.lock().syncs = syncs;
         self.0.1.notify_all();
+    }
+
+    /// Waits until there were so many operations.
+    pub(crate) async fn reaches(&self, operations: u64) {
+        while self.operations() < operations {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The `n`-th operation from now (1 is the next) meets `trouble`.
@@ -469,8 +476,9 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let (state, _) = self.disk.operation()?;
-        let stalled = self.disk.0.1.wait_while(state, |state| state.stalled);
-        let mut state = stalled.unwrap();
+        let held = |state: &mut State| state.syncs == Some(0);
+        let mut state = self.disk.0.1.wait_while(state, held).unwrap();
+        state.syncs = state.syncs.map(|left| left - 1);
         state.files[self.file].sync();
         Ok(())
     }

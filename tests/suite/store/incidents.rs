@@ -527,19 +527,20 @@ async fn readers_do_not_wait_for_a_sync_and_see_nothing_before_it() {
     let engine = open(&disk, options()).unwrap();
     put(&*engine, "old").await.unwrap();
     let before = disk.operations();
-    disk.stall(true);
+    disk.allow_syncs(Some(0));
     let mut writing = tokio::task::JoinSet::new();
     for name in ["new", "newer"] {
         let engine = Arc::clone(&engine);
         writing.spawn(async move { put(&*engine, name).await });
     }
     // Written, and waiting in the sync.
-    while disk.operations() < before + 2 {
-        tokio::task::yield_now().await;
+    disk.reaches(before + 2).await;
+    let mut seen = Vec::new();
+    for name in ["old", "new", "newer"] {
+        seen.push(has(&*engine, name).await);
     }
-    assert!(has(&*engine, "old").await);
-    assert!(!has(&*engine, "new").await && !has(&*engine, "newer").await);
-    disk.stall(false);
+    disk.allow_syncs(None);
+    assert_eq!(seen, [true, false, false]);
     assert!(writing.join_all().await.iter().all(Result::is_ok));
     assert!(has(&*engine, "new").await && has(&*engine, "newer").await);
 }
@@ -549,16 +550,14 @@ async fn waiting_batches_share_a_sync() {
     let disk = SimDisk::new();
     let engine = open(&disk, options()).unwrap();
     let before = disk.operations();
-    disk.stall(true);
+    disk.allow_syncs(Some(0));
     let mut writing = tokio::task::JoinSet::new();
     for n in 0..50 {
         let engine = Arc::clone(&engine);
         writing.spawn(async move { put(&*engine, &n.to_string()).await });
     }
-    while disk.operations() < before + 2 {
-        tokio::task::yield_now().await;
-    }
-    disk.stall(false);
+    disk.reaches(before + 2).await;
+    disk.allow_syncs(None);
     assert!(writing.join_all().await.iter().all(Result::is_ok));
     // A write and a sync for each group, and far fewer groups than batches.
     assert!(
