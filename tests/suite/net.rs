@@ -1,4 +1,5 @@
 //! The driver with a protocol of three words: pipelining, strikes, deadlines, parking, TLS upgrade.
+#![expect(clippy::disallowed_methods, reason = "a test waits for its own tasks")]
 
 use std::{
     io,

@@ -108,6 +108,10 @@ impl Player {
     }
 
     /// Does what `@` says.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one flat table of the steps of the language"
+    )]
     pub(super) async fn act(&mut self, what: &str) -> Result<(), String> {
         let words: Vec<_> = what.split_whitespace().collect();
         match words.as_slice() {
