@@ -151,6 +151,7 @@ impl Server {
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
         let maildrops = pop3::server::Maildrops::default();
+        let headroom = smtp::server::Headroom::default();
         for Port { name, listener } in ports {
             tracing::info!(port = name, address = ?listener.local_addr().ok(), "listening");
             let place = Place {
@@ -160,7 +161,7 @@ impl Server {
             };
             match name {
                 "smtp" | "submission" | "submissions" => {
-                    place.open(self.smtp(name, &authn)?, &smtp);
+                    place.open(self.smtp(name, &authn, &headroom)?, &smtp);
                 }
                 "imap" | "imaps" => place.open(self.imap(name, &authn), &imap),
                 _ => place.open(self.pop3(name, &authn, maildrops.clone()), &pop3),
@@ -169,7 +170,12 @@ impl Server {
         Ok(())
     }
 
-    fn smtp(&self, name: &'static str, authn: &Authn) -> Result<smtp::server::Server, StartError> {
+    fn smtp(
+        &self,
+        name: &'static str,
+        authn: &Authn,
+        headroom: &smtp::server::Headroom,
+    ) -> Result<smtp::server::Server, StartError> {
         let services = smtp::server::Services {
             router: self.services.router.clone(),
             mailboxes: self.services.mailboxes.clone(),
@@ -177,6 +183,7 @@ impl Server {
             authn: authn.clone(),
             clock: Clock::system(),
             random: Random::system(),
+            headroom: headroom.clone(),
         };
         Ok(smtp::server::Server::new(
             settings::smtp(&self.config, name)?,

@@ -1,5 +1,7 @@
 //! SMTP as a whole: its transcripts, and what cannot be said in one.
 
+use buzon::smtp::server::limits::{HEADER_BYTES_FREE, LARGE_HEADERS_MAX};
+
 use crate::support::{
     client::{Client, NoLine},
     logs::logged,
@@ -130,6 +132,44 @@ fn lim_36_a_large_message_is_stored_exactly() {
         let stored = String::from_utf8(stored).unwrap();
         assert!(stored.ends_with(&body));
         assert!(stored.starts_with("Return-Path: <bob@remote.example>\r\nReceived: "));
+    });
+}
+
+/// Headers are held until they end, so only so many may be large at the same time.
+#[test]
+fn lim_37_large_headers_of_many_connections_are_bounded_in_memory() {
+    run(async {
+        let (player, mut last) = at_data("smtp").await;
+        let envelope = [
+            ("EHLO client.example", "250"),
+            ("MAIL FROM:<bob@remote.example>", "250"),
+            ("RCPT TO:<alice@example.org>", "250"),
+            ("DATA", "354"),
+        ];
+        let field = format!("X: {}\r\n", "x".repeat(900));
+        let large = field.repeat(HEADER_BYTES_FREE / field.len() + 1);
+        let mut others = Vec::new();
+        for _ in 0..LARGE_HEADERS_MAX {
+            let mut other = player.server.connect("smtp").await;
+            hear(&mut other, "220").await;
+            say(&mut other, &envelope).await;
+            other.send(large.as_bytes()).await;
+            assert!(other.is_quiet().await);
+            others.push(other);
+        }
+        last.send(large.as_bytes()).await;
+        last.send(b"\r\ntext\r\n.\r\n").await;
+        hear(&mut last, "452 4.3.1").await;
+        // A small one is nobody's burden, and a large one that ends makes room.
+        say(&mut last, &envelope[1..]).await;
+        last.send(b"Subject: x\r\n\r\ntext\r\n.\r\n").await;
+        hear(&mut last, "250").await;
+        others[0].send(b"\r\ntext\r\n").await;
+        assert!(others[0].is_quiet().await);
+        say(&mut last, &envelope[1..]).await;
+        last.send(large.as_bytes()).await;
+        last.send(b"\r\ntext\r\n.\r\n").await;
+        hear(&mut last, "250").await;
     });
 }
 

@@ -37,7 +37,7 @@ use buzon::{
     pop3::{self, server::Maildrops},
     queue::{self, Queue},
     route::Router,
-    smtp::server::{Options, Role, Server, Services},
+    smtp::server::{Headroom, Options, Role, Server, Services},
     store::{Engine, fault::Fault, memory::Memory},
     wire::Protocol as _,
 };
@@ -54,6 +54,7 @@ pub(crate) struct TestServer {
     pub(crate) engine: Arc<Fault>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    pub(crate) headroom: Headroom,
     pub(crate) directory: Directory,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) queue: Queue,
@@ -124,6 +125,7 @@ impl TestServer {
             engine,
             clock,
             random,
+            headroom: Headroom::default(),
             directory,
             mailboxes,
             queue,
@@ -222,6 +224,7 @@ impl TestServer {
             authn: self.authn.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
+            headroom: self.headroom.clone(),
         }
     }
 

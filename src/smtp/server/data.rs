@@ -108,7 +108,8 @@ impl Session {
         };
         let trace = self.trace(&id_text, now, transaction, sender);
         let intake = self.shared.services.mailboxes.intake();
-        let mut reception = Reception::new(rules, options.message_bytes_max, trace, intake);
+        let room = (intake, self.shared.services.headroom.clone());
+        let mut reception = Reception::new(rules, options.message_bytes_max, trace, room);
         let mut body = turn.body(Frame::dot());
         while let Some(piece) = body.next().await? {
             if let Err(failure) = reception.take(piece, body.violations()).await {

@@ -19,6 +19,11 @@ pub const REFUSED_RECIPIENTS_MAX: u32 = 20;
 pub const FAILED_LOGINS_MAX: u32 = 3;
 /// LIM-29: bytes of a header.
 pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
+/// LIM-36: bytes of a header that any connection may hold; more needs one of [`LARGE_HEADERS_MAX`].
+pub const HEADER_BYTES_FREE: usize = 64 * 1024;
+/// LIM-37: connections that may hold a header larger than [`HEADER_BYTES_FREE`] at the
+/// same time; others are asked to come back.
+pub const LARGE_HEADERS_MAX: usize = 64;
 /// LIM-29: bytes of one header field.
 pub const FIELD_BYTES_MAX: usize = 128 * 1024;
 /// LIM-29: fields of a header.

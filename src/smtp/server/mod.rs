@@ -10,6 +10,7 @@
 mod auth;
 mod data;
 mod header;
+mod headroom;
 mod hello;
 pub mod limits;
 mod line_ends;
@@ -21,6 +22,7 @@ mod session;
 
 use std::{sync::Arc, time::Duration};
 
+pub use headroom::Headroom;
 pub use refusal::SmtpFault;
 pub use session::Session;
 
@@ -113,6 +115,8 @@ pub struct Services {
     pub clock: Clock,
     /// For the ids of messages.
     pub random: Random,
+    /// For large headers; one for all ports.
+    pub headroom: Headroom,
 }
 
 /// One port's server.

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     header::{Author, Rules, fit},
-    limits::{HEADER_BYTES_MAX, TEXT_LINE_BYTES_MAX},
+    headroom::{Headroom, Large},
+    limits::{HEADER_BYTES_FREE, HEADER_BYTES_MAX, TEXT_LINE_BYTES_MAX},
     line_ends::LineEnds,
     refusal::{Refused, SmtpFault},
 };
@@ -24,6 +25,9 @@ pub(super) struct Reception<'a> {
     intake: Intake,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
+    /// Where room for a large one is, and what of it we have.
+    headroom: Headroom,
+    large: Option<Large>,
     /// Our own trace fields; they go first.
     trace: Bytes,
     /// On submission, where they are tolerated.
@@ -55,7 +59,7 @@ impl<'a> Reception<'a> {
         rules: Rules<'a>,
         message_bytes_max: u64,
         trace: Bytes,
-        intake: Intake,
+        (intake, headroom): (Intake, Headroom),
     ) -> Self {
         let tolerant = rules.submission.is_some() && quirk::BARE_LINE_ENDS_ON_SUBMISSION;
         Self {
@@ -63,6 +67,8 @@ impl<'a> Reception<'a> {
             message_bytes_max,
             intake,
             header: Some(BytesMut::new()),
+            headroom,
+            large: None,
             trace,
             line_ends: tolerant.then(LineEnds::default),
             received_bytes: 0,
@@ -95,6 +101,9 @@ impl<'a> Reception<'a> {
             return self.feed(piece).await;
         };
         let searched = header.len();
+        if self.large.is_none() && searched + piece.len() > HEADER_BYTES_FREE {
+            self.large = Some(self.headroom.take().ok_or(Refused::NoRoom)?);
+        }
         header.extend_from_slice(&piece);
         match end_of_header(header, searched) {
             Some(end) => {
@@ -147,7 +156,9 @@ impl<'a> Reception<'a> {
         self.authors = fit.authors;
         let trace = std::mem::take(&mut self.trace);
         self.feed(trace).await?;
-        self.feed(fit.bytes).await
+        self.feed(fit.bytes).await?;
+        self.large = None;
+        Ok(())
     }
 
     async fn feed(&mut self, bytes: Bytes) -> Result<(), Failure> {
