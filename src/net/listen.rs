@@ -210,7 +210,7 @@ fn is_passing(error: &io::Error) -> bool {
 /// The name of the tasks that say a last word to whom the gate did not admit.
 const TURNED_AWAY: &str = "turned-away";
 /// LIM-01: how many of them there are; more peers are turned away without a word.
-pub const TURNED_AWAY_MAX: usize = 64;
+const TURNED_AWAY_MAX: usize = 64;
 /// DUR-05: first pause after a failed accept.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// DUR-05: longest pause after failed accepts.
