@@ -109,8 +109,8 @@ impl Authn {
             .as_ref()
             .is_some_and(|other| *other != credentials.name)
         {
-            // Nobody may act for somebody else: refused, delayed and counted like a wrong password. An
-            // empty one is never anybody's, and is refused without a hash.
+            // Nobody may act for somebody else: refused, delayed and counted like a wrong password.
+            // An empty one is never anybody's, and is refused without a hash.
             let _ = self
                 .password(turn.peer(), &credentials.name, &Secret::new(String::new()))
                 .await;

@@ -1,6 +1,7 @@
 //! Fixed limits of IMAP sessions: what each bounds, its name in the threat model, its value.
 //!
-//! Those of commands as they are read are in `imap::proto::limits`. Each is named by a test that crosses it.
+//! Those of commands as they are read are in `imap::proto::limits`. Each is named by a test that
+//! crosses it.
 
 use std::time::Duration;
 

@@ -210,8 +210,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Which needles are in the texts of a message: in its text parts, and in the headers of the parts.
-    /// One text is in memory at a time (LIM-36).
+    /// Which needles are in the texts of a message: in its text parts, and in the headers of the
+    /// parts. One text is in memory at a time (LIM-36).
     async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<bool>, Exhausted> {
         let mut found = vec![false; self.search.needles.len()];
         for (at, part) in facts.parts.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! The fields of an ENVELOPE as texts to search in, read from the form it is sent in.
 //!
-//! RFC 3501 7.4.2. FROM, SUBJECT and their kin are decided by this, so that finding a sender among ten
-//! thousand messages reads no message. Sender and Reply-To are not offered: in an envelope they may stand for
-//! From. Pure; written by ourselves, so what cannot be read is merely not found here.
+//! RFC 3501 7.4.2. FROM, SUBJECT and their kin are decided by this, so that finding a sender among
+//! ten thousand messages reads no message. Sender and Reply-To are not offered: in an envelope they
+//! may stand for From. Pure; written by ourselves, so what cannot be read is merely not found here.
 
 /// The envelope's members whose text is that of a header field, by lower-case name.
 const MEMBERS: [(&str, usize); 7] = [

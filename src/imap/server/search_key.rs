@@ -1,8 +1,8 @@
 //! Whether a message is what a SEARCH looks for, decided with as little of the message as suffices.
 //!
 //! Pure. A [`Test`] is a search key made ready: texts folded, sets resolved against the session's
-//! view, dates turned into ranges. Judging it knows three answers, because what costs reading is read
-//! only when the cheap keys have left the question open. RFC 3501 6.4.4.
+//! view, dates turned into ranges. Judging it knows three answers, because what costs reading is
+//! read only when the cheap keys have left the question open. RFC 3501 6.4.4.
 
 use std::ops::Range;
 
