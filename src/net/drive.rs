@@ -91,7 +91,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             flow = match flow {
                 Flow::Go => self.step(&mut conn).await,
                 Flow::Park => self.parked(&mut conn).await,
-                Flow::Upgrade(reply) => match self.upgrade(conn, reply).await {
+                Flow::Upgrade(reply) => match Box::pin(self.upgrade(conn, reply)).await {
                     Ok(secured) => {
                         conn = secured;
                         Flow::Go
