@@ -31,7 +31,7 @@ fn lim_36_what_a_waiting_session_holds_is_small() {
             .unwrap();
         let (protocol, service) = server.imap("imap").open(&peer, permit);
         let conn = Conn::new(Box::new(theirs), peer);
-        let task = drive(conn, protocol, service, None, server.shutdown.clone());
+        let task = drive(conn, protocol, service, None, server.shutdown);
         // Of 8 KiB for an idle client; its buffers are empty while it waits.
         assert!(size_of_val(&task) <= 4096, "{}", size_of_val(&task));
     });
