@@ -1,6 +1,7 @@
 //! IMAP as a whole: its transcripts, and what cannot be said in one.
 
 mod client;
+mod faults;
 mod model;
 mod search;
 mod sections;

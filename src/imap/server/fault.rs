@@ -143,3 +143,54 @@ pub(super) fn no_target() -> Refusal {
 pub(super) fn stop(fault: MailboxFault) -> Stop {
     Halt::Fault(fault.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CommitError, ReadError};
+
+    #[test]
+    fn the_users_share_is_a_refusal_and_the_rest_a_fault() {
+        for (error, code) in [
+            (ChangeError::Exists, Code::AlreadyExists),
+            (ChangeError::Absent, Code::NonExistent),
+            (ChangeError::Inbox, Code::Cannot),
+            (ChangeError::HasChildren, Code::HasChildren),
+            (ChangeError::TooMany("keywords"), Code::Limit),
+            (ChangeError::Busy, Code::InUse),
+            (ChangeError::Full, Code::Unavailable),
+        ] {
+            let refusal = refusal_of(error).ok().unwrap();
+            assert_eq!((refusal.status, refusal.code), (Status::No, Some(code)));
+        }
+        let fault = ChangeError::Fault(MailboxFault::Commit(CommitError::Poisoned));
+        assert!(refusal_of(fault).is_err());
+        let refusal = target_refusal_of(ChangeError::Absent).ok().unwrap();
+        assert_eq!(refusal.code, Some(Code::TryCreate));
+    }
+
+    #[test]
+    fn faults_are_answered_without_their_causes() {
+        let damage = || ReadError::Damaged("segment 7 of /var/lib".to_owned());
+        for tag in [Tag::parse(b"a1"), None] {
+            let cause = Cause::Mailbox(MailboxFault::Read(damage()));
+            let fault = ImapFault::new(tag.clone(), cause);
+            match Response::from(&fault) {
+                Response::Tagged {
+                    tag: said,
+                    status,
+                    code,
+                    text,
+                } => {
+                    assert_eq!((Some(said), status), (tag, Status::No));
+                    assert_eq!(code, Some(Code::Unavailable));
+                    assert!(!text.as_str().contains("segment"));
+                }
+                Response::Untagged { status, .. } => {
+                    assert_eq!((status, tag), (Status::No, None));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -45,6 +45,7 @@ pub(super) struct Plan {
 struct Missing {
     gone: usize,
     damaged: usize,
+    unreadable: usize,
 }
 
 /// FETCH and UID FETCH.
@@ -240,9 +241,17 @@ impl Answer<'_> {
             facts: &facts,
         };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
-        let Ok(bodies) = fetch_body::open(source, &self.plan.wanted).await else {
-            self.count_unreadable(message, missing).await?;
-            return Ok(());
+        let bodies = match fetch_body::open(source, &self.plan.wanted).await {
+            Ok(bodies) => bodies,
+            Err(error) if fetch_body::is_damage(&error) => {
+                self.count_unreadable(message, missing).await?;
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::error!(email.id = email.id.0, %error, "an email cannot be read");
+                missing.unreadable += 1;
+                return Ok(());
+            }
         };
         let out = turn.output();
         let is_there = self.selected.mailbox.read(|index| {
@@ -335,6 +344,12 @@ impl Missing {
             return Err(Refusal::no(
                 Code::Corruption,
                 "some messages could not be read",
+            ));
+        }
+        if self.unreadable > 0 {
+            return Err(Refusal::no(
+                Code::Unavailable,
+                "some messages could not be read now",
             ));
         }
         // RFC 2180 4.1.2; RFC 3501 6.4.8: UIDs that are not there are no error.

@@ -23,6 +23,7 @@ use crate::{
     },
     mailbox::{BodyPieces, Email, Mailboxes},
     net::{Gone, Turn, turn::Outgoing},
+    store::ReadError,
 };
 
 /// One section that is asked for.
@@ -225,6 +226,12 @@ async fn read(mailboxes: &Mailboxes, email: &Email, span: Range<u64>) -> io::Res
     Ok(header)
 }
 
+/// Whether reading again would not help: what is stored is damaged or gone (DUR-09).
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(ReadError::Damaged(_) | ReadError::NoSuchBody))
+}
+
 /// RFC 3501 6.4.5: a part that begins behind the end is empty, one that reaches beyond it is cut.
 fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else {
@@ -269,3 +276,26 @@ fn stored_section(section: &Section) -> facts::Section {
 
 /// LIM-36: bytes of opened sections after which the next ones wait for their turn.
 const HELD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_section_are_cut_at_its_end() {
+        let partial = |first, length| Some(Partial { first, length });
+        for (asked, found) in [
+            (None, 10..30),
+            (partial(0, 5), 10..15),
+            (partial(0, 20), 10..30),
+            (partial(0, u32::MAX), 10..30),
+            (partial(19, 1), 29..30),
+            (partial(19, 9), 29..30),
+            (partial(20, 1), 30..30),
+            (partial(u32::MAX, u32::MAX), 30..30),
+        ] {
+            assert_eq!(cut(10..30, asked), found, "{asked:?}");
+        }
+        assert_eq!(slice(b"abc", 1..9), "bc");
+    }
+}

@@ -220,3 +220,91 @@ fn said_use(special_use: SpecialUse) -> list::SpecialUse {
         SpecialUse::Trash => list::SpecialUse::Trash,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::MailboxId;
+
+    fn tree(existing: &[&str], subscribed: &[&str]) -> Tree {
+        let name = |text: &&str| Name::parse(text).unwrap();
+        let entries = existing.iter().map(|text| Entry {
+            id: MailboxId(1),
+            name: name(text),
+            uid_validity: 1,
+            special_use: (*text == "Sent").then_some(SpecialUse::Sent),
+        });
+        Tree::new(entries.collect(), subscribed.iter().map(name).collect())
+    }
+
+    fn listed(tree: &Tree, query: &ListQuery) -> Vec<String> {
+        let answers = tree
+            .rows
+            .iter()
+            .filter_map(|(name, row)| tree.answer(query, name, row));
+        let shown = answers.map(|answer| match answer {
+            Response::List {
+                attributes,
+                name,
+                subscribed_below,
+            } => {
+                let attributes: Vec<_> = attributes.iter().map(|one| one.name()).collect();
+                let below = if subscribed_below { " +" } else { "" };
+                format!("{name} {}{below}", attributes.join(" "))
+            }
+            other => panic!("{other:?}"),
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn parents_that_do_not_exist_cannot_be_selected() {
+        let tree = tree(&["INBOX", "a/b/c"], &[]);
+        let plain = ListQuery::default();
+        assert_eq!(
+            listed(&tree, &plain),
+            [
+                "INBOX \\HasNoChildren",
+                "a \\Noselect \\HasChildren",
+                "a/b \\Noselect \\HasChildren",
+                "a/b/c \\HasNoChildren",
+            ]
+        );
+        let extended = ListQuery {
+            extended: true,
+            ..ListQuery::default()
+        };
+        assert_eq!(listed(&tree, &extended)[1], "a \\NonExistent \\HasChildren");
+    }
+
+    #[test]
+    fn subscribed_names_are_selected_with_what_is_above_them() {
+        let tree = tree(&["INBOX", "foo", "Sent"], &["foo/gone", "INBOX"]);
+        let mut query = ListQuery {
+            extended: true,
+            select_subscribed: true,
+            ..ListQuery::default()
+        };
+        let subscribed = [
+            "INBOX \\Subscribed \\HasNoChildren",
+            "foo/gone \\NonExistent \\Subscribed",
+        ];
+        assert_eq!(listed(&tree, &query), subscribed);
+        query.recursive_match = true;
+        assert_eq!(listed(&tree, &query)[1], "foo \\HasNoChildren +");
+        query = ListQuery {
+            select_special_use: true,
+            ..ListQuery::default()
+        };
+        assert_eq!(listed(&tree, &query), ["Sent \\HasNoChildren \\Sent"]);
+    }
+
+    #[test]
+    fn names_that_are_only_subscribed_are_not_listed() {
+        let tree = tree(&["INBOX"], &["never/was"]);
+        assert_eq!(
+            listed(&tree, &ListQuery::default()),
+            ["INBOX \\HasNoChildren"]
+        );
+    }
+}

@@ -199,3 +199,22 @@ fn without(mut flagged: Vec<u32>, own: &[Uid]) -> Vec<u32> {
 
 /// Messages told of under one look at the index.
 pub(super) const CHUNK_MESSAGES: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_session_changed_itself_is_left_out() {
+        let own: Vec<_> = [2, 3, 9].into_iter().filter_map(Uid::new).collect();
+        for (flagged, left) in [
+            (vec![1, 2, 3, 4], vec![1, 4]),
+            (vec![2, 3, 9], vec![]),
+            (vec![10], vec![10]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(without(flagged, &own), left);
+        }
+        assert_eq!(without(vec![1, 2], &[]), [1, 2]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use buzon::base::ids::AccountId;
+use buzon::{base::ids::AccountId, mailbox::ChangeError};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -245,17 +245,23 @@ impl Reader<'_> {
 
 /// Puts a message into a mailbox of an account, as a delivery does.
 pub(super) async fn deliver(server: &TestServer, account: AccountId, message: &[u8]) {
+    try_to_deliver(server, account, message).await.unwrap();
+}
+
+pub(super) async fn try_to_deliver(
+    server: &TestServer,
+    account: AccountId,
+    message: &[u8],
+) -> Result<(), ChangeError> {
     let mut intake = server.mailboxes.intake();
     intake.feed(Bytes::copy_from_slice(message)).await.unwrap();
     let arrived = intake.finish().await.unwrap();
     let now = server.clock.wall();
     let inbox = buzon::mailbox::INBOX;
     let flags = buzon::mailbox::FlagSet::default();
-    server
-        .mailboxes
-        .append(account, inbox, arrived, flags, now)
-        .await
-        .unwrap();
+    let mailboxes = &server.mailboxes;
+    let appended = mailboxes.append(account, inbox, arrived, flags, now).await;
+    appended.map(drop)
 }
 
 /// A server with one account, whose password may be sent in the clear.

@@ -4,9 +4,10 @@
 use buzon::{
     base::{ids::AccountId, random::Random},
     mailbox::INBOX,
+    store::fault::CommitFault,
 };
 
-use super::client::{Answer, ImapClient, deliver, fetched, server_with_alice};
+use super::client::{Answer, ImapClient, deliver, fetched, server_with_alice, try_to_deliver};
 use crate::support::{player::run, server::TestServer};
 
 /// A client and what it believes.
@@ -152,10 +153,26 @@ fn sessions_converge_whatever_the_others_do() {
             }
             for _ in 0..150 {
                 let who = usize::try_from(random.below(3)).unwrap();
-                match random.below(8) {
-                    0 => deliver(&server, alice, b"Subject: new\r\n\r\nz\r\n").await,
+                match random.below(10) {
+                    0 => {
+                        // It may meet a failure that no client has met.
+                        let _ = try_to_deliver(&server, alice, b"Subject: new\r\n\r\nz\r\n").await;
+                    }
                     1 => clients[who].converge(&server, alice).await,
                     2 => clients[who] = Believer::select(&server).await,
+                    3 => {
+                        let [a, b, c] = &mut clients[..] else {
+                            panic!("three clients")
+                        };
+                        tokio::join!(a.act(&random), b.act(&random), c.act(&random));
+                    }
+                    4 => {
+                        // DUR-01: what is refused because the store failed has not happened.
+                        server
+                            .engine
+                            .fail_commit(1 + random.below(3), CommitFault::Full);
+                        clients[who].act(&random).await;
+                    }
                     _ => clients[who].act(&random).await,
                 }
             }

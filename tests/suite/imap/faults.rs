@@ -1,0 +1,67 @@
+//! What clients are told when the store fails: a polite no, and nothing is half done.
+
+use super::client::{ImapClient, deliver, server_with_alice};
+use crate::support::player::run;
+
+const MESSAGE: &[u8] = b"Subject: x\r\n\r\ntext\r\n";
+
+#[test]
+fn a_read_that_fails_is_told_and_the_session_goes_on() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..3 {
+            deliver(&server, alice, MESSAGE).await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        for command in [
+            "FETCH 1:3 BODY.PEEK[]",
+            "FETCH 2 ENVELOPE",
+            "STATUS Sent (MESSAGES)",
+        ] {
+            let untroubled = client.ask(command).await.ok();
+            for nth in 1..20 {
+                server.engine.fail_read(nth);
+                let answer = client.ask(command).await;
+                if answer.completion.starts_with("OK") {
+                    assert_eq!(answer.untagged, untroubled.untagged, "{command} {nth}");
+                    // The failure waits for the next read; take it.
+                    while server.mailboxes.usage(alice).await.is_ok() {}
+                    break;
+                }
+                assert!(
+                    answer.completion.starts_with("NO [UNAVAILABLE]"),
+                    "{}",
+                    answer.completion
+                );
+            }
+        }
+        client.ask("NOOP").await.ok();
+    });
+}
+
+#[test]
+fn dur_09_one_damaged_message_does_not_hide_the_others() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..3 {
+            deliver(&server, alice, MESSAGE).await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        // The second of three bodies cannot be read now: one message is missing, the others are
+        // told.
+        let before = server.engine.reads();
+        client.ask("FETCH 1:3 BODY.PEEK[]").await.ok();
+        let reads = server.engine.reads() - before;
+        server.engine.fail_read(reads - 1);
+        let answer = client.ask("FETCH 1:3 BODY.PEEK[]").await;
+        let numbers: Vec<_> = answer.fetched().iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 3]);
+        assert!(
+            answer.completion.starts_with("NO [UNAVAILABLE]"),
+            "{}",
+            answer.completion
+        );
+    });
+}
