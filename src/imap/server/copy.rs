@@ -7,8 +7,9 @@
 
 use super::{
     fault::{Refusal, Stop, no_target, stop, target_refusal_of},
+    lookup::{self, Cursor},
     mailboxes,
-    select::{Selected, Shown, Uids, Which, uids_of},
+    select::{Selected, Uids, Which, uids_of},
     session::{Account, Outcome},
 };
 use crate::{
@@ -83,7 +84,10 @@ async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, R
         Err(refusal) => return Ok(Err(refusal)),
     };
     selected.mailbox.refresh().await.map_err(stop)?;
-    let present = present(selected, &shown);
+    let mut present = uids_of(&shown);
+    selected
+        .mailbox
+        .read(|index| lookup::keep(index, &mut present, |_| true));
     if which.uids == Uids::Silent && present.len() < shown.len() {
         let text = "some of the messages are gone; nothing was done";
         return Ok(Err(Refusal::no(Code::ExpungeIssued, text)));
@@ -91,19 +95,12 @@ async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, R
     Ok(Ok(present))
 }
 
-fn present(selected: &Selected, shown: &[Shown]) -> Vec<Uid> {
-    let mut uids = uids_of(shown);
-    selected
-        .mailbox
-        .read(|index| uids.retain(|uid| index.position(*uid).is_some()));
-    uids
-}
-
 fn bytes_of(selected: &Selected, uids: &[Uid]) -> u64 {
     selected.mailbox.read(|index| {
+        let mut cursor = Cursor::default();
         let entries = uids
             .iter()
-            .filter_map(|uid| index.entry(index.position(*uid)?));
+            .filter_map(|uid| cursor.seek(index, uid.number()));
         entries.map(|entry| entry.size).sum()
     })
 }

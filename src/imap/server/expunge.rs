@@ -5,38 +5,47 @@
 
 use super::{
     fault::{Stop, refusal_of, stop},
+    lookup,
     select::{Selected, Uids, Which, uids_of},
     session::Outcome,
 };
 use crate::{
     base::ids::Uid,
     imap::proto::sequence::SequenceSet,
-    mailbox::{Index, SystemFlags},
+    mailbox::{EntryRef, SystemFlags},
 };
 
-/// EXPUNGE; with `set` UID EXPUNGE, only of these UIDs.
-pub(super) async fn expunge(
-    selected: &Selected,
-    set: Option<&SequenceSet>,
-) -> Result<Outcome, Stop> {
+/// EXPUNGE: all messages with `\Deleted`, also those that the client was not told of yet
+/// (RFC 3501 6.4.3).
+pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
     selected.mailbox.refresh().await.map_err(stop)?;
-    let deleted = match set {
-        None => selected.mailbox.read(deleted),
-        Some(set) => {
-            let which = Which {
-                uids: Uids::Said,
-                set: set.clone(),
-            };
-            match selected.shown(&which) {
-                Ok(shown) => {
-                    let uids = uids_of(&shown);
-                    selected.mailbox.read(|index| keep_deleted(index, uids))
-                }
-                Err(refusal) => return Ok(Err(refusal)),
-            }
-        }
-    };
+    let deleted = selected.mailbox.read(|index| {
+        let mut uids = index
+            .uids()
+            .iter()
+            .filter_map(|uid| Uid::new(*uid))
+            .collect();
+        lookup::keep(index, &mut uids, is_deleted);
+        uids
+    });
     remove(selected, &deleted).await
+}
+
+/// UID EXPUNGE: those of them that the set names (RFC 4315 2.1).
+pub(super) async fn uid_expunge(selected: &Selected, set: SequenceSet) -> Result<Outcome, Stop> {
+    selected.mailbox.refresh().await.map_err(stop)?;
+    let which = Which {
+        uids: Uids::Said,
+        set,
+    };
+    let mut uids = match selected.shown(&which) {
+        Ok(shown) => uids_of(&shown),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    selected
+        .mailbox
+        .read(|index| lookup::keep(index, &mut uids, is_deleted));
+    remove(selected, &uids).await
 }
 
 /// CLOSE: an expunge, unless the mailbox may only be read (RFC 3501 6.4.2).
@@ -44,7 +53,7 @@ pub(super) async fn close(selected: &Selected) -> Result<Outcome, Stop> {
     if selected.is_read_only() {
         return Ok(Ok(None));
     }
-    expunge(selected, None).await
+    expunge(selected).await
 }
 
 async fn remove(selected: &Selected, uids: &[Uid]) -> Result<Outcome, Stop> {
@@ -57,24 +66,6 @@ async fn remove(selected: &Selected, uids: &[Uid]) -> Result<Outcome, Stop> {
     })
 }
 
-/// RFC 3501 6.4.3: all messages with `\Deleted`, also those that the client was not told of yet.
-fn deleted(index: &Index) -> Vec<Uid> {
-    keep_deleted(
-        index,
-        index
-            .uids()
-            .iter()
-            .filter_map(|uid| Uid::new(*uid))
-            .collect(),
-    )
-}
-
-fn keep_deleted(index: &Index, mut uids: Vec<Uid>) -> Vec<Uid> {
-    uids.retain(|uid| {
-        let entry = index
-            .position(*uid)
-            .and_then(|position| index.entry(position));
-        entry.is_some_and(|entry| entry.system.contains(SystemFlags::DELETED))
-    });
-    uids
+fn is_deleted(entry: &EntryRef<'_>) -> bool {
+    entry.system.contains(SystemFlags::DELETED)
 }

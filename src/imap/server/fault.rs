@@ -110,7 +110,7 @@ impl Refusal {
 pub(super) fn refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
     Ok(match error {
         ChangeError::Exists => Refusal::no(Code::AlreadyExists, "the mailbox exists already"),
-        ChangeError::Absent => Refusal::no(Code::NonExistent, "no such mailbox"),
+        ChangeError::Absent => nonexistent(),
         ChangeError::Inbox => Refusal::no(Code::Cannot, "not possible with INBOX"),
         ChangeError::HasChildren => {
             Refusal::no(Code::HasChildren, "the mailbox has mailboxes below it")
@@ -132,6 +132,11 @@ pub(super) fn target_refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
         ChangeError::Absent => Ok(no_target()),
         other => refusal_of(other),
     }
+}
+
+/// There is no such mailbox.
+pub(super) fn nonexistent() -> Refusal {
+    Refusal::no(Code::NonExistent, "no such mailbox")
 }
 
 /// The target mailbox does not exist.

@@ -10,9 +10,10 @@ use super::{
     fetch_body::{self, Source, Wanted},
     flags,
     limits::RUN_MESSAGES,
+    lookup::{self, Cursor},
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
-    updates::{self, CHUNK_MESSAGES, Cursor},
+    updates::{self, CHUNK_MESSAGES},
 };
 use crate::{
     base::ids::{EmailId, Uid},
@@ -138,11 +139,8 @@ async fn see(
     }
     let mut unseen = uids_of(shown);
     selected.mailbox.read(|index| {
-        unseen.retain(|uid| {
-            let entry = index
-                .position(*uid)
-                .and_then(|position| index.entry(position));
-            entry.is_some_and(|entry| !entry.system.contains(SystemFlags::SEEN))
+        lookup::keep(index, &mut unseen, |entry| {
+            !entry.system.contains(SystemFlags::SEEN)
         });
     });
     if unseen.is_empty() {
@@ -183,8 +181,7 @@ impl Answer<'_> {
             missing.gone += self.selected.mailbox.read(|index| {
                 let mut cursor = Cursor::default();
                 let told = chunk.iter().filter(|&&message| {
-                    let position = cursor.seek(index, message.uid);
-                    let Some(entry) = position.and_then(|position| index.entry(position)) else {
+                    let Some(entry) = cursor.seek(index, message.uid) else {
                         return false;
                     };
                     let mut items = Items::begin(out, message.number);
@@ -232,7 +229,7 @@ impl Answer<'_> {
     ) -> Result<(), Stop> {
         let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
         let Some((email, facts)) = facts else {
-            self.count_unreadable(message, missing).await?;
+            self.count_damaged(message, missing).await?;
             return Ok(());
         };
         let source = Source {
@@ -244,7 +241,7 @@ impl Answer<'_> {
         let bodies = match fetch_body::open(source, &self.plan.wanted).await {
             Ok(bodies) => bodies,
             Err(error) if fetch_body::is_damage(&error) => {
-                self.count_unreadable(message, missing).await?;
+                self.count_damaged(message, missing).await?;
                 return Ok(());
             }
             Err(error) => {
@@ -255,8 +252,7 @@ impl Answer<'_> {
         };
         let out = turn.output();
         let is_there = self.selected.mailbox.read(|index| {
-            let position = Uid::new(message.uid).and_then(|uid| index.position(uid));
-            let Some(entry) = position.and_then(|position| index.entry(position)) else {
+            let Some(entry) = lookup::find(index, message.uid) else {
                 return false;
             };
             let mut items = Items::begin(out, message.number);
@@ -281,7 +277,7 @@ impl Answer<'_> {
 
     /// What cannot be read is damaged, unless it was expunged and swept while the client read
     /// what came before.
-    async fn count_unreadable(&self, message: Shown, missing: &mut Missing) -> Result<(), Stop> {
+    async fn count_damaged(&self, message: Shown, missing: &mut Missing) -> Result<(), Stop> {
         let mailbox = &self.selected.mailbox;
         mailbox.refresh().await.map_err(stop)?;
         let is_there = |index: &Index| Uid::new(message.uid).and_then(|uid| index.position(uid));
@@ -366,9 +362,8 @@ impl Missing {
 /// The emails of those messages that are still there.
 fn emails_of(index: &Index, chunk: &[Shown]) -> Vec<(Shown, EmailId)> {
     let mut cursor = Cursor::default();
-    let rows = chunk.iter().filter_map(|message| {
-        let entry = index.entry(cursor.seek(index, message.uid)?)?;
-        Some((*message, entry.email))
-    });
+    let rows = chunk
+        .iter()
+        .filter_map(|message| Some((*message, cursor.seek(index, message.uid)?.email)));
     rows.collect()
 }

@@ -113,7 +113,9 @@ impl Wanted {
             let span = cut(span, self.partial);
             return Ok(Content::Stored(Stored::open(mailboxes, email, span).await?));
         };
-        let header = read(mailboxes, email, span).await?;
+        // LIM-29: what is longer is not looked at.
+        let end = span.end.min(span.start.saturating_add(HEADER_BYTES_MAX));
+        let header = read_span(mailboxes, email, span.start..end).await?;
         let made = select_fields(&header, names, *select);
         // RFC 3501 6.4.5: the part is cut from the selected fields.
         let range = cut(0..made.len() as u64, self.partial);
@@ -215,15 +217,21 @@ impl Opened<'_> {
     }
 }
 
-/// Reads a header whole; what is longer than LIM-29 is not looked at.
-async fn read(mailboxes: &Mailboxes, email: &Email, span: Range<u64>) -> io::Result<Vec<u8>> {
-    let end = span.end.min(span.start.saturating_add(HEADER_BYTES_MAX));
-    let mut header = Vec::new();
-    let mut pieces = mailboxes.body(email.blob, span.start..end);
-    while let Some(piece) = pieces.next().await? {
-        header.extend_from_slice(&piece);
+/// Reads part of a message whole; the caller bounds it.
+pub(super) async fn read_span(
+    mailboxes: &Mailboxes,
+    email: &Email,
+    span: Range<u64>,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if span.is_empty() {
+        return Ok(bytes);
     }
-    Ok(header)
+    let mut pieces = mailboxes.body(email.blob, span);
+    while let Some(piece) = pieces.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 /// Whether reading again would not help: what is stored is damaged or gone (DUR-09).

@@ -5,7 +5,7 @@
 //! where it should be made.
 
 use super::{
-    fault::{Refusal, Stop, refusal_of, stop},
+    fault::{Refusal, Stop, nonexistent, refusal_of, stop},
     select::Selected,
     session::{Account, Outcome},
 };
@@ -174,10 +174,6 @@ fn new_name(mailbox: &str) -> Result<Name, Refusal> {
             "a name has at most 1000 bytes in UTF-8, 255 in a level, and 32 levels",
         ),
     })
-}
-
-fn nonexistent() -> Refusal {
-    Refusal::no(Code::NonExistent, "no such mailbox")
 }
 
 fn done(outcome: Result<(), crate::mailbox::ChangeError>) -> Result<Outcome, Stop> {

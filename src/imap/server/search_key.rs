@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use super::search_envelope::{self, Said};
 use crate::{
     base::clock::Timestamp,
     imap::proto::{
@@ -14,7 +13,7 @@ use crate::{
         search::{SearchFlag, SearchKey},
         sequence::BeyondLast,
     },
-    mail::{body_text, facts::Facts, header::Fields, words},
+    mail::body_text,
     mailbox::{EntryRef, Keyword, SystemFlags},
 };
 
@@ -22,10 +21,21 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     test: Test,
-    /// What is looked for in the texts of messages; tests name them by their place here.
+    /// What is looked for in header fields; tests name them by their place here.
+    pub(super) fields: Vec<FieldTest>,
+    /// What is looked for in the texts of messages, by place as well.
     pub(super) needles: Vec<Needle>,
-    /// Some test may have to look at the header.
-    pub(super) reads_header: bool,
+    /// Some needle is looked for in the header too (TEXT).
+    pub(super) needles_in_header: bool,
+}
+
+/// A header field to look for.
+#[derive(Clone, Debug)]
+pub(super) struct FieldTest {
+    /// Its name, in lower case.
+    pub(super) name: String,
+    /// What its text contains; nothing: it is enough that it is there.
+    pub(super) needle: Needle,
 }
 
 /// A search key made ready.
@@ -48,8 +58,8 @@ enum Test {
     /// The day of the Date field.
     Sent(Range<i64>),
     Size(Range<u64>),
-    /// A field of this lower-case name whose text contains the needle.
-    Header(String, Needle),
+    /// The field at this place is there.
+    Field(usize),
     /// The needle at this place is in the texts.
     Body(usize),
     /// It is in the texts, or in the header.
@@ -77,14 +87,18 @@ pub(super) struct Candidate {
     pub(super) recent: bool,
 }
 
-/// What was read of a message so far.
-#[derive(Debug, Default)]
-pub(super) struct Content<'a> {
-    pub(super) facts: Option<&'a Facts>,
-    /// The header, as it stands in the message.
-    pub(super) header: Option<&'a [u8]>,
-    /// For each needle of the search, whether it is in the texts.
-    pub(super) in_texts: Option<&'a [bool]>,
+/// What was read of a message so far. What is looked for was looked for while reading, so judging
+/// is cheap.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The day of its Date field.
+    pub(super) sent: Option<Option<i64>>,
+    /// For each field test of the search.
+    pub(super) fields: Vec<Option<bool>>,
+    /// For each needle, whether it is in the header.
+    pub(super) in_header: Option<Vec<bool>>,
+    /// For each needle, whether it is in the texts.
+    pub(super) in_texts: Option<Vec<bool>>,
 }
 
 impl Needle {
@@ -92,14 +106,13 @@ impl Needle {
         Self(body_text::fold(text))
     }
 
-    /// Whether the text of a header field, or of several, contains it.
-    fn is_in_header(&self, raw: &[u8]) -> bool {
-        self.is_in(&words::decode(raw))
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// Whether `text` contains it.
-    pub(super) fn is_in(&self, text: &str) -> bool {
-        body_text::contains_folded(text, &self.0)
+    /// Whether a folded text contains it.
+    pub(super) fn is_in(&self, folded: &str) -> bool {
+        folded.contains(&self.0)
     }
 }
 
@@ -111,17 +124,40 @@ impl Search {
     pub(super) fn new(key: &SearchKey, uids: &[u32]) -> Result<Self, BeyondLast> {
         let mut search = Self {
             test: Test::Nothing,
+            fields: Vec::new(),
             needles: Vec::new(),
-            reads_header: false,
+            needles_in_header: false,
         };
         search.test = Test::new(key, uids, &mut search)?;
         Ok(search)
     }
 
-    /// Takes in a text to look for in the texts of messages; gives its place.
-    fn place(&mut self, text: &str) -> usize {
+    fn field(&mut self, name: &str, text: &str) -> usize {
+        self.fields.push(FieldTest {
+            name: name.to_ascii_lowercase(),
+            needle: Needle::new(text),
+        });
+        self.fields.len() - 1
+    }
+
+    fn needle(&mut self, text: &str) -> usize {
         self.needles.push(Needle::new(text));
         self.needles.len() - 1
+    }
+
+    /// Whether the message passes, as far as it is known.
+    pub(super) fn judge(
+        &self,
+        candidate: Candidate,
+        entry: &EntryRef<'_>,
+        known: &Known,
+    ) -> Verdict {
+        let message = Message {
+            candidate,
+            entry,
+            known,
+        };
+        message.passes(&self.test)
     }
 }
 
@@ -154,16 +190,13 @@ impl Test {
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
             SearchKey::Larger(size) => Self::Size(u64::from(*size) + 1..u64::MAX),
             SearchKey::Smaller(size) => Self::Size(0..u64::from(*size)),
-            SearchKey::Header(name, text) => {
-                search.reads_header = true;
-                Self::Header(name.as_str().to_ascii_lowercase(), Needle::new(text))
-            }
+            SearchKey::Header(name, text) => Self::Field(search.field(name.as_str(), text)),
             // Every text contains the empty one.
             SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Self::All,
-            SearchKey::Body(text) => Self::Body(search.place(text)),
+            SearchKey::Body(text) => Self::Body(search.needle(text)),
             SearchKey::Text(text) => {
-                search.reads_header = true;
-                Self::Text(search.place(text))
+                search.needles_in_header = true;
+                Self::Text(search.needle(text))
             }
         })
     }
@@ -180,35 +213,19 @@ impl Test {
     }
 }
 
-impl Search {
-    /// Whether the message passes, as far as `content` tells.
-    pub(super) fn judge(
-        &self,
-        candidate: Candidate,
-        entry: &EntryRef<'_>,
-        content: &Content<'_>,
-    ) -> Verdict {
-        let message = Message {
-            search: self,
-            candidate,
-            entry,
-            content,
-        };
-        message.passes(&self.test)
-    }
-}
-
 /// A message being judged.
 struct Message<'a> {
-    search: &'a Search,
     candidate: Candidate,
     entry: &'a EntryRef<'a>,
-    content: &'a Content<'a>,
+    known: &'a Known,
 }
 
 impl Message<'_> {
     /// The depth of tests is bounded where keys are parsed (LIM-20).
     fn passes(&self, test: &Test) -> Verdict {
+        let place_in = |found: &Option<Vec<bool>>, place: usize| {
+            Verdict::known(found.as_ref().map(|found| found.get(place) == Some(&true)))
+        };
         match test {
             Test::And(tests) => all(tests.iter().map(|test| self.passes(test))),
             Test::Or(a, b) => {
@@ -216,16 +233,17 @@ impl Message<'_> {
                 neither.not()
             }
             Test::Not(test) => self.passes(test).not(),
-            Test::Header(name, needle) => self.has_field(name, needle),
-            Test::Sent(days) => self.content.facts.map_or(Verdict::Open, |facts| {
-                Verdict::of(facts.sent.is_some_and(|sent| days.contains(&sent.day)))
-            }),
-            Test::Body(place) => self.has_text(*place),
-            Test::Text(place) => match self.has_in_header(*place) {
-                Verdict::No => self.has_text(*place),
+            Test::Sent(days) => {
+                let passes = |sent: Option<i64>| sent.is_some_and(|day| days.contains(&day));
+                Verdict::known(self.known.sent.map(passes))
+            }
+            Test::Field(place) => Verdict::known(self.known.fields.get(*place).copied().flatten()),
+            Test::Body(place) => place_in(&self.known.in_texts, *place),
+            Test::Text(place) => match place_in(&self.known.in_header, *place) {
+                Verdict::No => place_in(&self.known.in_texts, *place),
                 known => known,
             },
-            known => Verdict::of(self.is(known)),
+            test => Verdict::known(Some(self.is(test))),
         }
     }
 
@@ -245,44 +263,15 @@ impl Message<'_> {
             _ => false,
         }
     }
-
-    fn has_field(&self, name: &str, needle: &Needle) -> Verdict {
-        if let Some(facts) = self.content.facts.filter(|facts| !facts.envelope_is_cut) {
-            match search_envelope::field(&facts.envelope, name) {
-                Said::Text(text) => return Verdict::of(needle.is_in_header(&text)),
-                // RFC 3501 6.4.4: without a text it is enough that the field is there.
-                Said::Nothing if !needle.0.is_empty() => return Verdict::No,
-                Said::Nothing | Said::Unknown => {}
-            }
-        }
-        self.content.header.map_or(Verdict::Open, |header| {
-            let mut named = Fields::new(header).filter(|field| field.is(name));
-            Verdict::of(named.any(|field| needle.is_in_header(field.value)))
-        })
-    }
-
-    fn has_in_header(&self, place: usize) -> Verdict {
-        let Some(needle) = self.search.needles.get(place) else {
-            return Verdict::No;
-        };
-        self.content.header.map_or(Verdict::Open, |header| {
-            Verdict::of(Fields::new(header).any(|field| {
-                let text = header.get(field.span).unwrap_or_default();
-                needle.is_in_header(text)
-            }))
-        })
-    }
-
-    fn has_text(&self, place: usize) -> Verdict {
-        self.content.in_texts.map_or(Verdict::Open, |found| {
-            Verdict::of(found.get(place).copied().unwrap_or(false))
-        })
-    }
 }
 
 impl Verdict {
-    fn of(known: bool) -> Self {
-        if known { Self::Yes } else { Self::No }
+    fn known(known: Option<bool>) -> Self {
+        match known {
+            Some(true) => Self::Yes,
+            Some(false) => Self::No,
+            None => Self::Open,
+        }
     }
 
     fn not(self) -> Self {

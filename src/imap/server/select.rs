@@ -6,7 +6,7 @@
 
 use super::{
     Services,
-    fault::{Refusal, Stop, refusal_of},
+    fault::{Refusal, Stop, nonexistent, refusal_of},
     flags, mailboxes,
     session::Account,
 };
@@ -84,7 +84,7 @@ pub(super) async fn open(
     access: Access,
 ) -> Result<Result<Opened, Refusal>, Stop> {
     let Some(entry) = mailboxes::find(account, name).await? else {
-        return Ok(Err(Refusal::no(Code::NonExistent, "no such mailbox")));
+        return Ok(Err(nonexistent()));
     };
     let mailbox = match account.mailboxes().open(account.id(), entry.id).await {
         Ok(mailbox) => mailbox,

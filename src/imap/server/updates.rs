@@ -8,6 +8,7 @@
 use super::{
     fault::{Stop, stop},
     flags,
+    lookup::Cursor,
     select::{Access, Selected, Shown, Uids},
 };
 use crate::{
@@ -142,10 +143,7 @@ pub(super) async fn tell_flags(
         selected.mailbox.read(|index| {
             let mut cursor = Cursor::default();
             for message in chunk {
-                let Some(position) = cursor.seek(index, message.uid) else {
-                    continue;
-                };
-                let Some(entry) = index.entry(position) else {
+                let Some(entry) = cursor.seek(index, message.uid) else {
                     continue;
                 };
                 let mut items = Items::begin(out, message.number);
@@ -160,25 +158,6 @@ pub(super) async fn tell_flags(
         turn.make_room().await?;
     }
     Ok(())
-}
-
-/// Finds ascending UIDs in an index: usually the next one is the next.
-#[derive(Debug, Default)]
-pub(super) struct Cursor {
-    next: usize,
-}
-
-impl Cursor {
-    /// The position of `uid`, when it is there.
-    pub(super) fn seek(&mut self, index: &Index, uid: u32) -> Option<usize> {
-        let uid = Uid::new(uid)?;
-        let position = match index.uid_at(self.next) {
-            Some(there) if there == uid => self.next,
-            _ => index.position(uid)?,
-        };
-        self.next = position + 1;
-        Some(position)
-    }
 }
 
 /// The last words to a session whose mailbox is gone (RFC 2180 3.3): nothing it shows is true any

@@ -60,8 +60,8 @@ pub(super) async fn of_messages(
     match body {
         // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
         CommandBody::Check => Ok(Ok(None)),
-        CommandBody::Expunge => expunge::expunge(selected, None).await,
-        CommandBody::UidExpunge(set) => expunge::expunge(selected, Some(&set)).await,
+        CommandBody::Expunge => expunge::expunge(selected).await,
+        CommandBody::UidExpunge(set) => expunge::uid_expunge(selected, set).await,
         CommandBody::Search { uid, charset, key } => {
             let query = search::Query {
                 uids: Uids::of(uid),

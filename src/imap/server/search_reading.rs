@@ -1,0 +1,258 @@
+//! Reading messages to decide a search: their stored facts, then the header, then the texts.
+//!
+//! Each step is taken only while the question is open. All looking into texts happens here, under
+//! the budget of the command (LIM-25) and without any lock; one text is in memory at a time
+//! (LIM-36).
+
+use super::{
+    effort::{Budget, Exhausted},
+    fault::{Stop, stop},
+    fetch_body::read_span,
+    limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
+    lookup::{self, Cursor},
+    search_envelope::{self, Said},
+    search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
+    select::Selected,
+    session::Account,
+};
+use crate::{
+    base::ids::EmailId,
+    mail::{
+        body_text,
+        facts::{Facts, PartFacts},
+        header::Fields,
+        mime::Span,
+        words,
+    },
+    mailbox::Email,
+};
+
+/// A search that reads messages.
+pub(super) struct Reading<'a> {
+    pub(super) account: Account<'a>,
+    pub(super) selected: &'a Selected,
+    pub(super) search: &'a Search,
+    pub(super) budget: Budget,
+}
+
+impl Reading<'_> {
+    /// Which of the open messages are found.
+    pub(super) async fn decide(
+        &mut self,
+        open: &[Candidate],
+    ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
+        let heavy_work = &self.account.services.heavy_work;
+        let Ok(_permit) = heavy_work.permit(self.account.id(), &self.budget).await else {
+            return Ok(Err(Exhausted));
+        };
+        let mut found = Vec::new();
+        for run in open.chunks(RUN_MESSAGES) {
+            let present = self.present(run);
+            let ids: Vec<EmailId> = present.iter().map(|(_, id)| *id).collect();
+            let mailboxes = self.account.mailboxes();
+            let emails = mailboxes
+                .emails(self.account.id(), &ids)
+                .await
+                .map_err(stop)?;
+            for ((candidate, _), email) in present.into_iter().zip(emails) {
+                // A record that is missing or damaged was logged where it was read.
+                let Some(email) = email else { continue };
+                match self.is_found(candidate, &email).await {
+                    Ok(true) => found.push(candidate),
+                    Ok(false) => {}
+                    Err(Exhausted) => return Ok(Err(Exhausted)),
+                }
+            }
+        }
+        Ok(Ok(found))
+    }
+
+    fn present(&self, run: &[Candidate]) -> Vec<(Candidate, EmailId)> {
+        self.selected.mailbox.read(|index| {
+            let mut cursor = Cursor::default();
+            let present = run.iter().filter_map(|candidate| {
+                Some((*candidate, cursor.seek(index, candidate.uid)?.email))
+            });
+            present.collect()
+        })
+    }
+
+    /// Reads of a message what is needed to decide it. What cannot be read is not found.
+    async fn is_found(&mut self, candidate: Candidate, email: &Email) -> Result<bool, Exhausted> {
+        let Ok(facts) = Facts::decode(&email.facts) else {
+            tracing::error!(
+                email.id = email.id.0,
+                "the facts about an email are damaged"
+            );
+            return Ok(false);
+        };
+        let mut known = self.by_facts(&facts).await?;
+        if let Some(found) = self.judge(candidate, &known) {
+            return Ok(found);
+        }
+        self.by_header(email, &facts, &mut known).await?;
+        if let Some(found) = self.judge(candidate, &known) {
+            return Ok(found);
+        }
+        known.in_texts = Some(self.in_texts(email, &facts).await?);
+        Ok(self.judge(candidate, &known).unwrap_or(false))
+    }
+
+    /// The verdict, when there is one. A message that is gone meanwhile is not found.
+    fn judge(&self, candidate: Candidate, known: &Known) -> Option<bool> {
+        let verdict = self.selected.mailbox.read(|index| {
+            lookup::find(index, candidate.uid).map_or(Verdict::No, |entry| {
+                self.search.judge(candidate, &entry, known)
+            })
+        });
+        match verdict {
+            Verdict::Yes => Some(true),
+            Verdict::No => Some(false),
+            Verdict::Open => None,
+        }
+    }
+
+    /// What the stored facts tell.
+    async fn by_facts(&mut self, facts: &Facts) -> Result<Known, Exhausted> {
+        let mut fields = Vec::with_capacity(self.search.fields.len());
+        for test in &self.search.fields {
+            self.budget.spend(facts.envelope.len() as u64).await?;
+            fields.push(field_by_envelope(facts, test));
+        }
+        Ok(Known {
+            sent: Some(facts.sent.map(|sent| sent.day)),
+            fields,
+            ..Known::default()
+        })
+    }
+
+    /// What the header tells of what is not known yet.
+    async fn by_header(
+        &mut self,
+        email: &Email,
+        facts: &Facts,
+        known: &mut Known,
+    ) -> Result<(), Exhausted> {
+        let fields_open = known.fields.contains(&None);
+        if !fields_open && !self.search.needles_in_header {
+            known.in_header = Some(Vec::new());
+            return Ok(());
+        }
+        let length = facts.header_length().min(HEADER_BYTES_MAX);
+        let raw = self.read(email, Span { offset: 0, length }).await?;
+        let header: Vec<(String, String)> = Fields::new(&raw)
+            .map(|field| {
+                let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+                (name, body_text::fold(&words::decode(field.value)))
+            })
+            .collect();
+        drop(raw);
+        for (test, known) in self.search.fields.iter().zip(&mut known.fields) {
+            if known.is_none() {
+                self.budget.spend(length).await?;
+                *known = Some(has_field(&header, test));
+            }
+        }
+        let mut in_header = Vec::new();
+        if self.search.needles_in_header {
+            let texts = header
+                .into_iter()
+                .map(|(name, text)| format!("{name}: {text}\n"));
+            let text: String = texts.collect();
+            in_header.resize(self.search.needles.len(), false);
+            self.look_into(&text, &mut in_header).await?;
+        }
+        known.in_header = Some(in_header);
+        Ok(())
+    }
+
+    /// Which needles are in the texts of a message: in its text parts, and in the headers of the
+    /// parts.
+    async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<bool>, Exhausted> {
+        let mut found = vec![false; self.search.needles.len()];
+        for (at, part) in facts.parts.iter().enumerate() {
+            if at > 0 {
+                let length = part.header.length.min(HEADER_BYTES_MAX);
+                let raw = self
+                    .read(
+                        email,
+                        Span {
+                            length,
+                            ..part.header
+                        },
+                    )
+                    .await?;
+                self.look_into(&body_text::fold(&words::decode(&raw)), &mut found)
+                    .await?;
+            }
+            if let Some(text) = self.text_of(email, part).await? {
+                self.look_into(&text, &mut found).await?;
+            }
+            if found.iter().all(|found| *found) {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The text of a part, folded; nothing when it is no text.
+    async fn text_of(
+        &mut self,
+        email: &Email,
+        part: &PartFacts,
+    ) -> Result<Option<String>, Exhausted> {
+        let Some(charset) = &part.text_charset else {
+            return Ok(None);
+        };
+        let bound = u64::try_from(body_text::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
+        let body = part.body();
+        let length = body.length.min(bound);
+        let raw = self.read(email, Span { length, ..body }).await?;
+        Ok(Some(body_text::fold(&body_text::decode(
+            &raw,
+            part.encoding,
+            charset,
+        ))))
+    }
+
+    /// Looks for the needles that were not found yet in a folded text.
+    async fn look_into(&mut self, text: &str, found: &mut [bool]) -> Result<(), Exhausted> {
+        for (needle, found) in self.search.needles.iter().zip(found) {
+            if !*found {
+                self.budget.spend(text.len() as u64).await?;
+                *found = needle.is_in(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a message; what cannot be read is as good as empty.
+    async fn read(&mut self, email: &Email, span: Span) -> Result<Vec<u8>, Exhausted> {
+        self.budget.spend(span.length).await?;
+        let read = read_span(self.account.mailboxes(), email, span.offset..span.end()).await;
+        Ok(read.unwrap_or_else(|error| {
+            tracing::error!(email.id = email.id.0, %error, "an email cannot be searched");
+            Vec::new()
+        }))
+    }
+}
+
+/// What the envelope tells about a field, if it does.
+fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
+    if facts.envelope_is_cut {
+        return None;
+    }
+    match search_envelope::field(&facts.envelope, &test.name) {
+        Said::Text(text) => Some(test.needle.is_in(&body_text::fold(&words::decode(&text)))),
+        // RFC 3501 6.4.4: without a text it is enough that the field is there, though nothing is in
+        // it.
+        Said::Nothing if !test.needle.is_empty() => Some(false),
+        Said::Nothing | Said::Unknown => None,
+    }
+}
+
+fn has_field(header: &[(String, String)], test: &FieldTest) -> bool {
+    let FieldTest { name, needle } = test;
+    let mut named = header.iter().filter(|(there, _)| there == name);
+    named.any(|(_, text)| Needle::is_in(needle, text))
+}
