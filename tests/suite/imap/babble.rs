@@ -1,4 +1,5 @@
-//! Clients that say anything: every command is completed exactly once, and a connection ends only with BYE.
+//! Clients that say anything: every command is completed exactly once, and a connection ends only
+//! with BYE.
 
 use std::collections::BTreeSet;
 
