@@ -217,6 +217,7 @@ pub(super) fn smtp(
         transactions_max: config.smtp.transactions,
         idle: config.smtp.idle.0,
         insecure_auth_without_tls: config.auth.insecure_without_tls,
+        insecure_any_sender: config.smtp.insecure_any_sender,
         ..smtp::server::Options::new(role, port, host)
     })
 }

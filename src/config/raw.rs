@@ -165,6 +165,8 @@ table! {
         transactions: u32 = 100,
         /// LIM-07: silence between commands.
         idle: Span = Span::secs(300),
+        /// AUTH-07: accounts may send under any address.
+        insecure_any_sender: bool = false,
     }
 }
 
@@ -319,6 +321,7 @@ impl Config {
         let smarthost = self.relay.smarthost.as_ref().map(|host| host.tls);
         let keys = [
             ("auth.insecure_without_tls", self.auth.insecure_without_tls),
+            ("smtp.insecure_any_sender", self.smtp.insecure_any_sender),
             (
                 "relay.insecure_private_targets",
                 self.relay.insecure_private_targets,

@@ -79,6 +79,7 @@ pub(crate) struct Settings {
     pub(crate) transactions_max: u32,
     /// Passwords are taken without TLS.
     pub(crate) plaintext_auth: bool,
+    pub(crate) any_sender: bool,
     /// Where clients come from.
     pub(crate) client: IpAddr,
 }
@@ -142,6 +143,7 @@ impl TestServer {
                 recipients_max: 500,
                 transactions_max: 100,
                 plaintext_auth: false,
+                any_sender: false,
                 client: [192, 0, 2, 10].into(),
             },
             accounts: BTreeMap::new(),
@@ -170,6 +172,7 @@ impl TestServer {
             options.recipients_max = self.settings.recipients_max;
             options.transactions_max = self.settings.transactions_max;
             options.insecure_auth_without_tls = self.settings.plaintext_auth;
+            options.insecure_any_sender = self.settings.any_sender;
             Server::new(options, self.services())
         };
         match port {

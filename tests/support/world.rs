@@ -9,6 +9,7 @@
 //! given quota alice 1000
 //! given limit message_bytes_max|recipients_max|transactions_max N
 //! given plaintext auth         passwords are taken without TLS
+//! given any sender             accounts may send under any address
 //! given client 192.0.2.99      where the next connections come from
 //!
 //! @ connect A submission       a port by its name in the configuration
@@ -97,6 +98,10 @@ impl Player {
             }
             ["plaintext", "auth"] => {
                 self.server.settings.plaintext_auth = true;
+                Ok(())
+            }
+            ["any", "sender"] => {
+                self.server.settings.any_sender = true;
                 Ok(())
             }
             ["client", address] => {

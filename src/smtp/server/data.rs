@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    header::{Additions, Author, Rules},
+    header::{Additions, Rules},
     reception::{Failure, Received, Reception},
     refusal::{Refused, SmtpFault, log_refusal},
     session::{Done, Greeted, Session, State, Transaction},
@@ -171,9 +171,7 @@ impl Session {
             mut envelope,
             targets,
         } = transaction;
-        if let Some(account) = self.account()
-            && !self.owns_all(account, &received.authors)
-        {
+        if !self.may_send_as(received.authors.iter().map(Option::as_ref)) {
             return Err((envelope, Refused::NotYourFrom.into()));
         }
         if received.eight_bit {
@@ -198,12 +196,6 @@ impl Session {
                 Err((envelope, Failure::Fault(SmtpFault::Route(fault))))
             }
         }
-    }
-
-    fn owns_all(&self, account: AccountId, authors: &[Author]) -> bool {
-        let snapshot = self.shared.services.directory.snapshot();
-        let owned = |author: &Author| author.as_ref().is_some_and(|a| snapshot.owns(account, a));
-        authors.iter().all(owned)
     }
 }
 

@@ -68,12 +68,8 @@ impl Session {
         if services.router.room() == Room::Low {
             return Err(Refused::NoRoom);
         }
-        match (self.account(), mail.sender.address()) {
-            (Some(account), Some(address))
-                if !services.directory.snapshot().owns(account, address) =>
-            {
-                Err(Refused::NotYourSender)
-            }
+        match mail.sender.address() {
+            Some(address) if !self.may_send_as([Some(address)]) => Err(Refused::NotYourSender),
             _ => Ok(()),
         }
     }

@@ -68,6 +68,8 @@ pub struct Options {
     /// Passwords are taken over plain connections. For tests and for networks that are trusted as a
     /// whole.
     pub insecure_auth_without_tls: bool,
+    /// Accounts may write any MAIL FROM and any From (AUTH-07 is off).
+    pub insecure_any_sender: bool,
 }
 
 impl Options {
@@ -83,6 +85,7 @@ impl Options {
             transactions_max: 100,
             idle: Duration::from_secs(300),
             insecure_auth_without_tls: false,
+            insecure_any_sender: false,
         }
     }
 

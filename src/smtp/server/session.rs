@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::ids::AccountId,
-    mail::envelope::Envelope,
+    mail::{address::Address, envelope::Envelope},
     net::{Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
     route::{Origin, Target},
     smtp::proto::{
@@ -91,6 +91,20 @@ impl Session {
     /// Who is logged in.
     pub(super) fn account(&self) -> Option<AccountId> {
         self.login.as_ref().map(|login| login.account)
+    }
+
+    /// AUTH-07: whether these addresses are the account's; what is no address is nobody's. Without
+    /// a login there is nobody to ask.
+    pub(super) fn may_send_as<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = Option<&'a Address>>,
+    ) -> bool {
+        let Some(account) = self.account() else {
+            return true;
+        };
+        let snapshot = self.shared.services.directory.snapshot();
+        let owned = |address: Option<&Address>| address.is_some_and(|a| snapshot.owns(account, a));
+        self.shared.options.insecure_any_sender || addresses.into_iter().all(owned)
     }
 
     /// The client's own name, for logs.
