@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, net::IpAddr, os::unix::fs::MetadataExt, path::Path};
 
-use super::{offline, ports, run::certificate_of, settings};
+use super::{offline, owner, ports, run::certificate_of, settings};
 use crate::{
     admin::{Answer, Request, socket},
     config::Config,
@@ -76,14 +76,9 @@ fn certificate(config: &Config) -> Finding {
 /// The data directory: there or to be made, ours, private.
 fn data(path: &Path) -> Finding {
     let what = format!("data directory {}", path.display());
-    let us = rustix::process::getuid().as_raw();
     let verdict = match fs::metadata(path) {
         Ok(facts) if !facts.is_dir() => Verdict::Wrong("is not a directory".to_owned()),
-        Ok(facts) if facts.uid() != us => Verdict::Wrong(format!(
-            "belongs to user {}, and this is user {us}: run the check as the server's user, or \
-             `chown` the directory",
-            facts.uid()
-        )),
+        Ok(_) if let Err(error) = owner::check(path) => Verdict::Wrong(error.to_string()),
         Ok(facts) if facts.mode() & 0o077 != 0 => {
             Verdict::Wrong("can be entered by others: `chmod 0700` it".to_owned())
         }

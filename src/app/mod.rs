@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod offline;
+pub mod owner;
 pub mod ports;
 pub mod run;
 pub mod services;
@@ -24,6 +25,9 @@ use crate::{
 /// Why the server cannot start: for the operator, with what to do where that is known.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The data directory is another user's.
+    #[error(transparent)]
+    Owner(#[from] owner::NotOwner),
     /// The store.
     #[error("{}", with_causes(.0))]
     Store(#[from] embedded::OpenError),

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{services::Services, settings};
+use super::{owner, services::Services, settings};
 use crate::{
     admin::{Answer, Request, socket},
     config::Config,
@@ -20,6 +20,9 @@ pub enum OfflineError {
     /// A server runs and does not answer as it should.
     #[error("the running server cannot be asked: {0}")]
     Socket(#[source] io::Error),
+    /// The data directory is another user's.
+    #[error(transparent)]
+    Owner(#[from] owner::NotOwner),
     /// The services cannot be opened.
     #[error(transparent)]
     Start(#[from] super::StartError),
@@ -51,12 +54,13 @@ pub fn ask(config: &Config, request: Request) -> Result<Answer, OfflineError> {
 
 async fn ask_or_open(config: &Config, request: &Request) -> Result<Answer, OfflineError> {
     let path = socket::path_in(&config.server.data);
-    if let Some(answer) = socket::ask(&path, request)
-        .await
-        .map_err(OfflineError::Socket)?
-    {
+    let asked = socket::ask(&path, request).await;
+    if let Ok(Some(answer)) = asked {
         return Ok(answer);
     }
+    // Who may not enter the directory cannot reach the socket either: say so, not "denied".
+    owner::check(&config.server.data)?;
+    asked.map_err(OfflineError::Socket)?;
     let services = Services::open(config).await?;
     let answer = services.operations().execute(request.clone()).await;
     services.close().await;
@@ -76,6 +80,7 @@ pub(super) async fn ask_existing(config: &Config, request: &Request) -> Option<A
 /// # Errors
 /// When the store cannot be opened.
 pub fn verify(config: &Config) -> Result<Report, OfflineError> {
+    owner::check(&config.server.data)?;
     let found = Embedded::verify(&config.server.data)?;
     Ok(report(&found))
 }
@@ -85,6 +90,7 @@ pub fn verify(config: &Config) -> Result<Report, OfflineError> {
 /// # Errors
 /// When the store cannot be opened.
 pub fn rebuild(config: &Config) -> Result<Report, OfflineError> {
+    owner::check(&config.server.data)?;
     let found = Embedded::rebuild(&config.server.data, &settings::store(config))?;
     Ok(report(&found))
 }

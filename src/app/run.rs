@@ -10,7 +10,7 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
-    StartError, demo,
+    StartError, demo, owner,
     ports::{self, Port},
     services::{AccountQuotas, Passwords, Reports, Services},
     settings,
@@ -45,6 +45,11 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
     harden();
     for key in config.insecure_keys() {
         tracing::warn!(key, "this setting weakens security");
+    }
+    if let Some(warning) = owner::warning_before(&config.server.data)
+        && demo.is_none()
+    {
+        tracing::warn!("{warning}");
     }
     // What can fail for the operator's reasons comes first: no port answers before all is well.
     let certificate = certificate_of(&config)?;

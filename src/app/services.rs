@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{StartError, settings};
+use super::{StartError, owner, settings};
 use crate::{
     accounts::Directory,
     admin::Operations,
@@ -36,8 +36,9 @@ impl Services {
     /// Opens the store and what works on it.
     ///
     /// # Errors
-    /// When the store is in use, of another version or damaged beyond use.
+    /// When the store is another user's, in use, of another version or damaged beyond use.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
+        owner::check(&config.server.data)?;
         let (clock, random) = (Clock::system(), Random::system());
         let engine = Embedded::open(&config.server.data, settings::store(config))?;
         let shared: Arc<dyn Engine> = Arc::clone(&engine) as _;

@@ -70,6 +70,9 @@ pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
 /// Asks the running server, or opens the store here when none runs.
 pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
     let config = app::config_of(&common.config, &common.set)?;
+    if let Some(warning) = app::owner::warning_before(&config.server.data) {
+        eprintln!("buzon: {warning}");
+    }
     match app::offline::ask(&config, request)? {
         Answer::Done(value) => Ok(value),
         Answer::Refused(why) => Err(why.into()),

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -231,4 +232,42 @@ fn wrong_configurations_say_what_is_wrong_and_where() {
         &["serve", "--config", "/nonexistent.toml"],
     );
     assert!(absent.expect_failure().contains("/nonexistent.toml"));
+}
+
+#[test]
+fn sys_05_nobody_but_its_owner_opens_the_data_directory() {
+    if !rustix::process::getuid().is_root() {
+        println!("skipped: giving a directory away needs root");
+        return;
+    }
+    let server = Installed::prepare("owner", "mail.example.org", &ports("127.0.5.7", 2525));
+    let data = server.dir.join("data");
+    let made = server.command(&["domain", "add", "example.org"], "");
+    assert!(made.said().contains("chown -R"), "{}", made.said());
+    made.expect_success();
+    run("chown", &["-R", "nobody", data.to_str().unwrap()]).expect_success();
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name(), entry.metadata().unwrap().uid()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    for args in [
+        &["domain", "list"][..],
+        &["queue", "list"],
+        &["store", "verify"],
+        &["store", "rebuild"],
+        &["serve"],
+    ] {
+        let said = server.command(args, "").expect_failure();
+        let way = "belongs to user nobody, and this is user root: run it as `runuser -u nobody -- ";
+        assert!(said.contains(way), "{args:?}: {said}");
+    }
+    let checked = server.command(&["check", "--offline"], "").said();
+    assert!(checked.contains("runuser -u nobody"), "{checked}");
+    assert_eq!(files(), before);
 }

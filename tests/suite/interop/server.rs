@@ -228,6 +228,12 @@ impl Ran {
         self.output.status.success()
     }
 
+    /// What it said on both streams, however it ended.
+    pub(super) fn said(&self) -> String {
+        let both = [&self.output.stdout[..], &self.output.stderr].concat();
+        String::from_utf8_lossy(&both).into_owned()
+    }
+
     /// Its output, after checking that it succeeded.
     pub(super) fn expect_success(self) -> String {
         let (out, err) = (&self.output.stdout, &self.output.stderr);

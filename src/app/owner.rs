@@ -1,0 +1,137 @@
+//! SYS-05: the data directory is opened by its owner and by nobody else.
+//!
+//! What another user makes in it, root most of all, the server's user cannot open afterwards: one
+//! command typed as root while no server runs would keep the server from starting. So whoever opens
+//! the store is compared with the owner first, before any file is made. Not here: what modes files
+//! get (`store`), and who may speak to a running server (`admin::socket`).
+
+use std::{
+    fmt, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::{Uid, geteuid};
+
+/// The data directory belongs to somebody else: for the operator, with the command that works.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} belongs to {owner}, and this is {us}: {way}", path = .path.display())]
+pub struct NotOwner {
+    path: PathBuf,
+    owner: User,
+    us: User,
+    way: String,
+}
+
+/// Refuses to go on when the data directory at `data` is there and belongs to somebody else. What
+/// cannot be looked at is left to whoever opens it.
+///
+/// # Errors
+/// Names the owner and how to become him.
+pub fn check(data: &Path) -> Result<(), NotOwner> {
+    let Ok(facts) = fs::metadata(data) else {
+        return Ok(());
+    };
+    let (owner, us) = (facts.uid(), geteuid().as_raw());
+    if owner == us {
+        return Ok(());
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    Err(NotOwner {
+        path: data.to_path_buf(),
+        way: way(&User::of(owner, &users), facts.gid(), us),
+        owner: User::of(owner, &users),
+        us: User::of(us, &users),
+    })
+}
+
+/// What root should know before it makes the data directory: that it will be root's.
+pub fn warning_before(data: &Path) -> Option<String> {
+    (geteuid() == Uid::ROOT && !data.exists()).then(|| {
+        let path = data.display();
+        format!(
+            "{path} is made by root and will be root's: before a server of another user starts, \
+             give it to that user with `chown -R USER: {path}`"
+        )
+    })
+}
+
+/// The command that runs as the owner.
+fn way(owner: &User, group: u32, us: u32) -> String {
+    match (&owner.name, us) {
+        (Some(name), 0) => format!("run it as `runuser -u {name} -- buzon ...`"),
+        (Some(name), _) => format!("run it as `sudo -u {name} -- buzon ...`"),
+        (None, 0) => format!(
+            "run it as `setpriv --reuid={} --regid={group} --clear-groups -- buzon ...`",
+            owner.uid
+        ),
+        (None, _) => format!("run it as `sudo -u '#{}' -- buzon ...`", owner.uid),
+    }
+}
+
+/// A user of this machine.
+#[derive(Debug, PartialEq, Eq)]
+struct User {
+    uid: u32,
+    name: Option<String>,
+}
+
+impl User {
+    /// With the name that `users`, in the form of /etc/passwd, has for the number.
+    fn of(uid: u32, users: &str) -> Self {
+        let name = users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|name| !name.is_empty())?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        });
+        Self { uid, name }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "user {name}"),
+            None => write!(f, "user {}", self.uid),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str = "root:x:0:0:root:/root:/bin/bash\n\
+        broken\n:x:998:\nbuzon:x:998:998::/var/lib/buzon:/usr/sbin/nologin\n";
+
+    #[test]
+    fn sys_05_the_way_to_become_the_owner_fits_who_asks() {
+        for (owner, us, command) in [
+            (998, 0, "runuser -u buzon -- buzon"),
+            (998, 1000, "sudo -u buzon -- buzon"),
+            (0, 1000, "sudo -u root -- buzon"),
+            (
+                77,
+                0,
+                "setpriv --reuid=77 --regid=78 --clear-groups -- buzon",
+            ),
+            (77, 1000, "sudo -u '#77' -- buzon"),
+        ] {
+            let said = way(&User::of(owner, USERS), 78, us);
+            assert!(said.contains(command), "{said}");
+        }
+        assert_eq!(User::of(998, USERS).to_string(), "user buzon");
+        assert_eq!(User::of(77, USERS).to_string(), "user 77");
+    }
+
+    #[test]
+    fn sys_05_our_own_and_absent_directories_are_fine() {
+        let ours = std::env::temp_dir().join(format!("buzon-owner-{}", std::process::id()));
+        fs::create_dir_all(&ours).unwrap();
+        assert!(check(&ours).is_ok() && warning_before(&ours).is_none());
+        fs::remove_dir_all(&ours).unwrap();
+        assert!(check(&ours).is_ok());
+        let warned = warning_before(&ours);
+        assert_eq!(warned.is_some(), geteuid() == Uid::ROOT);
+    }
+}
