@@ -1,11 +1,14 @@
 //! Certificates and keys from PEM files, and the place from which they can be replaced while
 //! sessions run.
 //!
-//! A key file that others can read is refused (TLS-08). Every error names the file and what would
-//! be right.
+//! TLS-08: a key file that others can read is refused. "Others" are the file's others, not its
+//! group: a key that root keeps for a group of services (0640 root:ssl-cert) is how Debian and the
+//! shipped unit do it. But that group may only read: who can write the file can replace the key.
+//! Every error names the file and what would be right.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
@@ -113,13 +116,19 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let pem = bytes_of(path)?;
-    let mode = fs::metadata(path).map(|facts| facts.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o007 != 0) {
-        return Err(wrong(
-            path,
-            "can be read by everyone: `chmod 0600` it, then start again",
-        ));
+    let (mut pem, mut mode) = (Vec::new(), 0);
+    // One open file: what was looked at is what is read.
+    let read = fs::File::open(path).and_then(|mut file| {
+        mode = file.metadata()?.permissions().mode();
+        file.read_to_end(&mut pem)
+    });
+    read.map_err(|cause| unreadable(path, cause))?;
+    if mode & OPEN_TO_OTHERS != 0 {
+        let mode = mode & 0o777;
+        let text = format!(
+            "has mode {mode:04o}: `chmod 0600` it, or `chmod 0640` for a key that its group reads"
+        );
+        return Err(wrong(path, text));
     }
     rustls_pemfile::private_key(&mut pem.as_slice())
         .map_err(|error| wrong(path, format!("is not PEM: {error}")))?
@@ -127,10 +136,14 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> 
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(path).map_err(|cause| CertificateError::Unreadable {
+    fs::read(path).map_err(|cause| unreadable(path, cause))
+}
+
+fn unreadable(path: &Path, cause: io::Error) -> CertificateError {
+    CertificateError::Unreadable {
         path: path.to_path_buf(),
         cause,
-    })
+    }
 }
 
 fn wrong(path: &Path, wrong: impl Into<String>) -> CertificateError {
@@ -145,6 +158,9 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// TLS-08: anything for others, and writing for the group.
+const OPEN_TO_OTHERS: u32 = 0o027;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,18 +171,69 @@ mod tests {
         dir
     }
 
-    #[test]
-    fn tls_08_a_key_that_everyone_can_read_is_refused_with_the_way_out() {
-        let dir = scratch("open-key");
+    /// A fresh certificate with its key, private.
+    fn make(dir: &Path) -> (PathBuf, PathBuf) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (chain, key) = (dir.join("cert.pem"), dir.join("key.pem"));
         fs::write(&chain, made.cert.pem()).unwrap();
         fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = Certificate::load(&chain, &key).unwrap_err().to_string();
-        assert!(error.contains("chmod 0600"), "{error}");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(Certificate::load(&chain, &key).is_ok());
+        (chain, key)
+    }
+
+    #[test]
+    fn tls_08_a_key_is_for_its_owner_and_for_a_group_that_reads() {
+        let dir = scratch("open-key");
+        let (chain, key) = make(&dir);
+        for (mode, refused) in [
+            (0o400, false),
+            (0o600, false),
+            (0o440, false),
+            (0o640, false),
+            (0o644, true),
+            (0o604, true),
+            (0o601, true),
+            (0o602, true),
+            (0o660, true),
+        ] {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            match Certificate::load(&chain, &key) {
+                Ok(_) => assert!(!refused, "{mode:o}"),
+                Err(error) => {
+                    let said = error.to_string();
+                    assert!(refused && said.contains("chmod 0600"), "{mode:o}: {said}");
+                }
+            }
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn tls_05_a_reload_takes_a_whole_pair_or_changes_nothing() {
+        let dir = scratch("reload");
+        let (chain, key) = make(&dir);
+        let certificate = Certificate::load(&chain, &key).unwrap();
+        let inside = || certificate.current.read().unwrap().cert.clone();
+        let first = inside();
+        let old_key = fs::read(&key).unwrap();
+        make(&dir);
+        let new_key = fs::read(&key).unwrap();
+        for (wrong_key, part) in [(&old_key[..], "does not belong"), (b"", "no private key")] {
+            fs::write(&key, wrong_key).unwrap();
+            let error = certificate.reload(&chain, &key).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+            assert_eq!(inside(), first);
+        }
+        fs::write(&key, new_key).unwrap();
+        certificate.reload(&chain, &key).unwrap();
+        assert_ne!(inside(), first);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn files_that_are_no_certificates_are_named() {
+        let dir = scratch("no-certificate");
+        let (_, key) = make(&dir);
         assert!(
             Certificate::load(&key, &key)
                 .unwrap_err()

@@ -4,18 +4,23 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
-use super::server::{Ran, run, run_with};
+use super::{
+    peers::eventually,
+    server::{Ran, have, run, run_with},
+};
 
 /// A server with a configuration file of its own.
 pub(super) struct Installed {
     pub(super) dir: PathBuf,
     pub(super) config: String,
     child: Option<Child>,
+    log: Arc<Mutex<String>>,
 }
 
 impl Installed {
@@ -24,12 +29,7 @@ impl Installed {
         let dir = std::env::temp_dir().join(format!("buzon-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        let made = rcgen::generate_simple_self_signed([hostname.to_owned()]).unwrap();
-        fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
-        fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        let mut mode = fs::metadata(dir.join("key.pem")).unwrap().permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o600);
-        fs::set_permissions(dir.join("key.pem"), mode).unwrap();
+        certify(&dir, hostname);
         let d = dir.display();
         let text = format!(
             "[server]\nhostname = \"{hostname}\"\ndata = \"{d}/data\"\n[tls]\n\
@@ -42,6 +42,7 @@ impl Installed {
             dir,
             config: config.display().to_string(),
             child: None,
+            log: Arc::default(),
         }
     }
 
@@ -72,8 +73,23 @@ impl Installed {
             }
         }
         // Read on, so that the server never waits for its log.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *log.lock().unwrap() += &format!("{line}\n");
+            }
+        });
         self.child = Some(child);
+    }
+
+    /// What the server logged since it was ready.
+    pub(super) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        run("kill", &[signal, &id]).expect_success();
     }
 
     /// SIGTERM; the exit must be clean.
@@ -84,6 +100,15 @@ impl Installed {
         run("kill", &["-TERM", &child.id().to_string()]).expect_success();
         assert!(child.wait().unwrap().success());
     }
+}
+
+/// Writes a fresh certificate and its key.
+fn certify(dir: &Path, hostname: &str) {
+    let made = rcgen::generate_simple_self_signed([hostname.to_owned()]).unwrap();
+    fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(dir.join("key.pem"), private).unwrap();
 }
 
 impl Drop for Installed {
@@ -270,4 +295,41 @@ fn sys_05_nobody_but_its_owner_opens_the_data_directory() {
     let checked = server.command(&["check", "--offline"], "").said();
     assert!(checked.contains("runuser -u nobody"), "{checked}");
     assert_eq!(files(), before);
+}
+
+#[test]
+fn tls_05_sighup_takes_a_new_certificate_and_keeps_the_old_one_if_it_is_none() {
+    if !have("python3") {
+        return;
+    }
+    let (host, port) = ("127.0.5.8", "2527");
+    let mut server = Installed::prepare("hup", "mail.example.org", &ports(host, 2525));
+    server.start();
+    let served = || {
+        let script = "import ssl,sys\nprint(ssl.get_server_certificate((sys.argv[1],sys.argv[2])))";
+        let pem = run("python3", &["-c", script, host, port]).expect_success();
+        pem.split_whitespace().collect::<String>()
+    };
+    let stored = || {
+        let pem = fs::read_to_string(server.dir.join("cert.pem")).unwrap();
+        pem.split_whitespace().collect::<String>()
+    };
+    let first = served();
+    assert_eq!(first, stored());
+    certify(&server.dir, "mail.example.org");
+    let second = stored();
+    assert_eq!(served(), first, "nobody said that it changed");
+    server.signal("-HUP");
+    eventually("the new certificate", || served() == second);
+    // A certificate without its key: an error in the log, and everything as it was.
+    let key = fs::read(server.dir.join("key.pem")).unwrap();
+    certify(&server.dir, "mail.example.org");
+    fs::write(server.dir.join("key.pem"), key).unwrap();
+    server.signal("-HUP");
+    eventually("the complaint", || {
+        let log = server.log();
+        log.contains("the certificate stays as it was") && log.contains("does not belong")
+    });
+    assert_eq!(served(), second);
+    server.stop();
 }

@@ -25,7 +25,7 @@ impl Drop for Daemon {
 }
 
 /// Waits until `done`, for at most twenty seconds.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(
