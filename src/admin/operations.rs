@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use super::request::{Answer, Password, QueueAction, Request};
 use crate::{
     accounts::{Account, Directory, DirectoryError, Entry},
-    base::ids::{AccountId, MessageId},
+    base::{
+        ids::{AccountId, MessageId},
+        text::Causes,
+    },
     mail::address::{Address, Domain},
     mailbox::{MailboxFault, Mailboxes},
     queue::{
@@ -60,7 +63,7 @@ impl Operations {
     pub async fn execute(&self, request: Request) -> Answer {
         match self.run(request).await {
             Ok(value) => Answer::Done(value),
-            Err(refusal) => Answer::Refused(with_causes(&refusal)),
+            Err(refusal) => Answer::Refused(Causes(&refusal).to_string()),
         }
     }
 
@@ -269,17 +272,6 @@ fn message_id(text: &str) -> Result<MessageId, Refusal> {
         given: text.to_owned(),
         wanted,
     })
-}
-
-/// An error with its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Messages of one list; who has more looks at them by domain or sender.

@@ -16,6 +16,7 @@ pub use run::serve;
 
 use crate::{
     accounts,
+    base::text::Causes,
     config::{self, Config, ConfigError, raw::LogFormat},
     observe,
     store::embedded,
@@ -29,10 +30,10 @@ pub enum StartError {
     #[error(transparent)]
     Owner(#[from] owner::NotOwner),
     /// The store.
-    #[error("{}", with_causes(.0))]
+    #[error("{}", Causes(.0))]
     Store(#[from] embedded::OpenError),
     /// The accounts.
-    #[error("{}", with_causes(.0))]
+    #[error("{}", Causes(.0))]
     Accounts(#[from] accounts::OpenError),
     /// The certificate.
     #[error("{0}")]
@@ -66,17 +67,6 @@ pub enum StartError {
 /// With file, line and what would be right.
 pub fn config_of(path: &Path, settings: &[String]) -> Result<Config, ConfigError> {
     config::load(path, settings)
-}
-
-/// An error with its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set.

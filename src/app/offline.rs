@@ -6,6 +6,7 @@ use std::io;
 use super::{owner, services::Services, settings};
 use crate::{
     admin::{Answer, Request, socket},
+    base::text::Causes,
     config::Config,
     mail::date::HeaderDate,
     store::embedded::{self, Embedded, OpenError},
@@ -27,7 +28,7 @@ pub enum OfflineError {
     #[error(transparent)]
     Start(#[from] super::StartError),
     /// The store cannot be opened.
-    #[error("{}", super::with_causes(.0))]
+    #[error("{}", Causes(.0))]
     Store(#[from] OpenError),
 }
 

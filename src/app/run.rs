@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     admin::{Request, request::Password, socket},
-    base::{clock::Clock, random::Random, secret::Secret},
+    base::{clock::Clock, random::Random, secret::Secret, text::Causes},
     config::Config,
     dns,
     imap::server::ImapServer,
@@ -127,7 +127,7 @@ impl Server {
 
     fn relay(&self) -> Result<Relay, StartError> {
         let resolver = dns::System::new(&settings::dns(&self.config))
-            .map_err(|error| StartError::Dns(super::with_causes(&error)))?;
+            .map_err(|error| StartError::Dns(Causes(&error).to_string()))?;
         let parts = relay::Parts {
             queue: self.services.queue.clone(),
             resolver: Arc::new(resolver),

@@ -1,6 +1,9 @@
-//! Bytes of peers made safe for a log line or an error text (THREATS LOG-01).
+//! Bytes of peers made safe for a log line or an error text (LOG-01), and errors with their causes.
 
-use std::fmt::{self, Write};
+use std::{
+    error::Error,
+    fmt::{self, Write},
+};
 
 /// Longest quoted text in bytes; what is longer is cut and marked.
 pub const QUOTED_BYTES_MAX: usize = 512;
@@ -52,9 +55,35 @@ fn unsafe_to_show(c: char) -> bool {
         || c == '\u{feff}'
 }
 
+/// Displays an error and its causes on one line, for whoever handles it and nobody before.
+#[derive(Clone, Copy, Debug)]
+pub struct Causes<'a>(pub &'a (dyn Error + 'a));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the shop is shut")]
+    struct Shut(#[source] std::io::Error);
+
+    #[test]
+    fn an_error_is_shown_with_its_causes() {
+        let shut = Shut(std::io::Error::other("no bread"));
+        assert_eq!(Causes(&shut).to_string(), "the shop is shut: no bread");
+    }
 
     #[test]
     fn log_01_controls_escapes_and_direction_marks_are_shown_escaped() {

@@ -14,7 +14,10 @@ use tokio::{
 
 use super::{Destination, Shared, board::Group, pool::Session, verdict::Finding};
 use crate::{
-    base::{ids::MessageId, text::Quoted},
+    base::{
+        ids::MessageId,
+        text::{Causes, Quoted},
+    },
     mail::address::Address,
     queue::{
         Lease, Queue, RecordError,
@@ -144,7 +147,7 @@ impl<'a> Hand<'a> {
             Ok(Some(lease)) => lease,
             Ok(None) => return Then::Next,
             Err(error) => {
-                tracing::warn!(error = %report_chain(&error), "queued mail could not be claimed");
+                tracing::warn!(error = %Causes(&error), "queued mail could not be claimed");
                 return Then::Next;
             }
         };
@@ -353,17 +356,6 @@ async fn held<T>(
 /// Waits until everything is to stop. An error means that the worker is gone, which is the same.
 async fn aborted(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
-}
-
-/// An error and its sources, on one line.
-pub(super) fn report_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Transactions over one connection.

@@ -12,13 +12,16 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Shared,
-    attempt::report_chain,
     postman::{PostError, Posted, Report},
     report::{Built, Entry, Facts, HEADER_BYTES_MAX, Kind, build},
     verdict::Finding,
 };
 use crate::{
-    base::{clock::Timestamp, ids::MessageId, text::Quoted},
+    base::{
+        clock::Timestamp,
+        ids::MessageId,
+        text::{Causes, Quoted},
+    },
     mail::{address::Address, envelope::BodyKind},
     queue::{
         Lease, Leased, Outcome, RecordError,
@@ -82,8 +85,8 @@ impl Shared {
             let posted = match self.tell(lease, &decisions, now, &mut batch).await {
                 Ok(posted) => posted,
                 Err(error) => {
-                    let error = report_chain(&*error);
-                    tracing::warn!(error, id = %lease.id, "a report could not be written");
+                    let error = Causes(&*error);
+                    tracing::warn!(%error, id = %lease.id, "a report could not be written");
                     batch = Batch::new();
                     postpone(&mut decisions, now);
                     None
@@ -102,7 +105,7 @@ impl Shared {
                     return false;
                 }
                 Err(error) => {
-                    let error = report_chain(&error);
+                    let error = Causes(&error).to_string();
                     tracing::error!(error, id = %lease.id, "an outcome could not be recorded");
                     sleep(FAULT_PAUSE).await;
                 }

@@ -16,9 +16,9 @@ use tokio::{
 
 use super::{
     Destination, Relay, Shared,
-    attempt::{Phase, report_chain, work},
+    attempt::{Phase, work},
 };
-use crate::{queue::Position, store::ReadError};
+use crate::{base::text::Causes, queue::Position, store::ReadError};
 
 /// The worker's tasks, and for which destination each is.
 struct Tasks {
@@ -93,8 +93,8 @@ impl Shared {
                 Ok(0) => {}
                 Ok(count) => tracing::warn!(count, "mail was due in the far future; due now"),
                 Err(error) => {
-                    let error = report_chain(&error);
-                    tracing::warn!(error, "the queue's due times could not be checked");
+                    let error = Causes(&error);
+                    tracing::warn!(%error, "the queue's due times could not be checked");
                 }
             }
         }
@@ -116,8 +116,8 @@ impl Shared {
                 plan.rest_until = Instant::now() + (now.elapsed() * REST).min(REST_MAX);
             }
             Err(error) => {
-                let error = report_chain(&error);
-                tracing::warn!(error, "the queue could not be scanned");
+                let error = Causes(&error);
+                tracing::warn!(%error, "the queue could not be scanned");
                 plan.full_at = now + FAULT_PAUSE;
                 plan.recent_at = now + FAULT_PAUSE;
             }
