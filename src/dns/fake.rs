@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{Answer, Mx, Resolver};
@@ -17,6 +18,7 @@ pub struct Fake(Arc<Mutex<Table>>);
 struct Table {
     mx: HashMap<String, Answer<Vec<Mx>>>,
     addresses: HashMap<String, Answer<Vec<IpAddr>>>,
+    delay: Duration,
 }
 
 impl Fake {
@@ -50,8 +52,25 @@ impl Fake {
         self.with(|table| table.addresses.insert(host.to_owned(), answer));
     }
 
+    /// Makes every answer take this long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.with(|table| table.delay = delay);
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Fake {
+    fn later<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, T> {
+        let delay = self.with(|table| table.delay);
+        Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            answer
+        })
     }
 }
 
@@ -62,7 +81,7 @@ impl Resolver for Fake {
             None if table.addresses.contains_key(domain) => Answer::NoRecords,
             None => Answer::NoSuchName,
         });
-        Box::pin(async move { answer })
+        self.later(answer)
     }
 
     fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
@@ -71,6 +90,6 @@ impl Resolver for Fake {
             None if table.mx.contains_key(host) => Answer::NoRecords,
             None => Answer::NoSuchName,
         });
-        Box::pin(async move { answer })
+        self.later(answer)
     }
 }

@@ -100,9 +100,12 @@ impl Resolver for System {
 
     fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
         Box::pin(async move {
-            let six = self.ask(host, RecordType::AAAA).await.map(addresses);
-            let four = self.ask(host, RecordType::A).await.map(addresses);
-            both(six, four)
+            // At once: a name server that is slow about one family costs its time and no more.
+            let (six, four) = tokio::join!(
+                self.ask(host, RecordType::AAAA),
+                self.ask(host, RecordType::A)
+            );
+            both(six.map(addresses), four.map(addresses))
         })
     }
 }

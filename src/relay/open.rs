@@ -19,7 +19,7 @@ use super::{
     verdict::{Finding, shown, unconnected, unopened},
 };
 use crate::{
-    base::future::BoxFuture,
+    base::future::{BoxFuture, all},
     dns::Answer,
     mail::address::Domain,
     queue::record::Diagnosis,
@@ -180,10 +180,12 @@ impl Shared {
             let answer = self.parts.resolver.mx(domain.as_str()).await;
             let mut random = |bound| self.parts.random.below(bound);
             let hosts = exchanges(domain.as_str(), answer, own, &mut random)?;
-            for exchange in hosts {
-                let addresses = self.parts.resolver.addresses(&exchange.host).await;
-                resolved.push((exchange, addresses));
-            }
+            // All at once (there are at most `EXCHANGES_MAX`): one slow name server must not keep
+            // the best host waiting for the time of all.
+            let questions = hosts.iter();
+            let questions = questions.map(|mx| self.parts.resolver.addresses(&mx.host));
+            let answers = all(questions.collect()).await;
+            resolved.extend(hosts.into_iter().zip(answers));
         }
         targets(domain.as_str(), &resolved, own)
     }

@@ -30,6 +30,7 @@ fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
             vec![RData::CNAME(CNAME(name_of("a.mail.example.")))]
         }
         ("a.mail.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 1)))],
+        ("together.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 3)))],
         ("a.mail.example." | "six.example.", RecordType::AAAA) => {
             vec![RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))]
         }
@@ -51,6 +52,7 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
     let address: SocketAddr = socket.local_addr().unwrap();
     tasks.spawn(async move {
         let mut bytes = [0; 4096];
+        let mut held = Vec::new();
         while let Ok((length, peer)) = socket.recv_from(&mut bytes).await {
             let asked = Message::from_vec(&bytes[..length]).unwrap();
             let question = asked.queries[0].clone();
@@ -73,7 +75,14 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
                     }
                 }
             }
-            let _ = socket.send_to(&reply.to_vec().unwrap(), peer).await;
+            held.push((reply.to_vec().unwrap(), peer));
+            // This name is answered when both of its families were asked for.
+            if question.name().to_ascii() == "together.example." && held.len() < 2 {
+                continue;
+            }
+            for (reply, peer) in held.drain(..) {
+                let _ = socket.send_to(&reply, peer).await;
+            }
         }
     });
     let servers = vec![address];
@@ -112,4 +121,15 @@ async fn dns_02_answers_become_what_they_are() {
     assert_eq!(resolver.addresses("six.example").await, six);
     assert_eq!(resolver.addresses("gone.example").await, Answer::NoSuchName);
     assert_eq!(resolver.addresses("null.example").await, Answer::NoRecords);
+}
+
+#[tokio::test]
+async fn dns_01_both_families_are_asked_for_at_once() {
+    let mut tasks = JoinSet::new();
+    let resolver = resolver(&mut tasks).await;
+    let four = Answer::Found(vec!["192.0.2.3".parse().unwrap()]);
+    let asked = resolver.addresses("together.example");
+    // Less than the time after which a question is asked again.
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(4), asked).await;
+    assert_eq!(answer, Ok(four));
 }

@@ -235,6 +235,19 @@ async fn dns_02_what_cannot_be_found_out_delays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dns_01_the_hosts_of_a_domain_are_looked_up_at_once() {
+    let mut world = World::new(Mta::good());
+    let hosts: Vec<_> = (0..10).map(|n| format!("mx{n}.there.example")).collect();
+    let records: Vec<_> = hosts.iter().map(|host| (10, host.as_str())).collect();
+    world.dns.set_mx("there.example", &records);
+    world.dns.set_delay(Duration::from_secs(10));
+    world.submit(&["a@there.example"]).await;
+    world.start();
+    world.drained(Duration::from_secs(21)).await;
+    assert_eq!(world.mta.contents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn q_05_private_hosts_are_not_called_unless_that_is_allowed() {
     for allowed in [false, true] {
         let mut world = World::new(Mta::good());
