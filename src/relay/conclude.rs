@@ -97,6 +97,10 @@ impl Shared {
                 Ok(()) => {
                     posted.into_iter().for_each(Posted::announce);
                     log(lease.id, &decisions, started);
+                    // The worker sleeps until what was next before; this may come sooner.
+                    if decisions.iter().any(Decision::is_retried) {
+                        self.parts.queue.wake();
+                    }
                     return true;
                 }
                 Err(RecordError::Conflict) => {}
@@ -312,6 +316,10 @@ impl Decision {
 
     fn is_told(&self) -> bool {
         self.becomes == Becomes::Failed || self.is_told_of_delay()
+    }
+
+    fn is_retried(&self) -> bool {
+        matches!(self.becomes, Becomes::Retried { .. })
     }
 
     fn is_told_of_delay(&self) -> bool {

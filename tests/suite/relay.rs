@@ -82,6 +82,26 @@ async fn q_03_a_temporary_refusal_is_tried_again_after_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn q_02_a_short_wait_is_not_prolonged_by_a_sleeping_worker() {
+    let mut refusals = 3;
+    let mta = Mta::new(move |seen| {
+        if seen.command().starts_with("RCPT") && refusals > 0 {
+            refusals -= 1;
+            return say("450 4.2.1 busy");
+        }
+        Act::Usual
+    });
+    let waits = [1, 10, 20].map(Duration::from_secs);
+    let mut world = World::with_waits(mta, &waits);
+    world.start();
+    // The worker has nothing to do and sleeps for its longest time.
+    world.pass(Duration::from_secs(10)).await;
+    world.submit(&["a@there.example"]).await;
+    world.drained(Duration::from_secs(33)).await;
+    assert_eq!(world.mta.contents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn q_01_a_permanent_refusal_is_reported_to_the_sender() {
     let mta = Mta::new(|seen| match seen.command() {
         "RCPT TO:<a@there.example>" => say("550 5.1.1 no such user"),

@@ -22,6 +22,7 @@ use buzon::{
     queue::{
         NewMessage, Options as QueueOptions, Queue,
         admin::{Filter, MessageSummary, RecipientSummary},
+        schedule::Schedule,
     },
     relay::{Options, Parts, PostError, Posted, Postman, Relay, Report},
     smtp::client::TlsClient,
@@ -108,14 +109,26 @@ impl World {
     }
 
     pub(crate) fn over(mta: Mta, engine: Arc<dyn Engine>) -> Self {
+        Self::made(mta, engine, QueueOptions::default())
+    }
+
+    /// With waits of its own between attempts.
+    pub(crate) fn with_waits(mta: Mta, waits: &[Duration]) -> Self {
+        let schedule = Schedule {
+            first: waits.to_vec(),
+            ..Schedule::default()
+        };
+        let options = QueueOptions {
+            schedule,
+            ..QueueOptions::default()
+        };
+        Self::made(mta, Arc::new(Memory::new()), options)
+    }
+
+    fn made(mta: Mta, engine: Arc<dyn Engine>, queue: QueueOptions) -> Self {
         let clock = Clock::steered(Timestamp::from_secs(1_800_000_000));
         let random = Random::seeded(7);
-        let queue = Queue::new(
-            Arc::clone(&engine),
-            clock.clone(),
-            random.clone(),
-            QueueOptions::default(),
-        );
+        let queue = Queue::new(Arc::clone(&engine), clock.clone(), random.clone(), queue);
         let postman = Keeper::default();
         postman.0.lock().unwrap().clock = Some(clock.clone());
         let dns = Fake::new();
