@@ -6,6 +6,7 @@ pub mod demo;
 pub mod offline;
 pub mod owner;
 pub mod ports;
+mod reach;
 pub mod run;
 pub mod services;
 mod settings;

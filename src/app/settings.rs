@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::StartError;
+use super::{StartError, reach};
 use crate::{
     accounts,
     base::{limits, secret::Secret},
@@ -143,7 +143,7 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
         name: config.server.hostname.clone(),
         own: relay::hosts::Own {
             names: vec![config.server.hostname.to_ascii_lowercase()],
-            addresses: Vec::new(),
+            addresses: reach::addresses(&config.listen.smtp, config.relay.port),
             insecure_allow_private_targets: config.relay.insecure_private_targets,
         },
         port: config.relay.port,

@@ -64,7 +64,7 @@ impl Unroutable {
 pub struct Own {
     /// Our names in lower case: an MX record that has one of them points at us.
     pub names: Vec<String>,
-    /// Our public addresses, for records that point at us by another name.
+    /// Where we are reached, for records that point at us by another name.
     pub addresses: Vec<IpAddr>,
     /// go to loopback, private, link-local and other special addresses too.
     pub insecure_allow_private_targets: bool,
@@ -131,7 +131,10 @@ pub(super) fn targets(
     own: &Own,
 ) -> Result<Vec<Target>, Unroutable> {
     let points_at_us = |answer: &Answer<Vec<IpAddr>>| match answer {
-        Answer::Found(found) => found.iter().any(|ip| own.addresses.contains(ip)),
+        Answer::Found(found) => {
+            let mut found = found.iter().map(IpAddr::to_canonical);
+            found.any(|ip| own.addresses.contains(&ip))
+        }
         _ => false,
     };
     let ours = resolved.iter().find(|(_, answer)| points_at_us(answer));
@@ -353,6 +356,10 @@ mod tests {
                 Ok(vec!["198.51.100.1"]),
             ),
             (&[(10, "a", &["192.0.2.9"])], Err((true, Status(5, 4, 6)))),
+            (
+                &[(10, "a", &["::ffff:192.0.2.9"])],
+                Err((true, Status(5, 4, 6))),
+            ),
             (
                 &[(10, "a", &["10.0.0.1", "127.0.0.1", "::1"])],
                 Err((true, Status(5, 4, 4))),

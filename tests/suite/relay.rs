@@ -239,6 +239,21 @@ async fn q_04_domains_without_mail_are_reported_without_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn q_04_hosts_that_are_we_by_address_are_cut_off_with_all_behind_them() {
+    for (ours, called) in [("198.51.100.2", true), ("198.51.100.1", false)] {
+        let mut world = World::new(Mta::good());
+        world.options.own.addresses = vec![ours.parse().unwrap()];
+        world.submit(&["a@there.example"]).await;
+        world.start();
+        world.drained(minutes(1)).await;
+        assert_eq!(world.mta.connects(), usize::from(called));
+        let reports = world.postman.reports();
+        assert_eq!(reports.len(), usize::from(!called));
+        assert!(reports.iter().all(|report| report.contains("5.4.6")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn dns_02_what_cannot_be_found_out_delays() {
     let mut world = World::new(Mta::good());
     let unknown = Answer::Temporary("SERVFAIL".to_owned());
