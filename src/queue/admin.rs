@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Queue,
     due::QueueFault,
-    lease::{moved, removed},
+    lease::{Place, moved, removed},
     record::{MessageRecord, Order, Read, RecipientRecord, State},
 };
 use crate::{
@@ -211,6 +211,8 @@ impl Queue {
         only: Option<&Address>,
     ) -> Result<Changed, QueueFault> {
         let message = self.message(id).await?;
+        let source = message.as_ref().map(MessageRecord::source);
+        let source = source.unwrap_or_default();
         let now = self.0.clock.wall();
         let mut total = Changed::default();
         let mut from = None;
@@ -245,7 +247,7 @@ impl Queue {
                     Effect::Become(state, order) => {
                         let mut new = old.record.clone();
                         (new.state, new.order, new.unfinished) = (state, order, 0);
-                        moved(&mut batch, (id, n), &old, &new);
+                        moved(&mut batch, Place { id, n, source }, &old, &new);
                         counts.changed += 1;
                     }
                 }

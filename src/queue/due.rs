@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{
     Queue,
-    lease::{Recipient, moved, read_recipient},
+    lease::{Place, Recipient, moved, read_recipient},
     record::{Due, State},
 };
 use crate::{
@@ -119,7 +119,12 @@ impl Queue {
             Recipient::Sound(old) if old.record.state.due() == Some(row.at) => {
                 let mut new = old.record.clone();
                 new.state = State::Waiting(now);
-                moved(&mut batch, (row.message, row.n), &old, &new);
+                let place = Place {
+                    id: row.message,
+                    n: row.n,
+                    source: row.source,
+                };
+                moved(&mut batch, place, &old, &new);
             }
             _ => {
                 batch.delete(key::queue_due(row.at, row.message, row.n));

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     Queue,
     due::QueueFault,
-    record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, State, Status},
+    record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, Source, State, Status},
 };
 use crate::{
     base::{
@@ -101,7 +101,11 @@ impl Queue {
         let mut batch = Batch::new();
         let mut recipients = Vec::new();
         for row in rows.iter().filter(|row| row.message == id) {
-            let place = (id, row.n);
+            let place = Place {
+                id,
+                n: row.n,
+                source: row.source,
+            };
             let old = match read_recipient(engine, id, row.n).await? {
                 Recipient::Sound(old) => old,
                 Recipient::Absent => {
@@ -160,7 +164,7 @@ impl Queue {
         for leased in &lease.recipients {
             let mut new = leased.record.clone();
             new.state = State::Leased(until);
-            let bytes = moved(&mut batch, (lease.id, leased.n), &leased.read(), &new);
+            let bytes = moved(&mut batch, lease.place(leased.n), &leased.read(), &new);
             renewed.push((new, bytes));
         }
         self.commit_held(lease, batch).await?;
@@ -182,7 +186,7 @@ impl Queue {
             if new.order == Order::Deliver {
                 new.attempts = new.attempts.saturating_sub(1);
             }
-            moved(&mut batch, (lease.id, leased.n), &leased.read(), &new);
+            moved(&mut batch, lease.place(leased.n), &leased.read(), &new);
         }
         self.commit_held(&lease, batch).await
     }
@@ -215,7 +219,7 @@ impl Queue {
                     new.unfinished = 0;
                     new.last = Some(why.clone());
                     new.delay_told |= delay_told;
-                    moved(&mut batch, (lease.id, *n), &leased.read(), &new);
+                    moved(&mut batch, lease.place(*n), &leased.read(), &new);
                 }
             }
         }
@@ -314,6 +318,14 @@ impl Lease {
     pub fn until(&self) -> Timestamp {
         self.until
     }
+
+    fn place(&self, n: u32) -> Place {
+        Place {
+            id: self.id,
+            n,
+            source: self.message.source(),
+        }
+    }
 }
 
 impl Leased {
@@ -386,12 +398,20 @@ pub(super) async fn read_recipient(
     )
 }
 
+/// Which recipient, and whose mail it is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) id: MessageId,
+    pub(super) n: u32,
+    pub(super) source: Source,
+}
+
 /// Adds the change of one recipient to `batch`: conditional on what was read, and with its row in
 /// the index of due times. This and [`removed`] are the only places that touch either. Returns the
 /// new bytes.
 pub(super) fn moved(
     batch: &mut Batch,
-    (id, n): (MessageId, u32),
+    Place { id, n, source }: Place,
     old: &Read<RecipientRecord>,
     new: &RecipientRecord,
 ) -> Bytes {
@@ -403,8 +423,8 @@ pub(super) fn moved(
         batch.delete(key::queue_due(at, id, n));
     }
     if let Some(at) = new.state.due() {
-        let domain = new.address.domain.as_str().as_bytes().to_vec();
-        batch.put(key::queue_due(at, id, n), domain);
+        let row = Due::value(&new.address.domain, source);
+        batch.put(key::queue_due(at, id, n), row);
     }
     bytes
 }

@@ -34,7 +34,7 @@ use crate::{
     },
     store::{Batch, Engine, key},
 };
-use record::{MessageRecord, RecipientRecord};
+use record::{Due, MessageRecord, RecipientRecord};
 use schedule::Schedule;
 
 /// The queue. Cheap to clone.
@@ -123,10 +123,10 @@ impl Queue {
         batch.put(key::queue_message(message.id), record.encode());
         let due = self.0.clock.wall();
         for (n, address) in (0..recipients).zip(&message.recipients) {
-            let domain = address.domain.as_str().as_bytes().to_vec();
-            let record = RecipientRecord::fresh(address.clone(), due);
-            batch.put(key::queue_recipient(message.id, n), record.encode());
-            batch.put(key::queue_due(due, message.id, n), domain);
+            let row = Due::value(&address.domain, record.source());
+            let recipient = RecipientRecord::fresh(address.clone(), due);
+            batch.put(key::queue_recipient(message.id, n), recipient.encode());
+            batch.put(key::queue_due(due, message.id, n), row);
         }
     }
 

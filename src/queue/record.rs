@@ -155,6 +155,24 @@ pub struct Due {
     pub n: u32,
     /// The recipient's domain, so that a scan need not read the recipient.
     pub domain: Domain,
+    /// Whose mail it is, so that a scan need not read the message either.
+    pub source: Source,
+}
+
+/// Whose mail something is, as far as senders take turns: an account's, or a stranger's that
+/// is passed on. Strangers share few numbers, because names cost them nothing: with one for each
+/// they could take all the turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Source(pub u64);
+
+impl Source {
+    /// Of a message that this account submitted, or else that this sender sent.
+    pub fn of(origin: Option<AccountId>, sender: &ReversePath) -> Self {
+        match origin {
+            Some(account) => Self(account.0.saturating_add(STRANGERS)),
+            None => Self(u64::from(crc32fast::hash(sender.to_string().as_bytes())) % STRANGERS),
+        }
+    }
 }
 
 /// The record cannot be read: damaged, or written by a later version.
@@ -163,6 +181,11 @@ pub struct Due {
 pub struct Undecodable;
 
 impl MessageRecord {
+    /// Whose mail it is.
+    pub fn source(&self) -> Source {
+        Source::of(self.origin, &self.sender)
+    }
+
     /// As stored.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -283,16 +306,35 @@ impl Due {
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, Undecodable> {
         // QUEUE_DUE space byte, time, message, n: see store::key::queue_due.
         let mut input = Reader(key.get(1..).ok_or(Undecodable)?);
+        let (domain, source) = match value.iter().position(|byte| *byte == 0) {
+            Some(at) => {
+                let (domain, rest) = value.split_at(at);
+                let number = rest.get(1..).and_then(|rest| rest.try_into().ok());
+                let number = number.ok_or(Undecodable)?;
+                (domain, Source(u64::from_be_bytes(number)))
+            }
+            // Rows of the first form had the domain alone.
+            None => (value, Source::default()),
+        };
         let due = Self {
             at: Timestamp(input.u64()?),
             message: MessageId::from_bytes(input.array()?),
             n: input.u32()?,
-            domain: std::str::from_utf8(value)
+            domain: std::str::from_utf8(domain)
                 .ok()
                 .and_then(|text| Domain::parse(text).ok())
                 .ok_or(Undecodable)?,
+            source,
         };
         input.end().map(|()| due)
+    }
+
+    /// A row's value: the domain, a zero byte, the source.
+    pub(super) fn value(domain: &Domain, source: Source) -> Vec<u8> {
+        let mut value = domain.as_str().as_bytes().to_vec();
+        value.push(0);
+        value.extend_from_slice(&source.0.to_be_bytes());
+        value
     }
 }
 
@@ -435,6 +477,8 @@ pub(super) struct Read<R> {
 pub const DIAGNOSIS_BYTES_MAX: usize = 512;
 /// Longest host name in a diagnosis in bytes: a DNS name, with an address behind it.
 const HOST_BYTES_MAX: usize = 320;
+/// How many numbers all strangers share.
+const STRANGERS: u64 = 8;
 /// First byte of every record.
 const VERSION: u8 = 1;
 
@@ -538,6 +582,28 @@ mod tests {
             };
             assert_eq!(MessageRecord::decode(&record.encode()), Ok(record));
         }
+    }
+
+    #[test]
+    fn q_08_due_times_know_whose_mail_they_are_and_old_ones_do_not() {
+        let (at, id) = (Timestamp(5), MessageId::from_bytes([7; 16]));
+        let key = crate::store::key::queue_due(at, id, 3);
+        let domain = Domain::parse("there.example").unwrap();
+        let source = Source::of(Some(AccountId(u64::MAX)), &ReversePath::Null);
+        for (value, source) in [
+            (Due::value(&domain, source), source),
+            (b"there.example".to_vec(), Source::default()),
+        ] {
+            let due = Due::decode(key.as_bytes(), &value).unwrap();
+            assert_eq!((&due.domain, due.source), (&domain, source));
+        }
+        assert!(Due::decode(key.as_bytes(), b"there.example\x00short").is_err());
+        let stranger = |n: u32| {
+            let address = format!("{n}@far.example").parse().unwrap();
+            Source::of(None, &ReversePath::Address(address))
+        };
+        assert!((0..100).all(|n| stranger(n).0 < STRANGERS));
+        assert!(Source::of(Some(AccountId(0)), &ReversePath::Null).0 >= STRANGERS);
     }
 
     #[test]

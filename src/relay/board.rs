@@ -1,14 +1,19 @@
 //! What is due and not yet begun, sorted by destination: who is served next, and how many at once.
 //!
-//! Pure. Destinations take turns, so a large backlog for one does not delay the others. Each
-//! has a window of attempts at the same time that grows while they succeed and shrinks when the
-//! destination refuses. The board is bounded; what does not fit stays in the store and is
-//! found by a later scan.
+//! Pure. Destinations take turns, so a large backlog for one does not delay the others; within one
+//! destination senders take turns, so one who sends much does not delay the others. Each
+//! destination has a window of attempts at the same time that grows while they succeed and shrinks
+//! when it refuses. The board is bounded; what does not fit stays in the store and is found
+//! by a later scan. When a destination has no room, whoever has most on the board gives way to
+//! those who have less.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Destination;
-use crate::{base::ids::MessageId, queue::record::Due};
+use crate::{
+    base::ids::MessageId,
+    queue::record::{Due, Source},
+};
 
 /// The board.
 #[derive(Debug, Default)]
@@ -23,7 +28,12 @@ pub(super) struct Board {
 /// The work for one destination.
 #[derive(Debug)]
 struct Lane {
-    waiting: VecDeque<Due>,
+    /// What waits, by sender; none of these is empty.
+    senders: HashMap<Source, VecDeque<Due>>,
+    /// Senders with work, in the order of their turns.
+    turns: VecDeque<Source>,
+    /// How many wait in all.
+    waiting: usize,
     running: usize,
     /// Conversations that are open.
     open: usize,
@@ -35,7 +45,9 @@ struct Lane {
 impl Default for Lane {
     fn default() -> Self {
         Self {
-            waiting: VecDeque::new(),
+            senders: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
             running: 0,
             open: 0,
             window: WINDOW_FIRST,
@@ -48,22 +60,28 @@ impl Default for Lane {
 pub(super) type Group = Vec<Due>;
 
 impl Board {
-    /// Puts a due recipient on the board; false when there is no room for it now.
+    /// Puts a due recipient on the board; false when it, or another one that gave way to it, is
+    /// left in the store for now.
     pub(super) fn add(&mut self, to: Destination, due: Due) -> bool {
         if self.known.contains(&(due.message, due.n)) {
             return true;
         }
-        let waiting = self.lanes.get(&to).map_or(0, |lane| lane.waiting.len());
-        if self.known.len() >= BOARD_MAX || waiting >= LANE_MAX {
-            return false;
+        let waiting = self.lanes.get(&to).map_or(0, |lane| lane.waiting);
+        let full = self.known.len() >= BOARD_MAX || waiting >= LANE_MAX;
+        if full {
+            let lane = self.lanes.get_mut(&to);
+            let Some(gone) = lane.and_then(|lane| lane.give_way(due.source)) else {
+                return false;
+            };
+            self.known.remove(&(gone.message, gone.n));
         }
         let lane = self.lanes.entry(to.clone()).or_default();
         self.known.insert((due.message, due.n));
-        lane.waiting.push_back(due);
-        if lane.waiting.len() == 1 {
+        lane.put(due);
+        if lane.waiting == 1 {
             self.turns.push_back(to);
         }
-        true
+        !full
     }
 
     /// Begins an attempt: the next destination in turn whose window has room, and its first
@@ -78,7 +96,7 @@ impl Board {
             }
             let group = lane.take();
             lane.running += 1;
-            if !lane.waiting.is_empty() {
+            if lane.waiting > 0 {
                 self.turns.push_back(to.clone());
             }
             return Some((to, group));
@@ -90,11 +108,11 @@ impl Board {
     pub(super) fn next(&mut self, to: &Destination) -> Option<Group> {
         let lane = self.lanes.get_mut(to)?;
         // A window that shrank below what runs ends this attempt.
-        if lane.waiting.is_empty() || lane.running > lane.window {
+        if lane.waiting == 0 || lane.running > lane.window {
             return None;
         }
         let group = lane.take();
-        if lane.waiting.is_empty() {
+        if lane.waiting == 0 {
             self.turns.retain(|turn| turn != to);
         }
         Some(group)
@@ -111,7 +129,7 @@ impl Board {
     pub(super) fn end(&mut self, to: &Destination) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.running = lane.running.saturating_sub(1);
-            if lane.running == 0 && lane.waiting.is_empty() {
+            if lane.running == 0 && lane.waiting == 0 {
                 self.lanes.remove(to);
             }
         }
@@ -156,19 +174,53 @@ impl Board {
 }
 
 impl Lane {
-    /// The first recipient, and the others of its message that stand right behind it.
+    fn put(&mut self, due: Due) {
+        let (source, queue) = (due.source, self.senders.entry(due.source).or_default());
+        if queue.is_empty() {
+            self.turns.push_back(source);
+        }
+        queue.push_back(due);
+        self.waiting += 1;
+    }
+
+    /// The first recipient of the sender whose turn it is, and the others of its message that stand
+    /// right behind it.
     fn take(&mut self) -> Group {
         let mut group = Group::new();
-        while let Some(due) = self.waiting.front() {
+        let Some(source) = self.turns.pop_front() else {
+            return group;
+        };
+        let Some(queue) = self.senders.get_mut(&source) else {
+            return group;
+        };
+        while let Some(due) = queue.front() {
             let same = group
                 .first()
                 .is_none_or(|first: &Due| first.message == due.message);
             if !same || group.len() >= RECIPIENTS_MAX {
                 break;
             }
-            group.extend(self.waiting.pop_front());
+            group.extend(queue.pop_front());
         }
+        if queue.is_empty() {
+            self.senders.remove(&source);
+        } else {
+            self.turns.push_back(source);
+        }
+        self.waiting -= group.len();
         group
+    }
+
+    /// Takes out the last recipient of the sender who has most waiting, if that leaves him with no
+    /// less than `other` will have.
+    fn give_way(&mut self, other: Source) -> Option<Due> {
+        let has = self.senders.get(&other).map_or(0, VecDeque::len);
+        let longest = self.senders.values_mut().max_by_key(|queue| queue.len())?;
+        if longest.len() < has + 2 {
+            return None;
+        }
+        self.waiting -= 1;
+        longest.pop_back()
     }
 }
 
@@ -193,6 +245,10 @@ mod tests {
     }
 
     fn due(message: u16, n: u32) -> Due {
+        due_of(1, message, n)
+    }
+
+    fn due_of(source: u64, message: u16, n: u32) -> Due {
         let mut id = [0; 16];
         id[..2].copy_from_slice(&message.to_be_bytes());
         Due {
@@ -200,6 +256,7 @@ mod tests {
             message: MessageId::from_bytes(id),
             n,
             domain: Domain::parse("d.example").unwrap(),
+            source: Source(source),
         }
     }
 
@@ -226,6 +283,54 @@ mod tests {
         assert_eq!(board.start().unwrap().0, to("a.example"));
         assert_eq!(board.start().unwrap().0, to("b.example"));
         assert_eq!(board.start().unwrap().0, to("a.example"));
+    }
+
+    #[test]
+    fn q_08_senders_to_one_destination_take_turns() {
+        let mut board = Board::default();
+        let a = to("a.example");
+        for message in 0..10 {
+            board.add(a.clone(), due_of(1, message, 0));
+            board.add(a.clone(), due_of(1, message, 1));
+        }
+        board.add(a.clone(), due_of(2, 20, 0));
+        board.add(a.clone(), due_of(3, 30, 0));
+        let mut order = vec![board.start().unwrap().1];
+        order.extend(std::iter::from_fn(|| board.next(&a)).take(4));
+        let order: Vec<_> = order.iter().map(|g| (g[0].source.0, g.len())).collect();
+        assert_eq!(order, [(1, 2), (2, 1), (3, 1), (1, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn q_08_who_has_most_on_a_full_board_gives_way() {
+        let mut board = Board::default();
+        let a = to("a.example");
+        let mut message = 0;
+        while board.add(a.clone(), due_of(1, message, 0)) {
+            message += 1;
+        }
+        // There is room for the other, and what gave way is left in the store.
+        assert!(!board.add(a.clone(), due_of(2, 30_000, 0)));
+        let left = due_of(1, message - 1, 0);
+        assert!(!board.known.contains(&(left.message, left.n)));
+        assert_eq!(board.start().unwrap().1[0].source, Source(1));
+        assert_eq!(board.next(&a).unwrap()[0].source, Source(2));
+        // Both have half of it in the end, and neither more at the expense of the other.
+        for message in 30_000..=u16::MAX {
+            board.add(a.clone(), due_of(2, message, 0));
+        }
+        let lane = &board.lanes[&a];
+        assert_eq!(lane.waiting, LANE_MAX);
+        assert!(
+            lane.senders
+                .values()
+                .all(|queue| queue.len() == LANE_MAX / 2)
+        );
+        let known = board.known.len();
+        for message in 0..message {
+            board.add(a.clone(), due_of(1, message, 0));
+        }
+        assert_eq!(board.known.len(), known);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use buzon::{
-    base::secret::Secret,
+    base::{ids::AccountId, secret::Secret},
     dns::Answer,
     mail::address::Domain,
     queue::admin::{Action, Selection, Standing},
@@ -674,6 +674,28 @@ async fn credentials_stay_here_without_verified_tls() {
     world.pass(minutes(1)).await;
     assert!(world.only().await.reply.unwrap().contains("credentials"));
     assert!(!world.mta.commands().iter().any(|c| c.starts_with("AUTH")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_08_one_message_is_not_behind_thousands_of_another_account() {
+    let mut world = World::new(Mta::good());
+    // More than the worker has on its board for one destination.
+    for _ in 0..2100 {
+        world.submit(&["a@there.example"]).await;
+    }
+    let other = Some(AccountId(2));
+    world
+        .put("other@here.example", &["b@there.example"], other, MESSAGE)
+        .await;
+    world.start();
+    world.drained(minutes(60)).await;
+    let commands = world.mta.commands();
+    let senders = commands.iter().filter(|c| c.starts_with("MAIL"));
+    let turn = senders
+        .enumerate()
+        .find(|(_, command)| command.contains("<other@"));
+    assert!(turn.unwrap().0 < 10, "{turn:?}");
+    assert_eq!(world.mta.contents().len(), 2101);
 }
 
 #[tokio::test(start_paused = true)]
