@@ -8,6 +8,7 @@ pub mod owner;
 pub mod ports;
 mod reach;
 pub mod run;
+pub mod servers;
 pub mod services;
 mod settings;
 

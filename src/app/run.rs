@@ -12,27 +12,22 @@ use tokio_rustls::rustls::ServerConfig;
 use super::{
     StartError, demo, owner,
     ports::{self, Port},
-    services::{AccountQuotas, Passwords, Reports, Services},
+    servers::Servers,
+    services::{Reports, Services},
     settings,
 };
 use crate::{
     admin::{Request, request::Password, socket},
-    base::{clock::Clock, random::Random, secret::Secret, text::Causes},
+    base::{secret::Secret, text::Causes},
     config::Config,
     dns,
-    imap::server::ImapServer,
     net::{
-        authn::Authn,
-        gate::Gate,
         listen::{Opening, Security, Shared, listen},
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
-        throttle::Throttle,
     },
-    pop3,
     relay::{self, Relay},
-    smtp::{self, client::TlsClient},
-    store::Engine,
+    smtp::client::TlsClient,
     tls::{self, certificate::Certificate},
 };
 
@@ -137,26 +132,22 @@ impl Server {
                 mailboxes: self.services.mailboxes.clone(),
             }),
             tls: TlsClient::new(tls::client::system_roots())?,
-            clock: Clock::system(),
-            random: Random::system(),
+            clock: self.services.clock.clone(),
+            random: self.services.random.clone(),
         };
         Ok(Relay::new(parts, settings::relay(&self.config)?))
     }
 
     fn start_listeners(&self, ports: Vec<Port>) -> Result<(), StartError> {
-        let gate = Gate::new(settings::gate(&self.config));
-        let passwords = Arc::new(Passwords(self.services.directory.clone()));
-        let throttle = Throttle::new(settings::throttle(&self.config));
-        let authn = Authn::new(passwords, throttle, gate.clone());
+        let config = &self.config;
+        let servers = Servers::new(self.services.clone(), config);
         let shared = Shared {
-            gate,
+            gate: servers.gate.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.stop.clone(),
         };
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
-        let maildrops = pop3::server::Maildrops::default();
-        let headroom = smtp::server::Headroom::default();
         for Port { name, listener } in ports {
             tracing::info!(port = name, address = ?listener.local_addr().ok(), "listening");
             let place = Place {
@@ -166,55 +157,13 @@ impl Server {
             };
             match name {
                 "smtp" | "submission" | "submissions" => {
-                    place.open(self.smtp(name, &authn, &headroom)?, &smtp);
+                    place.open(servers.smtp(config, name)?, &smtp);
                 }
-                "imap" | "imaps" => place.open(self.imap(name, &authn), &imap),
-                _ => place.open(self.pop3(name, &authn, maildrops.clone()), &pop3),
+                "imap" | "imaps" => place.open(servers.imap(config, name), &imap),
+                _ => place.open(servers.pop3(config, name), &pop3),
             }
         }
         Ok(())
-    }
-
-    fn smtp(
-        &self,
-        name: &'static str,
-        authn: &Authn,
-        headroom: &smtp::server::Headroom,
-    ) -> Result<smtp::server::Server, StartError> {
-        let services = smtp::server::Services {
-            router: self.services.router.clone(),
-            mailboxes: self.services.mailboxes.clone(),
-            directory: self.services.directory.clone(),
-            authn: authn.clone(),
-            clock: Clock::system(),
-            random: Random::system(),
-            headroom: headroom.clone(),
-        };
-        Ok(smtp::server::Server::new(
-            settings::smtp(&self.config, name)?,
-            services,
-        ))
-    }
-
-    fn imap(&self, name: &'static str, authn: &Authn) -> ImapServer {
-        ImapServer::new(
-            self.services.mailboxes.clone(),
-            authn.clone(),
-            Arc::new(AccountQuotas(self.services.directory.clone())),
-            Clock::system(),
-            settings::imap(&self.config, name),
-        )
-    }
-
-    fn pop3(
-        &self,
-        name: &'static str,
-        authn: &Authn,
-        maildrops: pop3::server::Maildrops,
-    ) -> pop3::server::Server {
-        let mailboxes = self.services.mailboxes.clone();
-        let options = settings::pop3(&self.config);
-        pop3::server::Server::new(name, options, authn.clone(), mailboxes, maildrops)
     }
 
     /// Waits for the end: a signal, or the store's failure, which is returned.

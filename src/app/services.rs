@@ -18,10 +18,15 @@ use crate::{
     store::{Batch, Engine, embedded::Embedded},
 };
 
-/// Everything that works on the store.
+/// Everything that works on the store. Cheap to clone.
+#[derive(Clone)]
 pub struct Services {
     /// The store.
-    pub engine: Arc<Embedded>,
+    pub engine: Arc<dyn Engine>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where chance comes from.
+    pub random: Random,
     /// Domains, accounts, addresses.
     pub directory: Directory,
     /// Mailboxes.
@@ -39,31 +44,41 @@ impl Services {
     /// When the store is another user's, in use, of another version or damaged beyond use.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         owner::check(&config.server.data)?;
-        let (clock, random) = (Clock::system(), Random::system());
         let engine = Embedded::open(&config.server.data, settings::store(config))?;
-        let shared: Arc<dyn Engine> = Arc::clone(&engine) as _;
+        Self::over(engine, (Clock::system(), Random::system()), config).await
+    }
+
+    /// What works on an open store, with this time and chance.
+    ///
+    /// # Errors
+    /// When accounts cannot be read or a value of the configuration is no good.
+    pub async fn over(
+        engine: Arc<dyn Engine>,
+        (clock, random): (Clock, Random),
+        config: &Config,
+    ) -> Result<Self, StartError> {
         let directory = Directory::open(
-            Arc::clone(&shared),
+            Arc::clone(&engine),
             clock.clone(),
             random.clone(),
             settings::accounts(config)?,
         )
         .await?;
         let mailboxes = Mailboxes::new(
-            Arc::clone(&shared),
+            Arc::clone(&engine),
             clock.clone(),
             random.clone(),
             mailbox::Options::default(),
         );
         let queue = Queue::new(
-            Arc::clone(&shared),
+            Arc::clone(&engine),
             clock.clone(),
-            random,
+            random.clone(),
             settings::queue(config),
         );
         let router = Router::new(
-            shared,
-            clock,
+            Arc::clone(&engine),
+            clock.clone(),
             directory.clone(),
             mailboxes.clone(),
             queue.clone(),
@@ -73,6 +88,8 @@ impl Services {
         );
         Ok(Self {
             engine,
+            clock,
+            random,
             directory,
             mailboxes,
             queue,
@@ -80,15 +97,15 @@ impl Services {
         })
     }
 
+    /// Ends the store's work.
+    pub async fn close(&self) {
+        self.engine.close().await;
+    }
+
     /// The operator's door.
     pub fn operations(&self) -> Operations {
         let (directory, mailboxes) = (self.directory.clone(), self.mailboxes.clone());
         Operations::new(directory, mailboxes, self.queue.clone())
-    }
-
-    /// Ends the store's work.
-    pub async fn close(&self) {
-        self.engine.close().await;
     }
 }
 

@@ -13,7 +13,7 @@ fn transcripts() {
 /// A server with alice, whose INBOX has these messages, byte for byte.
 async fn alice_with(messages: &[&[u8]]) -> Player {
     let mut player = Player::new(Speaks::Pop3).await;
-    player.server.settings.plaintext_auth = true;
+    player.server.config.auth.insecure_without_tls = true;
     player.server.add_account("alice").await;
     let mut imap = player.server.connect("imap").await;
     imap.line("a LOGIN alice@example.org secret-alice").await;

@@ -275,7 +275,7 @@ fn random_dialogues_get_well_formed_replies_to_their_end() {
             let mut player = Player::new(Speaks::Smtp).await;
             player.server.add_account("alice").await;
             let port = ["smtp", "submissions", "submission"][usize::try_from(seed).unwrap() % 3];
-            player.server.settings.plaintext_auth = port == "submission";
+            player.server.config.auth.insecure_without_tls = port == "submission";
             let mut client = player.server.connect(port).await;
             for _ in 0..40 {
                 let words = u64::try_from(WORDS.len()).unwrap();

@@ -1,44 +1,36 @@
-//! The whole server on in-memory pipes: real services over the memory engine, a steered clock, a
-//! seeded random source, faults on demand.
+//! The whole server on in-memory pipes: the composition of the running one over the memory engine,
+//! with a steered clock, a seeded random source and faults on demand. Only listeners are not here.
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    num::NonZeroUsize,
     sync::Arc,
 };
 
 use buzon::{
-    accounts::{self, Cost, Directory},
+    accounts::Directory,
+    app::{servers::Servers, services::Services},
     base::{
         clock::{Clock, Timestamp},
-        future::BoxFuture,
         ids::AccountId,
         random::Random,
         secret::Secret,
     },
-    imap::{
-        self,
-        server::{ImapServer, Quotas},
-    },
+    config::Config,
+    imap::server::ImapServer,
     mail::address::{Address, Domain},
-    mailbox::{self, Mailboxes},
+    mailbox::Mailboxes,
     net::{
         Peer,
-        authn::{Authn, Verifier, VerifyFault},
         conn::Conn,
         drive::drive,
-        gate::{self, Gate},
+        gate::Gate,
         listen::Opening,
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
-        throttle::{self, Throttle},
     },
-    pop3::{self, server::Maildrops},
-    queue::{self, Queue},
-    route::Router,
-    smtp::server::{Headroom, Options, Role, Server, Services},
-    store::{Engine, fault::Fault, memory::Memory},
+    queue::Queue,
+    store::{fault::Fault, memory::Memory},
     wire::Protocol as _,
 };
 use tokio::{io::DuplexStream, time::Instant};
@@ -49,104 +41,56 @@ use tokio_rustls::rustls::{
 
 use super::client::Client;
 
-/// Everything that runs, and the settings that transcripts may change before they connect.
+/// Everything that runs, put together as the running server is, and the settings that transcripts
+/// may change before they connect.
 pub(crate) struct TestServer {
     pub(crate) engine: Arc<Fault>,
     pub(crate) clock: Clock,
-    pub(crate) random: Random,
-    pub(crate) headroom: Headroom,
     pub(crate) directory: Directory,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) queue: Queue,
-    pub(crate) router: Router,
-    pub(crate) maildrops: Maildrops,
-    pub(crate) authn: Authn,
     pub(crate) gate: Gate,
     pub(crate) tasks: Tasks,
     pub(crate) trigger: Trigger,
     pub(crate) shutdown: Shutdown,
-    pub(crate) tls: Arc<ServerConfig>,
-    pub(crate) settings: Settings,
-    /// By their short names.
-    pub(crate) accounts: BTreeMap<String, AccountId>,
-}
-
-/// What transcripts may change.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) message_bytes_max: u64,
-    pub(crate) recipients_max: usize,
-    pub(crate) transactions_max: u32,
-    /// Passwords are taken without TLS.
-    pub(crate) plaintext_auth: bool,
-    pub(crate) any_sender: bool,
+    pub(crate) config: Config,
     /// Where clients come from.
     pub(crate) client: IpAddr,
+    /// By their short names.
+    pub(crate) accounts: BTreeMap<String, AccountId>,
+    servers: Servers,
+    tls: Arc<ServerConfig>,
 }
 
 impl TestServer {
     /// A server for `example.org` with no accounts. The clock stands at 2026-01-01 00:00:00 UTC.
     pub(crate) async fn start() -> Self {
         let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
-        let store: Arc<dyn Engine> = engine.clone();
         let clock = Clock::steered(Timestamp::from_secs(1_767_225_600));
-        let random = Random::seeded(1);
-        let directory = directory(&store, &clock, &random).await;
-        let mailboxes = Mailboxes::new(
-            Arc::clone(&store),
-            clock.clone(),
-            random.clone(),
-            mailbox::Options::default(),
-        );
-        let queue = Queue::new(
-            Arc::clone(&store),
-            clock.clone(),
-            random.clone(),
-            queue::Options::default(),
-        );
-        let router = Router::new(
-            Arc::clone(&store),
-            clock.clone(),
-            directory.clone(),
-            mailboxes.clone(),
-            queue.clone(),
-            &buzon::route::Options::default(),
-        );
-        let gate = Gate::new(gate::Options {
-            connections_max: 1000,
-            connections_per_address: 1000,
-            sessions_per_account_and_address: 20,
-            sessions_per_account: 100,
-            connects_per_minute: 1000,
-        });
-        let throttle = Throttle::new(throttle::Options::default());
-        let authn = Authn::new(Arc::new(Known(directory.clone())), throttle, gate.clone());
+        let config = config();
+        let chance = (clock.clone(), Random::seeded(1));
+        let services = Services::over(engine.clone(), chance, &config)
+            .await
+            .unwrap();
+        let domain = Domain::parse("example.org").unwrap();
+        services.directory.add_domain(&domain).await.unwrap();
+        let servers = Servers::new(services.clone(), &config);
         let (trigger, shutdown) = shutdown::pair();
         Self {
             engine,
             clock,
-            random,
-            headroom: Headroom::default(),
-            directory,
-            mailboxes,
-            queue,
-            router,
-            maildrops: Maildrops::default(),
-            authn,
-            gate,
+            directory: services.directory,
+            mailboxes: services.mailboxes,
+            queue: services.queue,
+            gate: servers.gate.clone(),
             tasks: Tasks::default(),
             trigger,
             shutdown,
-            tls: certificate(),
-            settings: Settings {
-                message_bytes_max: 50 * 1024 * 1024,
-                recipients_max: 500,
-                transactions_max: 100,
-                plaintext_auth: false,
-                any_sender: false,
-                client: [192, 0, 2, 10].into(),
-            },
+            config,
+            client: [192, 0, 2, 10].into(),
             accounts: BTreeMap::new(),
+            servers,
+            tls: certificate(),
         }
     }
 
@@ -165,70 +109,23 @@ impl TestServer {
     /// Connects to a port by its name in the configuration. TLS is up already where the port begins
     /// with it.
     pub(crate) async fn connect(&self, port: &str) -> Client {
-        let smtp = |role, starttls| {
-            let mut options = Options::new(role, "smtp", host());
-            options.starttls = starttls;
-            options.message_bytes_max = self.settings.message_bytes_max;
-            options.recipients_max = self.settings.recipients_max;
-            options.transactions_max = self.settings.transactions_max;
-            options.insecure_auth_without_tls = self.settings.plaintext_auth;
-            options.insecure_any_sender = self.settings.any_sender;
-            Server::new(options, self.services())
-        };
+        let smtp = |name| self.servers.smtp(&self.config, name).unwrap();
+        let pop3 = |name| self.servers.pop3(&self.config, name);
         match port {
-            "smtp" => Client::new(self.plain(smtp(Role::Relay, true))),
-            "submission" => Client::new(self.plain(smtp(Role::Submission, true))),
-            "submissions" => self.implicit(smtp(Role::Submission, false)).await,
+            "smtp" => Client::new(self.plain(smtp("smtp"))),
+            "submission" => Client::new(self.plain(smtp("submission"))),
+            "submissions" => self.implicit(smtp("submissions")).await,
             "imap" => Client::new(self.plain(self.imap("imap"))),
             "imaps" => self.implicit(self.imap("imaps")).await,
-            "pop3" => Client::new(self.plain(self.pop3("pop3"))),
-            "pop3s" => self.implicit(self.pop3("pop3s")).await,
+            "pop3" => Client::new(self.plain(pop3("pop3"))),
+            "pop3s" => self.implicit(pop3("pop3s")).await,
             other => panic!("no port is called {other}"),
         }
     }
 
-    /// An IMAP server over these services.
+    /// The IMAP server of a port.
     pub(crate) fn imap(&self, name: &'static str) -> ImapServer {
-        ImapServer::new(
-            self.mailboxes.clone(),
-            self.authn.clone(),
-            Arc::new(Known(self.directory.clone())),
-            self.clock.clone(),
-            imap::server::Options {
-                name,
-                host_name: host().to_string(),
-                starttls: name == "imap",
-                insecure_auth_without_tls: self.settings.plaintext_auth,
-                message_bytes_max: self.settings.message_bytes_max,
-            },
-        )
-    }
-
-    fn pop3(&self, name: &'static str) -> pop3::server::Server {
-        let options = pop3::server::Options {
-            insecure_without_tls: self.settings.plaintext_auth,
-            ..pop3::server::Options::default()
-        };
-        pop3::server::Server::new(
-            name,
-            options,
-            self.authn.clone(),
-            self.mailboxes.clone(),
-            self.maildrops.clone(),
-        )
-    }
-
-    /// What an SMTP server stands on.
-    pub(crate) fn services(&self) -> Services {
-        Services {
-            router: self.router.clone(),
-            mailboxes: self.mailboxes.clone(),
-            directory: self.directory.clone(),
-            authn: self.authn.clone(),
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            headroom: self.headroom.clone(),
-        }
+        self.servers.imap(&self.config, name)
     }
 
     /// A connection to a port where TLS can be begun.
@@ -279,7 +176,7 @@ impl TestServer {
     fn pipe(&self) -> (DuplexStream, Conn) {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let peer = Peer {
-            remote: SocketAddr::new(self.settings.client, 40_000),
+            remote: SocketAddr::new(self.client, 40_000),
             local: SocketAddr::new([192, 0, 2, 1].into(), 25),
             tls: None,
         };
@@ -287,9 +184,19 @@ impl TestServer {
     }
 }
 
-/// The name the server gives itself.
-pub(crate) fn host() -> Domain {
-    Domain::parse("mx.example.org").unwrap()
+/// The defaults but for the name, room for many clients of one address, and the cheapest password
+/// hash there is: these tests are not about its cost.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.server.hostname = "mx.example.org".to_owned();
+    config.auth.argon2_memory_kib = 8;
+    config.auth.argon2_passes = 1;
+    config.limits.connections = Some(1000);
+    config.limits.connections_per_address = 1000;
+    config.limits.connects_per_minute = 1000;
+    config.limits.sessions_per_account_and_address = 20;
+    config.limits.sessions_per_account = 100;
+    config
 }
 
 /// `alice` is `alice@example.org`.
@@ -299,24 +206,6 @@ pub(crate) fn address_of(name: &str) -> Address {
     } else {
         Address::parse(&format!("{name}@example.org")).unwrap()
     }
-}
-
-async fn directory(store: &Arc<dyn Engine>, clock: &Clock, random: &Random) -> Directory {
-    let options = accounts::Options {
-        // The cheapest hash there is: these tests are not about its cost.
-        cost: Cost {
-            memory_kib: 8,
-            passes: 1,
-            lanes: 1,
-        },
-        hashes_at_once: NonZeroUsize::MIN,
-        ..accounts::Options::default()
-    };
-    let opened = Directory::open(Arc::clone(store), clock.clone(), random.clone(), options);
-    let directory = opened.await.unwrap();
-    let domain = Domain::parse("example.org").unwrap();
-    directory.add_domain(&domain).await.unwrap();
-    directory
 }
 
 /// A self-signed certificate; clients in tests believe all.
@@ -331,32 +220,4 @@ fn certificate() -> Arc<ServerConfig> {
         .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key))
         .unwrap();
     Arc::new(config)
-}
-
-/// Passwords and quotas from the directory.
-struct Known(Directory);
-
-impl Verifier for Known {
-    fn verify<'a>(
-        &'a self,
-        name: &'a str,
-        password: &'a Secret<String>,
-    ) -> BoxFuture<'a, Result<Option<AccountId>, VerifyFault>> {
-        Box::pin(async move {
-            self.0
-                .verify(name, password)
-                .await
-                .map_err(|fault| match fault {
-                    accounts::VerifyFault::Busy => VerifyFault::Busy,
-                    fault @ accounts::VerifyFault::Read(_) => VerifyFault::Store(Box::new(fault)),
-                })
-        })
-    }
-}
-
-impl Quotas for Known {
-    fn quota_bytes(&self, account: AccountId) -> Option<u64> {
-        let snapshot = self.0.snapshot();
-        snapshot.account(account).map(|account| account.quota_bytes)
-    }
 }

@@ -33,6 +33,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use buzon::{
     base::{ids::AccountId, pieces::Pieces as _},
+    config::units::Size,
     mailbox::{FlagSet, Mailbox, Name},
     queue::admin::Filter,
     store::{Room, fault::CommitFault},
@@ -85,27 +86,27 @@ impl Player {
                     .map_err(shown)
             }
             ["limit", "message_bytes_max", value] => {
-                self.server.settings.message_bytes_max = number(value)?;
+                self.server.config.limits.message = Size(number(value)?);
                 Ok(())
             }
             ["limit", "recipients_max", value] => {
-                self.server.settings.recipients_max = number(value)? as usize;
+                self.server.config.smtp.recipients = number(value)? as usize;
                 Ok(())
             }
             ["limit", "transactions_max", value] => {
-                self.server.settings.transactions_max = number(value)? as u32;
+                self.server.config.smtp.transactions = number(value)? as u32;
                 Ok(())
             }
             ["plaintext", "auth"] => {
-                self.server.settings.plaintext_auth = true;
+                self.server.config.auth.insecure_without_tls = true;
                 Ok(())
             }
             ["any", "sender"] => {
-                self.server.settings.any_sender = true;
+                self.server.config.smtp.insecure_any_sender = true;
                 Ok(())
             }
             ["client", address] => {
-                self.server.settings.client = address.parse().map_err(|_| "not an address")?;
+                self.server.client = address.parse().map_err(|_| "not an address")?;
                 Ok(())
             }
             _ => Err("nothing like this can be given".to_owned()),

@@ -267,7 +267,7 @@ pub(super) async fn try_to_deliver(
 /// A server with one account, whose password may be sent in the clear.
 pub(super) async fn server_with_alice() -> (TestServer, AccountId) {
     let mut server = TestServer::start().await;
-    server.settings.plaintext_auth = true;
+    server.config.auth.insecure_without_tls = true;
     let alice = server.add_account("alice").await;
     (server, alice)
 }

@@ -1,0 +1,85 @@
+//! The servers of the ports over the services, and what they share: the gate, logins, maildrops.
+//!
+//! The one place where a protocol gets its services: the running server puts listeners before what
+//! is made here, tests put pipes.
+
+use std::sync::Arc;
+
+use super::{
+    StartError,
+    services::{AccountQuotas, Passwords, Services},
+    settings,
+};
+use crate::{
+    config::Config,
+    imap::server::ImapServer,
+    net::{authn::Authn, gate::Gate, throttle::Throttle},
+    pop3::{self, server::Maildrops},
+    smtp::server::{Headroom, Server as SmtpServer, Services as SmtpServices},
+};
+
+/// Makes the server of each port.
+pub struct Servers {
+    /// Who may connect.
+    pub gate: Gate,
+    /// Who may log in.
+    pub authn: Authn,
+    services: Services,
+    maildrops: Maildrops,
+    headroom: Headroom,
+}
+
+impl Servers {
+    /// Over these services, with the bounds of the configuration.
+    pub fn new(services: Services, config: &Config) -> Self {
+        let gate = Gate::new(settings::gate(config));
+        let passwords = Arc::new(Passwords(services.directory.clone()));
+        let throttle = Throttle::new(settings::throttle(config));
+        Self {
+            authn: Authn::new(passwords, throttle, gate.clone()),
+            gate,
+            services,
+            maildrops: Maildrops::default(),
+            headroom: Headroom::default(),
+        }
+    }
+
+    /// For `smtp`, `submission` and `submissions`.
+    ///
+    /// # Errors
+    /// When the configured name of the host is none.
+    pub fn smtp(&self, config: &Config, name: &'static str) -> Result<SmtpServer, StartError> {
+        let services = SmtpServices {
+            router: self.services.router.clone(),
+            mailboxes: self.services.mailboxes.clone(),
+            directory: self.services.directory.clone(),
+            authn: self.authn.clone(),
+            clock: self.services.clock.clone(),
+            random: self.services.random.clone(),
+            headroom: self.headroom.clone(),
+        };
+        Ok(SmtpServer::new(settings::smtp(config, name)?, services))
+    }
+
+    /// For `imap` and `imaps`.
+    pub fn imap(&self, config: &Config, name: &'static str) -> ImapServer {
+        ImapServer::new(
+            self.services.mailboxes.clone(),
+            self.authn.clone(),
+            Arc::new(AccountQuotas(self.services.directory.clone())),
+            self.services.clock.clone(),
+            settings::imap(config, name),
+        )
+    }
+
+    /// For `pop3` and `pop3s`.
+    pub fn pop3(&self, config: &Config, name: &'static str) -> pop3::server::Server {
+        pop3::server::Server::new(
+            name,
+            settings::pop3(config),
+            self.authn.clone(),
+            self.services.mailboxes.clone(),
+            self.maildrops.clone(),
+        )
+    }
+}
