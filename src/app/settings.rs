@@ -150,6 +150,7 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
         routes,
         smarthost: config.relay.smarthost.as_ref().map(smarthost).transpose()?,
         attempts_max: config.relay.attempts,
+        attempts_per_destination: config.relay.attempts_per_destination,
         // Attempts that are ended must be put back before the server gives up waiting: what is
         // left under its lease counts as a crash, and three of them hold the mail.
         stop_timeout: config

@@ -16,8 +16,10 @@ use crate::{
 };
 
 /// The board.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Board {
+    /// Attempts at the same time for one destination, at most.
+    window_max: usize,
     lanes: HashMap<Destination, Lane>,
     /// Destinations with work, in the order of their turns.
     turns: VecDeque<Destination>,
@@ -60,6 +62,16 @@ impl Default for Lane {
 pub(super) type Group = Vec<Due>;
 
 impl Board {
+    /// An empty board for so many attempts at the same time to one destination.
+    pub(super) fn new(window_max: usize) -> Self {
+        Self {
+            window_max: window_max.max(1),
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+            known: HashSet::new(),
+        }
+    }
+
     /// Puts a due recipient on the board; false when it, or another one that gave way to it, is
     /// left in the store for now.
     pub(super) fn add(&mut self, to: Destination, due: Due) -> bool {
@@ -90,7 +102,7 @@ impl Board {
         for _ in 0..self.turns.len() {
             let to = self.turns.pop_front()?;
             let lane = self.lanes.entry(to.clone()).or_default();
-            if lane.running >= lane.window {
+            if lane.running >= lane.window.min(self.window_max) {
                 self.turns.push_back(to);
                 continue;
             }
@@ -108,7 +120,7 @@ impl Board {
     pub(super) fn next(&mut self, to: &Destination) -> Option<Group> {
         let lane = self.lanes.get_mut(to)?;
         // A window that shrank below what runs ends this attempt.
-        if lane.waiting == 0 || lane.running > lane.window {
+        if lane.waiting == 0 || lane.running > lane.window.min(self.window_max) {
             return None;
         }
         let group = lane.take();
@@ -139,7 +151,7 @@ impl Board {
     pub(super) fn succeeded(&mut self, to: &Destination) {
         if let Some(lane) = self.lanes.get_mut(to) {
             lane.successes += 1;
-            if lane.successes >= lane.window && lane.window < WINDOW_MAX {
+            if lane.successes >= lane.window && lane.window < self.window_max {
                 lane.window += 1;
                 lane.successes = 0;
             }
@@ -226,7 +238,7 @@ impl Lane {
 
 /// attempts at the same time for a destination that is new to us.
 pub(super) const WINDOW_FIRST: usize = 5;
-/// and at most.
+/// and at most, unless the operator wants fewer.
 pub(super) const WINDOW_MAX: usize = 20;
 /// RFC 5321 4.5.3.1.8: every server takes this many recipients in one transaction.
 pub(super) const RECIPIENTS_MAX: usize = 100;
@@ -262,7 +274,7 @@ mod tests {
 
     #[test]
     fn recipients_of_one_message_go_together() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         for n in 0..=100 {
             assert!(board.add(to("a.example"), due(1, n)));
         }
@@ -275,7 +287,7 @@ mod tests {
 
     #[test]
     fn q_08_destinations_take_turns() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         for message in 0..10 {
             board.add(to("a.example"), due(message, 0));
         }
@@ -287,7 +299,7 @@ mod tests {
 
     #[test]
     fn q_08_senders_to_one_destination_take_turns() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         let a = to("a.example");
         for message in 0..10 {
             board.add(a.clone(), due_of(1, message, 0));
@@ -303,7 +315,7 @@ mod tests {
 
     #[test]
     fn q_08_who_has_most_on_a_full_board_gives_way() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         let a = to("a.example");
         let mut message = 0;
         while board.add(a.clone(), due_of(1, message, 0)) {
@@ -335,7 +347,7 @@ mod tests {
 
     #[test]
     fn q_06_windows_begin_at_5_grow_to_20_and_shrink() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         let a = to("a.example");
         for message in 0..200 {
             board.add(a.clone(), due(message, 0));
@@ -360,8 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn q_06_an_operator_may_want_fewer() {
+        let mut board = Board::new(2);
+        for message in 0..10 {
+            board.add(to("a.example"), due(message, 0));
+        }
+        assert_eq!(std::iter::from_fn(|| board.start()).count(), 2);
+    }
+
+    #[test]
     fn nothing_is_on_the_board_twice_until_it_is_forgotten() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         let a = to("a.example");
         assert!(board.add(a.clone(), due(1, 0)) && board.add(a.clone(), due(1, 0)));
         let (_, group) = board.start().unwrap();
@@ -375,7 +396,7 @@ mod tests {
 
     #[test]
     fn one_destination_cannot_fill_the_board() {
-        let mut board = Board::default();
+        let mut board = Board::new(WINDOW_MAX);
         let mut added = 0;
         while board.add(to("a.example"), due(added, 0)) {
             added += 1;

@@ -79,6 +79,8 @@ pub struct Options {
     pub smarthost: Option<Route>,
     /// Attempts at the same time.
     pub attempts_max: usize,
+    /// Attempts at the same time to one destination.
+    pub attempts_per_destination: usize,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long the other side may take, for each command.
@@ -97,6 +99,7 @@ impl Default for Options {
             routes: HashMap::new(),
             smarthost: None,
             attempts_max: 300,
+            attempts_per_destination: board::WINDOW_MAX,
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             stop_timeout: Duration::from_secs(20),
@@ -172,9 +175,9 @@ impl Relay {
     /// A relay that does nothing until it is run.
     pub fn new(parts: Parts, options: Options) -> Self {
         Self(Arc::new(Shared {
+            board: Mutex::new(Board::new(options.attempts_per_destination)),
             parts,
             options,
-            board: Mutex::default(),
             pool: Mutex::default(),
         }))
     }
