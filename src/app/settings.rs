@@ -231,6 +231,7 @@ pub(super) fn imap(config: &Config, port: &'static str) -> imap::server::Options
         starttls: port == "imap",
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         message_bytes_max: config.limits.message.0,
+        idle: config.imap.idle.0,
     }
 }
 

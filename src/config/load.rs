@@ -4,6 +4,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{locate::line_of, raw::Config};
@@ -144,17 +145,8 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
             ));
         }
     }
-    if config.smtp.recipients < 100 {
-        return Err((
-            "smtp.recipients",
-            "must be 100 at least (RFC 5321 4.5.3.1.8)".to_owned(),
-        ));
-    }
-    if config.limits.connections_per_address == 0 || config.limits.connections == Some(0) {
-        return Err((
-            "limits.connections_per_address",
-            "must be 1 at least; there is no `0 = unlimited`".to_owned(),
-        ));
+    if let Some((key, least)) = too_small(config) {
+        return Err((key, format!("must be at least {least}")));
     }
     if config.listen.is_empty() {
         return Err((
@@ -171,6 +163,71 @@ fn check(config: &Config) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
+/// The first key below what it must be, and what that is. There is no `0 = unlimited`.
+fn too_small(config: &Config) -> Option<(&'static str, &'static str)> {
+    let (limits, smtp, relay) = (&config.limits, &config.smtp, &config.relay);
+    let (half_an_hour, minute) = (Duration::from_secs(30 * 60), Duration::from_secs(60));
+    let rules = [
+        (
+            "smtp.recipients",
+            smtp.recipients < 100,
+            "100 (RFC 5321 4.5.3.1.8)",
+        ),
+        (
+            "smtp.idle",
+            smtp.idle.0 < minute * 5,
+            "5m (RFC 5321 4.5.3.2.7)",
+        ),
+        (
+            "imap.idle",
+            config.imap.idle.0 < half_an_hour,
+            "30m (RFC 9051 5.4)",
+        ),
+        (
+            "pop3.idle",
+            config.pop3.idle.0 < minute * 10,
+            "10m (RFC 1939 3)",
+        ),
+        (
+            "smtp.recipients_per_hour",
+            smtp.recipients_per_hour < 1,
+            "1",
+        ),
+        ("smtp.transactions", smtp.transactions < 1, "1"),
+        ("limits.connections", limits.connections == Some(0), "1"),
+        (
+            "limits.connections_per_address",
+            limits.connections_per_address < 1,
+            "1",
+        ),
+        (
+            "limits.connects_per_minute",
+            limits.connects_per_minute < 1,
+            "1",
+        ),
+        (
+            "limits.sessions_per_account_and_address",
+            limits.sessions_per_account_and_address < 1,
+            "1",
+        ),
+        (
+            "limits.sessions_per_account",
+            limits.sessions_per_account < 1,
+            "1",
+        ),
+        ("limits.message", limits.message.0 < 1, "1"),
+        ("auth.failures", config.auth.failures < 1, "1"),
+        ("relay.attempts", relay.attempts < 1, "1"),
+        (
+            "relay.attempts_per_destination",
+            relay.attempts_per_destination < 1,
+            "1",
+        ),
+    ];
+    let broken = rules.into_iter().find(|(_, broken, _)| *broken);
+    broken.map(|(key, _, least)| (key, least))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,24 +242,66 @@ mod tests {
             .to_string()
     }
 
-    #[test]
-    fn the_shipped_file_loads_and_shows_every_default() {
+    /// The shipped file with what stands in comments brought to life: its defaults, or its
+    /// examples as well.
+    fn shipped(with_examples: bool) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/buzon.toml");
-        let shipped = load(&path, &[]).unwrap();
+        let mut in_example = false;
+        let text = fs::read_to_string(path).unwrap();
+        let lines = text.lines().map(|line| {
+            let comment = line.strip_prefix("# ").unwrap_or_default();
+            let example = comment.strip_prefix("For example: ");
+            // A table in a comment is an example up to the next empty line.
+            in_example = !line.is_empty() && (in_example || comment.starts_with('['));
+            let key = comment.split(" = ").next().unwrap_or_default();
+            let is_key = comment.contains(" = ") && !key.contains(' ');
+            match example {
+                Some(example) if with_examples => example,
+                None if in_example && (!with_examples || comment.is_empty()) => "",
+                None if in_example || is_key => comment,
+                _ => line,
+            }
+        });
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_shipped_file_shows_the_defaults_as_they_are() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/buzon.toml");
+        let as_it_is = load(&path, &[]).unwrap();
         let mut defaults = Config::default();
-        defaults.server.hostname = shipped.server.hostname.clone();
-        defaults.tls = shipped.tls.clone();
-        assert_eq!(shipped, defaults);
-        // Every key is in the file, set or as a comment that shows its default.
-        let text = fs::read_to_string(&path).unwrap();
+        defaults.server.hostname = as_it_is.server.hostname.clone();
+        defaults.tls = as_it_is.tls.clone();
+        assert_eq!(as_it_is, defaults);
+        let text = shipped(false);
+        assert_eq!(load_text(&text, &path, &[]).unwrap(), defaults, "{text}");
+        // Nothing is left out, and the examples are right too.
+        let text = shipped(true);
+        load_text(&text, &path, &[]).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
         for key in Config::keys() {
-            let name = key.rsplit('.').next().unwrap();
-            assert!(
-                text.lines().any(|line| line
-                    .trim_start_matches("# ")
-                    .starts_with(&format!("{name} ="))),
-                "{key} is missing in config/buzon.toml"
-            );
+            let (part, name) = key.split_once('.').unwrap();
+            assert!(table[part].get(name).is_some(), "{key} is missing");
+        }
+        let smarthost = table["relay"]["smarthost"].as_table().unwrap();
+        assert_eq!(smarthost.len(), 5, "{smarthost:?}");
+        assert!(table["relay"].get("routes").is_some());
+    }
+
+    #[test]
+    fn lim_07_lim_09_times_that_the_rfcs_ask_for_cannot_be_shortened() {
+        for (setting, least) in [
+            ("smtp.idle=4m", "5m"),
+            ("imap.idle=29m", "30m"),
+            ("pop3.idle=9m", "10m"),
+            ("smtp.recipients=99", "100"),
+            ("relay.attempts=0", "1"),
+            ("limits.sessions_per_account=0", "1"),
+        ] {
+            let error = error_of(GOOD, &[setting]);
+            let (key, _) = setting.split_once('=').unwrap();
+            let parts = [key, &format!("must be at least {least}")];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         }
     }
 

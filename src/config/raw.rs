@@ -49,6 +49,8 @@ table! {
         limits: Limits = Limits::default(),
         /// Mail coming in.
         smtp: Smtp = Smtp::default(),
+        /// Mail read over IMAP.
+        imap: Imap = Imap::default(),
         /// Mail read over POP3.
         pop3: Pop3 = Pop3::default(),
         /// Retries and bounces.
@@ -167,6 +169,14 @@ table! {
         idle: Span = Span::secs(300),
         /// AUTH-07: accounts may send under any address.
         insecure_any_sender: bool = false,
+    }
+}
+
+table! {
+    /// `[imap]`
+    Imap {
+        /// LIM-09: silence after the login (RFC 9051 5.4: 30 minutes at least).
+        idle: Span = Span::secs(1800),
     }
 }
 
@@ -300,6 +310,7 @@ impl Config {
             ("accounts", Accounts::KEYS),
             ("limits", Limits::KEYS),
             ("smtp", Smtp::KEYS),
+            ("imap", Imap::KEYS),
             ("pop3", Pop3::KEYS),
             ("queue", Queue::KEYS),
             ("relay", Relay::KEYS),

@@ -9,8 +9,6 @@ use std::time::Duration;
 pub(super) const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
 /// LIM-06: time to log in.
 pub(super) const TOTAL_BEFORE_LOGIN: Duration = Duration::from_secs(180);
-/// LIM-09: silence after login (RFC 3501 5.4: at least 30 minutes).
-pub(super) const IDLE_AFTER_LOGIN: Duration = Duration::from_secs(30 * 60);
 /// LIM-16: from this many refusals on, each comes a second late.
 pub(super) const STRIKES_SLOW: u32 = 10;
 /// LIM-17: wrong logins of one connection.

@@ -29,7 +29,7 @@ mod store;
 mod updates;
 mod verbs;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::{clock::Clock, ids::AccountId},
@@ -53,6 +53,8 @@ pub struct Options {
     pub insecure_auth_without_tls: bool,
     /// LIM-13: bytes of a message that APPEND takes.
     pub message_bytes_max: u64,
+    /// LIM-09: silence after login (RFC 9051 5.4: 30 minutes at least).
+    pub idle: Duration,
 }
 
 /// How much an account may hold; made by the composition root from the accounts.

@@ -14,7 +14,7 @@ use std::{mem, sync::Arc};
 use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
-    limits::{IDLE_AFTER_LOGIN, IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
+    limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
     login::{self, Attempt, Greeted},
     mailboxes,
     select::{self, Access, Selected, Uids},
@@ -442,7 +442,7 @@ impl Service<Imap> for Session {
                 strikes_max: STRIKES_BEFORE_LOGIN_MAX,
             },
             State::Ready(_) | State::Selected(..) | State::LoggedOut => Terms {
-                idle: IDLE_AFTER_LOGIN,
+                idle: self.services.options.idle,
                 total: None,
                 strikes_slow: STRIKES_SLOW,
                 strikes_max: STRIKES_AFTER_LOGIN_MAX,
