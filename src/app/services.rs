@@ -9,7 +9,10 @@ use crate::{
     base::{clock::Clock, future::BoxFuture, ids::AccountId, random::Random, secret::Secret},
     config::Config,
     imap::server::Quotas,
-    mail::envelope::{Envelope, ForwardPath, ReversePath},
+    mail::{
+        envelope::{Envelope, ForwardPath, ReversePath},
+        trace::return_path,
+    },
     mailbox::{self, Mailboxes},
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
@@ -166,6 +169,11 @@ impl Postman for Reports {
             let target =
                 target.map_err(|refusal| PostError::Undeliverable(format!("{refusal:?}")))?;
             let mut intake = self.mailboxes.intake();
+            if target.is_local() {
+                // RFC 5321 4.4: final delivery.
+                let field = return_path(&ReversePath::Null);
+                intake.feed(field.into()).await.map_err(fault)?;
+            }
             intake.feed(report.bytes).await.map_err(fault)?;
             let acceptance = Acceptance {
                 id: report.id,

@@ -6,6 +6,7 @@
 //! `smtp::client::classify` and [`verdict`] (what a reply means), `queue::schedule` (when again),
 //! [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
 
+mod advice;
 mod attempt;
 mod board;
 mod conclude;

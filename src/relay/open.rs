@@ -16,7 +16,7 @@ use super::{
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
     socket,
-    verdict::{Finding, shown, unconnected, unopened},
+    verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
 use crate::{
     base::future::{BoxFuture, all},
@@ -93,7 +93,7 @@ impl Shared {
         loop {
             let stream = self.connect(socket(target, call.port)).await;
             let stream = stream.map_err(|error| NotOpened {
-                why: unconnected(&host, &error.to_string()),
+                why: unconnected(&host, &shown_error(&error)),
                 answer: false,
             })?;
             match self.converse(call, target, tried, stream).await {

@@ -3,6 +3,8 @@
 //! Pure. Translates fates and failures of `smtp::client` into the queue's diagnoses, and a
 //! temporary failure into a time, through the schedule.
 
+use std::io;
+
 use super::hosts::{Target, Unroutable};
 use crate::{
     queue::record::{Diagnosis, Status},
@@ -79,6 +81,19 @@ pub(super) fn unopened(host: &str, failure: &Failure) -> Diagnosis {
     Diagnosis::new(Some(host), 0, status, &text)
 }
 
+/// What happened to a connection, for people: without the system's number for it, where Rust has a
+/// word.
+pub(super) fn shown_error(error: &io::Error) -> String {
+    match error.kind() {
+        kind @ (io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::TimedOut) => kind.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 /// Why a connection was not made.
 pub(super) fn unconnected(host: &str, why: &str) -> Diagnosis {
     let text = format!("the connection was not made: {why}");
@@ -87,7 +102,11 @@ pub(super) fn unconnected(host: &str, why: &str) -> Diagnosis {
 
 /// A target as it stands in logs and reports.
 pub(super) fn shown(target: &Target) -> String {
-    format!("{} [{}]", target.host, target.address)
+    let Target { host, address } = target;
+    if host.parse() == Ok(*address) {
+        return format!("[{address}]");
+    }
+    format!("{host} [{address}]")
 }
 
 fn diagnosis(host: Option<&str>, reply: &Reply) -> Diagnosis {
@@ -109,6 +128,19 @@ mod tests {
             enhanced,
             lines: vec!["a".to_owned(), "b".to_owned()],
         }
+    }
+
+    #[test]
+    fn hosts_and_errors_are_shown_for_people() {
+        let target = |host: &str| Target {
+            host: host.to_owned(),
+            address: [192, 0, 2, 1].into(),
+        };
+        assert_eq!(shown(&target("mx.example")), "mx.example [192.0.2.1]");
+        assert_eq!(shown(&target("192.0.2.1")), "[192.0.2.1]");
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(shown_error(&refused), "connection refused");
+        assert_eq!(shown_error(&io::Error::other("odd")), "odd");
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
 fn subjects(server: (&str, u16), user: &str) -> String {
     let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
         m=imaplib.IMAP4_SSL(h,int(p),ssl_context=c)\nm.login(u,'pw')\nm.select('INBOX')\n\
-        r=m.fetch('1:*','(BODY.PEEK[HEADER.FIELDS (SUBJECT FROM)])')[1]\n\
+        r=m.fetch('1:*','(BODY.PEEK[HEADER.FIELDS (SUBJECT FROM RETURN-PATH)])')[1]\n\
         [print(x[1].decode().strip()) for x in r if isinstance(x,tuple)]\nm.logout()";
     let port = server.1.to_string();
     run("python3", &["-c", script, server.0, &port, user]).expect_success()
@@ -107,6 +107,7 @@ fn two_servers_find_each_other_by_mx_and_exchange_mail() {
                 .to_lowercase()
                 .contains("undeliver")
     });
+    assert!(subjects(a_imap, "me@a.test").contains("Return-Path: <>"));
     // A domain that does not exist, and one that takes no mail.
     submit(("127.0.5.4", 2526), "me@a.test", "x@null.test", "null mx");
     eventually("the second report", || {
