@@ -11,7 +11,10 @@ use crate::{
         ids::{AccountId, MessageId},
         text::Causes,
     },
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        envelope::ReversePath,
+    },
     mailbox::{MailboxFault, Mailboxes},
     queue::{
         Queue, QueueFault,
@@ -199,7 +202,7 @@ impl Operations {
     async fn queue_list(&self, of: Option<String>, sender: Option<String>) -> Outcome {
         let filter = Filter {
             domain: of.as_deref().map(domain).transpose()?,
-            sender: sender.as_deref().map(parsed).transpose()?,
+            sender: sender.as_deref().map(reverse_path).transpose()?,
             received_before: None,
         };
         let (mut messages, mut from) = (Vec::new(), None);
@@ -264,6 +267,14 @@ fn parsed(text: &str) -> Result<Address, Refusal> {
         given: text.to_owned(),
         wanted,
     })
+}
+
+/// An address, or `<>` for mail that has no sender: reports.
+fn reverse_path(text: &str) -> Result<ReversePath, Refusal> {
+    match text {
+        "<>" => Ok(ReversePath::Null),
+        text => parsed(text).map(ReversePath::Address),
+    }
 }
 
 fn message_id(text: &str) -> Result<MessageId, Refusal> {

@@ -154,7 +154,7 @@ pub(super) enum Queue {
         /// Only recipients of this domain
         #[arg(long)]
         domain: Option<String>,
-        /// Only mail from this sender
+        /// Only mail from this sender; "<>" for reports, which have none
         #[arg(long)]
         sender: Option<String>,
     },

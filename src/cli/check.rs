@@ -3,6 +3,7 @@
 use super::{
     Failure,
     args::{Check, Common},
+    say,
 };
 use crate::app::{
     self,
@@ -11,7 +12,8 @@ use crate::app::{
 
 pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
     let config = app::config_of(&common.config, &common.set)?;
-    println!("ok        configuration {}", common.config.display());
+    let path = common.config.display();
+    say(format_args!("ok        configuration {path}"))?;
     let mut wrong = 0;
     for finding in check(&config, options.offline)? {
         let (mark, text) = match finding.verdict {
@@ -22,7 +24,7 @@ pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
                 ("WRONG   ", text)
             }
         };
-        println!("{mark}  {}: {text}", finding.what);
+        say(format_args!("{mark}  {}: {text}", finding.what))?;
     }
     match wrong {
         0 => Ok(()),
@@ -34,6 +36,5 @@ pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
 /// Prints what is in force.
 pub(super) fn print_config(common: &Common) -> Result<(), Failure> {
     let config = app::config_of(&common.config, &common.set)?;
-    println!("{config:#?}");
-    Ok(())
+    Ok(say(format_args!("{config:#?}"))?)
 }

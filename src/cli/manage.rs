@@ -8,6 +8,7 @@ use super::{
     Failure,
     args::{Account, Alias, Common, Domain},
     password::new_password,
+    say,
 };
 use crate::{
     admin::{Answer, Password, Request},
@@ -23,8 +24,7 @@ pub(super) fn domain(common: &Common, command: Domain) -> Result<(), Failure> {
         Domain::List => Request::DomainList,
     };
     let answer = ask(common, request)?;
-    show(common, &answer, &["domain", "addresses"]);
-    Ok(())
+    show(common, &answer, &["domain", "addresses"])
 }
 
 pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> {
@@ -52,8 +52,7 @@ pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> 
         common,
         &answer,
         &["account", "messages", "used_bytes", "quota_bytes"],
-    );
-    Ok(())
+    )
 }
 
 pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
@@ -63,8 +62,7 @@ pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
         Alias::List => Request::AliasList,
     };
     let answer = ask(common, request)?;
-    show(common, &answer, &["alias", "targets"]);
-    Ok(())
+    show(common, &answer, &["alias", "targets"])
 }
 
 /// Asks the running server, or opens the store here when none runs.
@@ -80,19 +78,19 @@ pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
 }
 
 /// Prints an answer: JSON, or a line per item with these fields.
-pub(super) fn show(common: &Common, answer: &Value, fields: &[&str]) {
+pub(super) fn show(common: &Common, answer: &Value, fields: &[&str]) -> Result<(), Failure> {
     if common.json {
-        println!("{answer:#}");
-        return;
+        return Ok(say(format_args!("{answer:#}"))?);
     }
     let line = |item: &Value| {
         let shown = fields.iter().filter_map(|field| item.get(field)).map(plain);
         shown.collect::<Vec<_>>().join("  ")
     };
     match answer {
-        Value::Array(items) => items.iter().for_each(|item| println!("{}", line(item))),
-        item => println!("{}", line(item)),
+        Value::Array(items) => items.iter().try_for_each(|item| say(line(item)))?,
+        item => say(line(item))?,
     }
+    Ok(())
 }
 
 /// A value without JSON's marks.

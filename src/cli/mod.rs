@@ -3,11 +3,7 @@
 //! What changes data goes to the running server over its local socket, or, when none runs, to the
 //! store opened here. Passwords come from the terminal or standard input, never from arguments,
 //! where every user of the machine could read them.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line prints"
-)]
+#![expect(clippy::print_stderr, reason = "a command line says what is wrong")]
 
 mod args;
 mod check;
@@ -17,7 +13,11 @@ mod queue;
 mod serve;
 mod store;
 
-use std::process::ExitCode;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -39,11 +39,23 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if nobody_reads(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("buzon: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line on standard output.
+fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Whether all that failed is that whoever read the output has seen enough, as `head` has.
+fn nobody_reads(error: &Failure) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// What a failed command says.

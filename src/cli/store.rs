@@ -3,6 +3,7 @@
 use super::{
     Failure,
     args::{Common, Store},
+    say,
 };
 use crate::app;
 
@@ -13,7 +14,7 @@ pub(super) fn run(common: &Common, command: &Store) -> Result<(), Failure> {
         Store::Verify => app::offline::verify(&config)?,
         Store::Rebuild => app::offline::rebuild(&config)?,
     };
-    println!("{}", report.text);
+    say(&report.text)?;
     if report.damaged {
         Err("some stored items are damaged, see above".into())
     } else {

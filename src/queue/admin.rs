@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     base::{clock::Timestamp, ids::MessageId},
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        envelope::ReversePath,
+    },
     store::{self, Batch, CommitError, KeyRange, PageLimit, ReadError, key},
 };
 
@@ -23,8 +26,8 @@ use crate::{
 pub struct Filter {
     /// Some recipient is of this domain.
     pub domain: Option<Domain>,
-    /// The sender is this address.
-    pub sender: Option<Address>,
+    /// The sender is this one.
+    pub sender: Option<ReversePath>,
     /// It was received before this time.
     pub received_before: Option<Timestamp>,
 }
@@ -394,7 +397,7 @@ fn judged(action: Action, record: &RecipientRecord, now: Timestamp) -> Effect {
 
 impl Filter {
     fn matches(&self, message: &MessageRecord) -> bool {
-        let of_sender = |sender| message.sender.address() == Some(sender);
+        let of_sender = |sender: &ReversePath| message.sender == *sender;
         let before = |time| message.received < time;
         self.sender.as_ref().is_none_or(of_sender) && self.received_before.is_none_or(before)
     }

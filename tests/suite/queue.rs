@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use buzon::{
     base::{clock::Timestamp, ids::MessageId, random::Random},
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        envelope::ReversePath,
+    },
     queue::{
         Lease, Outcome, RecordError,
         admin::{Action, Filter, Selection, Standing},
@@ -336,10 +339,15 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(count(&of("y.example")).await, 1);
     assert_eq!(count(&of("z.example")).await, 0);
     let sender = Filter {
-        sender: Some(Address::parse("other@z.example").unwrap()),
+        sender: Some(ReversePath::Address("other@z.example".parse().unwrap())),
         ..Filter::default()
     };
     assert_eq!(count(&sender).await, 1);
+    let nobody = Filter {
+        sender: Some(ReversePath::Null),
+        ..Filter::default()
+    };
+    assert_eq!(count(&nobody).await, 0);
     let old = Filter {
         received_before: Some(later),
         ..Filter::default()

@@ -37,7 +37,7 @@ pub(super) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// Submits a message with Python: implicit TLS, any certificate.
-fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
+pub(super) fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
     let script = "import smtplib,ssl,sys\nh,p,u,t,s=sys.argv[1:]\n\
              c=ssl._create_unverified_context()\n\
         m=smtplib.SMTP_SSL(h,int(p),context=c)\nm.login(u,'pw')\n\
