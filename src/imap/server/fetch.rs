@@ -2,12 +2,15 @@
 //!
 //! RFC 3501 6.4.5, 7.4.2, RFC 2180 4.1. What the index knows is written straight from it, many
 //! messages under one look; what the stored facts know is read in runs of neighbours; message bytes
-//! are read only when they are sent (`fetch_body`). Messages are never parsed again. `\Seen` is set
-//! once for the whole command, before anything is said. No lock is held while the client reads.
+//! are read only when they are sent (`fetch_body`). No message is parsed again, but for the header
+//! of one whose envelope is too long to be stored. `\Seen` is set once for the whole command,
+//! before anything is said. No lock is held while the client reads.
+
+use std::{borrow::Cow, io};
 
 use super::{
     fault::{Refusal, Stop, refusal_of, stop},
-    fetch_body::{self, Source, Wanted},
+    fetch_body::{self, Opened, Source, Wanted},
     flags,
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
@@ -109,9 +112,9 @@ impl Plan {
     }
 
     /// Writes what the stored facts know.
-    fn write_facts(&self, items: &mut Items<'_>, facts: &Facts) {
+    fn write_facts(&self, items: &mut Items<'_>, facts: &Facts, envelope: &[u8]) {
         if self.envelope {
-            items.item().bytes(b"ENVELOPE ").bytes(&facts.envelope);
+            items.item().bytes(b"ENVELOPE ").bytes(envelope);
         }
         if self.structure {
             items
@@ -238,8 +241,8 @@ impl Answer<'_> {
             facts: &facts,
         };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
-        let bodies = match fetch_body::open(source, &self.plan.wanted).await {
-            Ok(bodies) => bodies,
+        let (envelope, bodies) = match self.open(source).await {
+            Ok(opened) => opened,
             Err(error) if fetch_body::is_damage(&error) => {
                 self.count_damaged(message, missing).await?;
                 return Ok(());
@@ -257,7 +260,7 @@ impl Answer<'_> {
             };
             let mut items = Items::begin(out, message.number);
             self.write_entry(&mut items, &entry);
-            self.plan.write_facts(&mut items, &facts);
+            self.plan.write_facts(&mut items, &facts, &envelope);
             true
         });
         if !is_there {
@@ -273,6 +276,18 @@ impl Answer<'_> {
         turn.output().bytes(b")\r\n");
         turn.make_room().await?;
         Ok(())
+    }
+
+    /// What of a message must be read: its envelope, where the stored one does not show all of it,
+    /// and the sections.
+    async fn open<'s>(&self, source: Source<'s>) -> io::Result<(Cow<'s, [u8]>, Vec<Opened<'_>>)> {
+        let facts = source.facts;
+        let envelope = match self.plan.envelope && facts.envelope_is_cut {
+            true => Cow::Owned(fetch_body::whole_envelope(source).await?),
+            false => Cow::Borrowed(&*facts.envelope),
+        };
+        let bodies = fetch_body::open(source, &self.plan.wanted).await?;
+        Ok((envelope, bodies))
     }
 
     /// What cannot be read is damaged, unless it was expunged and swept while the client read

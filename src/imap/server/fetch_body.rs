@@ -20,6 +20,7 @@ use crate::{
     mail::{
         facts::{self, Facts},
         header::{Select, select_fields},
+        imap_text,
     },
     mailbox::{BodyPieces, Email, Mailboxes},
     net::{Gone, Turn, turn::Outgoing},
@@ -215,6 +216,19 @@ impl Opened<'_> {
             }
         }
     }
+}
+
+/// The envelope of a message as its header has it, which is more than what is stored of it.
+pub(super) async fn whole_envelope(source: Source<'_>) -> io::Result<Vec<u8>> {
+    let Source {
+        mailboxes,
+        email,
+        facts,
+    } = source;
+    // LIM-29: one more byte, so that a field that is not whole is not looked at.
+    let end = facts.header_length().min(HEADER_BYTES_MAX + 1);
+    let header = read_span(mailboxes, email, 0..end).await?;
+    Ok(imap_text::whole_envelope(&header))
 }
 
 /// Reads part of a message whole; the caller bounds it.

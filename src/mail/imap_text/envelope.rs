@@ -1,11 +1,13 @@
 //! The ENVELOPE of a message.
 //!
 //! RFC 3501 7.4.2: ten members; missing Sender and Reply-To repeat From; groups are marked by
-//! addresses without a host. Its size is bounded by an [`EnvelopeRoom`]: addresses that do not
-//! fit are left out, whole (LIM-30).
+//! addresses without a host. What is stored of a message is bounded by an [`EnvelopeRoom`]: an
+//! address that does not fit loses its display name, and when it still does not it is left out,
+//! whole (LIM-30). The envelope of such a message is made again from its header when it is asked
+//! for; those of messages within a message are told as they are stored.
 
 use super::{write_nstring, write_string};
-use crate::mail::mime::{AddressEntry, Bounds, EnvelopeFields, Mailbox, parse_addresses};
+use crate::mail::mime::{AddressEntry, Bounds, EnvelopeFields, Mailbox, Scanner, parse_addresses};
 
 /// How many bytes the address lists of an ENVELOPE may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,23 @@ impl EnvelopeRoom {
         author_bytes: 1024,
         recipient_bytes: 8 * 1024,
     };
+    /// Whatever the fields hold: they are bounded already (LIM-29, LIM-30).
+    const WHOLE: Self = Self {
+        author_bytes: usize::MAX,
+        recipient_bytes: usize::MAX,
+    };
+}
+
+/// The whole envelope of the message with this header: LIM-29 bytes of each field, LIM-30
+/// addresses.
+pub fn whole_envelope(header: &[u8]) -> Vec<u8> {
+    let mut scanner = Scanner::new(Bounds::of_whole_envelope());
+    scanner.feed(header);
+    let mut parts = scanner.finish().parts.into_iter();
+    let fields = parts.next().and_then(|root| root.envelope);
+    let mut out = Vec::new();
+    write_envelope(&mut out, &fields.unwrap_or_default(), EnvelopeRoom::WHOLE);
+    out
 }
 
 /// Writes the envelope; gives whether something was left out.
@@ -73,19 +92,18 @@ impl Lists<'_> {
         self.out.push(b' ');
         let start = self.out.len();
         let mut in_group = false;
-        for entry in parse_addresses(value.unwrap_or_default(), &Bounds::default()) {
-            let before = self.out.len();
-            write_entry(self.out, &entry);
-            // An open group must still be ended.
-            let reserve = before
-                .saturating_sub(start)
-                .saturating_add(GROUP_END.len() + 2);
-            let length = self.out.len().saturating_sub(before);
-            if reserve.saturating_add(length) > room {
-                self.out.truncate(before);
+        for mut entry in parse_addresses(value.unwrap_or_default(), &Bounds::default()) {
+            if !self.fits(&entry, start, room) {
                 self.cut = true;
-                break;
+                let AddressEntry::Mailbox(mailbox) = &mut entry else {
+                    break;
+                };
+                mailbox.name = None;
+                if !self.fits(&entry, start, room) {
+                    continue;
+                }
             }
+            write_entry(self.out, &entry);
             in_group = match entry {
                 AddressEntry::GroupStart(_) => true,
                 AddressEntry::GroupEnd => false,
@@ -102,6 +120,16 @@ impl Lists<'_> {
             self.out.push(b')');
         }
         self.out.len().saturating_sub(start)
+    }
+
+    /// Whether an entry may follow in the list that began at `start`.
+    fn fits(&mut self, entry: &AddressEntry, start: usize, room: usize) -> bool {
+        let before = self.out.len();
+        write_entry(self.out, entry);
+        let length = self.out.len().saturating_sub(start);
+        self.out.truncate(before);
+        // An open group must still be ended.
+        length.saturating_add(GROUP_END.len() + 2) <= room
     }
 }
 
@@ -196,6 +224,69 @@ mod tests {
             written(&EnvelopeFields::default()),
             "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
         );
+    }
+
+    #[test]
+    fn lim_30_an_address_that_does_not_fit_loses_its_name() {
+        let fields = EnvelopeFields {
+            from: text(&format!(
+                "\"{}\" <a@b>, {}@c, <d@e>",
+                "n".repeat(4_200),
+                "l".repeat(5_000)
+            )),
+            ..EnvelopeFields::default()
+        };
+        let mut out = Vec::new();
+        assert!(write_envelope(&mut out, &fields, EnvelopeRoom::TOP));
+        let from = "((NIL NIL \"a\" \"b\")(NIL NIL \"d\" \"e\"))";
+        let expected = format!("(NIL NIL {from} {from} {from} NIL NIL NIL NIL NIL)");
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn lim_30_whole_envelopes_show_five_thousand_addresses_and_long_fields() {
+        let header = format!(
+            "From: \"{}\" <{}@b>\r\nTo: {}\r\nTo: x@y\r\nSubject: {}\r\n\
+             In-Reply-To: {}\r\nCc: {}\r\nDate: {}\r\n\r\n",
+            "n".repeat(4_200),
+            "l".repeat(5_000),
+            "user@example.org, ".repeat(3_000),
+            "s".repeat(100_000),
+            "<i@j> ".repeat(2_000),
+            "a@b,".repeat(6_000),
+            "d".repeat(300),
+        );
+        let Value::List(members) = read(&whole_envelope(header.as_bytes())) else {
+            panic!()
+        };
+        let addresses = |at: usize| match &members[at] {
+            Value::List(list) => list.clone(),
+            _ => panic!(),
+        };
+        let Value::List(from) = &addresses(2)[0] else {
+            panic!()
+        };
+        let length = |value: &Value| match value {
+            Value::Text(text) => text.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((length(&from[0]), length(&from[2])), (4_200, 5_000));
+        assert_eq!((addresses(5).len(), addresses(6).len()), (3_001, 5_000));
+        let texts = [&members[0], &members[1], &members[8]].map(length);
+        assert_eq!(texts, [300, 100_000, 11_999]);
+    }
+
+    #[test]
+    fn lim_29_whole_envelopes_look_at_one_mebibyte() {
+        let noise = format!("X: {}\r\n", "x".repeat(100_000)).repeat(11);
+        let header = format!("Subject: s\r\n{noise}To: a@b\r\n\r\n");
+        let expected = b"(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL)";
+        assert_eq!(whole_envelope(header.as_bytes()), expected);
+        let cut = format!("To: {}", "a@b,".repeat(40_000));
+        let Value::List(members) = read(&whole_envelope(cut.as_bytes())) else {
+            panic!()
+        };
+        assert!(matches!(&members[5], Value::List(to) if to.len() == 5_000));
     }
 
     #[test]

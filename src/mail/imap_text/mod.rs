@@ -8,7 +8,7 @@ mod envelope;
 mod structure;
 
 pub use self::{
-    envelope::{EnvelopeRoom, write_envelope},
+    envelope::{EnvelopeRoom, whole_envelope, write_envelope},
     structure::{Structure, write_structure},
 };
 

@@ -26,6 +26,58 @@ pub struct Bounds {
     pub addresses: usize,
     /// LIM-36: bytes of field values held for one message.
     pub held_bytes: usize,
+    /// LIM-30: bytes of one envelope field that are held.
+    pub envelope: EnvelopeBounds,
+}
+
+/// How much of the fields of an envelope is held. Of longer ones it is whole addresses and whole
+/// message ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvelopeBounds {
+    /// Date.
+    pub date_bytes: usize,
+    /// Subject.
+    pub subject_bytes: usize,
+    /// Each of the address fields.
+    pub address_bytes: usize,
+    /// In-Reply-To.
+    pub in_reply_to_bytes: usize,
+    /// Message-ID.
+    pub message_id_bytes: usize,
+}
+
+impl EnvelopeBounds {
+    /// For what is stored of every message.
+    pub const SHORT: Self = Self {
+        date_bytes: 250,
+        subject_bytes: 4 * 1024,
+        address_bytes: 32 * 1024,
+        in_reply_to_bytes: 2 * 1024,
+        message_id_bytes: 1_000,
+    };
+    /// LIM-29: fields as long as they are looked at.
+    pub const WHOLE: Self = Self {
+        date_bytes: FIELD_BYTES_MAX,
+        subject_bytes: FIELD_BYTES_MAX,
+        address_bytes: FIELD_BYTES_MAX,
+        in_reply_to_bytes: FIELD_BYTES_MAX,
+        message_id_bytes: FIELD_BYTES_MAX,
+    };
+}
+
+const FIELD_BYTES_MAX: usize = 128 * 1024;
+const HEADER_BYTES_MAX: usize = 1024 * 1024;
+
+impl Bounds {
+    /// For a header by itself, whose envelope fields are wanted whole.
+    pub fn of_whole_envelope() -> Self {
+        Self {
+            // What is looked at of a header, and what joins fields that stand more than once.
+            held_bytes: 2 * HEADER_BYTES_MAX,
+            envelope: EnvelopeBounds::WHOLE,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Bounds {
@@ -36,11 +88,12 @@ impl Default for Bounds {
             parameters: 128,
             boundary_bytes: 200,
             comment_depth: 50,
-            field_bytes: 128 * 1024,
+            field_bytes: FIELD_BYTES_MAX,
             header_bytes: 1024 * 1024,
             fields: 2_000,
             addresses: 5_000,
             held_bytes: 512 * 1024,
+            envelope: EnvelopeBounds::SHORT,
         }
     }
 }

@@ -187,8 +187,7 @@ fn cost(value: &[u8], pieces: usize) -> usize {
 }
 
 fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
-    // The addresses of one field that fit an ENVELOPE; what is written of them is cut again.
-    let addresses_max = 32 * 1024;
+    let bounds = out.bounds.envelope;
     let mut envelope = out.part.envelope.take().unwrap_or_default();
     let EnvelopeFields {
         date,
@@ -199,47 +198,88 @@ fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
         to,
         cc,
         bcc,
-        ..
+        in_reply_to,
+        message_id,
+        cut,
     } = &mut *envelope;
-    let (slot, max) = match name {
-        b"date" => (date, 250),
-        b"subject" => (subject, 4 * 1024),
-        b"from" => (from, addresses_max),
-        b"sender" => (sender, addresses_max),
-        b"reply-to" => (reply_to, addresses_max),
-        b"to" => (to, addresses_max),
-        b"cc" => (cc, addresses_max),
-        b"bcc" => (bcc, addresses_max),
-        b"in-reply-to" => (&mut envelope.in_reply_to, 2 * 1024),
-        b"message-id" => (&mut envelope.message_id, 1_000),
-        _ => {
-            out.part.envelope = Some(envelope);
-            return;
-        }
+    let field = match name {
+        b"date" => Some((date, bounds.date_bytes, Holds::Text)),
+        b"subject" => Some((subject, bounds.subject_bytes, Holds::Text)),
+        b"from" => Some((from, bounds.address_bytes, Holds::Addresses)),
+        b"sender" => Some((sender, bounds.address_bytes, Holds::Addresses)),
+        b"reply-to" => Some((reply_to, bounds.address_bytes, Holds::Addresses)),
+        b"to" => Some((to, bounds.address_bytes, Holds::Addresses)),
+        b"cc" => Some((cc, bounds.address_bytes, Holds::Addresses)),
+        b"bcc" => Some((bcc, bounds.address_bytes, Holds::Addresses)),
+        b"in-reply-to" => Some((in_reply_to, bounds.in_reply_to_bytes, Holds::Ids)),
+        b"message-id" => Some((message_id, bounds.message_id_bytes, Holds::Ids)),
+        _ => None,
     };
-    let joined = match slot.as_deref() {
-        None => Some(out.hold(value, max)),
-        // RFC 5322 4.5.3: address fields may stand more than once.
-        Some(before) if max == addresses_max => {
-            let (more, cut) = out.hold(value, max.saturating_sub(before.len()));
-            Some(([before, &b", "[..], &more].concat().into(), cut))
-        }
-        Some(_) => None,
-    };
-    if let Some((mut text, cut)) = joined {
-        if cut && max == addresses_max {
-            text = whole_addresses(&text);
-        }
-        *slot = Some(text);
-        envelope.cut |= cut;
+    if let Some((slot, max, holds)) = field {
+        *cut |= keep_value(slot, value, max, holds, out);
     }
     out.part.envelope = Some(envelope);
 }
 
-/// A cut address list without its last, perhaps incomplete address.
-fn whole_addresses(cut: &[u8]) -> Text {
-    let end = cut.iter().rposition(|b| *b == b',').unwrap_or(0);
-    cut.get(..end).unwrap_or_default().into()
+/// What a field holds, of which nothing is kept in part but text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Addresses,
+    Ids,
+}
+
+/// Keeps a value; tells whether it was cut.
+fn keep_value(
+    slot: &mut Option<Text>,
+    value: &[u8],
+    max: usize,
+    holds: Holds,
+    out: &mut Findings<'_>,
+) -> bool {
+    let (text, cut) = match slot.as_deref() {
+        None => out.hold(value, max),
+        // RFC 5322 4.5.3: address fields may stand more than once.
+        Some(before) if holds == Holds::Addresses => {
+            let (more, cut) = out.hold(value, max.saturating_sub(before.len()));
+            ([before, &b", "[..], &more].concat().into(), cut)
+        }
+        Some(_) => return false,
+    };
+    let whole = match (cut, holds) {
+        (false, _) | (true, Holds::Text) => Some(text),
+        (true, Holds::Addresses) => {
+            Some(text.get(..end_of_addresses(&text)).unwrap_or(&text).into())
+        }
+        // RFC 5322 3.6.4: half an id would be the id of another message.
+        (true, Holds::Ids) => text
+            .iter()
+            .rposition(|b| *b == b'>')
+            .and_then(|end| text.get(..=end))
+            .map(Into::into),
+    };
+    if whole.is_some() {
+        *slot = whole;
+    }
+    cut
+}
+
+/// Where a cut address list ends without its last, perhaps incomplete address: at the last comma
+/// that separates addresses.
+fn end_of_addresses(cut: &[u8]) -> usize {
+    let (mut quoted, mut comments, mut escaped, mut end) = (false, 0_usize, false, 0);
+    for (at, byte) in cut.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted || comments > 0,
+            b'"' if comments == 0 => quoted = !quoted,
+            b'(' if !quoted => comments = comments.saturating_add(1),
+            b')' if !quoted => comments = comments.saturating_sub(1),
+            b',' if !quoted && comments == 0 => end = at,
+            _ => {}
+        }
+    }
+    end
 }
 
 /// Two boxed slices and their allocations.
@@ -331,7 +371,8 @@ mod tests {
         };
         let (part, _) = read(&["Subject: 12345678\r\n", "Message-ID: 1234\r\n"], &bounds);
         let envelope = part.envelope.unwrap();
-        assert_eq!(text(envelope.message_id.as_ref()), Some("12"));
+        assert_eq!(text(envelope.subject.as_ref()), Some("12345678"));
+        assert_eq!(envelope.message_id, None);
         assert!(envelope.cut);
     }
 
@@ -346,6 +387,30 @@ mod tests {
         let (part, _) = read(&[&field, &disposition], &bounds);
         assert_eq!(part.content_type.parameters.len(), 100);
         assert_eq!(part.disposition, None);
+    }
+
+    #[test]
+    fn lim_30_a_cut_field_ends_with_a_whole_id_or_address() {
+        let id = format!("<{}@b>", "x".repeat(90));
+        let header = [
+            format!("In-Reply-To: {}\r\n", [id.as_str(); 40].join(" ")),
+            format!("Message-ID: <{}@b>\r\n", "y".repeat(2_000)),
+            format!("Cc: a@b, \"{}\" <c@d>\r\n", "last, first ".repeat(3_000)),
+        ];
+        let lines: Vec<&str> = header.iter().map(String::as_str).collect();
+        let (part, _) = read(&lines, &Bounds::default());
+        let envelope = part.envelope.unwrap();
+        let ids = text(envelope.in_reply_to.as_ref()).unwrap();
+        assert_eq!(ids, [id.as_str(); 21].join(" "));
+        assert_eq!(envelope.message_id, None);
+        assert_eq!(text(envelope.cc.as_ref()), Some("a@b"));
+        assert!(envelope.cut);
+        let (part, _) = read(&lines, &Bounds::of_whole_envelope());
+        let envelope = part.envelope.unwrap();
+        assert_eq!(envelope.in_reply_to.unwrap().len(), 40 * (id.len() + 1) - 1);
+        assert_eq!(envelope.message_id.unwrap().len(), 2_004);
+        assert_eq!(envelope.cc.unwrap().len(), 36_013);
+        assert!(!envelope.cut);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod scanner;
 
 pub use self::{
     addresses::{AddressEntry, Mailbox, parse_addresses},
-    bounds::Bounds,
+    bounds::{Bounds, EnvelopeBounds},
     content::{ContentType, Disposition, Parameter},
     scanner::Scanner,
 };
