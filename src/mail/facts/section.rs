@@ -223,6 +223,30 @@ mod tests {
     }
 
     #[test]
+    fn a_multipart_without_parts_is_part_1_itself() {
+        use SectionText as T;
+        let lost = "--x\n\nlost\n--x--\n";
+        let message = format!("Content-Type: multipart/mixed; boundary=a\n\n{lost}");
+        assert_eq!(cut(&message, &[1], T::Whole), some(lost));
+        assert_eq!(cut(&message, &[2], T::Whole), None);
+        let message = format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n\
+             --b\nContent-Type: multipart/mixed; boundary=a\n\n{lost}--b--\n"
+        );
+        assert_eq!(cut(&message, &[1], T::Whole), some(lost.trim_end()));
+        assert_eq!(cut(&message, &[1, 1], T::Whole), None);
+    }
+
+    #[test]
+    fn a_message_in_utf_8_has_no_parts() {
+        use SectionText as T;
+        let message = "Content-Type: message/global\n\nX: 1\n\nfirst";
+        assert_eq!(cut(message, &[1], T::Whole), some("X: 1\n\nfirst"));
+        assert_eq!(cut(message, &[1], T::Header), None);
+        assert_eq!(cut(message, &[1, 1], T::Whole), None);
+    }
+
+    #[test]
     fn a_message_that_is_a_message_has_parts_within_part_1() {
         use SectionText as T;
         let message = "Content-Type: message/rfc822\n\nX: 1\n\nfirst";

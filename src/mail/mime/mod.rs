@@ -52,7 +52,7 @@ pub enum PartKind {
     /// No other part.
     #[default]
     Leaf,
-    /// Parts between boundaries; possibly none.
+    /// Parts between boundaries, at least one.
     Multipart,
     /// A message, which is its only child.
     Message,

@@ -280,7 +280,9 @@ impl Scanner {
                 Some(_) if depth >= self.bounds.depth => Contents::Opaque,
                 Some(boundary) => Contents::Parts(boundary),
             }
-        } else if content.is("message", "rfc822") || content.is("message", "global") {
+        } else if content.is("message", "rfc822") {
+            // RFC 3501 9 media-message: message/global has its form only where IMAP clients ask
+            // for UTF-8.
             // RFC 2046 5.2.1 forbids an encoding here; one that is there hides the message.
             let encoding = part.encoding.as_deref().unwrap_or(b"7bit");
             let encoded = encoding.eq_ignore_ascii_case(b"base64")
@@ -366,6 +368,15 @@ impl Scanner {
         if let Some(part) = self.found.parts.get_mut(open.part) {
             part.body = Span::between(part.body.offset, end);
             part.lines = lines.saturating_sub(open.lines_before);
+        }
+        let has_parts = open.part.saturating_add(1) < self.found.parts.len();
+        if let Some(part) = self.found.parts.get_mut(open.part)
+            && part.kind == PartKind::Multipart
+            && !has_parts
+        {
+            // Its boundary never came: like one without a boundary, it can only be read as text.
+            part.kind = PartKind::Leaf;
+            part.content_type = ContentType::plain_text();
         }
     }
 }
