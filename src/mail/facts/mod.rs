@@ -57,7 +57,7 @@ pub struct PartFacts {
     pub body_length: u64,
     /// How its content is encoded.
     pub encoding: TransferEncoding,
-    /// Its charset, when its type is text; empty when the header names none.
+    /// Its charset, when there is text in it to search; empty when the header names none.
     pub text_charset: Option<Text>,
 }
 
@@ -71,7 +71,10 @@ impl PartFacts {
     }
 
     fn of(part: &Part) -> Self {
-        let is_text = part.kind == PartKind::Leaf && part.content_type.is_kind("text");
+        // Reports and other leaves of type message are fields and text (RFC 3462, 6533).
+        let content_type = &part.content_type;
+        let is_text = content_type.is_kind("text") || content_type.is_kind("message");
+        let is_text = is_text && part.kind == PartKind::Leaf;
         let charset = part.content_type.parameter("charset").unwrap_or_default();
         let charset = charset.get(..CHARSET_BYTES_MAX).unwrap_or(charset);
         Self {
@@ -189,6 +192,26 @@ mod tests {
         let text = facts.text_parts().next().unwrap();
         assert_eq!(text.encoding, TransferEncoding::QuotedPrintable);
         assert_eq!(text.text_charset.as_deref(), Some(&b"latin1"[..]));
+    }
+
+    #[test]
+    fn leaves_that_are_messages_hold_text() {
+        for (kind, is_text) in [
+            ("message/delivery-status", true),
+            ("message/disposition-notification", true),
+            ("message/feedback-report", true),
+            ("message/global", true),
+            ("message/global-delivery-status", true),
+            ("message/partial", true),
+            ("message/external-body", true),
+            ("message/http", true),
+            ("application/octet-stream", false),
+        ] {
+            let facts = facts_of(format!("Content-Type: {kind}\r\n\r\nx\r\n").as_bytes());
+            assert_eq!(facts.text_parts().count(), usize::from(is_text), "{kind}");
+        }
+        let message = facts_of(b"Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n");
+        assert_eq!(message.text_parts().count(), 1);
     }
 
     #[test]
