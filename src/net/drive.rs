@@ -208,9 +208,13 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             Next::Continue => Flow::Go,
             Next::Upgrade(reply) => return Flow::Upgrade(reply),
             Next::Reply(reply) => {
+                if self.service.terms().strikes_forgiven {
+                    self.strikes = self.strikes.saturating_sub(1);
+                }
                 self.protocol.encode(&reply, &mut conn.output);
                 Flow::Go
             }
+            Next::Refuse(reply) => return self.refuse(conn, &reply).await,
             Next::Park(reply) => {
                 self.protocol.encode(&reply, &mut conn.output);
                 Flow::Park

@@ -62,6 +62,8 @@ pub enum Next<R> {
     Continue,
     /// Send this, then read the next command.
     Reply(R),
+    /// Send this, which costs a strike, then read the next command.
+    Refuse(R),
     /// Send this, then begin TLS. Refused by the driver when plaintext waits behind the command.
     Upgrade(R),
     /// Send this, then wait for input or a change.
@@ -96,6 +98,8 @@ pub struct Terms {
     pub strikes_slow: u32,
     /// At this many strikes the connection is closed.
     pub strikes_max: u32,
+    /// Each command that is admitted and answered takes one strike back.
+    pub strikes_forgiven: bool,
 }
 
 /// Delay of each refusal once [`Terms::strikes_slow`] is reached (LIM-16).

@@ -60,6 +60,7 @@ impl Protocol for Words {
 
 struct Speaker {
     parked: bool,
+    forgives: bool,
     change: Arc<Notify>,
     ran: Arc<AtomicUsize>,
 }
@@ -80,6 +81,7 @@ impl Service<Words> for Speaker {
             total,
             strikes_slow: 3,
             strikes_max: 5,
+            strikes_forgiven: self.forgives,
         }
     }
 
@@ -108,6 +110,11 @@ impl Service<Words> for Speaker {
                 Ok(Next::Continue)
             }
             "bye" => Ok(Next::Close("bye".to_owned())),
+            "forgive" => {
+                self.forgives = true;
+                Ok(Next::Continue)
+            }
+            "no" => Ok(Next::Refuse("no".to_owned())),
             other => {
                 self.parked = false;
                 Ok(Next::Reply(format!("ok {other}")))
@@ -176,6 +183,7 @@ fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigger) {
     let (change, ran) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let speaker = Speaker {
         parked: false,
+        forgives: false,
         change: Arc::clone(&change),
         ran: Arc::clone(&ran),
     };
@@ -247,6 +255,20 @@ async fn lim_16_refusals_are_slowed_down_and_end_the_connection() {
         3,
         "the third, fourth and fifth refusal wait a second"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_19_commands_that_are_answered_take_strikes_back() {
+    let mut session = start(4096);
+    session.say("forgive\n?\nno\n").await;
+    session.hear("hello\r\nwhat\r\nno\r\n").await;
+    for _ in 0..50 {
+        session.say("ok\n?\n").await;
+        session.hear("ok ok\r\nwhat\r\n").await;
+    }
+    session.say("no\n?\n?\n").await;
+    let summary = session.end("no\r\nwhat\r\nwhat\r\nStrikes\r\n").await;
+    assert!(matches!(summary.end, End::Farewell(_)));
 }
 
 #[tokio::test(start_paused = true)]

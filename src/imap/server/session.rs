@@ -440,12 +440,14 @@ impl Service<Imap> for Session {
                 total: Some(TOTAL_BEFORE_LOGIN),
                 strikes_slow: STRIKES_BEFORE_LOGIN_MAX,
                 strikes_max: STRIKES_BEFORE_LOGIN_MAX,
+                strikes_forgiven: false,
             },
             State::Ready(_) | State::Selected(..) | State::LoggedOut => Terms {
                 idle: self.services.options.idle,
                 total: None,
                 strikes_slow: STRIKES_SLOW,
                 strikes_max: STRIKES_AFTER_LOGIN_MAX,
+                strikes_forgiven: true,
             },
         }
     }

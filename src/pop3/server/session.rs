@@ -161,12 +161,14 @@ impl Service<Pop3> for Session {
                 total: Some(options.login_time),
                 strikes_slow: STRIKES_SLOW,
                 strikes_max: STRIKES_MAX,
+                strikes_forgiven: false,
             },
             State::Transaction(_) => Terms {
                 idle: options.idle,
                 total: None,
                 strikes_slow: STRIKES_SLOW,
                 strikes_max: STRIKES_MAX,
+                strikes_forgiven: false,
             },
         }
     }

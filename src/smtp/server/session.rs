@@ -181,6 +181,7 @@ impl Service<Dialog> for Session {
             total: (!begun).then_some(FIRST_MAIL_WITHIN),
             strikes_slow: STRIKES_SLOW,
             strikes_max: STRIKES_MAX,
+            strikes_forgiven: false,
         }
     }
 
