@@ -187,6 +187,8 @@ pub enum CommandBody {
     Idle,
     /// The end of IDLE.
     Done,
+    /// IDLE ends by something else than DONE.
+    NotDone,
     /// RFC 5161: capabilities to enable, in capitals.
     Enable(Vec<String>),
     /// RFC 2971: what the client says about itself.

@@ -58,6 +58,7 @@ impl Imap {
     fn line_due(&mut self, input: &mut Input, stage: Stage) -> Option<Next> {
         let limits = limits_of(stage);
         if is_too_long(input.bytes(), limits.line_bytes_max) {
+            self.gathered.ends_idle |= stage == Stage::Idling;
             self.gathered.line_too_long(input.bytes());
             self.expect = Expect::DroppedLine(0);
             return None;
@@ -78,8 +79,9 @@ impl Imap {
         let gathered = &mut self.gathered;
         if !gathered.begun {
             gathered.begun = true;
-            if stage == Stage::Idling && line.eq_ignore_ascii_case(b"DONE") {
-                return Some(self.done());
+            gathered.ends_idle = stage == Stage::Idling;
+            if gathered.ends_idle && line.eq_ignore_ascii_case(b"DONE") {
+                return Some(self.end_idle(CommandBody::Done));
             }
             gathered.head(text, stage);
         }
@@ -90,13 +92,13 @@ impl Imap {
         }
     }
 
-    fn done(&mut self) -> Next {
+    fn end_idle(&mut self, body: CommandBody) -> Next {
         self.gathered = Gathered::default();
         match Verb::named(b"DONE") {
             Some(verb) => Step::Command(Command {
                 tag: self.idle_tag.clone(),
                 verb,
-                body: CommandBody::Done,
+                body,
             }),
             None => Step::NeedMore,
         }
@@ -163,6 +165,10 @@ impl Imap {
 
     /// Ends the command under way with its refusal.
     fn refuse(&mut self) -> Next {
+        if self.gathered.ends_idle {
+            // Who says something else has forgotten IDLE, and waits for an answer with a tag.
+            return self.end_idle(CommandBody::NotDone);
+        }
         let gathered = std::mem::take(&mut self.gathered);
         let mistake = gathered
             .refusal
@@ -471,6 +477,10 @@ mod tests {
     #[test]
     fn people_who_type_are_told_what_a_line_looks_like() {
         for stage in STAGES {
+            let expected = match stage {
+                Stage::Idling => "- NotDone",
+                _ => "refuse * BAD ",
+            };
             for line in [
                 &b"\r\n"[..],
                 b"HELP\n",
@@ -479,7 +489,7 @@ mod tests {
                 b"+ x\r\n",
                 b" NOOP\r\n",
             ] {
-                assert_said(stage, line, &["refuse * BAD "]);
+                assert_said(stage, line, &[expected]);
             }
         }
         assert!(said(PLAIN, b"HELP\r\n")[0].contains("a2 STARTTLS"));
@@ -653,9 +663,15 @@ mod tests {
         peer.hears(b"a7 IDLE\r\n");
         peer.stage = Stage::Idling;
         peer.hears(b"a8 NOOP\r\na9 LOGIN {4+}\r\nDONE x\r\ndOnE\r\n");
-        assert!(peer.said[1].starts_with("refuse * BAD IDLE"));
-        assert!(peer.said[2].starts_with("refuse * BAD IDLE"));
-        assert_eq!(peer.said[3..], ["a7 Done"]);
+        assert_eq!(peer.said[1..], ["a7 NotDone", "a7 NotDone", "a7 Done"]);
+        let long = [
+            &b"a9 "[..],
+            &b"x".repeat(AFTER_LOGIN.line_bytes_max),
+            b"\r\n",
+        ]
+        .concat();
+        peer.hears(&long);
+        assert_eq!(peer.said[4..], ["a7 NotDone"]);
         assert_said(
             READY,
             b"DONE\r\na1 DONE\r\n",

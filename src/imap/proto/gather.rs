@@ -22,6 +22,8 @@ pub(super) struct Gathered {
     pub(super) tag: Option<Tag>,
     /// Its verb, and where its arguments begin in the first line.
     pub(super) verb: Option<(&'static Verb, usize)>,
+    /// It came while IDLE was under way, and is not DONE.
+    pub(super) ends_idle: bool,
     /// Decided before its end; what still comes of it is skipped.
     pub(super) refusal: Option<Mistake>,
     /// Texts and literals one behind the other: copies, as many small shares of large buffers
@@ -54,9 +56,7 @@ impl Gathered {
     /// Reads tag and verb of the first line.
     pub(super) fn head(&mut self, text: &[u8], stage: Stage) {
         if stage == Stage::Idling {
-            self.refusal = Some(Mistake::bad(
-                "IDLE goes on until a line with nothing but DONE",
-            ));
+            self.refusal = Some(Mistake::bad("nothing but DONE ends IDLE"));
             return;
         }
         let (tag, rest) = split_word(text);

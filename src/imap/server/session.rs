@@ -207,6 +207,12 @@ impl Session {
                 self.parked = None;
                 self.complete(asked, Ok(None), turn).await
             }
+            CommandBody::NotDone => {
+                self.parked = None;
+                Ok(Next::Refuse(asked.answer(Err(Refusal::bad(
+                    "nothing but DONE ends IDLE well",
+                )))))
+            }
             CommandBody::Append {
                 mailbox,
                 flags,
