@@ -2,8 +2,8 @@
 //!
 //! Every change of names takes from the account's mailbox counter and requires that it stands where
 //! it stood when the names were read. So the decision was made on the whole truth: no two mailboxes
-//! have one name, each mailbox but those at the top has a parent, LIM-23 is exact, and a number is
-//! never used twice.
+//! have one name, LIM-23 is exact, and a number is never used twice. A mailbox that is deleted
+//! while others are below it leaves a name without a mailbox, which is there as long as they are.
 
 use std::num::NonZeroU32;
 
@@ -135,9 +135,9 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// DELETE. Not INBOX, and not a mailbox with inferior names; subscriptions stay (RFC 3501
-    /// 6.3.4, 6.3.9).
-    pub async fn delete(&self, account: AccountId, name: &Name) -> Result<(), ChangeError> {
+    /// DELETE; gives which mailbox it was. Not INBOX; inferior names stay as they are, and so do
+    /// subscriptions (RFC 3501 6.3.4, 6.3.9).
+    pub async fn delete(&self, account: AccountId, name: &Name) -> Result<MailboxId, ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
             let entry = tree.deletable(name)?;
@@ -148,7 +148,7 @@ impl Mailboxes {
             match self.core.commit(account, batch).await {
                 Ok(_) => {
                     self.core.cache.forget(account, entry.id);
-                    return Ok(());
+                    return Ok(entry.id);
                 }
                 Err(CommitError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -314,7 +314,14 @@ impl Tree {
             return Err(ChangeError::SpecialUse);
         }
         let mut missing = self.missing_parents(name);
-        missing.push((name.clone(), special_use));
+        missing.push((name.clone(), special_use.or_else(|| self.vacant_use(name))));
+        if special_use.is_some() {
+            // It goes to the mailbox it is asked for.
+            let parents = missing.iter_mut().rev().skip(1);
+            parents
+                .filter(|(_, vacant)| *vacant == special_use)
+                .for_each(|(_, vacant)| *vacant = None);
+        }
         self.add(batch, &missing)?.pop().ok_or(ChangeError::Absent)
     }
 
@@ -323,11 +330,25 @@ impl Tree {
         if name.is_inbox() {
             return Err(ChangeError::Inbox);
         }
-        let entry = self.find(name).ok_or(ChangeError::Absent)?;
-        if self.entries.iter().any(|e| e.name.is_under(name)) {
-            return Err(ChangeError::HasChildren);
-        }
-        Ok(entry)
+        // RFC 3501 6.3.4: it is an error to delete a name that is only there for those below it.
+        self.find(name)
+            .ok_or_else(|| match self.is_above_others(name) {
+                true => ChangeError::HasChildren,
+                false => ChangeError::Absent,
+            })
+    }
+
+    /// Whether there are mailboxes below this name.
+    fn is_above_others(&self, name: &Name) -> bool {
+        self.entries.iter().any(|entry| entry.name.is_under(name))
+    }
+
+    /// The special use of a name that every account begins with, when no mailbox has it.
+    fn vacant_use(&self, name: &Name) -> Option<SpecialUse> {
+        let (_, special_use) = PROVISIONED
+            .into_iter()
+            .find(|(text, _)| *text == name.as_str())?;
+        special_use.filter(|_| !self.entries.iter().any(|e| e.special_use == special_use))
     }
 
     /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch
@@ -348,8 +369,11 @@ impl Tree {
 
     /// RENAME of a mailbox that is not INBOX.
     fn rename(&self, from: &Name, to: &Name) -> Result<Batch, ChangeError> {
-        self.find(from).ok_or(ChangeError::Absent)?;
-        if self.find(to).is_some() {
+        if self.find(from).is_none() && !self.is_above_others(from) {
+            return Err(ChangeError::Absent);
+        }
+        // Names below it could be those of others.
+        if self.find(to).is_some() || self.is_above_others(to) {
             return Err(ChangeError::Exists);
         }
         if to.is_under(from) {
@@ -378,13 +402,15 @@ impl Tree {
         self.entries.get(place)
     }
 
-    /// The parents of `name` that do not exist, topmost first.
+    /// The parents of `name` that are not there, topmost first; a name above others is.
     fn missing_parents(&self, name: &Name) -> Vec<(Name, Option<SpecialUse>)> {
         let mut missing = Vec::new();
         let mut next = name.parent();
-        while let Some(parent) = next.filter(|parent| self.find(parent).is_none()) {
+        let is_there = |name: &Name| self.find(name).is_some() || self.is_above_others(name);
+        while let Some(parent) = next.filter(|parent| !is_there(parent)) {
             next = parent.parent();
-            missing.push((parent, None));
+            let vacant = self.vacant_use(&parent);
+            missing.push((parent, vacant));
         }
         missing.reverse();
         missing

@@ -54,12 +54,12 @@ pub(super) async fn delete(
     account: Account<'_>,
     mailbox: &str,
 ) -> Result<Result<MailboxId, Refusal>, Stop> {
-    let Some(entry) = find(account, mailbox).await? else {
+    let Ok(name) = Name::parse(mailbox) else {
         return Ok(Err(nonexistent()));
     };
     Ok(
-        match account.mailboxes().delete(account.id(), &entry.name).await {
-            Ok(()) => Ok(entry.id),
+        match account.mailboxes().delete(account.id(), &name).await {
+            Ok(deleted) => Ok(deleted),
             Err(error) => Err(refusal_of(error)?),
         },
     )

@@ -154,23 +154,75 @@ async fn what_was_deleted_is_gone_and_its_handles_say_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inbox_and_parents_are_not_deleted() {
+async fn a_deleted_parent_is_a_name_as_long_as_there_are_mailboxes_below_it() {
     let world = World::new().await;
-    world
-        .mailboxes
-        .create(ALICE, &name("a/b"), None)
-        .await
-        .unwrap();
-    assert!(matches!(
-        world.mailboxes.delete(ALICE, &name("inbox")).await,
-        Err(ChangeError::Inbox)
-    ));
-    assert!(matches!(
-        world.mailboxes.delete(ALICE, &name("a")).await,
-        Err(ChangeError::HasChildren)
-    ));
-    world.mailboxes.delete(ALICE, &name("a/b")).await.unwrap();
-    world.mailboxes.delete(ALICE, &name("a")).await.unwrap();
+    let create = |text: &str| {
+        let (name, world) = (name(text), &world);
+        async move { world.mailboxes.create(ALICE, &name, None).await }
+    };
+    let delete = |text: &str| {
+        let (name, world) = (name(text), &world);
+        async move { world.mailboxes.delete(ALICE, &name).await }
+    };
+    create("a/b/c").await.unwrap();
+    assert!(matches!(delete("inbox").await, Err(ChangeError::Inbox)));
+    let before = world.mailboxes.find(ALICE, &name("a")).await.unwrap();
+    let before = before.unwrap();
+    world.fill(before.id, 3).await;
+    assert_eq!(delete("a").await.unwrap(), before.id);
+    world.assert_usage_is_exact().await;
+    assert_eq!(shown(&world).await[6..], ["a/b", "a/b/c"]);
+    assert!(matches!(delete("a").await, Err(ChangeError::HasChildren)));
+    // A name that is there is not made again for one below it, nor may names meet below it.
+    create("a/d").await.unwrap();
+    create("e/b").await.unwrap();
+    assert_eq!(
+        shown(&world).await[6..],
+        ["a/b", "a/b/c", "a/d", "e", "e/b"]
+    );
+    let onto = world.mailboxes.rename(ALICE, &name("e"), &name("a")).await;
+    assert!(matches!(onto, Err(ChangeError::Exists)));
+    let again = create("a").await.unwrap();
+    assert!(again.uid_validity > before.uid_validity);
+    delete("a").await.unwrap();
+    let (from, to) = (name("a"), name("z"));
+    world.mailboxes.rename(ALICE, &from, &to).await.unwrap();
+    assert_eq!(
+        shown(&world).await[6..],
+        ["e", "e/b", "z/b", "z/b/c", "z/d"]
+    );
+    for text in ["z/b", "z/d", "z/b/c"] {
+        delete(text).await.unwrap();
+    }
+    for text in ["z", "z/b"] {
+        assert!(matches!(delete(text).await, Err(ChangeError::Absent)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_accounts_begin_with_has_its_use_again() {
+    let world = World::new().await;
+    let create = |text: &str, special_use| {
+        let (name, world) = (name(text), &world);
+        async move { world.mailboxes.create(ALICE, &name, special_use).await }
+    };
+    for text in ["Trash", "Archive", "Junk", "Sent"] {
+        world.mailboxes.delete(ALICE, &name(text)).await.unwrap();
+    }
+    let trash = create("Trash", None).await.unwrap();
+    assert_eq!(trash.special_use, Some(SpecialUse::Trash));
+    assert_eq!(create("x/Trash", None).await.unwrap().special_use, None);
+    let junk = create("Spam", Some(SpecialUse::Junk)).await.unwrap();
+    assert_eq!(junk.special_use, Some(SpecialUse::Junk));
+    assert_eq!(create("Junk", None).await.unwrap().special_use, None);
+    // A parent too, unless the mailbox below it is to have the use.
+    create("Archive/2026", None).await.unwrap();
+    let below = create("Sent/all", Some(SpecialUse::Sent)).await.unwrap();
+    assert_eq!(below.special_use, Some(SpecialUse::Sent));
+    for (text, special_use) in [("Archive", Some(SpecialUse::Archive)), ("Sent", None)] {
+        let found = world.mailboxes.find(ALICE, &name(text)).await.unwrap();
+        assert_eq!(found.unwrap().special_use, special_use, "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
