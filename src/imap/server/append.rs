@@ -5,7 +5,7 @@
 //! dropped. The body goes to the store piece by piece. OK is said after the commit (DUR-01).
 
 use super::{
-    fault::{Cause, Refusal, Stop, no_target, stop, target_refusal_of},
+    fault::{Cause, Refusal, Stop, stop, target_refusal_of},
     flags,
     limits::DISCARDED_BYTES_MAX,
     mailboxes,
@@ -102,8 +102,9 @@ async fn admit(
         Ok(flags) => flags,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(entry) = mailboxes::find(account, &message.mailbox).await? else {
-        return Ok(Err(no_target()));
+    let entry = match mailboxes::target(account, &message.mailbox).await? {
+        Ok(entry) => entry,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     if let Some(refusal) = account.over_quota(size).await? {
         return Ok(Err(refusal));

@@ -6,7 +6,7 @@
 //! 4.4.1).
 
 use super::{
-    fault::{Refusal, Stop, no_target, stop, target_refusal_of},
+    fault::{Refusal, Stop, stop, target_refusal_of},
     lookup::{self, Cursor},
     mailboxes,
     select::{Selected, Uids, Which, uids_of},
@@ -33,8 +33,9 @@ pub(super) async fn copy(
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(target) = mailboxes::find(account, target).await? else {
-        return Ok(Err(no_target()));
+    let target = match mailboxes::target(account, target).await? {
+        Ok(target) => target,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     if uids.is_empty() {
         return Ok(Ok(None));
@@ -60,8 +61,9 @@ pub(super) async fn move_away(
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Some(target) = mailboxes::find(account, target).await? else {
-        return Ok(Err(no_target()));
+    let target = match mailboxes::target(account, target).await? {
+        Ok(target) => target,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     if uids.is_empty() {
         return Ok(Ok(None));

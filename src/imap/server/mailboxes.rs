@@ -5,7 +5,7 @@
 //! where it should be made.
 
 use super::{
-    fault::{Refusal, Stop, nonexistent, refusal_of, stop},
+    fault::{Refusal, Stop, no_target, nonexistent, refusal_of, stop},
     select::Selected,
     session::{Account, Outcome},
 };
@@ -160,6 +160,19 @@ pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<E
             .map_err(stop),
         Err(_) => Ok(None),
     }
+}
+
+/// The mailbox that messages go to. RFC 3501 6.3.11, 6.4.7: TRYCREATE only where CREATE can help.
+pub(super) async fn target(
+    account: Account<'_>,
+    mailbox: &str,
+) -> Result<Result<Entry, Refusal>, Stop> {
+    let name = match new_name(mailbox) {
+        Ok(name) => name,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let found = account.mailboxes().find(account.id(), &name).await;
+    Ok(found.map_err(stop)?.ok_or_else(no_target))
 }
 
 /// The name of something that is not there yet.
