@@ -19,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
     }
     assert!((end..=end + 2).contains(&header::header_length(data)));
     let all = header::select_fields::<&str>(data, &[], Select::Except);
-    assert!(all.ends_with(b"\r\n"));
+    // A blank line may gain its CR.
+    assert!(all.len() <= data.len() + 1);
     date::parse_internal_date(data);
     date::parse_imap_date(data);
     let written = header::field("Subject", &FieldText::sanitised(data));

@@ -125,11 +125,12 @@ pub enum Select {
     Except,
 }
 
-/// The wanted fields of a header block, exactly as they stand there, and an empty line
-/// (RFC 3501 6.4.5: the delimiting blank line is always included).
+/// The wanted fields of a header block, exactly as they stand there, and an empty line if the block
+/// has one (RFC 3501 6.4.5: the delimiting blank line is included, except when there is none).
 pub fn select_fields<N: AsRef<[u8]>>(block: &[u8], names: &[N], select: Select) -> Vec<u8> {
     let mut selected = Vec::new();
-    for field in Fields::new(block) {
+    let mut fields = Fields::new(block);
+    for field in fields.by_ref() {
         let named = names
             .iter()
             .any(|name| field.name.eq_ignore_ascii_case(name.as_ref()));
@@ -137,10 +138,9 @@ pub fn select_fields<N: AsRef<[u8]>>(block: &[u8], names: &[N], select: Select) 
             selected.extend_from_slice(block.get(field.span).unwrap_or_default());
         }
     }
-    if !selected.is_empty() && !selected.ends_with(b"\n") {
+    if fields.at < block.len() {
         selected.extend_from_slice(b"\r\n");
     }
-    selected.extend_from_slice(b"\r\n");
     selected
 }
 
@@ -255,10 +255,13 @@ mod tests {
         let except = select_fields(block, &["from", "cc"], Select::Except);
         assert_eq!(except, b"To: b\r\n\tc\r\n\r\n");
         assert_eq!(select_fields(block, &["x"], Select::Only), b"\r\n");
-        assert_eq!(
-            select_fields(b"A: b", &["a"], Select::Only),
-            b"A: b\r\n\r\n"
-        );
+        for block in [&b"A: b"[..], b"A: b\r\n", b"A: b\n"] {
+            assert_eq!(select_fields(block, &["a"], Select::Only), block);
+            assert_eq!(select_fields(block, &["a"], Select::Except), b"");
+            assert_eq!(select_fields(block, &["x"], Select::Only), b"");
+        }
+        assert_eq!(select_fields(b"\r\n", &["x"], Select::Only), b"\r\n");
+        assert_eq!(select_fields(b"\nx", &["x"], Select::Only), b"\r\n");
     }
 
     #[test]

@@ -116,7 +116,10 @@ impl Wanted {
         };
         // LIM-29: what is longer is not looked at.
         let end = span.end.min(span.start.saturating_add(HEADER_BYTES_MAX));
-        let header = read_span(mailboxes, email, span.start..end).await?;
+        let mut header = read_span(mailboxes, email, span.start..end).await?;
+        if end < span.end {
+            header.extend_from_slice(b"\r\n\r\n");
+        }
         let made = select_fields(&header, names, *select);
         // RFC 3501 6.4.5: the part is cut from the selected fields.
         let range = cut(0..made.len() as u64, self.partial);
