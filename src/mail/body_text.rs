@@ -57,6 +57,19 @@ pub fn fold(text: &str) -> String {
         .collect()
 }
 
+/// The form in which header fields are compared: as [`fold`] gives it, each run of white space one
+/// space, however the field was folded (RFC 5322 2.2.3).
+pub fn fold_line(text: &str) -> String {
+    let mut line = fold(text);
+    let mut after_blank = false;
+    line.retain(|c| {
+        let is_repeated = after_blank && c.is_ascii_whitespace();
+        after_blank = c.is_ascii_whitespace();
+        !is_repeated
+    });
+    line.replace(|c: char| c.is_ascii_whitespace(), " ")
+}
+
 /// Whether `haystack` contains `needle`, which is already folded.
 pub fn contains_folded(haystack: &str, needle: &str) -> bool {
     needle.is_empty() || fold(haystack).contains(needle)
@@ -108,6 +121,13 @@ mod tests {
             );
         }
         assert!(!contains_folded("Hello", &fold("word")));
+    }
+
+    #[test]
+    fn white_space_in_a_line_is_one_space() {
+        assert_eq!(fold_line("A\r\n\tb  C"), "a b c");
+        assert_eq!(fold_line(" \u{c9}\t "), " \u{e9} ");
+        assert_eq!(fold_line(""), "");
     }
 
     #[test]

@@ -80,11 +80,17 @@ impl SequenceSet {
         if self.largest_named > count || star_names_none {
             return Err(BeyondLast);
         }
-        let resolved = self.resolved(count);
-        Ok(resolved
-            .into_iter()
-            .map(|(first, last)| position(first) - 1..position(last))
-            .collect())
+        Ok(self.among_numbers_there(count))
+    }
+
+    /// Positions among `count` messages, ascending and disjoint. Numbers of no message are left
+    /// out.
+    pub fn among_numbers_there(&self, count: u32) -> Vec<Range<usize>> {
+        let resolved = self.resolved(count).into_iter();
+        resolved
+            .filter(|(first, _)| *first <= count)
+            .map(|(first, last)| position(first) - 1..position(last.min(count)))
+            .collect()
     }
 
     /// Positions in the ascending `uids`, ascending and disjoint. UIDs that are not there are
@@ -286,6 +292,21 @@ mod tests {
                 found,
                 "{text} {count}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_the_last_message_may_be_left_out() {
+        for (text, count, found) in [
+            ("2,4:7", 5, &[(1, 2), (3, 5)][..]),
+            ("4:*", 3, &[(2, 3)]),
+            ("4", 3, &[]),
+            ("1:4294967295", 3, &[(0, 3)]),
+            ("*", 0, &[]),
+            ("1:*,7", 0, &[]),
+        ] {
+            let ranges = set(text).among_numbers_there(count);
+            assert_eq!(ends(&ranges), found, "{text} {count}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     lookup::Cursor,
     search_key::{Candidate, Known, Search, Verdict},
     search_reading::Reading,
-    select::{Selected, Shown, Uids, beyond_last},
+    select::{Selected, Shown, Uids},
     session::{Account, Outcome},
     updates::CHUNK_MESSAGES,
 };
@@ -52,9 +52,7 @@ pub(super) async fn search(
             "texts are in US-ASCII or UTF-8",
         )));
     }
-    let Ok(search) = Search::new(&query.key, selected.view.uids()) else {
-        return Ok(Err(beyond_last()));
-    };
+    let search = Search::new(&query.key, selected.view.uids());
     match found(account, selected, &search).await? {
         Ok(found) => tell(&found, query.uids, turn).await?,
         Err(Exhausted) => {

@@ -11,7 +11,6 @@ use crate::{
     imap::proto::{
         date::Day,
         search::{SearchFlag, SearchKey},
-        sequence::BeyondLast,
     },
     mail::body_text,
     mailbox::{EntryRef, Keyword, SystemFlags},
@@ -66,9 +65,14 @@ enum Test {
     Text(usize),
 }
 
-/// A text to look for, in the form in which texts are compared.
+/// A text to look for, in the forms in which texts are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Needle(String);
+pub(super) struct Needle {
+    /// In bodies.
+    text: String,
+    /// In header fields, where it does not matter how they are folded.
+    line: String,
+}
 
 /// The answer, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,33 +107,38 @@ pub(super) struct Known {
 
 impl Needle {
     fn new(text: &str) -> Self {
-        Self(body_text::fold(text))
+        Self {
+            text: body_text::fold(text),
+            line: body_text::fold_line(text),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.text.is_empty()
     }
 
-    /// Whether a folded text contains it.
-    pub(super) fn is_in(&self, folded: &str) -> bool {
-        folded.contains(&self.0)
+    /// Whether the folded text of a body contains it.
+    pub(super) fn is_in_text(&self, folded: &str) -> bool {
+        folded.contains(&self.text)
+    }
+
+    /// Whether a header field, folded as a line, contains it.
+    pub(super) fn is_in_line(&self, folded: &str) -> bool {
+        folded.contains(&self.line)
     }
 }
 
 impl Search {
     /// Makes `key` ready for a view that shows the messages `uids`.
-    ///
-    /// # Errors
-    /// When a message number is larger than the number of messages (RFC 3501 9).
-    pub(super) fn new(key: &SearchKey, uids: &[u32]) -> Result<Self, BeyondLast> {
+    pub(super) fn new(key: &SearchKey, uids: &[u32]) -> Self {
         let mut search = Self {
             test: Test::Nothing,
             fields: Vec::new(),
             needles: Vec::new(),
             needles_in_header: false,
         };
-        search.test = Test::new(key, uids, &mut search)?;
-        Ok(search)
+        search.test = Test::new(key, uids, &mut search);
+        search
     }
 
     fn field(&mut self, name: &str, text: &str) -> usize {
@@ -162,21 +171,22 @@ impl Search {
 }
 
 impl Test {
-    fn new(key: &SearchKey, uids: &[u32], search: &mut Search) -> Result<Self, BeyondLast> {
-        Ok(match key {
+    fn new(key: &SearchKey, uids: &[u32], search: &mut Search) -> Self {
+        match key {
             SearchKey::All => Self::All,
             SearchKey::And(keys) => {
                 let tests = keys.iter().map(|key| Self::new(key, uids, search));
-                Self::And(tests.collect::<Result<_, _>>()?)
+                Self::And(tests.collect())
             }
             SearchKey::Or(a, b) => {
-                let a = Self::new(a, uids, search)?;
-                Self::Or(Box::new(a), Box::new(Self::new(b, uids, search)?))
+                let a = Self::new(a, uids, search);
+                Self::Or(Box::new(a), Box::new(Self::new(b, uids, search)))
             }
-            SearchKey::Not(key) => Self::Not(Box::new(Self::new(key, uids, search)?)),
+            SearchKey::Not(key) => Self::Not(Box::new(Self::new(key, uids, search))),
             SearchKey::Numbers(set) => {
                 let count = u32::try_from(uids.len()).unwrap_or(u32::MAX);
-                Self::Positions(set.among_numbers(count)?)
+                // RFC 3501 6.4.4: a search finds what is there; nothing has such a number.
+                Self::Positions(set.among_numbers_there(count))
             }
             SearchKey::Uid(set) => Self::Positions(set.among_uids(uids)),
             SearchKey::Flag(flag) => Self::flag(*flag),
@@ -198,7 +208,7 @@ impl Test {
                 search.needles_in_header = true;
                 Self::Text(search.needle(text))
             }
-        })
+        }
     }
 
     fn flag(flag: SearchFlag) -> Self {

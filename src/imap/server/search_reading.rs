@@ -143,7 +143,7 @@ impl Reading<'_> {
         let header: Vec<(String, String)> = Fields::new(&raw)
             .map(|field| {
                 let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
-                (name, body_text::fold(&words::decode(field.value)))
+                (name, body_text::fold_line(&words::decode(field.value)))
             })
             .collect();
         drop(raw);
@@ -160,7 +160,8 @@ impl Reading<'_> {
                 .map(|(name, text)| format!("{name}: {text}\n"));
             let text: String = texts.collect();
             in_header.resize(self.search.needles.len(), false);
-            self.look_into(&text, &mut in_header).await?;
+            self.look_into(&text, Needle::is_in_line, &mut in_header)
+                .await?;
         }
         known.in_header = Some(in_header);
         Ok(())
@@ -182,11 +183,13 @@ impl Reading<'_> {
                         },
                     )
                     .await?;
-                self.look_into(&body_text::fold(&words::decode(&raw)), &mut found)
+                let text = body_text::fold_line(&words::decode(&raw));
+                self.look_into(&text, Needle::is_in_line, &mut found)
                     .await?;
             }
             if let Some(text) = self.text_of(email, part).await? {
-                self.look_into(&text, &mut found).await?;
+                self.look_into(&text, Needle::is_in_text, &mut found)
+                    .await?;
             }
             if found.iter().all(|found| *found) {
                 break;
@@ -216,11 +219,16 @@ impl Reading<'_> {
     }
 
     /// Looks for the needles that were not found yet in a folded text.
-    async fn look_into(&mut self, text: &str, found: &mut [bool]) -> Result<(), Exhausted> {
+    async fn look_into(
+        &mut self,
+        text: &str,
+        is_in: fn(&Needle, &str) -> bool,
+        found: &mut [bool],
+    ) -> Result<(), Exhausted> {
         for (needle, found) in self.search.needles.iter().zip(found) {
             if !*found {
                 self.budget.spend(text.len() as u64).await?;
-                *found = needle.is_in(text);
+                *found = is_in(needle, text);
             }
         }
         Ok(())
@@ -243,7 +251,10 @@ fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
         return None;
     }
     match search_envelope::field(&facts.envelope, &test.name) {
-        Said::Text(text) => Some(test.needle.is_in(&body_text::fold(&words::decode(&text)))),
+        Said::Text(text) => {
+            let text = body_text::fold_line(&words::decode(&text));
+            Some(test.needle.is_in_line(&text))
+        }
         // RFC 3501 6.4.4: without a text it is enough that the field is there, though nothing is in
         // it.
         Said::Nothing if !test.needle.is_empty() => Some(false),
@@ -254,5 +265,5 @@ fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
 fn has_field(header: &[(String, String)], test: &FieldTest) -> bool {
     let FieldTest { name, needle } = test;
     let mut named = header.iter().filter(|(there, _)| there == name);
-    named.any(|(_, text)| Needle::is_in(needle, text))
+    named.any(|(_, text)| needle.is_in_line(text))
 }

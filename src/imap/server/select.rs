@@ -220,7 +220,7 @@ impl Selected {
 }
 
 /// A message number that no message has.
-pub(super) fn beyond_last() -> Refusal {
+fn beyond_last() -> Refusal {
     Refusal::bad("no message has such a number")
 }
 
