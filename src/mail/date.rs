@@ -61,7 +61,9 @@ pub fn parse_internal_date(text: &[u8]) -> Option<i64> {
         Some(one_digit) => dashed_date(one_digit, 1)?,
         None => dashed_date(date, 2)?,
     };
+    // No clock shows more than fourteen hours.
     let zone = numeric_zone(zone.strip_prefix(b" ")?)?;
+    let zone = Some(zone).filter(|zone| zone.abs() <= 14 * 3600)?;
     let day_secs = date.day_number().checked_mul(SECONDS_PER_DAY)?;
     day_secs.checked_add(clock_time(time)?)?.checked_sub(zone)
 }

@@ -26,10 +26,25 @@ pub fn parse_date(text: &[u8]) -> Option<Day> {
     i32::try_from(day).ok().map(Day)
 }
 
-/// What stands between the quotes of a `date-time`: ` 7-Feb-1994 21:52:25 -0800`. Instants before
-/// 1970 become its first.
-pub fn parse_date_time(text: &[u8]) -> Option<Timestamp> {
-    date::parse_internal_date(text).map(Timestamp::from_secs)
+/// What stands between the quotes of a `date-time`: ` 7-Feb-1994 21:52:25 -0800`.
+///
+/// # Errors
+/// When it is none, or an instant that cannot be kept.
+pub fn parse_date_time(text: &[u8]) -> Result<Timestamp, NotADateTime> {
+    match date::parse_internal_date(text) {
+        None => Err(NotADateTime::Syntax),
+        Some(secs) if secs < 0 => Err(NotADateTime::Before1970),
+        Some(secs) => Ok(Timestamp::from_secs(secs)),
+    }
+}
+
+/// Why a text is no `date-time` for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotADateTime {
+    /// Not of the grammar, or no date of the calendar.
+    Syntax,
+    /// Before what a [`Timestamp`] can tell.
+    Before1970,
 }
 
 /// Writes a `date-time` with its quotes, in UTC.
@@ -77,7 +92,12 @@ mod tests {
             (b"01-Jan-1970 00:00:00 +0000", Some(0)),
             (b"01-Jan-1970 01:00:00 +0100", Some(0)),
             (b"31-Dec-1969 16:00:00 -0800", Some(0)),
-            (b"01-Jan-1970 00:00:00 +0100", Some(0)),
+            (b" 1-Jan-1970 14:00:00 +1400", Some(0)),
+            (b" 1-Jan-1970 15:00:00 +1401", None),
+            (b" 1-Jan-1970 00:00:00 -1400", Some(50_400)),
+            (b" 1-Jan-1970 00:00:00 -9900", None),
+            (b" 1-Jan-1970 00:00:00 -0060", None),
+            (b" 1-Jan-1970 00:00:61 +0000", None),
             (b" 7-Feb-1994 21:52:25 -0800", Some(760_686_745)),
             (b"17-Jul-1996 02:44:25 -0700", Some(837_596_665)),
             (b"31-Dec-2016 23:59:60 +0000", Some(1_483_228_799)),
@@ -94,10 +114,16 @@ mod tests {
         ] {
             assert_eq!(
                 parse_date_time(text),
-                secs.map(Timestamp::from_secs),
+                secs.map(Timestamp::from_secs).ok_or(NotADateTime::Syntax),
                 "{}",
                 text.escape_ascii()
             );
+        }
+        for text in [
+            &b"01-Jan-1970 00:00:00 +0100"[..],
+            b"31-Dec-1969 23:59:59 +0000",
+        ] {
+            assert_eq!(parse_date_time(text), Err(NotADateTime::Before1970));
         }
     }
 
@@ -107,7 +133,7 @@ mod tests {
             let (instant, mut out) = (Timestamp::from_secs(secs), Output::new());
             write_date_time(&mut out, instant);
             let text = out.as_bytes();
-            prop_assert_eq!(parse_date_time(&text[1..text.len() - 1]), Some(instant));
+            prop_assert_eq!(parse_date_time(&text[1..text.len() - 1]), Ok(instant));
         }
 
         #[test]

@@ -9,7 +9,7 @@ use crate::{
     base::clock::Timestamp,
     imap::proto::{
         command::AnnouncedLiteral,
-        date::{self, Day},
+        date::{self, Day, NotADateTime},
         flag::{FlagList, SystemFlags},
         limits::FLAGS_MAX,
         mutf7, quirk,
@@ -312,11 +312,16 @@ impl<'a> Scanner<'a> {
     pub fn date_time(&mut self) -> Parsed<Timestamp> {
         let opened = self.eat(b'"');
         let text = self.run(|byte| byte != b'"');
-        date::parse_date_time(text)
-            .filter(|_| opened && self.eat(b'"'))
-            .ok_or_else(|| {
-                Mistake::bad("a date and time is expected, as in \" 1-Feb-2024 12:00:00 +0000\"")
-            })
+        let quoted = opened && self.eat(b'"');
+        match date::parse_date_time(text) {
+            Ok(instant) if quoted => Ok(instant),
+            Err(NotADateTime::Before1970) if quoted => {
+                Err(Mistake::bad("a message cannot be older than 1970 here"))
+            }
+            _ => Err(Mistake::bad(
+                "a date and time is expected, as in \" 1-Feb-2024 12:00:00 +0000\"",
+            )),
+        }
     }
 
     /// `flag-list`
@@ -376,7 +381,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// A name from its modified UTF-7.
-pub fn decode_name(bytes: &[u8]) -> Parsed<String> {
+fn decode_name(bytes: &[u8]) -> Parsed<String> {
     mutf7::decode(bytes).ok_or_else(|| {
         Mistake::bad("a mailbox name is in modified UTF-7: RFC 3501 5.1.3, & is written &-")
     })
