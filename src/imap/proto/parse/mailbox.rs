@@ -1,12 +1,13 @@
 //! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
 //! RFC 6154).
 
-use super::{Mistake, Parsed, Scanner, scan::decode_name};
+use super::{Mistake, Parsed, Scanner};
 use crate::imap::proto::{
     command::CommandBody,
     flag::FlagList,
     limits::{LIST_PATTERN_BYTES_MAX, LIST_PATTERNS_MAX},
     list::{ListQuery, SpecialUse},
+    mutf7,
     response::Code,
     status::StatusItem,
 };
@@ -214,14 +215,22 @@ fn return_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()
 fn reference(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let bytes = scanner.astring()?;
     fits(&bytes)?;
-    decode_name(&bytes)
+    Ok(decode_pattern(&bytes))
 }
 
 fn pattern(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let bytes = scanner.list_mailbox()?;
     fits(&bytes)?;
-    decode_name(&bytes)
+    Ok(decode_pattern(&bytes))
 }
+
+/// A pattern from its modified UTF-7. What is none is no name either: it matches nothing.
+fn decode_pattern(bytes: &[u8]) -> String {
+    mutf7::decode(bytes).unwrap_or_else(|| MATCHES_NOTHING.to_owned())
+}
+
+/// No name holds a control character (RFC 9051 5.1).
+const MATCHES_NOTHING: &str = "\0";
 
 /// LIM-26
 fn fits(pattern: &[u8]) -> Parsed<()> {
@@ -285,6 +294,7 @@ pub fn append(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imap::proto::list::Pattern;
     use crate::imap::proto::{
         parse::tests::{assert_all_refused, parse, parsed},
         response::Status,
@@ -427,8 +437,26 @@ mod tests {
             "LIST \"\" * RETURN (STATUS)",
             "LIST \"\" * RETURN (CHILDREN",
             "LIST \"\" * OTHER (CHILDREN)",
-            "LIST \"\" a&b",
         ]);
+    }
+
+    #[test]
+    fn patterns_that_are_no_modified_utf_7_match_nothing() {
+        for line in [
+            "LIST \"\" a&b",
+            "LIST \"\" *&*",
+            "LIST \"\" \"&AO*\"",
+            "LIST & *",
+        ] {
+            let query = query(line).unwrap();
+            assert_eq!(query.patterns.len(), 1, "{line}");
+            for pattern in query.patterns {
+                let pattern = Pattern::new(&query.reference, &pattern);
+                for name in ["", "a", "a&b", "INBOX"] {
+                    assert!(!pattern.matches(name), "{line} {name}");
+                }
+            }
+        }
     }
 
     #[test]
