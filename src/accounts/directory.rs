@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     change::DirectoryError,
@@ -28,7 +28,12 @@ use super::{
     verified::Verified,
 };
 use crate::{
-    base::{clock::Clock, ids::AccountId, random::Random, secret::Secret},
+    base::{
+        clock::Clock,
+        ids::{AccountId, Proof},
+        random::Random,
+        secret::Secret,
+    },
     mail::address::{Address, Domain},
     store::{Batch, CommitError, Engine, Key, Order, PageLimit, ReadError, key},
 };
@@ -51,6 +56,8 @@ pub(super) struct Inner {
     argon: Argon,
     hasher: Hasher,
     verified: Mutex<Verified>,
+    /// Counts the times when somebody's credentials may have changed (AUTH-06).
+    credentials: watch::Sender<u64>,
     nobody: Secret<String>,
 }
 
@@ -133,6 +140,7 @@ impl Directory {
             unsettled: AtomicBool::new(false),
             argon,
             hasher: Hasher::new(options.hashes_at_once),
+            credentials: watch::Sender::new(0),
             nobody,
         })))
     }
@@ -160,13 +168,13 @@ impl Directory {
         self.read_again().await
     }
 
-    /// The account that `name` and `password` belong to; `None` for whatever is not right: unknown,
-    /// wrong and disabled take the same time (AUTH-05).
+    /// Whose `name` and `password` are; `None` for whatever is not right: unknown, wrong and
+    /// disabled take the same time (AUTH-05).
     pub async fn verify(
         &self,
         name: &str,
         password: &Secret<String>,
-    ) -> Result<Option<AccountId>, VerifyFault> {
+    ) -> Result<Option<Proof>, VerifyFault> {
         // LIM-40: the answer depends on the password alone, so it tells nothing about the name.
         let Ok(prepared) = Prepared::new(password) else {
             return Ok(None);
@@ -177,7 +185,7 @@ impl Directory {
         if let (Some(account), Some(mark)) = (account, &mark)
             && self.verified().holds(mark, Instant::now())
         {
-            return Ok(Some(account.id));
+            return Ok(Some(account.proof()));
         }
         let verifier = account.map_or(&self.0.nobody, |account| &account.verifier);
         let matches = self.matches(verifier.clone(), prepared.clone()).await?;
@@ -185,16 +193,27 @@ impl Directory {
             return Ok(None);
         };
         // The account may have changed while the hash ran.
-        let now = self.snapshot();
-        let Some(current) = now.account(account.id) else {
-            return Ok(None);
-        };
-        if current.disabled || current.credentials != account.credentials {
+        let proof = account.proof();
+        if !self.holds(proof) {
             return Ok(None);
         }
         self.verified().remember(mark, account.id, Instant::now());
         self.strengthen(account, &prepared).await;
-        Ok(Some(account.id))
+        Ok(Some(proof))
+    }
+
+    /// Whether who proved this may stay: the account is there, in use, and its credentials are the
+    /// same (AUTH-06).
+    pub fn holds(&self, proof: Proof) -> bool {
+        let snapshot = self.snapshot();
+        let account = snapshot.account(proof.account);
+        account.is_some_and(|account| !account.disabled && account.proof() == proof)
+    }
+
+    /// Changes after somebody's credentials may have changed, perhaps without need: only
+    /// [`Directory::holds`] says whose (AUTH-06).
+    pub fn credential_changes(&self) -> watch::Receiver<u64> {
+        self.0.credentials.subscribe()
     }
 
     /// The PHC string of a new password.
@@ -248,12 +267,18 @@ impl Directory {
             next.apply(edit);
         }
         self.replace(next);
-        let mut verified = self.verified();
         for edit in edits {
-            match edit {
-                Edit::PutAccount(account) => verified.forget(account.id),
-                Edit::RemoveAccount(id) => verified.forget(*id),
-                _ => {}
+            let id = match edit {
+                Edit::PutAccount(account) => account.id,
+                Edit::RemoveAccount(id) => *id,
+                _ => continue,
+            };
+            self.verified().forget(id);
+            let changed = before
+                .account(id)
+                .is_some_and(|old| !self.holds(old.proof()));
+            if changed {
+                self.tell_credentials_changed();
             }
         }
     }
@@ -263,7 +288,14 @@ impl Directory {
         let next = load(self.0.engine.as_ref(), rules).await?;
         self.replace(next);
         self.verified().forget_all();
+        self.tell_credentials_changed();
         Ok(())
+    }
+
+    /// Said after the snapshot was replaced: who hears of it looks there.
+    fn tell_credentials_changed(&self) {
+        let count = |changes: &mut u64| *changes = changes.wrapping_add(1);
+        self.0.credentials.send_modify(count);
     }
 
     fn replace(&self, next: Snapshot) {

@@ -9,7 +9,11 @@ use bytes::Bytes;
 
 use super::limits::RECORD_BYTES_MAX;
 use crate::{
-    base::{clock::Timestamp, ids::AccountId, secret::Secret},
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, Proof},
+        secret::Secret,
+    },
     mail::address::Address,
 };
 
@@ -59,6 +63,14 @@ pub(super) struct DomainRecord {
 pub(super) struct TooLong;
 
 impl Account {
+    /// What its password proves as long as its credentials are these.
+    pub(super) fn proof(&self) -> Proof {
+        Proof {
+            account: self.id,
+            credentials: self.credentials,
+        }
+    }
+
     /// The record; its number is in the key.
     pub(super) fn encode(&self) -> Result<Vec<u8>, TooLong> {
         let mut out = Writer::version(VERSION);

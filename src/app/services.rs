@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{StartError, owner, settings};
 use crate::{
     accounts::Directory,
     admin::Operations,
-    base::{clock::Clock, future::BoxFuture, ids::AccountId, random::Random, secret::Secret},
+    base::{
+        clock::Clock,
+        future::BoxFuture,
+        ids::{AccountId, Proof},
+        random::Random,
+        secret::Secret,
+    },
     config::Config,
     imap::server::Quotas,
     mail::{
@@ -120,7 +128,7 @@ impl Verifier for Passwords {
         &'a self,
         name: &'a str,
         password: &'a Secret<String>,
-    ) -> BoxFuture<'a, Result<Option<AccountId>, VerifyFault>> {
+    ) -> BoxFuture<'a, Result<Option<Proof>, VerifyFault>> {
         Box::pin(async move {
             self.0
                 .verify(name, password)
@@ -132,6 +140,14 @@ impl Verifier for Passwords {
                     }
                 })
         })
+    }
+
+    fn holds(&self, proof: Proof) -> bool {
+        self.0.holds(proof)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.credential_changes()
     }
 }
 

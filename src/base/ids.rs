@@ -35,6 +35,16 @@ number_id!(
     ModSeq
 );
 
+/// What a right password proves: whose it is, and which of the account's credentials it was checked
+/// against. It holds until they change (AUTH-06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Whose.
+    pub account: AccountId,
+    /// The number of the credentials; every change of them takes the next.
+    pub credentials: u64,
+}
+
 /// Unique identifier of a message within a mailbox (RFC 3501 2.3.1.1): never zero, only rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(pub NonZeroU32);

@@ -7,29 +7,41 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     conn::{Gone, Peer},
     gate::{Gate, SessionPermit},
     protocol::Protocol,
+    recall::Revocation,
     throttle::{Decision, Throttle},
     turn::{Response, Turn},
 };
 use crate::{
-    base::{future::BoxFuture, ids::AccountId, secret::Secret, text::Quoted},
+    base::{
+        future::BoxFuture,
+        ids::{AccountId, Proof},
+        secret::Secret,
+        text::Quoted,
+    },
     sasl::{Credentials, Exchange, Mechanism, SaslStep},
     wire::base64,
 };
 
 /// Checks a name and a password; made by the composition root from the accounts.
 pub trait Verifier: Send + Sync + 'static {
-    /// The account that `name` and `password` belong to; `None` for whatever is not right.
+    /// Whose `name` and `password` are; `None` for whatever is not right.
     fn verify<'a>(
         &'a self,
         name: &'a str,
         password: &'a Secret<String>,
-    ) -> BoxFuture<'a, Result<Option<AccountId>, VerifyFault>>;
+    ) -> BoxFuture<'a, Result<Option<Proof>, VerifyFault>>;
+
+    /// Whether who proved this may stay (AUTH-06).
+    fn holds(&self, proof: Proof) -> bool;
+
+    /// Changes after what holds may have changed; perhaps without need.
+    fn changes(&self) -> watch::Receiver<u64>;
 }
 
 /// Why nothing can be said about a password now.
@@ -52,14 +64,24 @@ pub struct Authn {
 }
 
 /// Somebody who was let in.
-#[derive(Debug)]
 pub struct Login {
-    /// Which account.
-    pub account: AccountId,
-    /// The name that was used, for logs.
-    pub name: String,
+    /// What was proved.
+    pub(super) proof: Proof,
+    verifier: Arc<dyn Verifier>,
     /// Counts the session as long as it lasts.
-    pub permit: SessionPermit,
+    _permit: SessionPermit,
+}
+
+impl Login {
+    /// Which account.
+    pub fn account(&self) -> AccountId {
+        self.proof.account
+    }
+
+    /// Tells when it no longer holds (AUTH-06).
+    pub fn revocation(&self) -> Revocation {
+        Revocation::of(self.proof, Arc::clone(&self.verifier))
+    }
 }
 
 /// Why somebody was not let in.
@@ -138,7 +160,7 @@ impl Authn {
         }
         let verified = self.verifier.verify(name, password).await;
         match verified {
-            Ok(Some(account)) => self.admit(account, name, source),
+            Ok(Some(proof)) => self.admit(proof, name, source),
             Ok(None) => {
                 let wait = self.throttle.failed(source, name, password, Instant::now());
                 tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login refused");
@@ -154,17 +176,18 @@ impl Authn {
         }
     }
 
-    fn admit(&self, account: AccountId, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {
+    fn admit(&self, proof: Proof, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {
         self.throttle.succeeded(source);
+        let account = proof.account;
         let permit = self.gate.login(account, source).ok_or_else(|| {
             tracing::warn!(peer.ip = %source, account = %account, "too many sessions");
             AuthRefusal::TooManySessions
         })?;
         tracing::info!(peer.ip = %source, account = %account, name = %Quoted::str(name), "login");
         Ok(Login {
-            account,
-            name: name.to_owned(),
-            permit,
+            proof,
+            verifier: Arc::clone(&self.verifier),
+            _permit: permit,
         })
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
+use super::{protocol::Farewell, recall::Recall};
 use crate::{
     base::limits::{CLIENT_NOT_READING, OUTPUT_BYTES_MAX, TLS_HANDSHAKE},
     wire::{Input, Output},
@@ -57,6 +58,9 @@ pub enum Gone {
     /// The transport failed.
     #[error("the connection broke")]
     Broken(#[source] io::Error),
+    /// We end it, and the peer can be told so.
+    #[error("the server ended the connection")]
+    Recalled(Farewell),
     /// A deadline for reading passed.
     #[error("the peer was silent or too slow")]
     TooSlow,
@@ -85,6 +89,8 @@ pub struct Conn {
     pub output: Output,
     /// Bytes read and written so far, as the protocol sees them.
     pub traffic: Traffic,
+    /// What ends it from our side.
+    pub recall: Recall,
 }
 
 /// Bytes moved over a connection.
@@ -105,6 +111,7 @@ impl Conn {
             input: Input::new(),
             output: Output::new(),
             traffic: Traffic::default(),
+            recall: Recall::default(),
         }
     }
 
@@ -112,17 +119,22 @@ impl Conn {
     ///
     /// # Errors
     /// `Closed` at the end of the stream, `TooSlow` at the deadline. Safe to drop while waiting.
-    pub async fn read(&mut self, deadline: Instant) -> Result<usize, Gone> {
-        let (transport, input) = (&mut self.transport, &mut self.input);
-        let read = poll_fn(|context| poll_read(transport, input, context));
-        match timeout_at(deadline, read).await {
-            Err(_) => Err(Gone::TooSlow),
-            Ok(Ok(0)) => Err(Gone::Closed),
-            Ok(Ok(count)) => {
-                self.traffic.read_bytes += count as u64;
-                Ok(count)
-            }
-            Ok(Err(error)) => Err(Gone::Broken(error)),
+    pub async fn read(&mut self, deadline: Instant) -> Result<(), Gone> {
+        let (input, traffic) = (&mut self.input, &mut self.traffic);
+        receive(&mut self.transport, input, traffic, deadline).await
+    }
+
+    /// As [`Conn::read`], between commands: until the connection is recalled.
+    ///
+    /// # Errors
+    /// As [`Conn::read`], and `Recalled`. Safe to drop while waiting.
+    pub async fn listen(&mut self, deadline: Instant) -> Result<(), Gone> {
+        let (input, traffic) = (&mut self.input, &mut self.traffic);
+        // Biased: who never pauses must not keep the server from stopping.
+        tokio::select! {
+            biased;
+            why = self.recall.comes() => Err(Gone::Recalled(why)),
+            read = receive(&mut self.transport, input, traffic, deadline) => read,
         }
     }
 
@@ -182,6 +194,7 @@ impl Conn {
         };
         Ok(Self {
             traffic: self.traffic,
+            recall: self.recall,
             ..Self::new(Box::new(stream), peer)
         })
     }
@@ -189,6 +202,24 @@ impl Conn {
     /// Ends the connection politely (TLS close_notify, FIN), as far as the peer lets us.
     pub async fn close(&mut self) {
         let _ = timeout(Duration::from_secs(2), self.transport.shutdown()).await;
+    }
+}
+
+async fn receive(
+    transport: &mut Box<dyn Transport>,
+    input: &mut Input,
+    traffic: &mut Traffic,
+    deadline: Instant,
+) -> Result<(), Gone> {
+    let read = poll_fn(|context| poll_read(transport, input, context));
+    match timeout_at(deadline, read).await {
+        Err(_) => Err(Gone::TooSlow),
+        Ok(Ok(0)) => Err(Gone::Closed),
+        Ok(Ok(count)) => {
+            traffic.read_bytes += count as u64;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Gone::Broken(error)),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::{
     conn::{Conn, Gone, Peer},
     protocol::{Farewell, Halt, Next, Protocol, STRIKE_DELAY, Service, Step},
+    recall::Recall,
     shutdown::Shutdown,
     turn::Turn,
 };
@@ -45,12 +46,13 @@ pub enum End {
 /// Runs one connection to its end. `tls` is what STARTTLS upgrades to; without it `Next::Upgrade`
 /// must not be returned.
 pub async fn drive<P: Protocol, S: Service<P>>(
-    conn: Conn,
+    mut conn: Conn,
     protocol: P,
     service: S,
     tls: Option<Arc<ServerConfig>>,
     shutdown: Shutdown,
 ) -> Summary {
+    conn.recall = Recall::by(shutdown.clone());
     let began = Instant::now();
     let session = Session {
         protocol,
@@ -111,13 +113,20 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
 
     /// One step of the dialogue.
     async fn step(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
+        // Commands that were sent together may keep the peer from ever being waited for.
+        if let Some(why) = conn.recall.has_come() {
+            return Flow::End(End::Farewell(why));
+        }
         if self.commands == 0 && self.strikes == 0 && is_foreign(conn.input.bytes()) {
             return Flow::End(End::Farewell(Farewell::Foreign));
         }
-        match self.advance(conn).await {
-            Some(flow) => flow,
-            None => self.wait(conn).await,
+        if let Some(flow) = self.advance(conn).await {
+            return flow;
         }
+        if let Err(gone) = conn.flush().await {
+            return Flow::End(End::Gone(gone));
+        }
+        wait(conn, self.deadline()).await
     }
 
     /// Takes one step out of what was read; `None` when that is not enough for one.
@@ -134,29 +143,6 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 Some(Flow::End(End::Closed))
             }
             Step::Command(command) => Some(self.command(conn, command).await),
-        }
-    }
-
-    /// Sends what was said and waits for bytes, the deadline or the end of the server.
-    async fn wait(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
-        if let Err(gone) = conn.flush().await {
-            return Flow::End(End::Gone(gone));
-        }
-        conn.input.release_if_empty();
-        let deadline = self.deadline();
-        // Reading prefers bytes to deadlines, so a peer who never pauses would outlive the total.
-        if deadline <= Instant::now() {
-            return Flow::End(End::Farewell(Farewell::Idle));
-        }
-        // Biased for the same reason: who never pauses must not keep the server from stopping.
-        tokio::select! {
-            biased;
-            () = self.shutdown.requested() => Flow::End(End::Farewell(Farewell::Shutdown)),
-            read = conn.read(deadline) => match read {
-                Ok(_) => Flow::Go,
-                Err(Gone::TooSlow) => Flow::End(End::Farewell(Farewell::Idle)),
-                Err(gone) => Flow::End(End::Gone(gone)),
-            },
         }
     }
 
@@ -204,6 +190,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 Err(gone) => return Flow::End(ending(gone)),
             },
         };
+        conn.recall.heed(self.service.login());
         let flow = match next {
             Next::Continue => Flow::Go,
             Next::Upgrade(reply) => return Flow::Upgrade(reply),
@@ -246,13 +233,9 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             conn.input.release_if_empty();
             tokio::select! {
                 biased;
-                () = self.shutdown.requested() => {
-                    return Flow::End(End::Farewell(Farewell::Shutdown));
-                }
-                read = conn.read(deadline) => match read {
-                    Ok(_) => continue,
-                    Err(Gone::TooSlow) => return Flow::End(End::Farewell(Farewell::Idle)),
-                    Err(gone) => return Flow::End(End::Gone(gone)),
+                heard = conn.listen(deadline) => match heard {
+                    Ok(()) => continue,
+                    Err(gone) => return Flow::End(silent(gone)),
                 },
                 () = self.service.changed() => {}
             }
@@ -303,12 +286,13 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         if let Err(gone) = conn.flush().await {
             return Err((peer, traffic, End::Gone(gone)));
         }
-        let secured = conn
+        let mut secured = conn
             .upgrade(config)
             .await
             .map_err(|gone| (peer, traffic, End::Gone(gone)))?;
         self.protocol.reset();
         self.service.secured(&secured.peer);
+        secured.recall.heed(self.service.login());
         Ok(secured)
     }
 
@@ -332,6 +316,19 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
     }
 }
 
+/// Waits for bytes, the deadline or a recall.
+async fn wait<R>(conn: &mut Conn, deadline: Instant) -> Flow<R> {
+    conn.input.release_if_empty();
+    // Reading prefers bytes to deadlines, so a peer who never pauses would outlive the total.
+    if deadline <= Instant::now() {
+        return Flow::End(End::Farewell(Farewell::Idle));
+    }
+    match conn.listen(deadline).await {
+        Ok(()) => Flow::Go,
+        Err(gone) => Flow::End(silent(gone)),
+    }
+}
+
 /// Sends the last words as far as the peer still listens, and closes.
 async fn part(conn: &mut Conn) {
     let patience = Instant::now() + LAST_WORDS;
@@ -342,9 +339,18 @@ async fn part(conn: &mut Conn) {
     conn.close().await;
 }
 
-/// Deadlines get a farewell; whatever else is gone gets none.
+/// The end of a connection whose peer said nothing between commands.
+fn silent(gone: Gone) -> End {
+    match gone {
+        Gone::TooSlow => End::Farewell(Farewell::Idle),
+        gone => ending(gone),
+    }
+}
+
+/// Deadlines and recalls get a farewell; whatever else is gone gets none.
 fn ending(gone: Gone) -> End {
     match gone {
+        Gone::Recalled(why) => End::Farewell(why),
         Gone::TooSlow => End::Farewell(Farewell::TooSlow),
         Gone::EndlessLine => End::Farewell(Farewell::EndlessLine),
         gone => End::Gone(gone),

@@ -10,6 +10,7 @@ pub mod drive;
 pub mod gate;
 pub mod listen;
 pub mod protocol;
+pub mod recall;
 pub mod shutdown;
 pub mod tasks;
 pub mod throttle;

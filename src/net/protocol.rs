@@ -4,6 +4,7 @@
 use std::{future::Future, time::Duration};
 
 use super::{
+    authn::Login,
     conn::{Gone, Peer},
     turn::Turn,
 };
@@ -32,6 +33,11 @@ pub trait Service<P: Protocol>: Send {
 
     /// TLS has just been established: forget the session so far (RFC 3207 4.2, RFC 2595 2).
     fn secured(&mut self, peer: &Peer);
+
+    /// Who is logged in: the session ends when that no longer holds (AUTH-06).
+    fn login(&self) -> Option<&Login> {
+        None
+    }
 
     /// Whether the session is parked: it waits for a change as well as for input (IDLE).
     fn is_parked(&self) -> bool {

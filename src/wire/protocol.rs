@@ -52,6 +52,8 @@ pub enum Step<C, R> {
 pub enum Farewell {
     /// The server stops.
     Shutdown,
+    /// The login no longer holds: its password was changed, or its account is gone or disabled.
+    Revoked,
     /// Silence for too long.
     Idle,
     /// Bytes come too slowly, or a time limit for the whole is over.

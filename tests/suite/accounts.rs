@@ -15,7 +15,7 @@ use buzon::{
     },
     base::{
         clock::{Clock, Timestamp},
-        ids::AccountId,
+        ids::{AccountId, Proof},
         random::Random,
         secret::Secret,
     },
@@ -85,7 +85,8 @@ fn secret(text: &str) -> Secret<String> {
 }
 
 async fn login(directory: &Directory, name: &str, password: &str) -> Option<AccountId> {
-    directory.verify(name, &secret(password)).await.unwrap()
+    let proof = directory.verify(name, &secret(password)).await.unwrap();
+    proof.map(|proof| proof.account)
 }
 
 fn reached(directory: &Directory, to: &str) -> Resolution {
@@ -465,7 +466,7 @@ async fn auth_05_a_hash_is_run_for_every_name_or_none_can_be_told_apart() {
 /// Logins that fill the queue and are not polled any further.
 async fn crowd(
     directory: &Directory,
-) -> Vec<std::pin::Pin<Box<dyn Future<Output = Result<Option<AccountId>, VerifyFault>>>>> {
+) -> Vec<std::pin::Pin<Box<dyn Future<Output = Result<Option<Proof>, VerifyFault>>>>> {
     let mut crowd = Vec::new();
     // Hashes of those who went away before are done when a later one is.
     let _ = directory.verify("nobody@example.org", &secret("x")).await;
@@ -616,6 +617,43 @@ async fn auth_06_what_must_end_sessions_is_counted() {
     assert_eq!(count(), 1);
     directory.set_disabled(alice, true).await.unwrap();
     assert_eq!(count(), 2);
+}
+
+#[tokio::test]
+async fn auth_06_who_must_go_is_told_and_others_may_stay() {
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (directory, alice) = with_alice(engine.clone()).await;
+    let bob = add(&directory, "bob@example.org").await.unwrap();
+    let prove = |name: &'static str, password: &'static str| {
+        let directory = directory.clone();
+        async move {
+            let verified = directory.verify(name, &secret(password)).await;
+            verified.unwrap().unwrap()
+        }
+    };
+    let mut changes = directory.credential_changes();
+    let of_alice = prove("alice@example.org", "secret").await;
+    let of_bob = prove("bob@example.org", "secret").await;
+    directory.set_quota(alice, 1).await.unwrap();
+    assert!(directory.holds(of_alice) && !changes.has_changed().unwrap());
+
+    directory.set_password(alice, &secret("new")).await.unwrap();
+    assert!(!directory.holds(of_alice) && directory.holds(of_bob));
+    changes.changed().await.unwrap();
+    let of_alice = prove("alice@example.org", "new").await;
+    assert!(directory.holds(of_alice));
+
+    // By another process on the same store.
+    let other = open(engine).await;
+    other.set_disabled(alice, true).await.unwrap();
+    other.set_disabled(alice, false).await.unwrap();
+    directory.reload().await.unwrap();
+    changes.changed().await.unwrap();
+    assert!(!directory.holds(of_alice) && directory.holds(of_bob));
+
+    directory.remove_account(bob).await.unwrap();
+    changes.changed().await.unwrap();
+    assert!(!directory.holds(of_bob));
 }
 
 #[tokio::test]

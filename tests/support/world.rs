@@ -17,6 +17,7 @@
 //! @ hangup A
 //! @ closed A                   the server has closed, and said nothing more
 //! @ quiet A                    nothing more was said
+//! @ password alice             is another one now; `disabled alice` and `removed alice` likewise
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
 //! @ sweep                      two minutes of the mailboxes' upkeep
@@ -32,7 +33,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use buzon::{
-    base::{ids::AccountId, pieces::Pieces as _},
+    base::{ids::AccountId, pieces::Pieces as _, secret::Secret},
     config::units::Size,
     mailbox::{FlagSet, Mailbox, Name},
     queue::admin::Filter,
@@ -139,6 +140,20 @@ impl Player {
                 quiet
                     .then_some(())
                     .ok_or_else(|| "something was said".to_owned())
+            }
+            [what @ ("password" | "disabled" | "removed"), name] => {
+                let (directory, id) = (&self.server.directory, self.account(name)?);
+                match *what {
+                    "password" => {
+                        let password = Secret::new("another secret".to_owned());
+                        directory.set_password(id, &password).await
+                    }
+                    "disabled" => directory.set_disabled(id, true).await,
+                    _ => directory.remove_account(id).await,
+                }
+                .map_err(shown)?;
+                settle().await;
+                Ok(())
             }
             ["shutdown"] => {
                 self.server.trigger.pull();

@@ -289,6 +289,10 @@ impl Protocol for Imap {
     fn farewell(&self, why: Farewell) -> Response {
         let (code, text) = match why {
             Farewell::Shutdown => (Some(Code::Unavailable), "the server stops; come back soon"),
+            Farewell::Revoked => (
+                Some(Code::AuthenticationFailed),
+                "the login no longer holds; log in again",
+            ),
             Farewell::Idle => (None, "nothing was said for too long"),
             Farewell::TooSlow => (None, "this takes too long"),
             Farewell::Strikes => (Some(Code::ClientBug), "too many mistakes"),

@@ -70,7 +70,7 @@ pub(super) struct Account<'a> {
 impl<'a> Account<'a> {
     /// Whose.
     pub(super) fn id(self) -> AccountId {
-        self.login.account
+        self.login.account()
     }
 
     pub(super) fn mailboxes(self) -> &'a Mailboxes {
@@ -485,6 +485,13 @@ impl Service<Imap> for Session {
     fn secured(&mut self, _peer: &Peer) {
         self.tls = Tls::Active;
         self.state = State::Greeted(Greeted::default());
+    }
+
+    fn login(&self) -> Option<&Login> {
+        match &self.state {
+            State::Ready(login) | State::Selected(login, _) => Some(login),
+            State::Greeted(_) | State::LoggedOut => None,
+        }
     }
 
     fn is_parked(&self) -> bool {

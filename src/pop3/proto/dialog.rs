@@ -234,6 +234,10 @@ impl Protocol for Pop3 {
         let code = super::reply::Code::SysTemp;
         match why {
             Farewell::Shutdown => Reply::Err(Some(code), "the server stops, come back soon"),
+            Farewell::Revoked => Reply::Err(
+                Some(super::reply::Code::Auth),
+                "the login no longer holds, log in again",
+            ),
             Farewell::Idle => Reply::err("you were silent for too long"),
             Farewell::TooSlow => Reply::err("this takes too long"),
             Farewell::Strikes => Reply::err("too many mistakes"),

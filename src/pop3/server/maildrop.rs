@@ -55,7 +55,7 @@ pub(super) struct Maildrop {
     mailboxes: Mailboxes,
     mailbox: Mailbox,
     messages: Vec<Message>,
-    _login: Login,
+    pub(super) login: Login,
     _lock: Lock,
 }
 
@@ -77,7 +77,7 @@ impl Maildrop {
         login: Login,
         lock: Lock,
     ) -> Result<Self, ChangeError> {
-        let mailbox = mailboxes.open(login.account, INBOX).await?;
+        let mailbox = mailboxes.open(login.account(), INBOX).await?;
         let mut messages = mailbox.read(|index| {
             let entries = (0..index.len()).filter_map(|position| index.entry(position));
             let messages = entries.map(|entry| Message {
@@ -90,14 +90,14 @@ impl Maildrop {
             messages.collect::<Vec<_>>()
         });
         for page in messages.chunks_mut(EMAILS_PER_PAGE) {
-            count_missing_line_ends(mailboxes, login.account, page).await?;
+            count_missing_line_ends(mailboxes, login.account(), page).await?;
         }
         let mailboxes = mailboxes.clone();
         Ok(Self {
             mailboxes,
             mailbox,
             messages,
-            _login: login,
+            login,
             _lock: lock,
         })
     }

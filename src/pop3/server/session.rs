@@ -104,7 +104,7 @@ impl Session {
             Ok(login) => login,
             Err(refusal) => return Ok(self.refused(refusal)),
         };
-        let Some(lock) = self.server.maildrops().lock(login.account) else {
+        let Some(lock) = self.server.maildrops().lock(login.account()) else {
             let text = "another session has this maildrop open";
             return Ok(Next::Reply(Reply::Err(Some(Code::InUse), text)));
         };
@@ -203,6 +203,13 @@ impl Service<Pop3> for Session {
         // RFC 2595 4: names are forgotten. Failed logins are not, or STLS would begin them anew.
         if let State::Authorization { user, .. } = &mut self.state {
             *user = None;
+        }
+    }
+
+    fn login(&self) -> Option<&Login> {
+        match &self.state {
+            State::Transaction(maildrop) => Some(&maildrop.login),
+            State::Authorization { .. } => None,
         }
     }
 

@@ -366,6 +366,7 @@ impl Protocol for Dialog {
     fn farewell(&self, why: Farewell) -> Reply {
         let (detail, text) = match why {
             Farewell::Shutdown => (Detail(3, 2), "the server is stopping, try again later"),
+            Farewell::Revoked => (Detail(7, 0), "the login no longer holds, log in again"),
             Farewell::Idle => (Detail(4, 2), "nothing was said for too long"),
             Farewell::TooSlow => (Detail(4, 2), "this takes too long"),
             Farewell::Strikes => (Detail(7, 0), "too many errors"),
@@ -616,6 +617,7 @@ mod tests {
     fn last_words_are_421_with_an_enhanced_code() {
         for (why, start) in [
             (Farewell::Shutdown, "421 4.3.2 "),
+            (Farewell::Revoked, "421 4.7.0 "),
             (Farewell::Idle, "421 4.4.2 "),
             (Farewell::TooSlow, "421 4.4.2 "),
             (Farewell::Strikes, "421 4.7.0 "),

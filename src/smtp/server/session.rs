@@ -90,7 +90,7 @@ impl Session {
 
     /// Who is logged in.
     pub(super) fn account(&self) -> Option<AccountId> {
-        self.login.as_ref().map(|login| login.account)
+        self.login.as_ref().map(Login::account)
     }
 
     /// AUTH-07: whether these addresses are the account's; what is no address is nobody's. Without
@@ -233,6 +233,10 @@ impl Service<Dialog> for Session {
         self.encrypted = true;
         self.login = None;
         self.state = State::Connected;
+    }
+
+    fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     fn refusal_for(&self, fault: &SmtpFault) -> Reply {
