@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    conn::{Gone, Peer},
+    conn::Gone,
     gate::{Gate, SessionPermit},
     protocol::Protocol,
     recall::Revocation,
@@ -133,38 +133,35 @@ impl Authn {
         {
             // Nobody may act for somebody else: refused, delayed and counted like a wrong password.
             // An empty one is never anybody's, and is refused without a hash.
-            let _ = self
-                .password(turn.peer(), &credentials.name, &Secret::new(String::new()))
-                .await;
+            let nothing = Secret::new(String::new());
+            let _ = self.password(turn, &credentials.name, &nothing).await?;
             return Ok(Err(AuthRefusal::Wrong));
         }
-        Ok(self
-            .password(turn.peer(), &credentials.name, &credentials.password)
-            .await)
+        self.password(turn, &credentials.name, &credentials.password)
+            .await
     }
 
     /// Verifies a name and a password (LOGIN, USER and PASS).
     ///
     /// # Errors
-    /// Why the peer is not let in.
-    pub async fn password(
+    /// When the connection is of no more use.
+    pub async fn password<P: Protocol>(
         &self,
-        peer: &Peer,
+        turn: &mut Turn<'_, P>,
         name: &str,
         password: &Secret<String>,
-    ) -> Result<Login, AuthRefusal> {
-        let source = peer.remote.ip();
+    ) -> Result<Result<Login, AuthRefusal>, Gone> {
+        let source = turn.peer().remote.ip();
         if self.throttle.decide(source, Instant::now()) == Decision::Block {
             tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked");
-            return Err(AuthRefusal::Wrong);
+            return Ok(Err(AuthRefusal::Wrong));
         }
-        let verified = self.verifier.verify(name, password).await;
-        match verified {
+        Ok(match self.verifier.verify(name, password).await {
             Ok(Some(proof)) => self.admit(proof, name, source),
             Ok(None) => {
                 let wait = self.throttle.failed(source, name, password, Instant::now());
                 tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login refused");
-                tokio::time::sleep(wait).await;
+                turn.pause(wait).await?;
                 Err(AuthRefusal::Wrong)
             }
             Err(VerifyFault::Busy) => Err(AuthRefusal::Busy),
@@ -173,7 +170,7 @@ impl Authn {
                 tracing::error!(error = %fault, cause, "login failed for a reason of ours");
                 Err(AuthRefusal::Busy)
             }
-        }
+        })
     }
 
     fn admit(&self, proof: Proof, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {

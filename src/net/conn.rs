@@ -13,13 +13,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use super::{protocol::Farewell, recall::Recall};
+use super::{
+    protocol::Farewell,
+    recall::{Patience, Recall},
+};
 use crate::{
     base::limits::{CLIENT_NOT_READING, OUTPUT_BYTES_MAX, TLS_HANDSHAKE},
     wire::{Input, Output},
@@ -61,6 +65,9 @@ pub enum Gone {
     /// We end it, and the peer can be told so.
     #[error("the server ended the connection")]
     Recalled(Farewell),
+    /// We end it where nothing can be told: in the middle of something else.
+    #[error("the server ended the connection without a word")]
+    Cut(Farewell),
     /// A deadline for reading passed.
     #[error("the peer was silent or too slow")]
     TooSlow,
@@ -78,6 +85,16 @@ pub enum Gone {
     Handshake(#[source] io::Error),
 }
 
+impl Gone {
+    /// As it is in the middle of saying something.
+    pub fn amid(self) -> Self {
+        match self {
+            Self::Recalled(why) => Self::Cut(why),
+            gone => gone,
+        }
+    }
+}
+
 /// One connection.
 pub struct Conn {
     transport: Box<dyn Transport>,
@@ -87,6 +104,8 @@ pub struct Conn {
     pub input: Input,
     /// Said and not sent.
     pub output: Output,
+    /// Said and being sent.
+    sending: Bytes,
     /// Bytes read and written so far, as the protocol sees them.
     pub traffic: Traffic,
     /// What ends it from our side.
@@ -110,6 +129,7 @@ impl Conn {
             peer,
             input: Input::new(),
             output: Output::new(),
+            sending: Bytes::new(),
             traffic: Traffic::default(),
             recall: Recall::default(),
         }
@@ -118,61 +138,84 @@ impl Conn {
     /// Reads what there is into the input, waiting at most until `deadline`.
     ///
     /// # Errors
-    /// `Closed` at the end of the stream, `TooSlow` at the deadline. Safe to drop while waiting.
-    pub async fn read(&mut self, deadline: Instant) -> Result<(), Gone> {
-        let (input, traffic) = (&mut self.input, &mut self.traffic);
-        receive(&mut self.transport, input, traffic, deadline).await
+    /// `Closed` at the end of the stream, `TooSlow` at the deadline, `Recalled`. Safe to drop while
+    /// waiting.
+    pub async fn read(&mut self, deadline: Instant, patience: Patience) -> Result<(), Gone> {
+        let (transport, input) = (&mut self.transport, &mut self.input);
+        let read = poll_fn(|context| poll_read(transport, input, context));
+        // Biased: who never pauses must not keep the server from stopping.
+        let count = tokio::select! {
+            biased;
+            why = self.recall.comes(patience) => return Err(Gone::Recalled(why)),
+            read = timeout_at(deadline, read) => match read {
+                Err(_) => return Err(Gone::TooSlow),
+                Ok(Err(error)) => return Err(Gone::Broken(error)),
+                Ok(Ok(0)) => return Err(Gone::Closed),
+                Ok(Ok(count)) => count,
+            },
+        };
+        self.traffic.read_bytes += count as u64;
+        Ok(())
     }
 
-    /// As [`Conn::read`], between commands: until the connection is recalled.
+    /// Lets `time` pass.
     ///
     /// # Errors
-    /// As [`Conn::read`], and `Recalled`. Safe to drop while waiting.
-    pub async fn listen(&mut self, deadline: Instant) -> Result<(), Gone> {
-        let (input, traffic) = (&mut self.input, &mut self.traffic);
-        // Biased: who never pauses must not keep the server from stopping.
+    /// When the connection ends meanwhile. Safe to drop while waiting.
+    pub async fn pause(&mut self, time: Duration) -> Result<(), Gone> {
         tokio::select! {
-            biased;
-            why = self.recall.comes() => Err(Gone::Recalled(why)),
-            read = receive(&mut self.transport, input, traffic, deadline) => read,
+            () = sleep(time) => Ok(()),
+            why = self.recall.comes(Patience::Listening) => Err(Gone::Recalled(why)),
         }
     }
 
     /// Sends everything that was said.
     ///
     /// # Errors
-    /// `NotReading` when the peer takes nothing for five minutes (LIM-10).
+    /// `NotReading` when the peer takes nothing for five minutes (LIM-10). What was not sent when
+    /// the connection is recalled can still be.
     pub async fn flush(&mut self) -> Result<(), Gone> {
-        while !self.output.is_empty() {
-            let waiting = self.output.take();
-            self.write(&waiting).await?;
-        }
+        self.send().await?;
         self.output.clear(4096);
-        patient(self.transport.flush()).await
+        tokio::select! {
+            biased;
+            why = self.recall.comes(Patience::Working) => Err(Gone::Recalled(why)),
+            flushed = patient(self.transport.flush()) => flushed,
+        }
     }
 
     /// Sends everything said so far when it is much.
     ///
     /// # Errors
-    /// As [`Conn::flush`].
+    /// As [`Conn::flush`], but a recall cuts off whatever was being said.
     pub async fn make_room(&mut self) -> Result<(), Gone> {
         if self.output.len() < OUTPUT_BYTES_MAX {
             return Ok(());
         }
-        let waiting = self.output.take();
-        self.write(&waiting).await
+        self.send().await.map_err(Gone::amid)
     }
 
-    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
-        while !bytes.is_empty() {
-            let count = patient(self.transport.write(bytes)).await?;
+    async fn send(&mut self) -> Result<(), Gone> {
+        loop {
+            if self.sending.is_empty() {
+                self.sending = self.output.take();
+            }
+            if self.sending.is_empty() {
+                // The memory goes with it.
+                self.sending = Bytes::new();
+                return Ok(());
+            }
+            let count = tokio::select! {
+                biased;
+                why = self.recall.comes(Patience::Working) => return Err(Gone::Recalled(why)),
+                written = patient(self.transport.write(&self.sending)) => written?,
+            };
             if count == 0 {
                 return Err(Gone::Closed);
             }
             self.traffic.written_bytes += count as u64;
-            bytes = bytes.get(count..).unwrap_or_default();
+            self.sending.advance(count);
         }
-        Ok(())
     }
 
     /// Turns the connection into its TLS side. What was read before must have been taken (checked
@@ -181,11 +224,15 @@ impl Conn {
     /// # Errors
     /// `Handshake` when it fails or takes longer than [`TLS_HANDSHAKE`] (LIM-05).
     pub async fn upgrade(self, config: std::sync::Arc<rustls::ServerConfig>) -> Result<Self, Gone> {
+        let mut recall = self.recall;
         let handshake = TlsAcceptor::from(config).accept(self.transport);
-        let stream = match timeout(TLS_HANDSHAKE, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Gone::Handshake(error)),
-            Err(_) => return Err(Gone::Handshake(io::ErrorKind::TimedOut.into())),
+        let stream = tokio::select! {
+            why = recall.comes(Patience::Listening) => return Err(Gone::Cut(why)),
+            stream = timeout(TLS_HANDSHAKE, handshake) => match stream {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return Err(Gone::Handshake(error)),
+                Err(_) => return Err(Gone::Handshake(io::ErrorKind::TimedOut.into())),
+            },
         };
         let cipher = cipher_of(stream.get_ref().1);
         let peer = Peer {
@@ -194,7 +241,7 @@ impl Conn {
         };
         Ok(Self {
             traffic: self.traffic,
-            recall: self.recall,
+            recall,
             ..Self::new(Box::new(stream), peer)
         })
     }
@@ -202,24 +249,6 @@ impl Conn {
     /// Ends the connection politely (TLS close_notify, FIN), as far as the peer lets us.
     pub async fn close(&mut self) {
         let _ = timeout(Duration::from_secs(2), self.transport.shutdown()).await;
-    }
-}
-
-async fn receive(
-    transport: &mut Box<dyn Transport>,
-    input: &mut Input,
-    traffic: &mut Traffic,
-    deadline: Instant,
-) -> Result<(), Gone> {
-    let read = poll_fn(|context| poll_read(transport, input, context));
-    match timeout_at(deadline, read).await {
-        Err(_) => Err(Gone::TooSlow),
-        Ok(Ok(0)) => Err(Gone::Closed),
-        Ok(Ok(count)) => {
-            traffic.read_bytes += count as u64;
-            Ok(())
-        }
-        Ok(Err(error)) => Err(Gone::Broken(error)),
     }
 }
 

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     conn::{Conn, Gone, Peer},
     protocol::{Farewell, Halt, Next, Protocol, STRIKE_DELAY, Service, Step},
-    recall::Recall,
+    recall::{Patience, Recall},
     shutdown::Shutdown,
     turn::Turn,
 };
@@ -45,32 +45,31 @@ pub enum End {
 
 /// Runs one connection to its end. `tls` is what STARTTLS upgrades to; without it `Next::Upgrade`
 /// must not be returned.
-pub async fn drive<P: Protocol, S: Service<P>>(
+pub fn drive<P: Protocol, S: Service<P>>(
     mut conn: Conn,
     protocol: P,
     service: S,
     tls: Option<Arc<ServerConfig>>,
     shutdown: Shutdown,
-) -> Summary {
-    conn.recall = Recall::by(shutdown.clone());
+) -> impl Future<Output = Summary> + Send {
+    // Not `async`: that would hold all of it twice (LIM-36).
+    conn.recall = Recall::by(shutdown);
     let began = Instant::now();
     let session = Session {
         protocol,
         service,
         tls,
-        shutdown,
         began,
         commands: 0,
         strikes: 0,
     };
-    session.run(conn).await
+    session.run(conn)
 }
 
 struct Session<P, S> {
     protocol: P,
     service: S,
     tls: Option<Arc<ServerConfig>>,
-    shutdown: Shutdown,
     began: Instant,
     commands: u64,
     strikes: u32,
@@ -124,7 +123,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             return flow;
         }
         if let Err(gone) = conn.flush().await {
-            return Flow::End(End::Gone(gone));
+            return Flow::End(ending(gone));
         }
         wait(conn, self.deadline()).await
     }
@@ -158,11 +157,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         self.strikes += 1;
         let terms = self.service.terms();
         tracing::trace!(target: "wire", "refused: {reply:?}");
-        if self.strikes >= terms.strikes_slow {
-            tokio::select! {
-                () = sleep(STRIKE_DELAY) => {}
-                () = self.shutdown.requested() => {}
-            }
+        if self.strikes >= terms.strikes_slow
+            && let Err(gone) = conn.pause(STRIKE_DELAY).await
+        {
+            return Flow::End(ending(gone));
         }
         self.protocol.encode(reply, &mut conn.output);
         if self.strikes >= terms.strikes_max {
@@ -228,12 +226,12 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 None => {}
             }
             if let Err(gone) = conn.flush().await {
-                return Flow::End(End::Gone(gone));
+                return Flow::End(ending(gone));
             }
             conn.input.release_if_empty();
             tokio::select! {
                 biased;
-                heard = conn.listen(deadline) => match heard {
+                heard = conn.read(deadline, Patience::Idle) => match heard {
                     Ok(()) => continue,
                     Err(gone) => return Flow::End(silent(gone)),
                 },
@@ -323,7 +321,7 @@ async fn wait<R>(conn: &mut Conn, deadline: Instant) -> Flow<R> {
     if deadline <= Instant::now() {
         return Flow::End(End::Farewell(Farewell::Idle));
     }
-    match conn.listen(deadline).await {
+    match conn.read(deadline, Patience::Idle).await {
         Ok(()) => Flow::Go,
         Err(gone) => Flow::End(silent(gone)),
     }
@@ -331,6 +329,7 @@ async fn wait<R>(conn: &mut Conn, deadline: Instant) -> Flow<R> {
 
 /// Sends the last words as far as the peer still listens, and closes.
 async fn part(conn: &mut Conn) {
+    conn.recall = Recall::default();
     let patience = Instant::now() + LAST_WORDS;
     tokio::select! {
         _ = conn.flush() => {}

@@ -15,6 +15,7 @@ use super::{
     drive::{End, Summary, drive},
     gate::{Gate, Permit},
     protocol::{Protocol, Service},
+    recall::Recall,
     shutdown::Shutdown,
     tasks::Tasks,
 };
@@ -148,6 +149,8 @@ async fn serve<O: Opening>(
         Security::Upgrade(config) => (conn, Some(config)),
         Security::Implicit(config) => {
             let remote = conn.peer.remote;
+            let mut conn = conn;
+            conn.recall = Recall::by(shutdown.clone());
             match conn.upgrade(config).await {
                 Ok(conn) => (conn, None),
                 Err(gone) => {

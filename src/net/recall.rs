@@ -5,9 +5,12 @@
 //! for it. A notice that credentials changed is only a hint: who hears it asks whether its own
 //! still hold.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     authn::{Login, Verifier},
@@ -28,6 +31,20 @@ pub struct Revocation {
     verifier: Arc<dyn Verifier>,
     proof: Proof,
     changes: watch::Receiver<u64>,
+    /// Since when the login is known not to hold.
+    since: Option<Instant>,
+}
+
+/// How long what a connection does may go on once it is recalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It waits for the next command, and ends at once.
+    Idle,
+    /// A command waits for its client to send something. A server that stops cannot wait for that;
+    /// who changed a password has the time.
+    Listening,
+    /// A command works, or waits for its client to take what was said.
+    Working,
 }
 
 impl Recall {
@@ -48,18 +65,20 @@ impl Recall {
     }
 
     /// Resolves when the connection is to end. Safe to drop while waiting.
-    pub async fn comes(&mut self) -> Farewell {
+    pub async fn comes(&mut self, patience: Patience) -> Farewell {
         let stopped = async {
-            match &mut self.shutdown {
-                Some(shutdown) => shutdown.requested().await,
-                None => pending().await,
-            }
+            let Some(shutdown) = &mut self.shutdown else {
+                return pending().await;
+            };
+            shutdown.requested().await;
+            lapse(shutdown.since(), patience.after_shutdown()).await;
         };
         let revoked = async {
-            match &mut self.revocation {
-                Some(revocation) => revocation.comes().await,
-                None => pending().await,
-            }
+            let Some(revocation) = &mut self.revocation else {
+                return pending().await;
+            };
+            revocation.comes().await;
+            lapse(revocation.since, patience.after_revocation()).await;
         };
         tokio::select! {
             biased;
@@ -70,11 +89,27 @@ impl Recall {
 
     /// Whether the connection is to end, and why.
     pub fn has_come(&mut self) -> Option<Farewell> {
-        if self.shutdown.as_ref().is_some_and(Shutdown::is_requested) {
+        if self.shutdown.as_ref().and_then(Shutdown::since).is_some() {
             return Some(Farewell::Shutdown);
         }
         let revoked = self.revocation.as_mut().is_some_and(Revocation::has_come);
         revoked.then_some(Farewell::Revoked)
+    }
+}
+
+impl Patience {
+    fn after_shutdown(self) -> Duration {
+        match self {
+            Self::Idle | Self::Listening => Duration::ZERO,
+            Self::Working => WORK_AFTER_SHUTDOWN,
+        }
+    }
+
+    fn after_revocation(self) -> Duration {
+        match self {
+            Self::Idle => Duration::ZERO,
+            Self::Listening | Self::Working => COMMAND_AFTER_REVOCATION,
+        }
     }
 }
 
@@ -88,6 +123,7 @@ impl Revocation {
             verifier,
             proof,
             changes,
+            since: None,
         }
     }
 
@@ -104,18 +140,31 @@ impl Revocation {
 
     /// Whether the login no longer holds. Costs next to nothing when nothing changed.
     pub fn has_come(&mut self) -> bool {
-        if !self.changes.has_changed().unwrap_or(false) {
-            return false;
+        if self.since.is_none() && self.changes.has_changed().unwrap_or(false) {
+            self.changes.mark_unchanged();
+            if !self.verifier.holds(self.proof) {
+                self.since = Some(Instant::now());
+            }
         }
-        self.changes.mark_unchanged();
-        let holds = self.verifier.holds(self.proof);
-        if !holds {
-            // For whoever asks again.
-            self.changes.mark_changed();
-        }
-        !holds
+        self.since.is_some()
     }
 }
+
+/// Waits for the rest of `patience`.
+async fn lapse(since: Option<Instant>, patience: Duration) {
+    if let Some(since) = since
+        && !patience.is_zero()
+    {
+        // Boxed: hardly anybody comes here, and everybody would hold its room (LIM-36).
+        Box::pin(sleep_until(since + patience)).await;
+    }
+}
+
+/// How long a command may still work, and its client still take the answer, when the server stops;
+/// well below what the whole server is given to end.
+const WORK_AFTER_SHUTDOWN: Duration = Duration::from_secs(5);
+/// AUTH-06: how long a command of a login that no longer holds may go on.
+const COMMAND_AFTER_REVOCATION: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     conn::{Conn, Gone, Peer},
     protocol::Protocol,
+    recall::Patience,
 };
 use crate::{
     base::{limits::SASL_LINE_BYTES_MAX, pieces::Pieces},
@@ -94,9 +95,12 @@ impl<P: Protocol> Turn<'_, P> {
         self.conn.flush().await
     }
 
-    /// Whether bytes wait behind the command being run.
-    pub fn input_waits(&self) -> bool {
-        !self.conn.input.is_empty()
+    /// Lets `time` pass.
+    ///
+    /// # Errors
+    /// When the connection ends meanwhile.
+    pub async fn pause(&mut self, time: Duration) -> Result<(), Gone> {
+        self.conn.pause(time).await
     }
 
     /// Receives a body in pieces.
@@ -151,7 +155,7 @@ impl<P: Protocol> Turn<'_, P> {
                 Line::Whole(line) => return Ok(response_of(&line)),
                 Line::TooLong => return Ok(Response::Malformed),
                 Line::Endless => return Err(Gone::EndlessLine),
-                Line::NeedMore => self.conn.read(deadline).await?,
+                Line::NeedMore => self.conn.read(deadline, Patience::Listening).await?,
             };
         }
     }
@@ -190,7 +194,8 @@ impl Body<'_> {
                     if too_slow(self.received_bytes, now - self.began) {
                         return Err(Gone::TooSlow);
                     }
-                    self.conn.read(now + BODY_SILENCE).await?;
+                    let deadline = now + BODY_SILENCE;
+                    self.conn.read(deadline, Patience::Listening).await?;
                 }
             }
         }

@@ -1,236 +1,21 @@
-//! The driver with a protocol of three words: pipelining, strikes, deadlines, parking, TLS upgrade.
+//! The driver with a protocol of a few words: pipelining, strikes, deadlines, parking, TLS upgrade.
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own tasks")]
+
+mod recall;
+mod words;
 
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
 
-use buzon::{
-    net::{
-        Farewell, Halt, Next, Peer, Protocol, Service, Step, Terms, Turn,
-        conn::{Conn, Gone, Transport},
-        drive::{End, Summary, drive},
-        shutdown,
-    },
-    wire::{Input, Line, Output},
-};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
-    sync::Notify,
-};
+use buzon::net::{Farewell, conn::Gone, drive::End};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-struct Words;
-
-impl Protocol for Words {
-    type Command = String;
-    type Reply = String;
-    type Stage = ();
-
-    fn next(&mut self, input: &mut Input, (): ()) -> Step<String, String> {
-        match input.line(20) {
-            Line::NeedMore => Step::NeedMore,
-            Line::TooLong => Step::Refuse("long".to_owned()),
-            Line::Endless => Step::Fatal("endless".to_owned()),
-            Line::Whole(line) if line.starts_with(b"?") => Step::Refuse("what".to_owned()),
-            Line::Whole(line) => Step::Command(String::from_utf8_lossy(&line).into_owned()),
-        }
-    }
-
-    fn encode(&self, reply: &String, out: &mut Output) {
-        out.text(reply).crlf();
-    }
-
-    fn challenge(&self, base64: &str) -> String {
-        base64.to_owned()
-    }
-
-    fn farewell(&self, why: Farewell) -> String {
-        format!("{why:?}")
-    }
-
-    fn reset(&mut self) {}
-}
-
-struct Speaker {
-    parked: bool,
-    forgives: bool,
-    change: Arc<Notify>,
-    ran: Arc<AtomicUsize>,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("broken")]
-struct Broken;
-
-impl Service<Words> for Speaker {
-    type Fault = Broken;
-
-    fn stage(&self) {}
-
-    fn terms(&self) -> Terms {
-        let (idle, total) = (Duration::from_secs(60), Some(Duration::from_secs(180)));
-        Terms {
-            idle,
-            total,
-            strikes_slow: 3,
-            strikes_max: 5,
-            strikes_forgiven: self.forgives,
-        }
-    }
-
-    async fn greet(&mut self, _peer: &Peer) -> String {
-        "hello".to_owned()
-    }
-
-    async fn run(
-        &mut self,
-        command: String,
-        turn: &mut Turn<'_, Words>,
-    ) -> Result<Next<String>, Halt<Broken>> {
-        self.ran.fetch_add(1, Ordering::Relaxed);
-        match command.as_str() {
-            "tls" => Ok(Next::Upgrade("go".to_owned())),
-            "break" => Err(Halt::Fault(Broken)),
-            "flood" => loop {
-                turn.reply(&"x".repeat(1000)).await?;
-            },
-            "park" => {
-                self.parked = true;
-                Ok(Next::Park("parked".to_owned()))
-            }
-            "nap" => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Ok(Next::Continue)
-            }
-            "bye" => Ok(Next::Close("bye".to_owned())),
-            "forgive" => {
-                self.forgives = true;
-                Ok(Next::Continue)
-            }
-            "no" => Ok(Next::Refuse("no".to_owned())),
-            other => {
-                self.parked = false;
-                Ok(Next::Reply(format!("ok {other}")))
-            }
-        }
-    }
-
-    fn is_parked(&self) -> bool {
-        self.parked
-    }
-
-    async fn changed(&mut self) {
-        self.change.notified().await;
-    }
-
-    async fn catch_up(&mut self, turn: &mut Turn<'_, Words>) -> Result<(), Halt<Broken>> {
-        turn.reply(&"changed".to_owned()).await?;
-        Ok(())
-    }
-
-    fn secured(&mut self, _peer: &Peer) {}
-
-    fn refusal_for(&self, _fault: &Broken) -> String {
-        "sorry".to_owned()
-    }
-}
-
-struct Session {
-    far: DuplexStream,
-    change: Arc<Notify>,
-    ran: Arc<AtomicUsize>,
-    trigger: shutdown::Trigger,
-    ended: tokio::task::JoinHandle<Summary>,
-}
-
-/// A session whose other end is nobody's.
-struct Running {
-    change: Arc<Notify>,
-    ran: Arc<AtomicUsize>,
-    ended: tokio::task::JoinHandle<Summary>,
-}
-
-fn start(buffer: usize) -> Session {
-    let (near, far) = duplex(buffer);
-    let (running, trigger) = start_over(Box::new(near));
-    let Running { change, ran, ended } = running;
-    Session {
-        far,
-        change,
-        ran,
-        trigger,
-        ended,
-    }
-}
-
-fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigger) {
-    let address = "192.0.2.1:1".parse().unwrap();
-    let conn = Conn::new(
-        near,
-        Peer {
-            remote: address,
-            local: address,
-            tls: None,
-        },
-    );
-    let (change, ran) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let speaker = Speaker {
-        parked: false,
-        forgives: false,
-        change: Arc::clone(&change),
-        ran: Arc::clone(&ran),
-    };
-    let (trigger, stop) = shutdown::pair();
-    let certificate =
-        buzon::tls::certificate::Certificate::load(&pem("cert"), &pem("key")).unwrap();
-    let tls = buzon::tls::server::config(Arc::new(certificate), "words").unwrap();
-    let task = drive(conn, Words, speaker, Some(tls), stop);
-    let ended = tokio::task::spawn(task);
-    (Running { change, ran, ended }, trigger)
-}
-
-/// A certificate and its key, made once.
-fn pem(which: &str) -> std::path::PathBuf {
-    static DIR: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
-    let dir = DIR.get_or_init(|| {
-        let dir = std::env::temp_dir().join(format!("buzon-net-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
-        let key = dir.join("key.pem");
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(&key, mode).unwrap();
-        dir
-    });
-    dir.join(format!("{which}.pem"))
-}
-
-impl Session {
-    async fn say(&mut self, text: &str) {
-        self.far.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    async fn hear(&mut self, expected: &str) {
-        let mut heard = vec![0; expected.len()];
-        self.far.read_exact(&mut heard).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&heard), expected);
-    }
-
-    async fn end(mut self, expected: &str) -> Summary {
-        let mut heard = String::new();
-        self.far.read_to_string(&mut heard).await.unwrap();
-        assert_eq!(heard, expected);
-        self.ended.await.unwrap()
-    }
-}
+use self::words::{start, start_over};
 
 #[tokio::test(start_paused = true)]
 async fn commands_sent_together_are_answered_together_and_in_order() {
@@ -294,11 +79,11 @@ async fn a_parked_session_hears_of_changes_until_it_is_done() {
     let mut session = start(4096);
     session.say("park\r\n").await;
     session.hear("hello\r\nparked\r\n").await;
-    session.change.notify_one();
+    session.running.change.notify_one();
     session.hear("changed\r\n").await;
     session.say("?\r\nDO").await;
     session.hear("what\r\n").await;
-    session.change.notify_one();
+    session.running.change.notify_one();
     session.hear("changed\r\n").await;
     session.say("NE\r\nbye\r\n").await;
     session.end("ok DONE\r\nbye\r\n").await;
@@ -308,7 +93,7 @@ async fn a_parked_session_hears_of_changes_until_it_is_done() {
 async fn plaintext_behind_the_tls_command_ends_the_connection() {
     let mut session = start(4096);
     session.say("tls\r\ninjected\r\n").await;
-    let ran = Arc::clone(&session.ran);
+    let ran = Arc::clone(&session.running.ran);
     session.end("hello\r\nPlaintextBehindTls\r\n").await;
     assert_eq!(
         ran.load(Ordering::Relaxed),
@@ -332,7 +117,7 @@ async fn lim_10_a_client_that_does_not_read_is_given_up_after_300_seconds() {
     let begun = tokio::time::Instant::now();
     let mut session = start(1024);
     session.say("flood\r\n").await;
-    let summary = session.ended.await.unwrap();
+    let summary = session.running.ended.await.unwrap();
     assert!(matches!(summary.end, End::Gone(Gone::NotReading)));
     assert_eq!(begun.elapsed().as_secs(), 300);
     drop(session.far);
@@ -346,9 +131,12 @@ async fn lim_36_what_a_client_does_not_read_is_bounded_in_memory() {
     // The verb is stopped at the first full output buffer: it has not run on into memory.
     let mut heard = vec![0; 200_000];
     session.far.read_exact(&mut heard).await.unwrap();
-    assert_eq!(session.ran.load(Ordering::Relaxed), 1);
+    assert_eq!(session.running.ran.load(Ordering::Relaxed), 1);
     drop(session.far);
-    assert!(matches!(session.ended.await.unwrap().end, End::Gone(_)));
+    assert!(matches!(
+        session.running.ended.await.unwrap().end,
+        End::Gone(_)
+    ));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use crate::{
         response::{Code, Response},
     },
     net::{
-        Gone, Peer, Turn,
+        Gone, Turn,
         authn::{AuthRefusal, Login},
     },
     wire::base64,
@@ -61,10 +61,10 @@ pub(super) async fn login(
     services: &Services,
     user: &str,
     password: &Secret<String>,
-    peer: &Peer,
-) -> Attempt {
-    let outcome = services.authn.password(peer, user, password).await;
-    greeted.judge(outcome)
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Attempt, Gone> {
+    let outcome = services.authn.password(turn, user, password).await?;
+    Ok(greeted.judge(outcome))
 }
 
 impl Greeted {

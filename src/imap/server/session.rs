@@ -162,7 +162,7 @@ impl Session {
                 )));
             }
             CommandBody::Login { user, password } => {
-                login::login(greeted, &self.services, &user, &password, turn.peer()).await
+                login::login(greeted, &self.services, &user, &password, turn).await?
             }
             CommandBody::Authenticate { mechanism, initial } => {
                 let initial = initial.as_ref();

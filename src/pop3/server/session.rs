@@ -66,24 +66,20 @@ impl Session {
                 // The same for every name: who exists is not told (AUTH-05).
                 Ok(Next::Reply(Reply::ok("now PASS")))
             }
-            Command::Pass(password) => self.pass(&password).await,
+            Command::Pass(password) => self.pass(&password, turn).await,
             Command::Auth(auth) => self.auth(auth, turn).await,
             _ => Ok(Next::Reply(Reply::err("log in first"))),
         }
     }
 
-    async fn pass(&mut self, password: &Secret<String>) -> Ran {
+    async fn pass(&mut self, password: &Secret<String>, turn: &mut Turn<'_, Pop3>) -> Ran {
         let State::Authorization { user, .. } = &mut self.state else {
             return Ok(Next::Reply(Reply::err("you are logged in already")));
         };
         let Some(name) = user.take() else {
             return Ok(Next::Reply(Reply::err("give the name first: USER")));
         };
-        let login = self
-            .server
-            .authn()
-            .password(&self.peer, &name, password)
-            .await;
+        let login = self.server.authn().password(turn, &name, password).await?;
         self.logged_in(login).await
     }
 

@@ -1,8 +1,6 @@
 //! RCPT (RFC 5321 4.1.1.3). Whatever can be refused is refused here, so that nothing has to be
 //! bounced later (RLY-02).
 
-use tokio::time::sleep;
-
 use super::{
     SmtpFault,
     limits::{REFUSED_RECIPIENTS_MAX, STRIKES_SLOW},
@@ -92,7 +90,7 @@ impl Session {
         if self.counts.refused_recipients >= STRIKES_SLOW {
             // LIM-16: harvesting addresses is slow work here.
             turn.flush().await?;
-            sleep(STRIKE_DELAY).await;
+            turn.pause(STRIKE_DELAY).await?;
         }
         Ok(Next::Reply(reply))
     }
