@@ -2,9 +2,9 @@
 //! store.
 //!
 //! Counts commits and reads, and lets the n-th one fail: refused, in conflict, or crashed before or
-//! after it happened. After a crash the engine is poisoned, as a real one is after a failed sync
-//! (DUR-03); wrap the inner engine again to see what a restart would see. It is not a fault layer
-//! for disks: that one lies below the embedded engine.
+//! after it happened. Reads take as long as is asked for. After a crash the engine is poisoned, as
+//! a real one is after a failed sync (DUR-03); wrap the inner engine again to see what a restart
+//! would see. It is not a fault layer for disks: that one lies below the embedded engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,11 @@ use std::{
     io,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use super::{
     batch::Batch,
@@ -53,6 +54,8 @@ struct Plan {
     reads: u64,
     commit_faults: BTreeMap<u64, CommitFault>,
     read_faults: BTreeSet<u64>,
+    /// How long each read takes.
+    delay: Duration,
     room: Option<Room>,
 }
 
@@ -81,6 +84,11 @@ impl Fault {
         plan.read_faults.insert(at);
     }
 
+    /// Every read takes this long from now on.
+    pub fn delay_reads(&self, each: Duration) {
+        self.plan().delay = each;
+    }
+
     /// What [`Engine::room`] answers from now on; `None` for what the inner engine says.
     pub fn set_room(&self, room: Option<Room>) {
         self.plan().room = room;
@@ -96,14 +104,21 @@ impl Fault {
         self.plan().reads
     }
 
-    fn read(&self) -> Result<(), ReadError> {
+    /// Counts a read and lets it fail or pass, when its time has come.
+    fn read(&self) -> impl Future<Output = Result<(), ReadError>> + Send + use<> {
         let mut plan = self.plan();
         plan.reads += 1;
         let at = plan.reads;
-        if plan.read_faults.remove(&at) {
-            return Err(ReadError::Io(io::Error::other("a fault was asked for")));
+        let (fails, delay) = (plan.read_faults.remove(&at), plan.delay);
+        async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            match fails {
+                true => Err(ReadError::Io(io::Error::other("a fault was asked for"))),
+                false => Ok(()),
+            }
         }
-        Ok(())
     }
 
     fn next_commit(&self) -> Option<CommitFault> {
@@ -128,10 +143,11 @@ impl fmt::Debug for Fault {
 
 impl Engine for Fault {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Bytes>, ReadError>> {
-        match self.read() {
-            Ok(()) => self.inner.get(key),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        let read = self.read();
+        Box::pin(async move {
+            read.await?;
+            self.inner.get(key).await
+        })
     }
 
     fn page(
@@ -140,10 +156,11 @@ impl Engine for Fault {
         limit: PageLimit,
         order: Order,
     ) -> BoxFuture<'_, Result<Page, ReadError>> {
-        match self.read() {
-            Ok(()) => self.inner.page(range, limit, order),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        let read = self.read();
+        Box::pin(async move {
+            read.await?;
+            self.inner.page(range, limit, order).await
+        })
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
@@ -172,10 +189,11 @@ impl Engine for Fault {
     }
 
     fn body(&self, id: BlobId, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ReadError>> {
-        match self.read() {
-            Ok(()) => self.inner.body(id, range),
-            Err(error) => Box::pin(ready(Err(error))),
-        }
+        let read = self.read();
+        Box::pin(async move {
+            read.await?;
+            self.inner.body(id, range).await
+        })
     }
 
     fn room(&self) -> Room {
