@@ -12,6 +12,9 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(30);
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// LIM-10: a client that takes no byte for this long is closed.
 pub const CLIENT_NOT_READING: Duration = Duration::from_secs(300);
+/// LIM-22: bytes read from a client while no command can be taken from them: commands sent ahead
+/// wait in its own system from there on.
+pub const READ_AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// LIM-33 and LIM-11: longest SASL response line in bytes (RFC 4954 4: 12288 octets).
 pub const SASL_LINE_BYTES_MAX: usize = 12_288;
 /// LIM-36: bytes of a body held in memory before it is staged in the store in pieces.

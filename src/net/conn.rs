@@ -9,7 +9,7 @@ use std::{
     mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use super::{
     recall::{Patience, Recall},
 };
 use crate::{
-    base::limits::{CLIENT_NOT_READING, OUTPUT_BYTES_MAX, TLS_HANDSHAKE},
+    base::limits::{CLIENT_NOT_READING, OUTPUT_BYTES_MAX, READ_AHEAD_BYTES_MAX, TLS_HANDSHAKE},
     wire::{Input, Output},
 };
 
@@ -142,7 +142,7 @@ impl Conn {
     /// waiting.
     pub async fn read(&mut self, deadline: Instant, patience: Patience) -> Result<(), Gone> {
         let (transport, input) = (&mut self.transport, &mut self.input);
-        let read = poll_fn(|context| poll_read(transport, input, context));
+        let read = poll_fn(|context| poll_read(transport, input, READ_BYTES, context));
         // Biased: who never pauses must not keep the server from stopping.
         let count = tokio::select! {
             biased;
@@ -158,15 +158,33 @@ impl Conn {
         Ok(())
     }
 
+    /// Does `work` as long as the peer is there to hear of it. What the peer sends meanwhile is
+    /// kept; no more than [`READ_AHEAD_BYTES_MAX`] is read (LIM-22).
+    ///
+    /// # Errors
+    /// When the connection ends; `work` is dropped where it stands then, so it must change nothing.
+    pub async fn beside<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        patience: Patience,
+    ) -> Result<T, Gone> {
+        let (transport, input) = (&mut self.transport, &mut self.input);
+        let read_bytes = &mut self.traffic.read_bytes;
+        let departure = poll_fn(|context| poll_departure(transport, input, read_bytes, context));
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            why = self.recall.comes(patience) => Err(Gone::Recalled(why)),
+            gone = departure => Err(gone),
+        }
+    }
+
     /// Lets `time` pass.
     ///
     /// # Errors
     /// When the connection ends meanwhile. Safe to drop while waiting.
     pub async fn pause(&mut self, time: Duration) -> Result<(), Gone> {
-        tokio::select! {
-            () = sleep(time) => Ok(()),
-            why = self.recall.comes(Patience::Listening) => Err(Gone::Recalled(why)),
-        }
+        self.beside(sleep(time), Patience::Listening).await
     }
 
     /// Sends everything that was said.
@@ -252,14 +270,38 @@ impl Conn {
     }
 }
 
-/// One read into a buffer that lives on the stack only while it is polled.
+/// Ready when the peer is gone. Who has only closed its own side, and waits for the answers to
+/// what it sent before, is there.
+fn poll_departure(
+    transport: &mut Box<dyn Transport>,
+    input: &mut Input,
+    read_bytes: &mut u64,
+    context: &mut Context<'_>,
+) -> Poll<Gone> {
+    loop {
+        let room = READ_AHEAD_BYTES_MAX.saturating_sub(input.len());
+        if room == 0 {
+            return Poll::Pending;
+        }
+        match ready!(poll_read(transport, input, room, context)) {
+            Ok(0) if input.is_empty() => return Poll::Ready(Gone::Closed),
+            Ok(0) => return Poll::Pending,
+            Ok(count) => *read_bytes += count as u64,
+            Err(error) => return Poll::Ready(Gone::Broken(error)),
+        }
+    }
+}
+
+/// One read of at most `max` bytes into a buffer that lives on the stack only while it is polled.
 fn poll_read(
     transport: &mut Box<dyn Transport>,
     input: &mut Input,
+    max: usize,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     let mut space = [const { MaybeUninit::<u8>::uninit() }; READ_BYTES];
-    let mut buffer = ReadBuf::uninit(&mut space);
+    let space = space.get_mut(..max).unwrap_or_default();
+    let mut buffer = ReadBuf::uninit(space);
     match Pin::new(transport).poll_read(context, &mut buffer) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -292,4 +334,4 @@ fn cipher_of(connection: &rustls::ServerConnection) -> Cipher {
 }
 
 /// Most bytes of one read.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = READ_AHEAD_BYTES_MAX;

@@ -95,6 +95,16 @@ impl<P: Protocol> Turn<'_, P> {
         self.conn.flush().await
     }
 
+    /// Does `work` as long as the peer is there to hear of it: a search for nobody is not worth its
+    /// while.
+    ///
+    /// # Errors
+    /// When the connection ends; `work` is dropped where it stands then, so it must change nothing.
+    /// Between responses only: the peer may be told why.
+    pub async fn unless_gone<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
+        self.conn.beside(work, Patience::Working).await
+    }
+
     /// Lets `time` pass.
     ///
     /// # Errors
@@ -121,7 +131,11 @@ impl<P: Protocol> Turn<'_, P> {
     pub async fn send_body(&mut self, source: &mut dyn Pieces, how: Outgoing) -> Result<(), Gone> {
         let mut writer = DotWriter::new();
         let mut stuffed = BytesMut::new();
-        while let Some(piece) = source.next().await.map_err(Gone::Source)? {
+        loop {
+            let next = self.unless_gone(source.next()).await.map_err(Gone::amid)?;
+            let Some(piece) = next.map_err(Gone::Source)? else {
+                break;
+            };
             match how {
                 Outgoing::Octets => {
                     self.conn.output.bytes(&piece);

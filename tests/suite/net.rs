@@ -1,6 +1,7 @@
 //! The driver with a protocol of a few words: pipelining, strikes, deadlines, parking, TLS upgrade.
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own tasks")]
 
+mod departure;
 mod recall;
 mod words;
 

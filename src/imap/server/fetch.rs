@@ -211,10 +211,8 @@ impl Answer<'_> {
             missing.gone += chunk.len() - rows.len();
             let ids: Vec<EmailId> = rows.iter().map(|(_, id)| *id).collect();
             let mailboxes = self.account.mailboxes();
-            let emails = mailboxes
-                .emails(self.account.id(), &ids)
-                .await
-                .map_err(stop)?;
+            let emails = mailboxes.emails(self.account.id(), &ids);
+            let emails = turn.unless_gone(emails).await?.map_err(stop)?;
             for ((message, _), email) in rows.iter().zip(emails) {
                 self.message(*message, email.as_ref(), &mut missing, turn)
                     .await?;
@@ -241,7 +239,7 @@ impl Answer<'_> {
             facts: &facts,
         };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
-        let (envelope, bodies) = match self.open(source).await {
+        let (envelope, bodies) = match turn.unless_gone(self.open(source)).await? {
             Ok(opened) => opened,
             Err(error) if fetch_body::is_damage(&error) => {
                 self.count_damaged(message, missing).await?;

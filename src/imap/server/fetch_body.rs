@@ -190,7 +190,10 @@ impl Opened<'_> {
         turn: &mut Turn<'_, Imap>,
     ) -> Result<(), Gone> {
         let content = match self.content {
-            Content::Later => self.wanted.content(source).await.map_err(Gone::Source)?,
+            Content::Later => {
+                let content = turn.unless_gone(self.wanted.content(source)).await;
+                content.map_err(Gone::amid)?.map_err(Gone::Source)?
+            }
             ready => ready,
         };
         let Wanted { label, partial, .. } = self.wanted;

@@ -53,7 +53,8 @@ pub(super) async fn search(
         )));
     }
     let search = Search::new(&query.key, selected.view.uids());
-    match found(account, selected, &search).await? {
+    let found = turn.unless_gone(found(account, selected, &search));
+    match found.await?? {
         Ok(found) => tell(&found, query.uids, turn).await?,
         Err(Exhausted) => {
             let text = "the search takes too long; ask for less at once";

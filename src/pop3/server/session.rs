@@ -288,9 +288,9 @@ async fn send(
     let Some(message) = maildrop.message(number) else {
         return Ok(Next::Reply(no_such_message()));
     };
-    let body = maildrop
-        .body(message)
-        .await
+    let body = turn
+        .unless_gone(maildrop.body(message))
+        .await?
         .map_err(Pop3Fault::from)
         .map_err(Halt::Fault)?;
     let Some(mut body) = body else {

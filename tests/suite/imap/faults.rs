@@ -1,7 +1,11 @@
 //! What clients are told when the store fails: a polite no, and nothing is half done.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::client::{ImapClient, deliver, server_with_alice};
-use crate::support::player::run;
+use crate::support::{client::settle, player::run};
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\ntext\r\n";
 
@@ -63,5 +67,26 @@ fn dur_09_one_damaged_message_does_not_hide_the_others() {
             "{}",
             answer.completion
         );
+    });
+}
+
+#[test]
+fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..20 {
+            deliver(&server, alice, MESSAGE).await;
+        }
+        for command in ["SEARCH TEXT nothing", "FETCH 1:* BODY.PEEK[]"] {
+            let mut client = ImapClient::log_in(&server, "alice").await;
+            client.ask("SELECT INBOX").await.ok();
+            server.engine.delay_reads(Duration::from_secs(1));
+            let left = timeout(Duration::from_millis(2500), client.ask(command)).await;
+            assert!(left.is_err());
+            drop(client);
+            settle().await;
+            assert_eq!(server.tasks.count("session"), 0, "{command}");
+            server.engine.delay_reads(Duration::ZERO);
+        }
     });
 }

@@ -1,6 +1,7 @@
 //! A protocol of a few words for tests of the driver, its service, and a session with its client.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,6 +13,7 @@ use buzon::{
     base::{
         future::BoxFuture,
         ids::{AccountId, Proof},
+        pieces::Pieces,
         secret::Secret,
     },
     net::{
@@ -22,9 +24,11 @@ use buzon::{
         gate::{self, Gate},
         shutdown,
         throttle::{self, Throttle},
+        turn::Outgoing,
     },
     wire::{Frame, Input, Line, Output},
 };
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::{Notify, watch},
@@ -140,6 +144,18 @@ impl Service<Words> for Speaker {
                 tokio::time::sleep(Duration::from_secs(7)).await;
                 Ok(Next::Reply("committed".to_owned()))
             }
+            "work" => {
+                turn.flush().await?;
+                let work = tokio::time::sleep(Duration::from_secs(100));
+                turn.unless_gone(work).await?;
+                Ok(Next::Reply("worked".to_owned()))
+            }
+            "slowly" => {
+                turn.reply(&"begun".to_owned()).await?;
+                turn.flush().await?;
+                turn.send_body(&mut Never, Outgoing::Octets).await?;
+                Ok(Next::Continue)
+            }
             "login" | "guess" => {
                 let password = Secret::new(command.clone());
                 match self.authn.password(turn, "me", &password).await? {
@@ -253,6 +269,15 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
         ended,
     };
     (running, trigger)
+}
+
+/// A body whose next piece never comes.
+struct Never;
+
+impl Pieces for Never {
+    fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// One account whose password is `login` and whose credentials are counted.
