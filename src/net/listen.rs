@@ -1,24 +1,27 @@
 //! Listening: accept, ask the gate, make TLS when the port begins with it, drive the connection.
 //!
-//! Running out of descriptors or memory slows accepting down and never ends it or spins (DUR-05).
+//! What happens when there are no descriptors left stands in `entrance`.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{Instant, sleep},
+    time::Instant,
 };
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     conn::{Conn, Peer},
     drive::{End, Summary, drive},
+    entrance::Entrance,
     gate::{Gate, Permit},
-    protocol::{Protocol, Service},
+    protocol::{Farewell, Protocol, Service},
     recall::Recall,
     shutdown::Shutdown,
     tasks::Tasks,
 };
+use crate::wire::Output;
 
 /// When TLS begins.
 #[derive(Clone, Debug)]
@@ -66,29 +69,27 @@ pub async fn listen<O: Opening>(
     security: Security,
     shared: Shared,
 ) {
-    let mut backoff = BACKOFF_MIN;
+    let no_room = match security {
+        // Inside TLS nobody hears us before a handshake that we cannot afford now.
+        Security::Implicit(_) => Bytes::new(),
+        Security::Upgrade(_) | Security::Plain => last_words(&opening.protocol()),
+    };
+    let mut entrance = Entrance::new(listener, opening.name(), no_room);
     let mut shutdown = shared.shutdown.clone();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let stream = tokio::select! {
+            stream = entrance.next() => stream,
             () = shutdown.requested() => return,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                backoff = BACKOFF_MIN;
-                admit(stream, &opening, &security, &shared);
-            }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => {
-                tracing::warn!(port = opening.name(), %error, "cannot accept, trying again soon");
-                tokio::select! {
-                    () = sleep(backoff) => {}
-                    () = shutdown.requested() => return,
-                }
-                backoff = (backoff * 2).min(BACKOFF_MAX);
-            }
-        }
+        admit(stream, &opening, &security, &shared);
     }
+}
+
+/// What a client is told when there is no room for it.
+fn last_words<P: Protocol>(protocol: &P) -> Bytes {
+    let mut out = Output::new();
+    protocol.encode(&protocol.farewell(Farewell::Crowded), &mut out);
+    out.take()
 }
 
 /// Starts the connection's task, or turns the peer away.
@@ -200,21 +201,7 @@ impl std::fmt::Display for Shown<'_> {
     }
 }
 
-/// Errors of one connection that is gone already, not of the listener.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}
-
 /// The name of the tasks that say a last word to whom the gate did not admit.
 const TURNED_AWAY: &str = "turned-away";
 /// LIM-01: how many of them there are; more peers are turned away without a word.
 const TURNED_AWAY_MAX: usize = 64;
-/// DUR-05: first pause after a failed accept.
-const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// DUR-05: longest pause after failed accepts.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@
 pub mod authn;
 pub mod conn;
 pub mod drive;
+mod entrance;
 pub mod gate;
 pub mod listen;
 pub mod protocol;
