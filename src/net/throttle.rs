@@ -7,10 +7,10 @@
 //! Pure but for its own lock.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -47,14 +47,24 @@ impl Default for Options {
 pub struct Throttle {
     options: Options,
     hasher: RandomState,
-    sources: Mutex<HashMap<IpAddr, Source>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    sources: HashMap<IpAddr, Source>,
+    /// Every time when something about a source is over, as it was set; so about oldest first.
+    /// What is no longer so is passed over when it comes to the front.
+    order: VecDeque<(IpAddr, Instant)>,
 }
 
 #[derive(Debug)]
 struct Source {
-    began: Instant,
-    pairs: HashSet<u64>,
-    blocked_until: Option<Instant>,
+    /// Different wrong pairs, as keyed hashes.
+    pairs: Vec<u64>,
+    blocked: bool,
+    /// When the window or the block is over, and the source as good as unknown.
+    until: Instant,
 }
 
 /// Whether a login may be tried.
@@ -72,20 +82,16 @@ impl Throttle {
         Self {
             options,
             hasher: RandomState::new(),
-            sources: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
     /// Whether `source` may try to log in at `now`.
     pub fn decide(&self, source: IpAddr, now: Instant) -> Decision {
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocked = sources
-            .get(&neighbourhood(source))
-            .and_then(|known| known.blocked_until);
-        if blocked.is_some_and(|until| now < until) {
-            Decision::Block
-        } else {
-            Decision::Try
+        let known = self.known();
+        match known.sources.get(&neighbourhood(source)) {
+            Some(source) if source.blocked && now < source.until => Decision::Block,
+            _ => Decision::Try,
         }
     }
 
@@ -101,52 +107,67 @@ impl Throttle {
         let pair = self
             .hasher
             .hash_one((name.to_lowercase(), password.expose()));
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if sources.len() >= SOURCES_MAX {
-            sources.retain(|_, known| !known.is_over(&self.options, now));
-        }
-        let known = sources
-            .entry(neighbourhood(source))
-            .or_insert_with(|| Source::fresh(now));
-        if known.is_over(&self.options, now) {
-            *known = Source::fresh(now);
-        }
-        if known.pairs.len() < self.options.failures_max {
-            known.pairs.insert(pair);
-        }
-        if known.pairs.len() >= self.options.failures_max {
-            known.blocked_until = Some(now + self.options.block);
-        }
-        let last = self.options.delays.len() - 1;
-        let nth = known.pairs.len().saturating_sub(1).min(last);
-        self.options.delays.get(nth).copied().unwrap_or_default()
+        let source = neighbourhood(source);
+        let mut known = self.known();
+        known.forget_old(now);
+        let failures = known.note(source, pair, now, &self.options);
+        let delays = &self.options.delays;
+        let nth = failures.saturating_sub(1).min(delays.len() - 1);
+        delays.get(nth).copied().unwrap_or_default()
     }
 
     /// Notes a success: what came before were slips of the same person.
     pub fn succeeded(&self, source: IpAddr) {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if sources
-            .get(&neighbourhood(source))
-            .is_some_and(|known| known.pairs.len() < 3)
-        {
-            sources.remove(&neighbourhood(source));
+        let source = neighbourhood(source);
+        let mut known = self.known();
+        let slips = known.sources.get(&source);
+        if slips.is_some_and(|slips| slips.pairs.len() < 3) {
+            known.sources.remove(&source);
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Source {
-    fn fresh(now: Instant) -> Self {
-        Self {
-            began: now,
-            pairs: HashSet::new(),
-            blocked_until: None,
+impl Known {
+    /// Notes a wrong pair; how many different ones there are by now.
+    fn note(&mut self, source: IpAddr, pair: u64, now: Instant, options: &Options) -> usize {
+        let before = self.sources.get(&source).map(|known| known.until);
+        let noted = self.sources.entry(source).or_insert_with(|| Source {
+            pairs: Vec::new(),
+            blocked: false,
+            until: now,
+        });
+        if noted.until <= now {
+            noted.pairs.clear();
+            noted.blocked = false;
+            noted.until = now + options.window;
         }
+        if noted.pairs.len() < options.failures_max && !noted.pairs.contains(&pair) {
+            noted.pairs.push(pair);
+        }
+        if noted.pairs.len() >= options.failures_max && !noted.blocked {
+            noted.blocked = true;
+            noted.until = now + options.block;
+        }
+        if before != Some(noted.until) {
+            self.order.push_back((source, noted.until));
+        }
+        noted.pairs.len()
     }
 
-    fn is_over(&self, options: &Options, now: Instant) -> bool {
-        match self.blocked_until {
-            Some(until) => now >= until,
-            None => now.saturating_duration_since(self.began) >= options.window,
+    /// Forgets what is over, and the oldest when there is too much: what is passed over here was
+    /// added once, so each failure costs the same in the long run.
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((source, until)) = self.order.front().copied()
+            && (self.order.len() >= SOURCES_MAX || until <= now)
+        {
+            self.order.pop_front();
+            if self.sources.get(&source).is_some_and(|s| s.until == until) {
+                self.sources.remove(&source);
+            }
         }
     }
 }
@@ -159,8 +180,8 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Sources remembered before old ones are looked for and forgotten.
-const SOURCES_MAX: usize = 10_000;
+/// AUTH-04: sources remembered; the oldest makes room, blocked or not.
+const SOURCES_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -201,5 +222,43 @@ mod tests {
             assert_eq!(fail(&throttle, "old password", now), 2);
         }
         assert_eq!(throttle.decide(ip("2001:db8::1"), now), Decision::Try);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn auth_04_slips_are_forgotten_after_a_success_and_after_ten_minutes() {
+        let throttle = Throttle::new(Options::default());
+        let now = Instant::now();
+        assert_eq!(
+            [fail(&throttle, "a", now), fail(&throttle, "b", now)],
+            [2, 4]
+        );
+        throttle.succeeded(ip("2001:db8::1"));
+        assert_eq!(
+            [fail(&throttle, "c", now), fail(&throttle, "d", now)],
+            [2, 4]
+        );
+        let later = now + Duration::from_secs(600);
+        assert_eq!(fail(&throttle, "e", later), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn auth_04_what_is_remembered_is_bounded_and_the_oldest_makes_room() {
+        let throttle = Throttle::new(Options::default());
+        let (now, password) = (Instant::now(), Secret::new("wrong".to_owned()));
+        let address = |n: usize| IpAddr::V6(((n as u128) << 64).into());
+        for n in 1..=2 * SOURCES_MAX {
+            throttle.failed(address(n), "alice", &password, now);
+            // Comes and goes without ever being over.
+            throttle.failed(ip("192.0.2.1"), "alice", &password, now);
+            throttle.succeeded(ip("192.0.2.1"));
+        }
+        let known = throttle.known();
+        assert!(known.sources.len() <= SOURCES_MAX && known.order.len() <= SOURCES_MAX);
+        assert!(known.sources.contains_key(&address(2 * SOURCES_MAX)));
+        assert!(!known.sources.contains_key(&address(1)));
+        drop(known);
+        let later = now + Options::default().window;
+        throttle.failed(address(1), "alice", &password, later);
+        assert_eq!(throttle.known().sources.len(), 1, "all others are over");
     }
 }
