@@ -10,7 +10,8 @@ use std::time::Duration;
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(30);
 /// LIM-10: output waiting for one client before the session waits for it to be read, in bytes.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
-/// LIM-10: a client that takes no byte for this long is closed.
+/// LIM-10: a client that does not take [`OUTPUT_BYTES_MAX`], or all that waits, within this time is
+/// closed.
 pub const CLIENT_NOT_READING: Duration = Duration::from_secs(300);
 /// LIM-22: bytes read from a client while no command can be taken from them: commands sent ahead
 /// wait in its own system from there on.

@@ -190,15 +190,16 @@ impl Conn {
     /// Sends everything that was said.
     ///
     /// # Errors
-    /// `NotReading` when the peer takes nothing for five minutes (LIM-10). What was not sent when
+    /// `NotReading` when the peer takes too little in five minutes (LIM-10). What was not sent when
     /// the connection is recalled can still be.
     pub async fn flush(&mut self) -> Result<(), Gone> {
         self.send().await?;
         self.output.clear(4096);
+        let due = Instant::now() + CLIENT_NOT_READING;
         tokio::select! {
             biased;
             why = self.recall.comes(Patience::Working) => Err(Gone::Recalled(why)),
-            flushed = patient(self.transport.flush()) => flushed,
+            flushed = taken(due, self.transport.flush()) => flushed,
         }
     }
 
@@ -213,7 +214,10 @@ impl Conn {
         self.send().await.map_err(Gone::amid)
     }
 
+    /// The peer must take [`OUTPUT_BYTES_MAX`], or all there is, within [`CLIENT_NOT_READING`], and
+    /// again: who takes a byte now and then holds a session no longer than who takes none (LIM-10).
     async fn send(&mut self) -> Result<(), Gone> {
+        let (mut due, mut taken_bytes) = (Instant::now() + CLIENT_NOT_READING, 0);
         loop {
             if self.sending.is_empty() {
                 self.sending = self.output.take();
@@ -226,10 +230,14 @@ impl Conn {
             let count = tokio::select! {
                 biased;
                 why = self.recall.comes(Patience::Working) => return Err(Gone::Recalled(why)),
-                written = patient(self.transport.write(&self.sending)) => written?,
+                written = taken(due, self.transport.write(&self.sending)) => written?,
             };
             if count == 0 {
                 return Err(Gone::Closed);
+            }
+            taken_bytes += count;
+            if taken_bytes >= OUTPUT_BYTES_MAX {
+                (due, taken_bytes) = (Instant::now() + CLIENT_NOT_READING, 0);
             }
             self.traffic.written_bytes += count as u64;
             self.sending.advance(count);
@@ -312,8 +320,8 @@ fn poll_read(
     }
 }
 
-async fn patient<T>(write: impl Future<Output = io::Result<T>>) -> Result<T, Gone> {
-    match timeout(CLIENT_NOT_READING, write).await {
+async fn taken<T>(due: Instant, write: impl Future<Output = io::Result<T>>) -> Result<T, Gone> {
+    match timeout_at(due, write).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(Gone::Broken(error)),
         Err(_) => Err(Gone::NotReading),

@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use buzon::net::{Farewell, conn::Gone, drive::End};
+use buzon::{
+    base::limits::CLIENT_NOT_READING,
+    net::{Farewell, conn::Gone, drive::End},
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use self::words::{start, start_over};
@@ -122,6 +125,34 @@ async fn lim_10_a_client_that_does_not_read_is_given_up_after_300_seconds() {
     assert!(matches!(summary.end, End::Gone(Gone::NotReading)));
     assert_eq!(begun.elapsed().as_secs(), 300);
     drop(session.far);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_10_a_client_that_reads_too_slowly_is_given_up_and_a_slow_one_is_not() {
+    // 64 KiB in five minutes are 218.5 bytes a second.
+    for (bytes, secs, stays) in [(1, 240, false), (215, 1, false), (225, 1, true)] {
+        let mut session = start(64);
+        session.say("flood\r\n").await;
+        let begun = tokio::time::Instant::now();
+        let mut space = vec![0; bytes];
+        while begun.elapsed() < 4 * CLIENT_NOT_READING && !session.running.ended.is_finished() {
+            // Fails when the session has ended.
+            let _ = session.far.read_exact(&mut space).await;
+            tokio::time::sleep(Duration::from_secs(secs)).await;
+        }
+        assert_eq!(
+            !session.running.ended.is_finished(),
+            stays,
+            "{bytes} in {secs}"
+        );
+        drop(session.far);
+        let end = session.running.ended.await.unwrap().end;
+        assert_eq!(
+            matches!(end, End::Gone(Gone::NotReading)),
+            !stays,
+            "{end:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
