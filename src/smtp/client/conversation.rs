@@ -13,10 +13,10 @@ use super::{
     classify::{Stage, Verdict, classify},
     extensions::Extensions,
     reply::{Reply, ReplyError},
-    stream::{Transport, Wire},
+    stream::Wire,
     tls::{TlsClient, Trust},
 };
-use crate::base::secret::Secret;
+use crate::{base::secret::Secret, net::Transport};
 
 /// A session with a server, ready for mail.
 pub struct Conversation {

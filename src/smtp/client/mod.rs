@@ -15,6 +15,7 @@ mod tls;
 mod transaction;
 
 pub use conversation::{Cause, Conversation, Failure, Login, Timeouts};
-pub use stream::Transport;
 pub use tls::TlsClient;
 pub use transaction::{Fate, Mail, Sent};
+
+pub use crate::net::Transport;

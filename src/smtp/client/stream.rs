@@ -6,7 +6,7 @@
 use std::{io, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
 
@@ -14,11 +14,7 @@ use super::{
     conversation::Cause,
     reply::{Parser, Reply},
 };
-
-/// A stream of bytes in both directions.
-pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+use crate::net::Transport;
 
 /// A connection that speaks in replies.
 pub(super) struct Wire {

@@ -12,8 +12,7 @@ use tokio_rustls::{
     rustls::{self, ClientConfig, RootCertStore, pki_types::ServerName},
 };
 
-use super::stream::Transport;
-use crate::tls::client;
+use crate::{net::Transport, tls::client};
 
 /// Makes TLS connections to mail servers. Cheap to clone.
 #[derive(Clone)]
