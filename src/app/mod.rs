@@ -15,6 +15,7 @@ mod settings;
 use std::{io, path::Path};
 
 pub use run::serve;
+pub use settings::connections_max;
 
 use crate::{
     accounts,

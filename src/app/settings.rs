@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// LIM-01: connections in all, from the setting or from the process's limit of open files.
-pub(super) fn connections_max(config: &Config) -> usize {
+pub fn connections_max(config: &Config) -> usize {
     config.limits.connections.unwrap_or_else(|| {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let files = files

@@ -41,7 +41,7 @@ pub(super) enum Command {
     Serve(Serve),
     /// Check the configuration, certificate, ports, data directory and DNS without starting
     Check(Check),
-    /// Print the configuration as it is in force, and every limit
+    /// Print the configuration as it is in force, every default included, as a file to paste
     Config,
     /// Local domains
     #[command(subcommand)]

@@ -33,8 +33,18 @@ pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
     }
 }
 
-/// Prints what is in force.
+/// Prints what is in force: a file that says the same, or the same as JSON.
 pub(super) fn print_config(common: &Common) -> Result<(), Failure> {
     let config = app::config_of(&common.config, &common.set)?;
-    Ok(say(format_args!("{config:#?}"))?)
+    if common.json {
+        let value = serde_json::to_value(&config)?;
+        return Ok(say(format_args!("{value:#}"))?);
+    }
+    if config.limits.connections.is_none() {
+        let max = app::connections_max(&config);
+        say(format_args!(
+            "# limits.connections is not set: {max} here, from the limit of open files.\n"
+        ))?;
+    }
+    Ok(say(config.to_toml()?.trim_end())?)
 }

@@ -1,12 +1,13 @@
 //! `buzon domain`, `buzon account`, `buzon alias`: requests and how their answers are shown.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde_json::Value;
 
 use super::{
     Failure,
     args::{Account, Alias, Common, Domain},
+    complain,
     password::new_password,
     say,
 };
@@ -69,7 +70,7 @@ pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
 pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
     let config = app::config_of(&common.config, &common.set)?;
     if let Some(warning) = app::owner::warning_before(&config.server.data) {
-        eprintln!("buzon: {warning}");
+        complain(warning);
     }
     match app::offline::ask(&config, request)? {
         Answer::Done(value) => Ok(value),
@@ -115,7 +116,10 @@ fn confirm(address: &str, yes: bool) -> Result<(), Failure> {
     if !stdin.is_terminal() {
         return Err("this removes all mail of the account: add --yes".into());
     }
-    eprintln!("This removes {address} and all its mail for ever. Type the address to go on:");
+    let _ = writeln!(
+        io::stderr(),
+        "This removes {address} and all its mail for ever. Type the address to go on:"
+    );
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
     if line.trim() == address {

@@ -3,7 +3,6 @@
 //! What changes data goes to the running server over its local socket, or, when none runs, to the
 //! store opened here. Passwords come from the terminal or standard input, never from arguments,
 //! where every user of the machine could read them.
-#![expect(clippy::print_stderr, reason = "a command line says what is wrong")]
 
 mod args;
 mod check;
@@ -41,7 +40,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if nobody_reads(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("buzon: {error}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -50,6 +49,11 @@ pub fn main() -> ExitCode {
 /// Prints a line on standard output.
 fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
+}
+
+/// Prints a line on standard error. When even that is closed there is nobody left to tell.
+fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "buzon: {line}");
 }
 
 /// Whether all that failed is that whoever read the output has seen enough, as `head` has.

@@ -289,6 +289,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_force_is_written_as_a_file_that_says_the_same() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/buzon.toml");
+        for text in [GOOD.to_owned(), shipped(false), shipped(true)] {
+            let config = load_text(&text, &path, &[]).unwrap();
+            let written = config.to_toml().unwrap();
+            assert_eq!(
+                load_text(&written, &path, &[]).unwrap(),
+                config,
+                "{written}"
+            );
+            let table: toml::Table = toml::from_str(&written).unwrap();
+            for key in Config::keys() {
+                let (part, name) = key.split_once('.').unwrap();
+                let shown = table[part].get(name).is_some();
+                assert!(shown || key == "limits.connections", "{key}: {written}");
+            }
+        }
+    }
+
+    #[test]
     fn lim_07_lim_09_times_that_the_rfcs_ask_for_cannot_be_shortened() {
         for (setting, least) in [
             ("smtp.idle=4m", "5m"),

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Span};
 
@@ -14,7 +14,7 @@ macro_rules! table {
         $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)*
     }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $type,)*
@@ -221,7 +221,7 @@ table! {
 }
 
 /// `[relay.smarthost]`
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Smarthost {
     /// Its name.
@@ -238,7 +238,7 @@ pub struct Smarthost {
 }
 
 /// How the way to a smarthost is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SmarthostTls {
     /// TLS from the first byte, certificate verified (port 465).
@@ -285,7 +285,7 @@ table! {
 }
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people and journald.
@@ -298,6 +298,15 @@ impl Config {
     /// From a table without positions.
     pub(super) fn deserialize_table(table: toml::Table) -> Result<Self, toml::de::Error> {
         Self::deserialize(table)
+    }
+
+    /// The whole of it as a file that says the same. It has no secrets: those are in files of their
+    /// own.
+    ///
+    /// # Errors
+    /// Never for what was read from a file: paths are text there.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
     }
 
     /// Every key of the file, dotted.

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,33 @@ impl<'de> Deserialize<'de> for Span {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(SIZES).map(Self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let (number, unit) = TIMES.written(millis, "s");
+        write!(f, "{number}{unit}")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, unit) = SIZES.written(self.0, "B");
+        write!(f, "{number} {unit}")
     }
 }
 
@@ -80,6 +107,17 @@ struct Quantity<'a> {
     wanted: &'a str,
 }
 
+impl Quantity<'_> {
+    /// In the largest unit that leaves no rest; nothing at all in the unit `of_none`.
+    fn written<'a>(&'a self, value: u64, of_none: &'a str) -> (u64, &'a str) {
+        let mut units = self.units.iter().rev();
+        match units.find(|(_, times)| value != 0 && value.is_multiple_of(*times)) {
+            Some((unit, times)) => (value / times, unit),
+            None => (0, of_none),
+        }
+    }
+}
+
 impl de::Visitor<'_> for Quantity<'_> {
     type Value = u64;
 
@@ -117,10 +155,27 @@ impl de::Visitor<'_> for Quantity<'_> {
 mod tests {
     use super::*;
 
-    #[derive(Deserialize)]
+    #[derive(Deserialize, Serialize)]
     struct Pair {
         span: Span,
         size: Size,
+    }
+
+    #[test]
+    fn what_is_written_is_for_people_and_reads_back_the_same() {
+        for (millis, bytes, text) in [
+            (0, 0, "span = \"0s\"\nsize = \"0 B\"\n"),
+            (1500, 1, "span = \"1500ms\"\nsize = \"1 B\"\n"),
+            (90_000, 10 << 30, "span = \"90s\"\nsize = \"10 GiB\"\n"),
+            (432_000_000, 50 << 20, "span = \"5d\"\nsize = \"50 MiB\"\n"),
+            (u64::MAX, u64::MAX, ""),
+        ] {
+            let (span, size) = (Span(Duration::from_millis(millis)), Size(bytes));
+            let written = toml::to_string(&Pair { span, size }).unwrap();
+            assert!(text.is_empty() || written == text, "{written}");
+            let back: Pair = toml::from_str(&written).unwrap();
+            assert_eq!((back.span, back.size), (span, size));
+        }
     }
 
     #[test]
