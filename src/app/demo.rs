@@ -114,7 +114,8 @@ impl Demo {
         for (name, port) in self.ports() {
             text += &format!("{name} = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]\n");
         }
-        config::load_text(&text, Path::new("the demo's configuration"), settings)
+        let name = Path::new("the demo's configuration");
+        config::load_text(&text, name, settings, &super::settings::fit)
     }
 
     /// The ports by name.

@@ -20,7 +20,7 @@ pub use settings::connections_max;
 use crate::{
     accounts,
     base::text::Causes,
-    config::{self, Config, ConfigError, raw::LogFormat},
+    config::{self, Config, ConfigError, Misfit, raw::LogFormat},
     observe,
     store::embedded,
     tls::certificate::CertificateError,
@@ -54,8 +54,11 @@ pub enum StartError {
     #[error("the name servers cannot be used: {0}")]
     Dns(String),
     /// A value of the configuration.
-    #[error("{0}")]
-    Value(String),
+    #[error(transparent)]
+    Value(#[from] Misfit),
+    /// An account of the demo.
+    #[error("{0}: {1}")]
+    Account(String, String),
     /// The system.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -64,12 +67,12 @@ pub enum StartError {
     Demo(#[from] demo::DemoError),
 }
 
-/// Reads the configuration.
+/// Reads the configuration and finds out whether every service can work with its values.
 ///
 /// # Errors
 /// With file, line and what would be right.
-pub fn config_of(path: &Path, settings: &[String]) -> Result<Config, ConfigError> {
-    config::load(path, settings)
+pub fn config_of(path: &Path, set: &[String]) -> Result<Config, ConfigError> {
+    config::load(path, set, &settings::fit)
 }
 
 /// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     admin::{Request, request::Password, socket},
     base::{secret::Secret, text::Causes},
-    config::Config,
+    config::{Config, Misfit},
     dns,
     net::{
         listen::{Opening, Security, Shared, listen},
@@ -254,9 +254,7 @@ impl Signals {
 pub(super) fn certificate_of(config: &Config) -> Result<Arc<Certificate>, StartError> {
     match (&config.tls.certificate, &config.tls.key) {
         (Some(chain), Some(key)) => Ok(Arc::new(Certificate::load(chain, key)?)),
-        _ => Err(StartError::Value(
-            "tls.certificate and tls.key are needed".to_owned(),
-        )),
+        _ => Err(Misfit::new("tls", "certificate and key are needed").into()),
     }
 }
 
@@ -286,7 +284,7 @@ async fn make_accounts(services: &Services, demo: &demo::Demo) -> Result<(), Sta
             password,
         };
         if let crate::admin::Answer::Refused(why) = operations.execute(request).await {
-            return Err(StartError::Value(format!("{}: {why}", account.address)));
+            return Err(StartError::Account(account.address.clone(), why));
         }
     }
     Ok(())

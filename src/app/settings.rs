@@ -1,18 +1,18 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fs, net::IpAddr, path::Path, time::Duration};
 
-use super::{StartError, reach};
+use super::reach;
 use crate::{
     accounts,
     base::{limits, secret::Secret},
     config::{
-        Config,
+        Config, Misfit,
         raw::{Smarthost, SmarthostTls},
     },
     dns, imap,
     mail::address::{Address, Domain},
-    net, pop3, queue,
+    net, observe, pop3, queue,
     queue::schedule::Schedule,
     relay,
     smtp::{
@@ -22,6 +22,19 @@ use crate::{
     },
     store::embedded,
 };
+
+/// Whether every service can work with its values. Looks at nothing outside of the configuration:
+/// `serve`, `check` and every other command ask this first.
+pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
+    accounts(config)?;
+    smtp(config, "smtp")?;
+    routes(config)?;
+    if let Some(host) = &config.relay.smarthost {
+        smarthost_user(host)?;
+    }
+    let filter = observe::check_filter(&config.log.filter);
+    filter.map_err(|error| Misfit::new("log.filter", error.to_string()))
+}
 
 /// LIM-01: connections in all, from the setting or from the process's limit of open files.
 pub fn connections_max(config: &Config) -> usize {
@@ -64,13 +77,14 @@ pub(super) fn store(config: &Config) -> embedded::Options {
     }
 }
 
-pub(super) fn accounts(config: &Config) -> Result<accounts::Options, StartError> {
-    let postmaster = match config.server.postmaster.as_str() {
-        "" => None,
-        text => Some(Address::parse(text).map_err(|error| {
-            StartError::Value(format!("server.postmaster = \"{text}\": {error}"))
-        })?),
-    };
+pub(super) fn accounts(config: &Config) -> Result<accounts::Options, Misfit> {
+    let postmaster =
+        match config.server.postmaster.as_str() {
+            "" => None,
+            text => Some(Address::parse(text).map_err(|error| {
+                Misfit::new("server.postmaster", format!("\"{text}\": {error}"))
+            })?),
+        };
     Ok(accounts::Options {
         cost: accounts::Cost {
             memory_kib: config.auth.argon2_memory_kib,
@@ -114,31 +128,8 @@ pub(super) fn dns(config: &Config) -> dns::Options {
     }
 }
 
-/// The relay's settings; routes and the smarthost are checked here.
-pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
-    let mut routes = HashMap::new();
-    for (domain, to) in &config.relay.routes {
-        let wrong =
-            |why: String| StartError::Value(format!("relay.routes.\"{domain}\" = \"{to}\": {why}"));
-        let name = Domain::parse(domain).map_err(|error| wrong(error.to_string()))?;
-        let needed = || wrong("host:port is needed, as in \"mail.example.org:25\"".to_owned());
-        let (host, port) = to.rsplit_once(':').ok_or_else(needed)?;
-        let port = port.parse().map_err(|_| needed())?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let security = Security::Opportunistic;
-        routes.insert(
-            name,
-            relay::Route {
-                host,
-                port,
-                security,
-                login: None,
-            },
-        );
-    }
+/// The relay's settings; reads the smarthost's password.
+pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
     Ok(relay::Options {
         name: config.server.hostname.clone(),
         own: relay::hosts::Own {
@@ -147,7 +138,7 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
             insecure_allow_private_targets: config.relay.insecure_private_targets,
         },
         port: config.relay.port,
-        routes,
+        routes: routes(config)?,
         smarthost: config.relay.smarthost.as_ref().map(smarthost).transpose()?,
         attempts_max: config.relay.attempts,
         attempts_per_destination: config.relay.attempts_per_destination,
@@ -162,28 +153,62 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, StartError> {
     })
 }
 
-fn smarthost(given: &Smarthost) -> Result<relay::Route, StartError> {
-    let login = match (&given.user, &given.password_file) {
-        (None, None) => None,
-        (Some(user), Some(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let path = path.display();
-                StartError::Value(format!(
-                    "relay.smarthost.password_file = \"{path}\": {error}"
-                ))
-            })?;
-            let password = text.lines().next().unwrap_or_default().to_owned();
-            let insecure_without_tls = given.tls == SmarthostTls::InsecureNone;
-            Some(Login {
-                user: user.clone(),
-                password: Secret::new(password),
-                insecure_without_tls,
-            })
-        }
+/// Where mail for some domains goes.
+fn routes(config: &Config) -> Result<HashMap<Domain, relay::Route>, Misfit> {
+    let route = |(domain, to): (&String, &String)| {
+        let wrong = |why: String| Misfit::new(format!("relay.routes.{domain}"), why);
+        let name = Domain::parse(domain).map_err(|error| wrong(error.to_string()))?;
+        let parts = to.rsplit_once(':').and_then(|(host, port)| {
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            is_host(host).then(|| (host.to_owned(), port))
+        });
+        let needed = || {
+            wrong(format!(
+                "\"{to}\" is not HOST:PORT, as \"mail.example.org:25\" is"
+            ))
+        };
+        let (host, port) = parts.ok_or_else(needed)?;
+        let route = relay::Route {
+            host,
+            port,
+            security: Security::Opportunistic,
+            login: None,
+        };
+        Ok((name, route))
+    };
+    config.relay.routes.iter().map(route).collect()
+}
+
+/// A name or an IP address.
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || Domain::parse(text).is_ok_and(|name| name.literal().is_none())
+}
+
+/// Who logs in at the smarthost, and the file of the password.
+fn smarthost_user(given: &Smarthost) -> Result<Option<(&str, &Path)>, Misfit> {
+    if !is_host(&given.host) {
+        let text = format!("\"{}\" is not the name of a host", given.host);
+        return Err(Misfit::new("relay.smarthost.host", text));
+    }
+    match (&given.user, &given.password_file) {
+        (None, None) => Ok(None),
+        (Some(user), Some(path)) => Ok(Some((user, path))),
         _ => {
-            let text = "relay.smarthost: user and password_file belong together";
-            return Err(StartError::Value(text.to_owned()));
+            let text = "user and password_file belong together";
+            Err(Misfit::new("relay.smarthost", text))
         }
+    }
+}
+
+fn smarthost(given: &Smarthost) -> Result<relay::Route, Misfit> {
+    let login = match smarthost_user(given)? {
+        None => None,
+        Some((user, path)) => Some(Login {
+            user: user.to_owned(),
+            password: first_line(path)?,
+            insecure_without_tls: given.tls == SmarthostTls::InsecureNone,
+        }),
     };
     let security = match given.tls {
         SmarthostTls::Implicit => Security::Implicit,
@@ -199,14 +224,23 @@ fn smarthost(given: &Smarthost) -> Result<relay::Route, StartError> {
     })
 }
 
+fn first_line(path: &Path) -> Result<Secret<String>, Misfit> {
+    let wrong = |why: String| {
+        let text = format!("{}: {why}", path.display());
+        Misfit::new("relay.smarthost.password_file", text)
+    };
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    match text.lines().next() {
+        None | Some("") => Err(wrong("its first line is empty".to_owned())),
+        Some(line) => Ok(Secret::new(line.to_owned())),
+    }
+}
+
 /// One of the three ports that take mail.
-pub(super) fn smtp(
-    config: &Config,
-    port: &'static str,
-) -> Result<smtp::server::Options, StartError> {
+pub(super) fn smtp(config: &Config, port: &'static str) -> Result<smtp::server::Options, Misfit> {
     let name = &config.server.hostname;
     let host = Domain::parse(name)
-        .map_err(|error| StartError::Value(format!("server.hostname = \"{name}\": {error}")))?;
+        .map_err(|error| Misfit::new("server.hostname", format!("\"{name}\": {error}")))?;
     let role = if port == "smtp" {
         Role::Relay
     } else {

@@ -3,11 +3,11 @@
 
 use std::{
     fs, io,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use super::{locate::line_of, raw::Config};
+use super::{locate::line_of, ranges, raw::Config};
 
 /// What is wrong with the configuration: where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -36,35 +36,59 @@ pub enum ConfigError {
         /// What is wrong.
         text: String,
     },
-    /// A value does not fit the others.
-    #[error("{place}{key}: {text}")]
+    /// A value makes no sense, alone or beside the others.
+    #[error("{place}: {misfit}")]
     Value {
-        /// `FILE:LINE: `, or empty when the file does not set the key.
+        /// The file and its line, or the `--set`, that gives the key.
         place: String,
-        /// The key.
-        key: &'static str,
-        /// What is wrong and what would be right.
-        text: String,
+        /// What does not fit.
+        misfit: Misfit,
     },
 }
+
+/// A key whose value no service can work with, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {text}")]
+pub struct Misfit {
+    key: String,
+    text: String,
+}
+
+impl Misfit {
+    /// The key, dotted, and what is wrong with its value.
+    pub fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// What the services find wrong with their values; `config` does not know them.
+pub type Fits<'a> = &'a dyn Fn(&Config) -> Result<(), Misfit>;
 
 /// Loads the file at `path` with `settings` (`key=value`) laid over it.
 ///
 /// # Errors
 /// With the file, the line and what would be right.
-pub fn load(path: &Path, settings: &[String]) -> Result<Config, ConfigError> {
+pub fn load(path: &Path, settings: &[String], fits: Fits<'_>) -> Result<Config, ConfigError> {
     let text = fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
         path: path.to_path_buf(),
         cause,
     })?;
-    load_text(&text, path, settings)
+    load_text(&text, path, settings, fits)
 }
 
 /// As [`load`], with the file's text at hand.
 ///
 /// # Errors
 /// With the file, the line and what would be right.
-pub fn load_text(text: &str, path: &Path, settings: &[String]) -> Result<Config, ConfigError> {
+pub fn load_text(
+    text: &str,
+    path: &Path,
+    settings: &[String],
+    fits: Fits<'_>,
+) -> Result<Config, ConfigError> {
     let shape = |error: toml::de::Error| ConfigError::Shape {
         path: path.to_path_buf(),
         text: error.to_string().trim_end().to_owned(),
@@ -80,15 +104,27 @@ pub fn load_text(text: &str, path: &Path, settings: &[String]) -> Result<Config,
                 text: error.message().to_owned(),
             })?;
     }
-    check(&config).map_err(|(key, text_of_error)| ConfigError::Value {
-        place: match line_of(text, key) {
-            Some(line) => format!("{}:{line}: ", path.display()),
-            None => format!("{}: ", path.display()),
-        },
-        key,
-        text: text_of_error,
+    let checked = check(&config).and_then(|()| fits(&config));
+    checked.map_err(|misfit| ConfigError::Value {
+        place: place_of(&misfit.key, text, path, settings),
+        misfit,
     })?;
     Ok(config)
+}
+
+/// Where a key gets its value from: the last `--set` of it, else its line in the file.
+fn place_of(key: &str, text: &str, path: &Path, settings: &[String]) -> String {
+    let sets = |setting: &&String| {
+        let given = setting.split('=').next().unwrap_or_default().trim();
+        given == key || key.strip_prefix(given).is_some_and(|k| k.starts_with('.'))
+    };
+    if let Some(setting) = settings.iter().rev().find(sets) {
+        return format!("--set {setting}");
+    }
+    match line_of(text, key) {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
 }
 
 /// Puts `key.key=value` into `table`. The value is TOML, or else a plain string.
@@ -124,108 +160,92 @@ fn lay_over(table: &mut toml::Table, setting: &str) -> Result<(), ConfigError> {
 }
 
 /// What only the whole can tell.
-fn check(config: &Config) -> Result<(), (&'static str, String)> {
+fn check(config: &Config) -> Result<(), Misfit> {
     if config.server.hostname.is_empty() {
-        return Err((
+        return Err(Misfit::new(
             "server.hostname",
-            "set the name this server is reached by, for example \"mail.example.org\"".to_owned(),
+            "set the name this server is reached by, for example \"mail.example.org\"",
         ));
     }
     match (&config.tls.certificate, &config.tls.key) {
         (Some(_), Some(_)) => {}
         (None, Some(_)) => {
-            return Err(("tls.certificate", "a key needs its certificate".to_owned()));
-        }
-        (Some(_), None) => return Err(("tls.key", "a certificate needs its key".to_owned())),
-        (None, None) => {
-            return Err((
+            return Err(Misfit::new(
                 "tls.certificate",
-                "set a PEM certificate chain and `tls.key`: clients may log in under TLS only"
-                    .to_owned(),
+                "a key needs its certificate",
+            ));
+        }
+        (Some(_), None) => return Err(Misfit::new("tls.key", "a certificate needs its key")),
+        (None, None) => {
+            return Err(Misfit::new(
+                "tls.certificate",
+                "set a PEM certificate chain and `tls.key`: clients may log in under TLS only",
             ));
         }
     }
-    if let Some((key, least)) = too_small(config) {
-        return Err((key, format!("must be at least {least}")));
-    }
+    ranges::check(config)?;
+    data_directory(&config.server.data)?;
     if config.listen.is_empty() {
-        return Err((
-            "listen",
-            "every port is switched off: nothing to serve".to_owned(),
-        ));
+        let text = "every port is switched off: nothing to serve";
+        return Err(Misfit::new("listen", text));
     }
-    if config.accounts.tag_separator.chars().count() > 1 {
-        return Err((
-            "accounts.tag_separator",
-            "one character, or \"\" for none".to_owned(),
-        ));
+    listeners(config)?;
+    tag_separator(&config.accounts.tag_separator)
+}
+
+/// The kernel's file systems keep nothing.
+fn data_directory(data: &Path) -> Result<(), Misfit> {
+    let kernels = ["/proc", "/sys", "/dev"];
+    let nowhere = kernels.iter().any(|place| data.starts_with(place));
+    if nowhere || data == Path::new("/") || data.as_os_str().is_empty() {
+        let text = "a directory on a disk is needed, for example \"/var/lib/buzon\"";
+        return Err(Misfit::new("server.data", text));
     }
     Ok(())
 }
 
-/// The first key below what it must be, and what that is. There is no `0 = unlimited`.
-fn too_small(config: &Config) -> Option<(&'static str, &'static str)> {
-    let (limits, smtp, relay) = (&config.limits, &config.smtp, &config.relay);
-    let (half_an_hour, minute) = (Duration::from_secs(30 * 60), Duration::from_secs(60));
-    let rules = [
-        (
-            "smtp.recipients",
-            smtp.recipients < 100,
-            "100 (RFC 5321 4.5.3.1.8)",
-        ),
-        (
-            "smtp.idle",
-            smtp.idle.0 < minute * 5,
-            "5m (RFC 5321 4.5.3.2.7)",
-        ),
-        (
-            "imap.idle",
-            config.imap.idle.0 < half_an_hour,
-            "30m (RFC 9051 5.4)",
-        ),
-        (
-            "pop3.idle",
-            config.pop3.idle.0 < minute * 10,
-            "10m (RFC 1939 3)",
-        ),
-        (
-            "smtp.recipients_per_hour",
-            smtp.recipients_per_hour < 1,
-            "1",
-        ),
-        ("smtp.transactions", smtp.transactions < 1, "1"),
-        ("limits.connections", limits.connections == Some(0), "1"),
-        (
-            "limits.connections_per_address",
-            limits.connections_per_address < 1,
-            "1",
-        ),
-        (
-            "limits.connects_per_minute",
-            limits.connects_per_minute < 1,
-            "1",
-        ),
-        (
-            "limits.sessions_per_account_and_address",
-            limits.sessions_per_account_and_address < 1,
-            "1",
-        ),
-        (
-            "limits.sessions_per_account",
-            limits.sessions_per_account < 1,
-            "1",
-        ),
-        ("limits.message", limits.message.0 < 1, "1"),
-        ("auth.failures", config.auth.failures < 1, "1"),
-        ("relay.attempts", relay.attempts < 1, "1"),
-        (
-            "relay.attempts_per_destination",
-            relay.attempts_per_destination < 1,
-            "1",
-        ),
-    ];
-    let broken = rules.into_iter().find(|(_, broken, _)| *broken);
-    broken.map(|(key, _, least)| (key, least))
+/// No two listeners want the same: the system would only say that it is in use.
+fn listeners(config: &Config) -> Result<(), Misfit> {
+    let ports = config.listen.ports();
+    let named = |(name, addresses): &(&'static str, &[SocketAddr])| {
+        let name = *name;
+        let addresses = addresses.to_vec();
+        addresses.into_iter().map(move |address| (name, address))
+    };
+    let all: Vec<_> = ports.iter().flat_map(named).collect();
+    for (at, (name, address)) in all.iter().enumerate() {
+        let earlier = all.iter().take(at);
+        if let Some((other, taken)) = earlier.into_iter().find(|(_, o)| overlap(*o, *address)) {
+            let text = match taken == address {
+                true => {
+                    format!("{address} is given to listen.{other} too: one of them can have it")
+                }
+                false => format!("{address} is part of {taken}, which is given to listen.{other}"),
+            };
+            return Err(Misfit::new(format!("listen.{name}"), text));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one of two listeners keeps the other from binding. Port 0 is a new one each time.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // `[::]` takes both families.
+    let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && (a == b || covers(a, b) || covers(b, a))
+}
+
+fn tag_separator(separator: &str) -> Result<(), Misfit> {
+    let mut chars = separator.chars();
+    match (chars.next(), chars.next()) {
+        (None, _) => Ok(()),
+        (Some(c), None) if c.is_ascii_punctuation() && !"@\"(),:;<>[\\]".contains(c) => Ok(()),
+        _ => Err(Misfit::new(
+            "accounts.tag_separator",
+            "one character such as \"+\" or \"-\", or \"\" for none",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +257,7 @@ mod tests {
 
     fn error_of(text: &str, settings: &[&str]) -> String {
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
-        load_text(text, Path::new("buzon.toml"), &settings)
+        load_text(text, Path::new("buzon.toml"), &settings, &|_| Ok(()))
             .unwrap_err()
             .to_string()
     }
@@ -268,16 +288,20 @@ mod tests {
     #[test]
     fn the_shipped_file_shows_the_defaults_as_they_are() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/buzon.toml");
-        let as_it_is = load(&path, &[]).unwrap();
+        let as_it_is = load(&path, &[], &|_| Ok(())).unwrap();
         let mut defaults = Config::default();
         defaults.server.hostname = as_it_is.server.hostname.clone();
         defaults.tls = as_it_is.tls.clone();
         assert_eq!(as_it_is, defaults);
         let text = shipped(false);
-        assert_eq!(load_text(&text, &path, &[]).unwrap(), defaults, "{text}");
+        assert_eq!(
+            load_text(&text, &path, &[], &|_| Ok(())).unwrap(),
+            defaults,
+            "{text}"
+        );
         // Nothing is left out, and the examples are right too.
         let text = shipped(true);
-        load_text(&text, &path, &[]).unwrap();
+        load_text(&text, &path, &[], &|_| Ok(())).unwrap();
         let table: toml::Table = toml::from_str(&text).unwrap();
         for key in Config::keys() {
             let (part, name) = key.split_once('.').unwrap();
@@ -292,10 +316,10 @@ mod tests {
     fn what_is_in_force_is_written_as_a_file_that_says_the_same() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/buzon.toml");
         for text in [GOOD.to_owned(), shipped(false), shipped(true)] {
-            let config = load_text(&text, &path, &[]).unwrap();
+            let config = load_text(&text, &path, &[], &|_| Ok(())).unwrap();
             let written = config.to_toml().unwrap();
             assert_eq!(
-                load_text(&written, &path, &[]).unwrap(),
+                load_text(&written, &path, &[], &|_| Ok(())).unwrap(),
                 config,
                 "{written}"
             );
@@ -351,13 +375,78 @@ mod tests {
     }
 
     #[test]
+    fn nonsense_is_refused_with_its_place() {
+        for (setting, part) in [
+            ("limits.message=\"999 GiB\"", "at most 1 GiB"),
+            ("limits.message=5", "at least 64 KiB"),
+            ("queue.retry=[]", "at least 1 wait"),
+            ("queue.retry=[\"5m\", 0]", "at least 1s"),
+            ("queue.give_up=\"900d\"", "at most 30d"),
+            ("server.data=/proc/foo", "on a disk"),
+            ("server.data=", "on a disk"),
+            ("relay.port=0", "at least 1"),
+            ("auth.argon2_memory_kib=4294967295", "at most 4194304"),
+            ("store.segment=\"1 KiB\"", "at least 1 MiB"),
+            ("accounts.tag_separator=x", "one character"),
+            ("accounts.tag_separator=++", "one character"),
+        ] {
+            let error = error_of(GOOD, &[setting]);
+            let start = format!("--set {setting}: ");
+            assert!(error.starts_with(&start) && error.contains(part), "{error}");
+        }
+        let fits = |_: &Config| Err(Misfit::new("relay.routes.a.example", "no"));
+        for (text, place) in [
+            (
+                "[relay.routes]\n\"a.example\" = \"x\"\n",
+                "x.toml:8: relay.routes.a.example: no",
+            ),
+            ("", "x.toml: relay.routes.a.example: no"),
+        ] {
+            let text = format!("{GOOD}{text}");
+            let error = load_text(&text, Path::new("x.toml"), &[], &fits);
+            assert_eq!(error.unwrap_err().to_string(), place);
+        }
+    }
+
+    #[test]
+    fn two_listeners_of_one_address_are_named() {
+        for (smtp, imap, parts) in [
+            (
+                "127.0.0.1:25",
+                "127.0.0.1:25",
+                &["x:8: listen.imap", "listen.smtp too"][..],
+            ),
+            (
+                "[::]:25",
+                "127.0.0.1:25",
+                &["listen.imap", "part of [::]:25", "listen.smtp"],
+            ),
+            ("0.0.0.0:25", "[::]:25", &["listen.imap", "listen.smtp"]),
+            ("0.0.0.0:25", "[::1]:25", &[]),
+            ("[::]:25", "[::]:26", &[]),
+            ("127.0.0.1:0", "127.0.0.1:0", &[]),
+        ] {
+            let text = format!("{GOOD}[listen]\nimap = [\"{imap}\"]\nsmtp = [\"{smtp}\"]\n");
+            let loaded = load_text(&text, Path::new("x"), &[], &|_| Ok(()));
+            let said = loaded.map_or_else(|error| error.to_string(), |_| String::new());
+            let fits = parts.iter().all(|part| said.contains(part));
+            assert!(
+                fits && parts.is_empty() == said.is_empty(),
+                "{smtp} {imap}: {said}"
+            );
+        }
+        let twice = error_of(GOOD, &["listen.pop3=[\"[::]:110\", \"[::]:110\"]"]);
+        assert!(twice.contains("listen.pop3 too"), "{twice}");
+    }
+
+    #[test]
     fn settings_of_the_command_line_are_laid_over_the_file() {
         let settings = [
             "limits.connections_per_address=5000",
             "server.hostname=mx.example.net",
         ];
         let settings = settings.map(str::to_owned);
-        let config = load_text(GOOD, Path::new("x"), &settings).unwrap();
+        let config = load_text(GOOD, Path::new("x"), &settings, &|_| Ok(())).unwrap();
         assert_eq!(config.limits.connections_per_address, 5000);
         assert_eq!(config.server.hostname, "mx.example.net");
         for (setting, part) in [

@@ -5,17 +5,21 @@ use toml::de::{DeTable, DeValue};
 /// The line (from 1) of `key`, dotted as in error messages; `None` when the file does not set it.
 pub fn line_of(text: &str, key: &str) -> Option<usize> {
     let table = DeTable::parse(text).ok()?;
-    let mut at = None;
-    let mut here = table.get_ref();
-    for part in key.split('.') {
-        let (name, value) = here.iter().find(|(name, _)| name.get_ref() == part)?;
-        at = Some(name.span().start);
-        match value.get_ref() {
-            DeValue::Table(inner) => here = inner,
-            _ => break,
-        }
+    let offset = offset_of(table.get_ref(), key)?;
+    Some(text.get(..offset)?.matches('\n').count() + 1)
+}
+
+/// Names may have dots themselves: the longest that is there is meant.
+fn offset_of(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let named = |wanted: &str| table.iter().find(|(name, _)| name.get_ref() == wanted);
+    if let Some((name, _)) = named(key) {
+        return Some(name.span().start);
     }
-    at.map(|offset| text.get(..offset).unwrap_or_default().matches('\n').count() + 1)
+    let (first, rest) = key.split_once('.')?;
+    match named(first)?.1.get_ref() {
+        DeValue::Table(inner) => offset_of(inner, rest),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -29,5 +33,7 @@ mod tests {
         assert_eq!(line_of(text, "server.hostname"), Some(2));
         assert_eq!(line_of(text, "tls.key"), None);
         assert_eq!(line_of("a.b = 1\n", "a.b"), Some(1));
+        let text = "[r.s]\n\"a.example\" = 1\n";
+        assert_eq!(line_of(text, "r.s.a.example"), Some(2));
     }
 }

@@ -6,7 +6,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Size, Span};
+use super::{
+    addresses::{listeners, name_servers},
+    units::{Size, Span},
+};
 
 /// Declares a table of the file: fields, types and defaults in one place.
 macro_rules! table {
@@ -94,18 +97,25 @@ table! {
     /// `[listen]`: addresses of each port; an empty list switches it off.
     Listen {
         /// SMTP, mail from other servers.
+        #[serde(deserialize_with = "listeners")]
         smtp: Vec<SocketAddr> = any(25),
         /// Mail from users, STARTTLS.
+        #[serde(deserialize_with = "listeners")]
         submission: Vec<SocketAddr> = any(587),
         /// Mail from users, TLS.
+        #[serde(deserialize_with = "listeners")]
         submissions: Vec<SocketAddr> = any(465),
         /// POP3, STLS.
+        #[serde(deserialize_with = "listeners")]
         pop3: Vec<SocketAddr> = any(110),
         /// POP3, TLS.
+        #[serde(deserialize_with = "listeners")]
         pop3s: Vec<SocketAddr> = any(995),
         /// IMAP, STARTTLS.
+        #[serde(deserialize_with = "listeners")]
         imap: Vec<SocketAddr> = any(143),
         /// IMAP, TLS.
+        #[serde(deserialize_with = "listeners")]
         imaps: Vec<SocketAddr> = any(993),
     }
 }
@@ -256,6 +266,7 @@ table! {
     /// `[dns]`
     Dns {
         /// Name servers to ask; empty: those of /etc/resolv.conf.
+        #[serde(deserialize_with = "name_servers")]
         servers: Vec<SocketAddr> = Vec::new(),
     }
 }

@@ -35,7 +35,7 @@ pub struct NotAFilter(String);
 /// # Errors
 /// When `filter` cannot be understood. A second call has no effect.
 pub fn init(filter: &str, format: Format) -> Result<(), NotAFilter> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| NotAFilter(error.to_string()))?;
+    let filter = parsed(filter)?;
     let writer = Lines::start(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -46,6 +46,18 @@ pub fn init(filter: &str, format: Format) -> Result<(), NotAFilter> {
         Format::Json => builder.json().flatten_event(true).try_init(),
     };
     Ok(())
+}
+
+/// Whether [`init`] would understand `filter`.
+///
+/// # Errors
+/// When it would not.
+pub fn check_filter(filter: &str) -> Result<(), NotAFilter> {
+    parsed(filter).map(drop)
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, NotAFilter> {
+    EnvFilter::try_new(filter).map_err(|error| NotAFilter(error.to_string()))
 }
 
 /// Hands lines to the writing thread.

@@ -1,0 +1,103 @@
+//! Addresses as people write them: of listeners with a port, of name servers without one too.
+//!
+//! Names are no addresses: what a listener binds must not depend on who answers a question. Errors
+//! stand at the one entry of a list that is wrong.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// For lists of listeners: every entry has a port.
+pub(super) fn listeners<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let list = Vec::<Listener>::deserialize(from)?;
+    Ok(list.into_iter().map(|entry| entry.0).collect())
+}
+
+/// For lists of name servers: an entry without a port has that of the DNS.
+pub(super) fn name_servers<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<SocketAddr>, D::Error> {
+    let list = Vec::<NameServer>::deserialize(from)?;
+    Ok(list.into_iter().map(|entry| entry.0).collect())
+}
+
+struct Listener(SocketAddr);
+
+struct NameServer(SocketAddr);
+
+impl<'de> Deserialize<'de> for Listener {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(Written { port: None }).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NameServer {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let written = Written {
+            port: Some(DNS_PORT),
+        };
+        from.deserialize_str(written).map(Self)
+    }
+}
+
+/// Reads one address.
+struct Written {
+    /// The port of an address that has none; `None` when it must have one.
+    port: Option<u16>,
+}
+
+impl de::Visitor<'_> for Written {
+    type Value = SocketAddr;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.port {
+            None => "ADDRESS:PORT, for example \"127.0.0.1:25\" or \"[::1]:25\"",
+            Some(_) => "an IP address, for example \"192.0.2.53\" or \"[2001:db8::53]:5353\"",
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SocketAddr, E> {
+        let alone = || Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, self.port?));
+        let address = text.parse().ok().or_else(alone);
+        address.ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+const DNS_PORT: u16 = 53;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Lists {
+        #[serde(default, deserialize_with = "listeners")]
+        listen: Vec<SocketAddr>,
+        #[serde(default, deserialize_with = "name_servers")]
+        servers: Vec<SocketAddr>,
+    }
+
+    #[test]
+    fn listeners_have_a_port_and_name_servers_may_have_one() {
+        let text = "listen = [\"[::]:25\", \"127.0.0.1:26\"]\n\
+            servers = [\"127.0.0.1\", \"::1\", \"192.0.2.1:54\", \"[::1]:54\"]";
+        let lists: Lists = toml::from_str(text).unwrap();
+        let shown = |list: &[SocketAddr]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&lists.listen), ["[::]:25", "127.0.0.1:26"]);
+        let servers = ["127.0.0.1:53", "[::1]:53", "192.0.2.1:54", "[::1]:54"];
+        assert_eq!(shown(&lists.servers), servers);
+        for (text, part) in [
+            ("listen = [\n\"localhost:25\"]", "ADDRESS:PORT, for example"),
+            ("listen = [\n\"127.0.0.1\"]", "ADDRESS:PORT, for example"),
+            ("listen = [\n25]", "ADDRESS:PORT, for example"),
+            ("servers = [\n\"localhost\"]", "an IP address, for example"),
+            ("servers = [\n\"1.1.1.1:70000\"]", "an IP address"),
+        ] {
+            let error = toml::from_str::<Lists>(text).err().unwrap().to_string();
+            assert!(error.contains("line 2") && error.contains(part), "{error}");
+        }
+    }
+}
