@@ -231,6 +231,13 @@ impl Embedded {
         verify::verify(&disk, dir)
     }
 
+    /// Whether opening would find a format it knows in `dir`, or nothing yet. Only looks, whoever
+    /// has the store open.
+    pub fn recognize(dir: &Path) -> Result<(), OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        open::recognize(&disk, dir)
+    }
+
     /// What opening found.
     pub fn report(&self) -> &Report {
         &self.report

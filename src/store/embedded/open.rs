@@ -156,6 +156,11 @@ pub(super) fn rebuild(
     Ok(report)
 }
 
+/// Whether this program knows the format of the store in `dir`, or may make one there.
+pub(super) fn recognize(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), OpenError> {
+    Directory { disk, dir }.found_format().map(drop)
+}
+
 pub(super) fn index_path(dir: &Path) -> PathBuf {
     dir.join("index.redb")
 }
@@ -193,21 +198,8 @@ impl Directory<'_> {
 
     /// What the format file says; a new store is given one.
     fn format(&self) -> Result<StoreId, OpenError> {
-        let names = self
-            .disk
-            .list(self.dir)
-            .map_err(self.failed("read", self.dir))?;
-        if names.iter().any(|name| name == FORMAT_NAME) {
-            return self.existing_format();
-        }
-        if names.iter().any(|name| name == JOURNAL_NAME) {
-            let files = self
-                .segments()?
-                .list()
-                .map_err(self.failed("read", self.dir))?;
-            if !files.is_empty() {
-                return Err(OpenError::NoFormat(self.dir.to_owned()));
-            }
+        if let Some(store) = self.found_format()? {
+            return Ok(store);
         }
         let store = StoreId(SortedId::fresh(Clock::system().wall(), &Random::system()));
         let text = format!("{FORMAT_PREFIX}{VERSION}\n{}\n", store.0);
@@ -225,6 +217,24 @@ impl Directory<'_> {
         };
         write().map_err(self.failed("write", &path))?;
         Ok(store)
+    }
+
+    /// What the format file says; `None` when nothing is stored here yet.
+    fn found_format(&self) -> Result<Option<StoreId>, OpenError> {
+        let names = self
+            .disk
+            .list(self.dir)
+            .map_err(self.failed("read", self.dir))?;
+        if names.iter().any(|name| name == FORMAT_NAME) {
+            return self.existing_format().map(Some);
+        }
+        if names.iter().any(|name| name == JOURNAL_NAME) {
+            let files = Segments::new(Arc::clone(self.disk), self.dir.join(JOURNAL_NAME)).list();
+            if !files.map_err(self.failed("read", self.dir))?.is_empty() {
+                return Err(OpenError::NoFormat(self.dir.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn existing_format(&self) -> Result<StoreId, OpenError> {
