@@ -1,13 +1,21 @@
 //! `buzon check`: everything that can be found out without starting, and for each failure the thing
 //! to fix.
 
-use std::{collections::BTreeSet, fs, net::IpAddr, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeSet, fs, io, net::IpAddr, os::unix::fs::MetadataExt, path::Path,
+    time::Duration,
+};
+
+use rustix::fs::{Access, access};
+use tokio::time::timeout;
 
 use super::{offline, owner, ports, run::certificate_of, settings};
 use crate::{
     admin::{Answer, Request, socket},
+    base::text::Causes,
     config::Config,
     dns::{self, Resolver},
+    store::embedded::Embedded,
 };
 
 /// One thing that was looked at.
@@ -30,25 +38,34 @@ pub enum Verdict {
     Wrong(String),
 }
 
-/// Looks at everything. `offline` leaves out name servers.
+/// Looks at everything, and says each thing as soon as it is known. `offline` leaves out name
+/// servers.
 ///
 /// # Errors
-/// When no runtime can be made.
-pub fn check(config: &Config, offline: bool) -> std::io::Result<Vec<Finding>> {
+/// When no runtime can be made, or `say` fails.
+pub fn check(
+    config: &Config,
+    offline: bool,
+    say: &mut dyn FnMut(Finding) -> io::Result<()>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(async {
+    runtime.block_on(async {
         let running = is_running(config).await;
-        let mut findings = vec![certificate(config), data(&config.server.data)];
-        findings.push(listeners(config, running));
-        findings.push(files(config));
-        findings.extend(insecure(config));
-        if !offline {
-            findings.extend(names(config).await);
+        say(certificate(config))?;
+        say(data(&config.server.data))?;
+        say(listeners(config, running))?;
+        say(files(config))?;
+        if config.relay.smarthost.is_some() {
+            say(smarthost(config))?;
         }
-        findings
-    }))
+        insecure(config).try_for_each(&mut *say)?;
+        if !offline {
+            names(config, say).await?;
+        }
+        Ok(())
+    })
 }
 
 fn finding(what: impl Into<String>, verdict: Verdict) -> Finding {
@@ -82,8 +99,16 @@ fn data(path: &Path) -> Finding {
         Ok(facts) if facts.mode() & 0o077 != 0 => {
             Verdict::Wrong("can be entered by others: `chmod 0700` it".to_owned())
         }
+        Ok(_) if let Err(error) = Embedded::recognize(path) => {
+            Verdict::Wrong(Causes(&error).to_string())
+        }
         Ok(_) => Verdict::Fine("there, private".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match path.parent() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) if parent.is_dir() && !may_make_in(parent) => Verdict::Wrong(format!(
+                "not there yet, and this user may not make it: \
+                 `install -d -o USER -m 700 {}`, with the server's user",
+                path.display()
+            )),
             Some(parent) if parent.is_dir() => {
                 Verdict::Fine("not there yet, made at the first start".to_owned())
             }
@@ -92,6 +117,19 @@ fn data(path: &Path) -> Finding {
         Err(error) => Verdict::Wrong(error.to_string()),
     };
     finding(what, verdict)
+}
+
+fn may_make_in(parent: &Path) -> bool {
+    access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// The password's file can be read.
+fn smarthost(config: &Config) -> Finding {
+    let verdict = match settings::relay(config) {
+        Ok(_) => Verdict::Fine("everything is sent through it".to_owned()),
+        Err(error) => Verdict::Wrong(error.to_string()),
+    };
+    finding("smarthost", verdict)
 }
 
 fn listeners(config: &Config, running: bool) -> Finding {
@@ -129,19 +167,35 @@ fn insecure(config: &Config) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// What the DNS says about our name and our domains.
-async fn names(config: &Config) -> Vec<Finding> {
+/// What the DNS says about our name and our domains. Name servers that say nothing are asked once.
+async fn names(config: &Config, say: &mut dyn FnMut(Finding) -> io::Result<()>) -> io::Result<()> {
     let options = settings::dns(config);
     let resolver = match dns::System::new(&options) {
         Ok(resolver) => resolver,
-        Err(error) => return vec![finding("name servers", Verdict::Wrong(error.to_string()))],
+        Err(error) => return say(finding("name servers", Verdict::Wrong(error.to_string()))),
     };
     let host = config.server.hostname.as_str();
-    let mut findings = vec![own_name(&resolver, host).await];
+    let Some(found) = in_time(own_name(&resolver, host)).await else {
+        return say(silent(&format!("address of {host}")));
+    };
+    say(found)?;
     for domain in local_domains(config).await {
-        findings.push(mail_exchange(&resolver, &domain, host).await);
+        let Some(found) = in_time(mail_exchange(&resolver, &domain, host)).await else {
+            return say(silent(&format!("mail for {domain}")));
+        };
+        say(found)?;
     }
-    findings
+    Ok(())
+}
+
+async fn in_time(question: impl Future<Output = Finding>) -> Option<Finding> {
+    timeout(QUESTION_TIME_MAX, question).await.ok()
+}
+
+fn silent(what: &str) -> Finding {
+    let secs = QUESTION_TIME_MAX.as_secs();
+    let text = format!("no name server answered within {secs} s; the DNS is not asked further");
+    finding(what, Verdict::Doubtful(text))
 }
 
 async fn own_name(resolver: &dyn Resolver, host: &str) -> Finding {
@@ -191,4 +245,51 @@ async fn local_domains(config: &Config) -> Vec<String> {
         .iter()
         .filter_map(|domain| domain.get("domain")?.as_str());
     names.map(str::to_owned).collect()
+}
+
+/// How long one thing may take to be found out in the DNS; mail has more patience.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn directories_that_serve_would_refuse_are_wrong() {
+        let dir = std::env::temp_dir().join(format!("buzon-check-{}", std::process::id()));
+        fs::create_dir_all(dir.join("journal")).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+        let wrong = |path: &Path| match data(path).verdict {
+            Verdict::Wrong(text) => text,
+            Verdict::Fine(text) | Verdict::Doubtful(text) => format!("not wrong: {text}"),
+        };
+        assert!(wrong(&dir).starts_with("not wrong"));
+        fs::write(dir.join("journal/00000001.seg"), "x").unwrap();
+        let segments = wrong(&dir);
+        fs::write(dir.join("format"), "buzon store 99\n").unwrap();
+        let version = wrong(&dir);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let open = wrong(&dir);
+        let missing = wrong(&dir.join("a/b"));
+        let file = wrong(&dir.join("format"));
+        fs::remove_dir_all(&dir).unwrap();
+        for (text, part) in [
+            (segments, "format file"),
+            (version, "format 99"),
+            (open, "chmod 0700"),
+            (missing, "make it"),
+            (file, "not a directory"),
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn name_servers_that_say_nothing_are_given_up() {
+        assert!(in_time(std::future::pending()).await.is_none());
+        let said = silent("mail for example.org");
+        assert!(matches!(said.verdict, Verdict::Doubtful(text) if text.contains("8 s")));
+    }
 }

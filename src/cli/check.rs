@@ -15,7 +15,8 @@ pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
     let path = common.config.display();
     say(format_args!("ok        configuration {path}"))?;
     let mut wrong = 0;
-    for finding in check(&config, options.offline)? {
+    let offline = options.offline;
+    check(&config, offline, &mut |finding| {
         let (mark, text) = match finding.verdict {
             Verdict::Fine(text) => ("ok      ", text),
             Verdict::Doubtful(text) => ("careful ", text),
@@ -24,8 +25,8 @@ pub(super) fn run(common: &Common, options: &Check) -> Result<(), Failure> {
                 ("WRONG   ", text)
             }
         };
-        say(format_args!("{mark}  {}: {text}", finding.what))?;
-    }
+        say(format_args!("{mark}  {}: {text}", finding.what))
+    })?;
     match wrong {
         0 => Ok(()),
         1 => Err("one thing needs mending, see above".into()),
