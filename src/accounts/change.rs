@@ -31,7 +31,7 @@ pub enum DirectoryError {
     #[error("the address exists already")]
     AddressExists,
     /// No such local domain.
-    #[error("the domain is not a local domain: add it first")]
+    #[error("the domain is not a local domain")]
     UnknownDomain,
     /// No such account.
     #[error("there is no such account")]
@@ -40,7 +40,7 @@ pub enum DirectoryError {
     #[error("there is no such address of this kind")]
     UnknownAddress,
     /// The domain has addresses.
-    #[error("the domain is in use: it still has {0} addresses")]
+    #[error("the domain is in use: it still has {}", addresses(*.0))]
     DomainInUse(usize),
     /// An address literal cannot be a local domain.
     #[error("a local domain is a name, not an IP address")]
@@ -386,6 +386,13 @@ fn remove_entry(address: &Address) -> Edit {
 
 fn is_same(one: &Address, other: &Address) -> bool {
     one.domain == other.domain && one.folded_local() == other.folded_local()
+}
+
+fn addresses(count: usize) -> String {
+    match count {
+        1 => "1 address".to_owned(),
+        many => format!("{many} addresses"),
+    }
 }
 
 fn reason(unusable: Unusable) -> &'static str {

@@ -89,6 +89,12 @@ impl Snapshot {
         self.accounts.values().map(Arc::as_ref)
     }
 
+    /// The address whose tagged form `address` would be, were it not an address of its own.
+    pub fn untagged(&self, address: &Address) -> Option<Address> {
+        let separator = self.rules.tag_separator?;
+        address.without_tag(separator).map(|(base, _)| base)
+    }
+
     /// The account of this number.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(&id).map(Arc::as_ref)

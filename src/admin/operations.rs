@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::request::{Answer, Password, QueueAction, Request};
 use crate::{
-    accounts::{Account, Directory, DirectoryError, Entry},
+    accounts::{Account, Directory, DirectoryError, Entry, Resolution},
     base::{
         ids::{AccountId, MessageId},
         text::Causes,
@@ -36,6 +36,15 @@ pub struct Operations {
 enum Refusal {
     #[error("\"{given}\" is not {wanted}")]
     NotOne { given: String, wanted: &'static str },
+    #[error("there is no local domain {0}; `buzon domain list` shows all")]
+    NoDomain(Domain),
+    #[error("{0} is not a local domain: `buzon domain add {0}` makes it one")]
+    NotHere(Domain),
+    #[error(
+        "\"{0}\" would be one address, not all of them: \
+         `buzon domain catch-all DOMAIN TARGET` says who gets what no address takes"
+    )]
+    NotAPattern(String),
     #[error("there is no account {0}; `buzon account list` shows all")]
     NoAccount(String),
     #[error("there is no message {0} in the queue")]
@@ -74,11 +83,15 @@ impl Operations {
         match request {
             Request::DomainAdd { name } => self.domain_add(&name).await,
             Request::DomainRemove { name } => self.domain_remove(&name).await,
+            Request::DomainCatchAll { name, target } => {
+                self.domain_catch_all(&name, target.as_deref()).await
+            }
             Request::DomainList => Ok(self.domain_list()),
             Request::AccountAdd { address, password } => {
                 self.account_add(&address, &password).await
             }
             Request::AccountRemove { address } => self.account_remove(&address).await,
+            Request::AccountShow { address } => self.account_show(&address).await,
             Request::AccountList => self.account_list().await,
             Request::AccountPassword { address, password } => {
                 let account = self.account(&address)?;
@@ -86,7 +99,13 @@ impl Operations {
                 Ok(json!({ "account": address, "password": "changed" }))
             }
             Request::AccountQuota { address, bytes } => self.account_quota(&address, bytes).await,
+            Request::AccountDisable { address, disabled } => {
+                let account = self.account(&address)?;
+                self.directory.set_disabled(account, disabled).await?;
+                Ok(json!({ "account": address, "disabled": disabled }))
+            }
             Request::AliasAdd { address, targets } => self.alias_add(&address, &targets).await,
+            Request::AliasSet { address, targets } => self.alias_set(&address, &targets).await,
             Request::AliasRemove { address } => {
                 self.directory.remove_alias(&parsed(&address)?).await?;
                 Ok(json!({ "alias": address, "removed": true }))
@@ -112,9 +131,22 @@ impl Operations {
     }
 
     async fn domain_remove(&self, name: &str) -> Outcome {
-        let domain = domain(name)?;
+        let domain = self.domain(name)?;
         self.directory.remove_domain(&domain).await?;
         Ok(json!({ "domain": domain.to_string(), "removed": true }))
+    }
+
+    async fn domain_catch_all(&self, name: &str, target: Option<&str>) -> Outcome {
+        let domain = self.domain(name)?;
+        let target = target.map(parsed).transpose()?;
+        self.directory
+            .set_catch_all(&domain, target.as_ref())
+            .await?;
+        Ok(json!({
+            "domain": domain.to_string(),
+            "catch_all": target.as_ref().map(ToString::to_string),
+            "warnings": self.unreached(target.as_slice()),
+        }))
     }
 
     fn domain_list(&self) -> Value {
@@ -130,7 +162,7 @@ impl Operations {
     }
 
     async fn account_add(&self, address: &str, password: &Password) -> Outcome {
-        let address = parsed(address)?;
+        let address = self.own(address)?;
         let provision = |batch: &mut Batch, account: AccountId| {
             self.mailboxes.provision(batch, account);
         };
@@ -138,7 +170,11 @@ impl Operations {
             .directory
             .add_account(&address, &password.0, &provision)
             .await?;
-        Ok(json!({ "account": address.to_string(), "id": id.0 }))
+        Ok(json!({
+            "account": address.to_string(),
+            "id": id.0,
+            "warnings": Vec::from_iter(self.looks_tagged(&address)),
+        }))
     }
 
     async fn account_remove(&self, address: &str) -> Outcome {
@@ -153,17 +189,29 @@ impl Operations {
         accounts.sort_by(|a, b| a.address.cmp(&b.address));
         let mut list = Vec::with_capacity(accounts.len());
         for account in accounts {
-            let usage = self.mailboxes.usage(account.id).await?;
-            list.push(json!({
-                "account": account.address.to_string(),
-                "id": account.id.0,
-                "messages": usage.messages,
-                "used_bytes": usage.bytes,
-                "quota_bytes": account.quota_bytes,
-                "disabled": account.disabled,
-            }));
+            list.push(self.described(account).await?);
         }
         Ok(Value::Array(list))
+    }
+
+    async fn account_show(&self, address: &str) -> Outcome {
+        let account = self.account(address)?;
+        match self.directory.snapshot().account(account) {
+            Some(account) => self.described(account).await,
+            None => Err(Refusal::NoAccount(address.to_owned())),
+        }
+    }
+
+    async fn described(&self, account: &Account) -> Outcome {
+        let usage = self.mailboxes.usage(account.id).await?;
+        Ok(json!({
+            "account": account.address.to_string(),
+            "id": account.id.0,
+            "messages": usage.messages,
+            "used_bytes": usage.bytes,
+            "quota_bytes": account.quota_bytes,
+            "disabled": account.disabled,
+        }))
     }
 
     async fn account_quota(&self, address: &str, bytes: u64) -> Outcome {
@@ -173,14 +221,37 @@ impl Operations {
     }
 
     async fn alias_add(&self, address: &str, targets: &[String]) -> Outcome {
-        let targets = targets
-            .iter()
-            .map(|text| parsed(text))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.directory
-            .add_alias(&parsed(address)?, &targets)
-            .await?;
-        Ok(json!({ "alias": address, "targets": targets.len() }))
+        let (address, targets) = (self.own(address)?, all_parsed(targets)?);
+        self.directory.add_alias(&address, &targets).await?;
+        let mut warnings = self.unreached(&targets);
+        warnings.extend(self.looks_tagged(&address));
+        Ok(alias_set(&address, &targets, &warnings))
+    }
+
+    async fn alias_set(&self, address: &str, targets: &[String]) -> Outcome {
+        let (address, targets) = (self.own(address)?, all_parsed(targets)?);
+        self.directory.set_targets(&address, &targets).await?;
+        let warnings = self.unreached(&targets);
+        Ok(alias_set(&address, &targets, &warnings))
+    }
+
+    /// Says of targets that reach nobody now that they do. They may be made later.
+    fn unreached(&self, targets: &[Address]) -> Vec<String> {
+        let snapshot = self.directory.snapshot();
+        let why = |target: &Address| match snapshot.resolve_address(target) {
+            Resolution::Unknown => Some(format!("nothing takes mail for {target} yet")),
+            Resolution::Disabled => Some(format!("the account of {target} is disabled")),
+            _ => None,
+        };
+        targets.iter().filter_map(why).collect()
+    }
+
+    /// Says that a new address takes mail that was another's with a tag.
+    fn looks_tagged(&self, address: &Address) -> Option<String> {
+        let base = self.directory.snapshot().untagged(address)?;
+        Some(format!(
+            "mail for {address} comes here now and not to {base}: its name has the tag separator"
+        ))
     }
 
     fn alias_list(&self) -> Value {
@@ -243,6 +314,27 @@ impl Operations {
         Ok(serde_json::to_value(changed)?)
     }
 
+    /// A local domain.
+    fn domain(&self, name: &str) -> Result<Domain, Refusal> {
+        let domain = domain(name)?;
+        match self.directory.snapshot().is_local(&domain) {
+            true => Ok(domain),
+            false => Err(Refusal::NoDomain(domain)),
+        }
+    }
+
+    /// An address that can be one of ours.
+    fn own(&self, text: &str) -> Result<Address, Refusal> {
+        if text.starts_with(['@', '*']) {
+            return Err(Refusal::NotAPattern(text.to_owned()));
+        }
+        let address = parsed(text)?;
+        match self.directory.snapshot().is_local(&address.domain) {
+            true => Ok(address),
+            false => Err(Refusal::NotHere(address.domain)),
+        }
+    }
+
     fn account(&self, address: &str) -> Result<AccountId, Refusal> {
         let wanted = parsed(address)?;
         let snapshot = self.directory.snapshot();
@@ -259,6 +351,15 @@ fn domain(text: &str) -> Result<Domain, Refusal> {
         given: text.to_owned(),
         wanted,
     })
+}
+
+fn all_parsed(texts: &[String]) -> Result<Vec<Address>, Refusal> {
+    texts.iter().map(|text| parsed(text)).collect()
+}
+
+fn alias_set(address: &Address, targets: &[Address], warnings: &[String]) -> Value {
+    let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+    json!({ "alias": address.to_string(), "targets": targets, "warnings": warnings })
 }
 
 fn parsed(text: &str) -> Result<Address, Refusal> {

@@ -18,6 +18,13 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// Say who gets what no address of a domain takes.
+    DomainCatchAll {
+        /// Its name.
+        name: String,
+        /// Who; nobody without.
+        target: Option<String>,
+    },
     /// All local domains.
     DomainList,
     /// Make an account.
@@ -29,6 +36,11 @@ pub enum Request {
     },
     /// Remove an account with its mail.
     AccountRemove {
+        /// Its address.
+        address: String,
+    },
+    /// One account.
+    AccountShow {
         /// Its address.
         address: String,
     },
@@ -48,11 +60,25 @@ pub enum Request {
         /// In bytes.
         bytes: u64,
     },
+    /// Take an account out of use, or back into it.
+    AccountDisable {
+        /// Whose.
+        address: String,
+        /// Out of use.
+        disabled: bool,
+    },
     /// Let an address stand for others.
     AliasAdd {
         /// The address.
         address: String,
         /// The others.
+        targets: Vec<String>,
+    },
+    /// Let an alias stand for others than before.
+    AliasSet {
+        /// The address.
+        address: String,
+        /// All the others.
         targets: Vec<String>,
     },
     /// Remove an alias.

@@ -93,6 +93,17 @@ pub(super) enum Domain {
         /// The domain
         name: String,
     },
+    /// Say who gets mail for addresses of a domain that nothing else takes
+    CatchAll {
+        /// The domain
+        name: String,
+        /// Who gets it
+        #[arg(conflicts_with = "none")]
+        target: Option<String>,
+        /// Nobody: such mail is refused again
+        #[arg(long)]
+        none: bool,
+    },
     /// List local domains
     List,
 }
@@ -126,6 +137,16 @@ pub(super) enum Account {
         /// For example "10 GiB"
         size: String,
     },
+    /// Take an account out of use: nobody logs in, its mail is refused, what it holds stays
+    Disable {
+        /// Its address
+        address: String,
+    },
+    /// Take a disabled account back into use
+    Enable {
+        /// Its address
+        address: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,6 +156,14 @@ pub(super) enum Alias {
         /// For example sales@example.org
         address: String,
         /// Where its mail goes
+        #[arg(required = true)]
+        targets: Vec<String>,
+    },
+    /// Replace the targets of an alias
+    Set {
+        /// Its address
+        address: String,
+        /// Where its mail goes from now on
         #[arg(required = true)]
         targets: Vec<String>,
     },

@@ -10,6 +10,7 @@ use super::{
     complain,
     password::new_password,
     say,
+    table::{self, Column, plain, size, state},
 };
 use crate::{
     admin::{Answer, Password, Request},
@@ -22,10 +23,15 @@ pub(super) fn domain(common: &Common, command: Domain) -> Result<(), Failure> {
     let request = match command {
         Domain::Add { name } => Request::DomainAdd { name },
         Domain::Remove { name } => Request::DomainRemove { name },
+        Domain::CatchAll { name, target, none } => {
+            if target.is_none() && !none {
+                return Err("an address that gets the mail is needed, or --none".into());
+            }
+            Request::DomainCatchAll { name, target }
+        }
         Domain::List => Request::DomainList,
     };
-    let answer = ask(common, request)?;
-    show(common, &answer, &["domain", "addresses"])
+    show(common, &ask(common, request)?, DOMAINS)
 }
 
 pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> {
@@ -35,7 +41,9 @@ pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> 
             password: password()?,
         },
         Account::Remove { address, yes } => {
-            confirm(&address, yes)?;
+            if !yes {
+                confirm(common, &address)?;
+            }
             Request::AccountRemove { address }
         }
         Account::List => Request::AccountList,
@@ -47,23 +55,26 @@ pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> 
             let bytes = size.parse::<Size>()?.0;
             Request::AccountQuota { address, bytes }
         }
+        Account::Disable { address } => Request::AccountDisable {
+            address,
+            disabled: true,
+        },
+        Account::Enable { address } => Request::AccountDisable {
+            address,
+            disabled: false,
+        },
     };
-    let answer = ask(common, request)?;
-    show(
-        common,
-        &answer,
-        &["account", "messages", "used_bytes", "quota_bytes"],
-    )
+    show(common, &ask(common, request)?, ACCOUNTS)
 }
 
 pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
     let request = match command {
         Alias::Add { address, targets } => Request::AliasAdd { address, targets },
+        Alias::Set { address, targets } => Request::AliasSet { address, targets },
         Alias::Remove { address } => Request::AliasRemove { address },
         Alias::List => Request::AliasList,
     };
-    let answer = ask(common, request)?;
-    show(common, &answer, &["alias", "targets"])
+    show(common, &ask(common, request)?, ALIASES)
 }
 
 /// Asks the running server, or opens the store here when none runs.
@@ -78,47 +89,44 @@ pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
     }
 }
 
-/// Prints an answer: JSON, or a line per item with these fields.
-pub(super) fn show(common: &Common, answer: &Value, fields: &[&str]) -> Result<(), Failure> {
+/// Prints an answer: JSON, or a list with a heading, or a line. What was done but should be thought
+/// about goes to standard error.
+fn show(common: &Common, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
     if common.json {
         return Ok(say(format_args!("{answer:#}"))?);
     }
-    let line = |item: &Value| {
-        let shown = fields.iter().filter_map(|field| item.get(field)).map(plain);
-        shown.collect::<Vec<_>>().join("  ")
-    };
     match answer {
-        Value::Array(items) => items.iter().try_for_each(|item| say(line(item)))?,
-        item => say(line(item))?,
+        Value::Array(items) => table::lines(items, columns).iter().try_for_each(say)?,
+        item => say(table::line(item, columns))?,
+    }
+    let warnings = answer.get("warnings").and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten() {
+        complain(format_args!("careful: {}", plain(warning)));
     }
     Ok(())
-}
-
-/// A value without JSON's marks.
-pub(super) fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 fn password() -> Result<Password, Failure> {
     Ok(Password(Secret::new(new_password()?)))
 }
 
-fn confirm(address: &str, yes: bool) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
+fn confirm(common: &Common, address: &str) -> Result<(), Failure> {
+    let address = address.to_owned();
+    let found = ask(
+        common,
+        Request::AccountShow {
+            address: address.clone(),
+        },
+    )?;
+    let messages = found.get("messages").map_or_else(String::new, plain);
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err("this removes all mail of the account: add --yes".into());
+        let text = format!("this removes {address} and its {messages} messages: add --yes");
+        return Err(text.into());
     }
     let _ = writeln!(
         io::stderr(),
-        "This removes {address} and all its mail for ever. Type the address to go on:"
+        "This removes {address} and its {messages} messages for ever. Type the address to go on:"
     );
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
@@ -128,3 +136,28 @@ fn confirm(address: &str, yes: bool) -> Result<(), Failure> {
         Err("nothing was removed".into())
     }
 }
+
+const fn column(heading: &'static str, field: &'static str, shown: fn(&Value) -> String) -> Column {
+    Column {
+        heading,
+        field,
+        shown,
+    }
+}
+
+const DOMAINS: &[Column] = &[
+    column("DOMAIN", "domain", plain),
+    column("ADDRESSES", "addresses", plain),
+    column("CATCH-ALL", "catch_all", plain),
+];
+const ACCOUNTS: &[Column] = &[
+    column("ACCOUNT", "account", plain),
+    column("MESSAGES", "messages", plain),
+    column("USED", "used_bytes", size),
+    column("QUOTA", "quota_bytes", size),
+    column("STATE", "disabled", state),
+];
+const ALIASES: &[Column] = &[
+    column("ALIAS", "alias", plain),
+    column("TARGETS", "targets", plain),
+];

@@ -11,6 +11,7 @@ mod password;
 mod queue;
 mod serve;
 mod store;
+mod table;
 
 use std::{
     fmt::Display,

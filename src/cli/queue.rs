@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::{
     Failure,
     args::{Common, Queue},
-    manage::{ask, plain},
+    manage::ask,
     say,
+    table::plain,
 };
 use crate::{
     admin::{QueueAction, Request},

@@ -148,7 +148,7 @@ fn the_commands_work_with_and_without_a_running_server() {
     server.start();
     // The same commands now go to the running server.
     server
-        .command(&["account", "add", "bob@example.org"], "another\n")
+        .command(&["account", "add", "bob@example.org"], "another password\n")
         .expect_success();
     server
         .command(
@@ -169,8 +169,16 @@ fn the_commands_work_with_and_without_a_running_server() {
     assert_eq!(listed.as_array().unwrap().len(), 2);
     for (args, input, part) in [
         (&["domain", "add", "example.org"][..], "", "exists"),
-        (&["account", "add", "alice@example.org"], "x\n", "exists"),
-        (&["account", "add", "carol@example.net"], "x\n", "domain"),
+        (
+            &["account", "add", "alice@example.org"],
+            "long enough\n",
+            "exists",
+        ),
+        (
+            &["account", "add", "carol@example.net"],
+            "long enough\n",
+            "domain",
+        ),
         (
             &["account", "add", "carol@example.org"],
             "\n",
@@ -178,10 +186,45 @@ fn the_commands_work_with_and_without_a_running_server() {
         ),
         (
             &["account", "password", "nobody@example.org"],
-            "x\n",
+            "long enough\n",
             "no account",
         ),
-        (&["account", "remove", "bob@example.org"], "", "--yes"),
+        (
+            &["account", "remove", "bob@example.org"],
+            "",
+            "its 0 messages: add --yes",
+        ),
+        (
+            &["account", "remove", "rob@example.org"],
+            "",
+            "no account rob@",
+        ),
+        (
+            &["domain", "remove", "nope.org"],
+            "",
+            "no local domain nope.org",
+        ),
+        (&["domain", "catch-all", "example.org"], "", "--none"),
+        (
+            &["alias", "add", "*@example.org", "bob@example.org"],
+            "",
+            "catch-all",
+        ),
+        (
+            &["alias", "add", "@example.org", "bob@example.org"],
+            "",
+            "catch-all",
+        ),
+        (
+            &["alias", "add", "x@example.com", "bob@example.org"],
+            "",
+            "domain add example.com",
+        ),
+        (
+            &["alias", "set", "bob@example.org", "alice@example.org"],
+            "",
+            "of this kind",
+        ),
         (&["domain", "remove", "example.org"], "", "in use"),
         (&["queue", "show", "x"], "", "message id"),
     ] {
@@ -209,6 +252,119 @@ fn the_commands_work_with_and_without_a_running_server() {
     server.command(&["store", "rebuild"], "").expect_success();
     let listed = server.command(&["account", "list"], "").expect_success();
     assert!(listed.contains("alice@example.org"), "{listed}");
+}
+
+#[test]
+fn people_are_managed_with_and_without_a_running_server() {
+    let mut server = Installed::prepare("people", "mail.example.org", &ports("127.0.5.12", 2525));
+    let steps: &[(&[&str], &str, &str)] = &[
+        (&["domain", "add", "example.org"], "", "example.org\n"),
+        (
+            &["account", "add", "al@example.org"],
+            "long enough\n",
+            "al@example.org\n",
+        ),
+        (
+            &["account", "add", "al+x@example.org"],
+            "long enough\n",
+            "comes here now and not to al@example.org",
+        ),
+        (
+            &["alias", "add", "info@example.org", "nobody@example.org"],
+            "",
+            "careful: nothing takes mail for nobody@example.org yet",
+        ),
+        (
+            &[
+                "alias",
+                "set",
+                "info@example.org",
+                "al@example.org",
+                "x@example.net",
+            ],
+            "",
+            "info@example.org  al@example.org x@example.net\n",
+        ),
+        (
+            &["alias", "list"],
+            "",
+            "ALIAS             TARGETS\ninfo@example.org  al@example.org x@",
+        ),
+        (
+            &["domain", "catch-all", "example.org", "al@example.org"],
+            "",
+            "al@example.org\n",
+        ),
+        (
+            &["domain", "list"],
+            "",
+            "DOMAIN       ADDRESSES  CATCH-ALL\nexample.org  3  ",
+        ),
+        (
+            &["domain", "catch-all", "example.org", "--none"],
+            "",
+            "example.org  -\n",
+        ),
+        (
+            &["account", "quota", "al@example.org", "5 GiB"],
+            "",
+            "al@example.org  5 GiB\n",
+        ),
+        (
+            &["account", "disable", "al@example.org"],
+            "",
+            "al@example.org  disabled\n",
+        ),
+        (
+            &["alias", "add", "a@example.org", "al@example.org"],
+            "",
+            "al@example.org is disabled",
+        ),
+        (
+            &["account", "list"],
+            "",
+            "0         0 B   5 GiB   disabled\n",
+        ),
+        (
+            &["account", "list", "--json"],
+            "",
+            "\"quota_bytes\": 5368709120",
+        ),
+        (
+            &["account", "enable", "al@example.org"],
+            "",
+            "al@example.org  in use\n",
+        ),
+        (
+            &["account", "remove", "al+x@example.org", "--yes"],
+            "",
+            "al+x@example.org",
+        ),
+        (&["alias", "remove", "a@example.org"], "", "a@example.org"),
+        (
+            &["alias", "remove", "info@example.org"],
+            "",
+            "info@example.org",
+        ),
+    ];
+    for (args, input, part) in steps {
+        let ran = server.command(args, input);
+        assert!(ran.said().contains(part), "{args:?}: {}", ran.said());
+        ran.expect_success();
+    }
+    let said = server.command(&["domain", "remove", "example.org"], "");
+    assert!(said.expect_failure().contains("1 address\n"));
+    server.start();
+    for (args, input, part) in steps.get(1..).unwrap() {
+        let ran = server.command(args, input);
+        if args.get(1) == Some(&"add") && args.get(2) == Some(&"al@example.org") {
+            assert!(ran.expect_failure().contains("exists"));
+            continue;
+        }
+        assert!(ran.said().contains(part), "{args:?}: {}", ran.said());
+        ran.expect_success();
+    }
+    server.stop();
 }
 
 #[test]
@@ -346,7 +502,7 @@ fn the_queue_is_managed_with_and_without_a_running_server() {
     let domain = ["domain", "add", "up.test"];
     server.command(&domain, "").expect_success();
     let account = ["account", "add", "me@up.test"];
-    server.command(&account, "pw\n").expect_success();
+    server.command(&account, "long enough\n").expect_success();
     for id in ["01m7zbns2jvqsnwcc5261ghbv8", "x", "all"] {
         let said = server.command(&["queue", "drop", id], "").expect_failure();
         assert!(said.contains("message"), "{said}");

@@ -40,7 +40,7 @@ pub(super) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 pub(super) fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
     let script = "import smtplib,ssl,sys\nh,p,u,t,s=sys.argv[1:]\n\
              c=ssl._create_unverified_context()\n\
-        m=smtplib.SMTP_SSL(h,int(p),context=c)\nm.login(u,'pw')\n\
+        m=smtplib.SMTP_SSL(h,int(p),context=c)\nm.login(u,'long enough')\n\
         m.sendmail(u,[t],f'From: {u}\\r\\nTo: {t}\\r\\nSubject: {s}\\r\\n\\r\\nhello\\r\\n')\n\
              m.quit()";
     let port = server.1.to_string();
@@ -54,7 +54,7 @@ pub(super) fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
 /// Subjects in somebody's INBOX.
 fn subjects(server: (&str, u16), user: &str) -> String {
     let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
-        m=imaplib.IMAP4_SSL(h,int(p),ssl_context=c)\nm.login(u,'pw')\nm.select('INBOX')\n\
+        m=imaplib.IMAP4_SSL(h,int(p),ssl_context=c)\nm.login(u,'long enough')\nm.select('INBOX')\n\
         r=m.fetch('1:*','(BODY.PEEK[HEADER.FIELDS (SUBJECT FROM RETURN-PATH)])')[1]\n\
         [print(x[1].decode().strip()) for x in r if isinstance(x,tuple)]\nm.logout()";
     let port = server.1.to_string();
@@ -68,7 +68,10 @@ fn server(name: &str, domain: &str, address: &str, more: &str) -> Installed {
         .command(&["domain", "add", domain], "")
         .expect_success();
     server
-        .command(&["account", "add", &format!("me@{domain}")], "pw\n")
+        .command(
+            &["account", "add", &format!("me@{domain}")],
+            "long enough\n",
+        )
         .expect_success();
     server.start();
     server
