@@ -9,6 +9,7 @@ use crate::{
     accounts::{Account, Directory, DirectoryError, Entry, Resolution},
     base::{
         ids::{AccountId, MessageId},
+        secret::Secret,
         text::Causes,
     },
     mail::{
@@ -45,6 +46,8 @@ enum Refusal {
          `buzon domain catch-all DOMAIN TARGET` says who gets what no address takes"
     )]
     NotAPattern(String),
+    #[error("the password is too short: {PASSWORD_CHARS_MIN} characters at least")]
+    ShortPassword,
     #[error("there is no account {0}; `buzon account list` shows all")]
     NoAccount(String),
     #[error("there is no message {0} in the queue")]
@@ -95,7 +98,9 @@ impl Operations {
             Request::AccountList => self.account_list().await,
             Request::AccountPassword { address, password } => {
                 let account = self.account(&address)?;
-                self.directory.set_password(account, &password.0).await?;
+                self.directory
+                    .set_password(account, long_enough(&password)?)
+                    .await?;
                 Ok(json!({ "account": address, "password": "changed" }))
             }
             Request::AccountQuota { address, bytes } => self.account_quota(&address, bytes).await,
@@ -168,7 +173,7 @@ impl Operations {
         };
         let id = self
             .directory
-            .add_account(&address, &password.0, &provision)
+            .add_account(&address, long_enough(password)?, &provision)
             .await?;
         Ok(json!({
             "account": address.to_string(),
@@ -353,6 +358,14 @@ fn domain(text: &str) -> Result<Domain, Refusal> {
     })
 }
 
+/// What may be set; logins take shorter ones that were set before.
+fn long_enough(password: &Password) -> Result<&Secret<String>, Refusal> {
+    match password.0.expose().chars().count() < PASSWORD_CHARS_MIN {
+        true => Err(Refusal::ShortPassword),
+        false => Ok(&password.0),
+    }
+}
+
 fn all_parsed(texts: &[String]) -> Result<Vec<Address>, Refusal> {
     texts.iter().map(|text| parsed(text)).collect()
 }
@@ -386,5 +399,7 @@ fn message_id(text: &str) -> Result<MessageId, Refusal> {
     })
 }
 
+/// Characters of a password that is set.
+const PASSWORD_CHARS_MIN: usize = 8;
 /// Messages of one list; who has more looks at them by domain or sender.
 const LISTED_MESSAGES_MAX: usize = 10_000;

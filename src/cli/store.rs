@@ -15,9 +15,9 @@ pub(super) fn run(common: &Common, command: &Store) -> Result<(), Failure> {
         Store::Rebuild => app::offline::rebuild(&config)?,
     };
     say(&report.text)?;
-    if report.damaged {
-        Err("some stored items are damaged, see above".into())
-    } else {
-        Ok(())
+    match (report.damaged, command) {
+        (true, _) => Err("some stored items are damaged, see above".into()),
+        (false, Store::Verify) => Ok(say("no damage found")?),
+        (false, Store::Rebuild) => Ok(()),
     }
 }

@@ -248,7 +248,8 @@ fn the_commands_work_with_and_without_a_running_server() {
         listed.contains("alice@example.org") && !listed.contains("bob"),
         "{listed}"
     );
-    server.command(&["store", "verify"], "").expect_success();
+    let verified = server.command(&["store", "verify"], "").expect_success();
+    assert!(verified.contains("no damage found"), "{verified}");
     server.command(&["store", "rebuild"], "").expect_success();
     let listed = server.command(&["account", "list"], "").expect_success();
     assert!(listed.contains("alice@example.org"), "{listed}");
