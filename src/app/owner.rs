@@ -6,7 +6,9 @@
 //! get (`store`), and who may speak to a running server (`admin::socket`).
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, Metadata},
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -29,7 +31,7 @@ pub struct NotOwner {
 /// # Errors
 /// Names the owner and how to become him.
 pub fn check(data: &Path) -> Result<(), NotOwner> {
-    let Ok(facts) = fs::metadata(data) else {
+    let Some((path, facts)) = seen(data) else {
         return Ok(());
     };
     let (owner, us) = (facts.uid(), geteuid().as_raw());
@@ -38,11 +40,23 @@ pub fn check(data: &Path) -> Result<(), NotOwner> {
     }
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     Err(NotOwner {
-        path: data.to_path_buf(),
+        path: path.to_path_buf(),
         way: way(&User::of(owner, &users), facts.gid(), us),
         owner: User::of(owner, &users),
         us: User::of(us, &users),
     })
+}
+
+/// The data directory or, when it lies where we may not look, the directory that keeps us out.
+fn seen(data: &Path) -> Option<(&Path, Metadata)> {
+    let mut path = data;
+    loop {
+        match fs::metadata(path) {
+            Ok(facts) => return Some((path, facts)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => path = path.parent()?,
+            Err(_) => return None,
+        }
+    }
 }
 
 /// What root should know before it makes the data directory: that it will be root's.

@@ -13,7 +13,7 @@ use super::{locate::line_of, ranges, raw::Config};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {cause}")]
+    #[error("{path}: cannot be read: {cause}{hint}", hint = hint(cause))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -44,6 +44,18 @@ pub enum ConfigError {
         /// What does not fit.
         misfit: Misfit,
     },
+}
+
+/// What to do when there is no configuration yet.
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::NotFound => {
+            "; take config/buzon.toml of the sources and set its first three keys, name another \
+             file with --config, or try `buzon serve --demo`, which needs none"
+        }
+        io::ErrorKind::PermissionDenied => "; run it as the server's user",
+        _ => "",
+    }
 }
 
 /// A key whose value no service can work with, and what would be right.

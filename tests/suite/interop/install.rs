@@ -409,11 +409,59 @@ fn wrong_configurations_say_what_is_wrong_and_where() {
     fs::write(&format, text.replace('1', "9999")).unwrap();
     let said = server.command(&["serve"], "").expect_failure();
     assert!(said.contains("format") && said.contains("data"), "{said}");
+    let said = server.command(&["check", "--offline"], "").said();
+    assert!(
+        said.contains("WRONG     data directory") && said.contains("format"),
+        "{said}"
+    );
     let absent = run(
         env!("CARGO_BIN_EXE_buzon"),
         &["serve", "--config", "/nonexistent.toml"],
     );
-    assert!(absent.expect_failure().contains("/nonexistent.toml"));
+    let said = absent.expect_failure();
+    assert!(
+        said.contains("/nonexistent.toml") && said.contains("serve --demo"),
+        "{said}"
+    );
+    // Wrong for every command, not only at the start.
+    for (more, part) in [
+        ("hostname=bad host", "server.hostname"),
+        ("log.filter=loud=x=y", "log.filter"),
+        (
+            "relay.routes={\"a.test\"=\"nothing:xx\"}",
+            "relay.routes.a.test",
+        ),
+        ("queue.retry=[]", "queue.retry"),
+    ] {
+        let set = more.replace("hostname", "server.hostname");
+        for command in [
+            &["check", "--offline"][..],
+            &["serve"],
+            &["domain", "list"],
+            &["config"],
+        ] {
+            let said = server.command(&[command, &["--set", &set]].concat(), "");
+            let said = said.expect_failure();
+            assert!(
+                said.contains("--set") && said.contains(part),
+                "{command:?}: {said}"
+            );
+        }
+    }
+    // What is printed can be used, also when nobody listens to complaints.
+    let printed = server.command(&["config"], "").expect_success();
+    fs::write(server.dir.join("buzon.toml"), &printed).unwrap();
+    assert_eq!(server.command(&["config"], "").expect_success(), printed);
+    let json = server.command(&["config", "--json"], "").expect_success();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["queue"]["retry"][0], "5m");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_buzon"))
+        .args(["check", "--config", "/nonexistent.toml"])
+        .stderr(writer)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
 }
 
 #[test]
