@@ -28,6 +28,11 @@ pub(super) fn put_step(out: &mut Vec<u8>, before: u64, value: u64) {
     put_number(out, ((step << 1) ^ (step >> 63)).cast_unsigned());
 }
 
+/// Appends the size of a message, and how many octets of CRLF its last line lacks: 0 to 2.
+pub(super) fn put_size(out: &mut Vec<u8>, size: u32, crlf_missing: u8) {
+    put_number(out, u64::from(size) * SIZE_STEP + u64::from(crlf_missing));
+}
+
 /// Appends a flag set.
 pub(super) fn put_flags(out: &mut Vec<u8>, flags: &FlagSet) {
     out.push(flags.system.bits());
@@ -48,6 +53,9 @@ pub(super) fn put_ranges(out: &mut Vec<u8>, uids: &UidRanges) {
         behind = u64::from(last) + 1;
     }
 }
+
+/// A last line lacks 0, 1 or 2 octets of CRLF.
+const SIZE_STEP: u64 = 3;
 
 /// Reads what the functions above wrote.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +119,13 @@ impl<'a> Reader<'a> {
 
     pub(super) fn small(&mut self) -> Result<u32, Undecodable> {
         u32::try_from(self.number()?).map_err(|_| Undecodable)
+    }
+
+    /// What [`put_size`] wrote.
+    pub(super) fn size(&mut self) -> Result<(u32, u8), Undecodable> {
+        let number = self.number()?;
+        let size = u32::try_from(number / SIZE_STEP).map_err(|_| Undecodable)?;
+        Ok((size, (number % SIZE_STEP) as u8))
     }
 
     pub(super) fn step(&mut self, before: u64) -> Result<u64, Undecodable> {
@@ -186,6 +201,13 @@ mod tests {
                 before = *value;
             }
             prop_assert_eq!(reader.end(), Ok(()));
+        }
+
+        #[test]
+        fn sizes_survive(size in any::<u32>(), missing in 0_u8..3) {
+            let mut out = Vec::new();
+            put_size(&mut out, size, missing);
+            prop_assert_eq!(Reader::new(&out).size(), Ok((size, missing)));
         }
 
         #[test]

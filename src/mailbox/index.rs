@@ -1,4 +1,4 @@
-//! The messages of one mailbox in memory: columns, about 36 bytes per message, built from snapshot
+//! The messages of one mailbox in memory: columns, about 37 bytes per message, built from snapshot
 //! and log.
 //!
 //! Pure. [`Index::apply`] is the meaning of the log: the same records give the same index in every
@@ -41,6 +41,7 @@ struct Columns {
     sets: Vec<u32>,
     modseqs: Vec<u64>,
     sizes: Vec<u32>,
+    crlf_missing: Vec<u8>,
     dates: Vec<u64>,
     emails: Vec<u64>,
 }
@@ -56,6 +57,8 @@ pub struct EntryRef<'a> {
     pub modseq: ModSeq,
     /// Bytes.
     pub size: u64,
+    /// How many octets of CRLF its last line lacks.
+    pub crlf_missing: u8,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
     /// The email's number.
@@ -83,6 +86,7 @@ pub(super) struct Row {
     pub(super) set: u32,
     pub(super) modseq: u64,
     pub(super) size: u32,
+    pub(super) crlf_missing: u8,
     pub(super) internal_date: u64,
     pub(super) email: u64,
 }
@@ -179,6 +183,7 @@ impl Index {
                 set: numbers.get(message.set as usize).copied().unwrap_or(0),
                 modseq: modseq.0,
                 size: message.size,
+                crlf_missing: message.crlf_missing,
                 internal_date: message.internal_date,
                 email: message.email,
             });
@@ -317,6 +322,7 @@ impl Index {
             system: self.sets.system(row.set),
             modseq: ModSeq(row.modseq),
             size: u64::from(row.size),
+            crlf_missing: row.crlf_missing,
             internal_date: Timestamp(row.internal_date),
             email: EmailId(row.email),
             set: row.set,
@@ -336,6 +342,7 @@ impl Index {
             set: columns.sets[position],
             modseq: columns.modseqs[position],
             size: columns.sizes[position],
+            crlf_missing: columns.crlf_missing[position],
             internal_date: columns.dates[position],
             email: columns.emails[position],
         })
@@ -467,6 +474,7 @@ impl Index {
                 set: row.set,
                 internal_date: row.internal_date,
                 size: row.size,
+                crlf_missing: row.crlf_missing,
             };
             builder.add(message, &mut known, || self.sets.flags(row.set));
         }
@@ -492,6 +500,7 @@ impl Columns {
         self.sets.push(row.set);
         self.modseqs.push(row.modseq);
         self.sizes.push(row.size);
+        self.crlf_missing.push(row.crlf_missing);
         self.dates.push(row.internal_date);
         self.emails.push(row.email);
     }
@@ -501,6 +510,7 @@ impl Columns {
         self.sets.reserve(more);
         self.modseqs.reserve(more);
         self.sizes.reserve(more);
+        self.crlf_missing.reserve(more);
         self.dates.reserve(more);
         self.emails.reserve(more);
     }
@@ -510,6 +520,7 @@ impl Columns {
         remove_ranges(&mut self.sets, gone);
         remove_ranges(&mut self.modseqs, gone);
         remove_ranges(&mut self.sizes, gone);
+        remove_ranges(&mut self.crlf_missing, gone);
         remove_ranges(&mut self.dates, gone);
         remove_ranges(&mut self.emails, gone);
     }

@@ -78,6 +78,7 @@ fn record_of(step: &Step, uid_next: u32) -> Record {
                         set: n,
                         internal_date: m.2,
                         size: m.1,
+                        crlf_missing: (m.1 % 3) as u8,
                     })
                     .collect(),
             },
@@ -119,6 +120,7 @@ fn contents(index: &Index) -> Vec<Plain> {
     (0..index.len())
         .map(|position| {
             let entry = index.entry(position).unwrap();
+            assert_eq!(u64::from(entry.crlf_missing), entry.size % 3);
             Plain {
                 uid: entry.uid.number(),
                 flags: entry.flags(),

@@ -26,6 +26,8 @@ pub struct Intake {
     stage: Option<Box<dyn Stage>>,
     scanner: Scanner,
     size: u64,
+    /// The last two bytes.
+    tail: [u8; 2],
 }
 
 /// A body that arrived whole and is not durable yet.
@@ -36,6 +38,8 @@ pub struct Arrived {
     pub content: Content,
     /// Their number.
     pub size: u64,
+    /// How many octets of CRLF the last line lacks: POP3 counts and sends them (RFC 1939 3, 11).
+    pub crlf_missing: u8,
     /// What FETCH needs of it, encoded.
     pub facts: Bytes,
     /// What its header holds, for the rules of acceptance and submission.
@@ -83,6 +87,7 @@ impl Intake {
             stage: None,
             scanner: Scanner::new(Bounds::default()),
             size: 0,
+            tail: *b"\r\n",
         }
     }
 
@@ -92,6 +97,11 @@ impl Intake {
         if self.size > SIZE_MAX {
             return Err(IntakeError::TooLarge);
         }
+        self.tail = match *piece {
+            [.., before, last] => [before, last],
+            [only] => [self.tail[1], only],
+            [] => self.tail,
+        };
         self.scanner.feed(&piece);
         self.pending.extend_from_slice(&piece);
         if self.pending.len() > BODY_MEMORY_BYTES_MAX {
@@ -114,6 +124,11 @@ impl Intake {
             blob: self.blob,
             content,
             size: self.size,
+            crlf_missing: match &self.tail {
+                b"\r\n" => 0,
+                [_, b'\r'] => 1,
+                _ => 2,
+            },
             facts: Facts::from(&scanned).encode().into(),
             top: scanned.top,
             has_eight_bit: scanned.has_eight_bit,

@@ -4,7 +4,7 @@
 //! email) stand in fixed-width holes. docs/STORE.md has the layout; decoding never panics (DUR-10).
 
 use super::{
-    codec::{Reader, Undecodable, put_flags, put_number, put_ranges, put_step},
+    codec::{Reader, Undecodable, put_flags, put_number, put_ranges, put_size, put_step},
     flags::{FlagChange, FlagMode, FlagSet},
     limits::VALUE_BYTES_MAX,
     uids::UidRanges,
@@ -46,9 +46,11 @@ pub(super) struct Arrival {
     /// Milliseconds since 1970.
     pub(super) internal_date: u64,
     pub(super) size: u32,
+    /// How many octets of CRLF its last line lacks: 0 to 2.
+    pub(super) crlf_missing: u8,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const APPENDED: u8 = 1;
 const APPENDED_NEW: u8 = 2;
 const FLAGS: u8 = 3;
@@ -111,7 +113,7 @@ fn put_arrivals(out: &mut Vec<u8>, arrivals: &Arrivals) {
     for message in &arrivals.messages {
         put_number(out, u64::from(message.set));
         put_step(out, date, message.internal_date);
-        put_number(out, u64::from(message.size));
+        put_size(out, message.size, message.crlf_missing);
         date = message.internal_date;
     }
 }
@@ -169,7 +171,7 @@ fn read_appended(
     for &email in emails {
         let set = reader.small()?;
         date = reader.step(date)?;
-        let size = reader.small()?;
+        let (size, crlf_missing) = reader.size()?;
         if set as usize >= sets.len() {
             return Err(Undecodable);
         }
@@ -178,6 +180,7 @@ fn read_appended(
             set,
             internal_date: date,
             size,
+            crlf_missing,
         });
     }
     let count = u32::try_from(messages.len()).map_err(|_| Undecodable)?;
@@ -312,7 +315,8 @@ pub(super) mod tests {
     }
 
     fn arrivals() -> impl Strategy<Value = Arrivals> {
-        let message = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>());
+        let size = (any::<u32>(), 0_u8..3);
+        let message = (any::<u64>(), any::<u32>(), any::<u64>(), size);
         (
             prop::collection::vec(flag_sets(), 1..4),
             prop::collection::vec(message, 1..20),
@@ -320,12 +324,15 @@ pub(super) mod tests {
             .prop_map(|(sets, messages)| Arrivals {
                 messages: messages
                     .into_iter()
-                    .map(|(email, set, internal_date, size)| Arrival {
-                        email,
-                        set: set % u32::try_from(sets.len()).unwrap(),
-                        internal_date,
-                        size,
-                    })
+                    .map(
+                        |(email, set, internal_date, (size, crlf_missing))| Arrival {
+                            email,
+                            set: set % u32::try_from(sets.len()).unwrap(),
+                            internal_date,
+                            size,
+                            crlf_missing,
+                        },
+                    )
                     .collect(),
                 sets,
             })
@@ -396,6 +403,7 @@ pub(super) mod tests {
                 set: n % 5,
                 internal_date: u64::MAX - u64::from(n % 2),
                 size: n,
+                crlf_missing: 0,
             };
             builder.add(message, &mut known, || sets[(n % 5) as usize].clone());
         }
@@ -424,6 +432,7 @@ pub(super) mod tests {
                 set: 0,
                 internal_date: 2,
                 size: 3,
+                crlf_missing: 0,
             }],
         };
         let decoded = |uid| Record::decode(&filled(appended(&arrivals, 0, 0), &[uid]));

@@ -66,12 +66,28 @@ pub struct Placement {
     pub blob: BlobId,
     /// Bytes of the body.
     pub size: u64,
+    /// How many octets of CRLF its last line lacks.
+    pub crlf_missing: u8,
     /// What FETCH needs, encoded.
     pub facts: Bytes,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
     /// Its first flags.
     pub flags: FlagSet,
+}
+
+impl Placement {
+    /// A message that arrived.
+    pub fn of(arrived: &Arrived, internal_date: Timestamp, flags: FlagSet) -> Self {
+        Self {
+            blob: arrived.blob,
+            size: arrived.size,
+            crlf_missing: arrived.crlf_missing,
+            facts: arrived.facts.clone(),
+            internal_date,
+            flags,
+        }
+    }
 }
 
 /// Where the numbers of a placed message will be among [`Applied::counters`].
@@ -166,6 +182,7 @@ impl Mailboxes {
                 set: 0,
                 internal_date: placement.internal_date.0,
                 size,
+                crlf_missing: placement.crlf_missing,
             }],
         };
         let facts = &placement.facts;
@@ -203,13 +220,7 @@ impl Mailboxes {
             .ok_or(ChangeError::Absent)?;
         core.check_keywords(account, mailbox, flags.keywords())
             .await?;
-        let placement = Placement {
-            blob: arrived.blob,
-            size: arrived.size,
-            facts: arrived.facts,
-            internal_date,
-            flags,
-        };
+        let placement = Placement::of(&arrived, internal_date, flags);
         let mut batch = Batch::new();
         let placed = self.place(&mut batch, account, mailbox, &placement);
         batch.body(arrived.blob, arrived.content);

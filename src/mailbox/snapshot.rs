@@ -6,7 +6,7 @@
 //! last one.
 
 use super::{
-    codec::{Reader, Undecodable, put_flags, put_number, put_step},
+    codec::{Reader, Undecodable, put_flags, put_number, put_size, put_step},
     flags::FlagSet,
     index::{Index, Row, Standing},
     limits::{CHUNK_MESSAGES, HISTORY_MARKS, TAIL_RECORDS, VALUE_BYTES_MAX},
@@ -39,7 +39,7 @@ pub(super) struct ChunkRef {
     pub(super) messages: u32,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes that a message takes at least in a chunk.
 const ROW_BYTES_MIN: usize = 6;
 
@@ -209,6 +209,7 @@ fn encode_chunk(index: &Index, start: usize, end: usize) -> Vec<u8> {
         set: 0,
         modseq: 0,
         size: 0,
+        crlf_missing: 0,
         internal_date: 0,
         email: 0,
     };
@@ -223,7 +224,7 @@ fn encode_chunk(index: &Index, start: usize, end: usize) -> Vec<u8> {
         put_number(&mut rows, u64::from(row.uid - last.uid));
         put_number(&mut rows, set as u64);
         put_step(&mut rows, last.modseq, row.modseq);
-        put_number(&mut rows, u64::from(row.size));
+        put_size(&mut rows, row.size, row.crlf_missing);
         put_step(&mut rows, last.internal_date, row.internal_date);
         put_step(&mut rows, last.email, row.email);
         last = row;
@@ -253,7 +254,7 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
         uid = uid.checked_add(reader.small()?).ok_or(Undecodable)?;
         let set = reader.small()?;
         modseq = reader.step(modseq)?;
-        let size = reader.small()?;
+        let (size, crlf_missing) = reader.size()?;
         date = reader.step(date)?;
         email = reader.step(email)?;
         rows.push(Row {
@@ -261,6 +262,7 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
             set,
             modseq,
             size,
+            crlf_missing,
             internal_date: date,
             email,
         });
@@ -323,6 +325,7 @@ mod tests {
                     set: 0,
                     internal_date: 1_700_000_000_000 + u64::from(n),
                     size: 5_000 + n,
+                    crlf_missing: (n % 3) as u8,
                 })
                 .collect(),
         };
@@ -386,8 +389,8 @@ mod tests {
             let (a, b) = (a.entry(position).unwrap(), b.entry(position).unwrap());
             assert_eq!((a.uid, a.flags(), a.modseq), (b.uid, b.flags(), b.modseq));
             assert_eq!(
-                (a.size, a.internal_date, a.email),
-                (b.size, b.internal_date, b.email)
+                (a.size, a.crlf_missing, a.internal_date, a.email),
+                (b.size, b.crlf_missing, b.internal_date, b.email)
             );
         }
     }

@@ -222,13 +222,7 @@ impl Router {
         }
         let now = self.0.clock.wall();
         batch.body(arrived.blob, another(&arrived.content));
-        let mut placement = Placement {
-            blob: arrived.blob,
-            size: arrived.size,
-            facts: arrived.facts.clone(),
-            internal_date: now,
-            flags: FlagSet::default(),
-        };
+        let mut placement = Placement::of(arrived, now, FlagSet::default());
         let facts = placement.facts.len().saturating_mul(plan.accounts.len());
         if plan.accounts.len() > 1 && facts > FACTS_BYTES_MAX {
             self.0.mailboxes.share_facts(batch, &mut placement);

@@ -79,6 +79,27 @@ fn rfc_1939_sizes_are_what_retr_sends_whatever_the_last_line_looks_like() {
     });
 }
 
+/// Reads of the store for a login and STAT, and what STAT said.
+async fn reads_of_a_login(messages: &[&[u8]]) -> (u64, String) {
+    let player = alice_with(messages).await;
+    let before = player.server.engine.reads();
+    let mut client = log_in(&player).await;
+    client.line("STAT").await;
+    let stat = client.next().await.unwrap();
+    (player.server.engine.reads() - before, stat)
+}
+
+#[test]
+fn a_login_reads_no_message() {
+    run(async {
+        let message = &b"Subject: x\r\n\r\nabc"[..];
+        let (few, _) = reads_of_a_login(&[message]).await;
+        let (many, stat) = reads_of_a_login(&[message; 40]).await;
+        assert_eq!(many, few);
+        assert_eq!(stat, "+OK 40 760");
+    });
+}
+
 #[test]
 fn rfc_2449_answers_to_a_group_are_sent_at_once() {
     run(async {

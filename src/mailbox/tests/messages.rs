@@ -404,3 +404,42 @@ async fn mailboxes_that_nobody_uses_are_dropped_from_memory() {
     assert!(cache.find(ALICE, INBOX).is_some());
     drop(held);
 }
+
+#[tokio::test(start_paused = true)]
+async fn how_a_message_ends_is_known_without_reading_it() {
+    let world = World::new().await;
+    let cases = [
+        ("a\r\n", 0),
+        ("a\r", 1),
+        ("a\n", 2),
+        ("a", 2),
+        ("\r", 1),
+        ("\r\n\r\n", 0),
+    ];
+    for (text, _) in cases {
+        let mut intake = world.mailboxes.intake();
+        // Where the pieces are cut makes no difference.
+        for byte in text.bytes() {
+            intake.feed(Bytes::from(vec![byte])).await.unwrap();
+        }
+        let arrived = intake.finish().await.unwrap();
+        let date = world.clock.wall();
+        let appended = world
+            .mailboxes
+            .append(ALICE, INBOX, arrived, FlagSet::default(), date);
+        appended.await.unwrap();
+    }
+    let inbox = world.open(INBOX).await;
+    let missing = |mailbox: &Mailbox| {
+        mailbox.read(|index| {
+            let entries = (0..index.len()).map(|position| index.entry(position).unwrap());
+            entries.map(|entry| entry.crlf_missing).collect::<Vec<_>>()
+        })
+    };
+    let expected: Vec<_> = cases.iter().map(|(_, missing)| *missing).collect();
+    assert_eq!(missing(&inbox), expected);
+    // It goes with a copy, and is in a snapshot.
+    inbox.copy_to(&all_uids(&inbox), ARCHIVE).await.unwrap();
+    world.mailboxes.write_snapshot_of(ARCHIVE).await.unwrap();
+    assert_eq!(missing(&world.restarted().open(ARCHIVE).await), expected);
+}

@@ -101,13 +101,7 @@ async fn a_body_with_several_owners_goes_with_the_last() {
     let bob = AccountId(2);
     world.provision(bob).await;
     let arrived = world.arrived("shared").await;
-    let placement = Placement {
-        blob: arrived.blob,
-        size: arrived.size,
-        facts: arrived.facts,
-        internal_date: world.clock.wall(),
-        flags: FlagSet::default(),
-    };
+    let placement = Placement::of(&arrived, world.clock.wall(), FlagSet::default());
     // Twice to one account, once to another, and a queued message.
     let mut batch = Batch::new();
     for (account, mailbox) in [(ALICE, INBOX), (ALICE, SENT), (bob, INBOX)] {
@@ -143,13 +137,7 @@ async fn facts_stored_once_for_many_come_back_and_go_with_the_body() {
     world.provision(bob).await;
     let arrived = world.arrived("to many").await;
     let facts = arrived.facts.clone();
-    let mut placement = Placement {
-        blob: arrived.blob,
-        size: arrived.size,
-        facts: arrived.facts,
-        internal_date: world.clock.wall(),
-        flags: FlagSet::default(),
-    };
+    let mut placement = Placement::of(&arrived, world.clock.wall(), FlagSet::default());
     let mut batch = Batch::new();
     world.mailboxes.share_facts(&mut batch, &mut placement);
     for account in [ALICE, bob] {

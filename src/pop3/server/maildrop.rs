@@ -5,15 +5,11 @@
 
 use std::{
     collections::HashSet,
-    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
-    base::{
-        ids::{AccountId, BlobId, EmailId, Uid},
-        pieces::Pieces,
-    },
+    base::ids::{AccountId, EmailId, Uid},
     mailbox::{BodyPieces, ChangeError, INBOX, Mailbox, MailboxFault, Mailboxes},
     net::authn::Login,
 };
@@ -78,20 +74,17 @@ impl Maildrop {
         lock: Lock,
     ) -> Result<Self, ChangeError> {
         let mailbox = mailboxes.open(login.account(), INBOX).await?;
-        let mut messages = mailbox.read(|index| {
+        let messages = mailbox.read(|index| {
             let entries = (0..index.len()).filter_map(|position| index.entry(position));
             let messages = entries.map(|entry| Message {
                 uid: entry.uid,
                 email: entry.email,
                 stored_bytes: entry.size,
-                octets: entry.size,
+                octets: entry.size + u64::from(entry.crlf_missing),
                 deleted: false,
             });
             messages.collect::<Vec<_>>()
         });
-        for page in messages.chunks_mut(EMAILS_PER_PAGE) {
-            count_missing_line_ends(mailboxes, login.account(), page).await?;
-        }
         let mailboxes = mailboxes.clone();
         Ok(Self {
             mailboxes,
@@ -175,46 +168,3 @@ impl Maildrop {
         Ok(self.mailbox.expunge(&uids).await?.len())
     }
 }
-
-/// Adds the line end that RETR will add to messages whose last line lacks it, so that sizes are
-/// true.
-async fn count_missing_line_ends(
-    mailboxes: &Mailboxes,
-    account: AccountId,
-    page: &mut [Message],
-) -> Result<(), MailboxFault> {
-    let ids: Vec<EmailId> = page.iter().map(|message| message.email).collect();
-    let emails = mailboxes.emails(account, &ids).await?;
-    for (message, email) in page.iter_mut().zip(emails) {
-        let Some(email) = email else { continue };
-        let tail = message.stored_bytes.saturating_sub(2)..message.stored_bytes;
-        message.octets += missing_line_end(mailboxes, email.blob, tail).await?;
-    }
-    Ok(())
-}
-
-/// How many octets of CRLF are missing behind the last two octets of a body.
-async fn missing_line_end(
-    mailboxes: &Mailboxes,
-    blob: BlobId,
-    tail: Range<u64>,
-) -> Result<u64, MailboxFault> {
-    if tail.is_empty() {
-        return Ok(0);
-    }
-    // A body that cannot be read now keeps its size; RETR will say what is wrong with it.
-    let last = mailboxes
-        .body(blob, tail)
-        .next()
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    Ok(match last.as_ref() {
-        [b'\r', b'\n'] => 0,
-        [.., b'\r'] => 1,
-        _ => 2,
-    })
-}
-
-const EMAILS_PER_PAGE: usize = 500;
