@@ -21,7 +21,7 @@ use crate::{
         envelope::{Envelope, ForwardPath, ReversePath},
         trace::return_path,
     },
-    mailbox::{self, Mailboxes},
+    mailbox::Mailboxes,
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
     relay::{PostError, Posted, Postman, Report},
@@ -79,7 +79,7 @@ impl Services {
             Arc::clone(&engine),
             clock.clone(),
             random.clone(),
-            mailbox::Options::default(),
+            settings::mailboxes(config),
         );
         let queue = Queue::new(
             Arc::clone(&engine),

@@ -12,7 +12,7 @@ use crate::{
     },
     dns, imap,
     mail::address::{Address, Domain},
-    net, observe, pop3, queue,
+    mailbox, net, observe, pop3, queue,
     queue::schedule::Schedule,
     relay,
     smtp::{
@@ -74,6 +74,13 @@ pub(super) fn store(config: &Config) -> embedded::Options {
         low_water_bytes: config.store.low_water.0,
         ballast_bytes: config.store.ballast.0,
         ..embedded::Options::default()
+    }
+}
+
+pub(super) fn mailboxes(config: &Config) -> mailbox::Options {
+    mailbox::Options {
+        body_memory_bytes: usize::try_from(config.limits.message_memory.0).unwrap_or(usize::MAX),
+        ..mailbox::Options::default()
     }
 }
 

@@ -157,6 +157,8 @@ table! {
         connections_per_address: usize = 50,
         /// LIM-13: largest message, by SMTP and by APPEND.
         message: Size = Size::mib(50),
+        /// LIM-37: messages coming in that are held in memory, together.
+        message_memory: Size = Size::mib(256),
         /// LIM-04: connects of one address a minute.
         connects_per_minute: usize = 300,
         /// LIM-03: sessions of one account from one address.

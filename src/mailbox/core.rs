@@ -9,6 +9,7 @@ use super::{
     fault::{ChangeError, MailboxFault},
     flags::Keyword,
     limits::{COUNTED_MAILBOXES_MAX, IDLE_MAILBOXES_MAX},
+    memory::BodyMemory,
     notify::{Announcement, Hub},
     service::Options,
     shared::{Cache, Shared},
@@ -30,6 +31,7 @@ pub(super) struct Core {
     pub(super) options: Options,
     pub(super) hub: Arc<Hub>,
     pub(super) cache: Cache,
+    pub(super) memory: BodyMemory,
     /// Records written into mailboxes without looking at them, as a hint for snapshots.
     unread: Mutex<HashMap<(AccountId, MailboxId), u32>>,
     /// Where the next round of the sweep begins, when not at the first account.
@@ -47,6 +49,7 @@ impl Core {
             engine,
             clock,
             random,
+            memory: BodyMemory::new(options.body_memory_bytes),
             options,
             hub: Arc::default(),
             cache: Cache::default(),

@@ -1,5 +1,6 @@
 //! Bodies coming in: small ones in memory, larger ones staged in the store while they arrive
-//! (LIM-36).
+//! (LIM-36). When all of them together have no room left in memory, they are staged sooner, each
+//! in its turn (LIM-37); nothing fails for that.
 //!
 //! The structure is found in the same pass, so a message is never parsed again. Nothing is durable
 //! before the batch that names the body; an intake that is dropped leaves nothing.
@@ -8,6 +9,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
+use super::memory::{BodyMemory, Room};
 use crate::{
     base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
     mail::{
@@ -20,9 +22,12 @@ use crate::{
 /// A body on its way in.
 pub struct Intake {
     engine: Arc<dyn Engine>,
+    memory: BodyMemory,
     blob: BlobId,
     /// What is not staged yet.
     pending: BytesMut,
+    /// Holds room for it.
+    room: Room,
     stage: Option<Box<dyn Stage>>,
     scanner: Scanner,
     size: u64,
@@ -50,6 +55,8 @@ pub struct Arrived {
     pub has_nul: bool,
     /// The longest line in bytes, without its ending.
     pub longest_line: u64,
+    /// Holds room for what of it is in memory.
+    _room: Room,
 }
 
 /// Why a body could not be taken in.
@@ -79,11 +86,13 @@ impl From<CommitError> for IntakeError {
 const SIZE_MAX: u64 = u32::MAX as u64;
 
 impl Intake {
-    pub(super) fn new(engine: Arc<dyn Engine>, blob: BlobId) -> Self {
+    pub(super) fn new(engine: Arc<dyn Engine>, memory: BodyMemory, blob: BlobId) -> Self {
         Self {
             engine,
+            memory,
             blob,
             pending: BytesMut::new(),
+            room: Room::default(),
             stage: None,
             scanner: Scanner::new(Bounds::default()),
             size: 0,
@@ -103,8 +112,15 @@ impl Intake {
             [] => self.tail,
         };
         self.scanner.feed(&piece);
+        let held = self.pending.len() + piece.len();
+        if !self.memory.grow(&mut self.room, held) {
+            let memory = self.memory.clone();
+            let _turn = memory.pass().await;
+            self.stage_pending().await?;
+            return self.stage(piece).await;
+        }
         self.pending.extend_from_slice(&piece);
-        if self.pending.len() > BODY_MEMORY_BYTES_MAX {
+        if held > BODY_MEMORY_BYTES_MAX {
             self.stage_pending().await?;
         }
         Ok(())
@@ -134,17 +150,26 @@ impl Intake {
             has_eight_bit: scanned.has_eight_bit,
             has_nul: scanned.has_nul,
             longest_line: scanned.longest_line,
+            _room: self.room,
         })
     }
 
+    /// Stages what is in memory and gives its room back.
     async fn stage_pending(&mut self) -> Result<(), IntakeError> {
+        let pending = std::mem::take(&mut self.pending).freeze();
+        self.stage(pending).await?;
+        self.room = Room::default();
+        Ok(())
+    }
+
+    async fn stage(&mut self, mut piece: Bytes) -> Result<(), IntakeError> {
         let stage = match &mut self.stage {
             Some(stage) => stage,
             none => none.insert(self.engine.stage().await?),
         };
-        while !self.pending.is_empty() {
-            let length = self.pending.len().min(BODY_MEMORY_BYTES_MAX);
-            stage.append(self.pending.split_to(length).freeze()).await?;
+        while !piece.is_empty() {
+            let length = piece.len().min(BODY_MEMORY_BYTES_MAX);
+            stage.append(piece.split_to(length)).await?;
         }
         Ok(())
     }

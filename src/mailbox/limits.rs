@@ -45,6 +45,12 @@ pub(super) const COUNTED_MAILBOXES_MAX: usize = 50_000;
 pub(super) const NOTICE_TRUSTED: Duration = Duration::from_secs(10);
 /// Time between two rounds of the background work.
 pub(super) const TEND_INTERVAL: Duration = Duration::from_secs(5);
+/// LIM-37: bytes of each body on its way in that do not count against the budget of all: as much
+/// as a connection's own buffers.
+pub(super) const BODY_BYTES_FREE: usize = 4 * 1024;
+/// LIM-37: bodies that are written past the memory at once when the budget is used up; the others
+/// wait for their turn.
+pub(super) const BODIES_PASSING_MAX: usize = 64;
 /// Bytes of one piece of a body handed to a connection.
 pub(super) const PIECE_BYTES: u64 = 128 * 1024;
 /// A body up to this size is read in one piece, which verifies its checksum.

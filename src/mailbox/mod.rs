@@ -21,6 +21,7 @@ mod intake;
 mod limits;
 mod load;
 mod mark;
+mod memory;
 mod name;
 mod notify;
 mod record;

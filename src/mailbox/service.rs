@@ -40,12 +40,16 @@ pub struct Mailboxes {
 pub struct Options {
     /// How long an expunged message stays stored for sessions that still show it (DUR-08 I7).
     pub grace: Duration,
+    /// LIM-37: bytes of bodies on their way in that may be in memory at once; what comes beyond
+    /// goes to the store as it comes.
+    pub body_memory_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(600),
+            body_memory_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -156,7 +160,12 @@ impl Mailboxes {
 
     /// Begins to take in a body.
     pub fn intake(&self) -> Intake {
-        Intake::new(Arc::clone(&self.core.engine), self.core.fresh_blob())
+        let core = &self.core;
+        Intake::new(
+            Arc::clone(&core.engine),
+            core.memory.clone(),
+            core.fresh_blob(),
+        )
     }
 
     /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the

@@ -80,7 +80,11 @@ fn open(dir: &Path) -> (Arc<Embedded>, Mailboxes) {
     let engine = Embedded::open(dir, options).unwrap();
     let grace = Duration::ZERO;
     let shared: Arc<dyn Engine> = Arc::<Embedded>::clone(&engine);
-    let mailboxes = Mailboxes::new(shared, Clock::system(), Random::system(), Options { grace });
+    let options = Options {
+        grace,
+        ..Options::default()
+    };
+    let mailboxes = Mailboxes::new(shared, Clock::system(), Random::system(), options);
     (engine, mailboxes)
 }
 

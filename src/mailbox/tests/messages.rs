@@ -443,3 +443,53 @@ async fn how_a_message_ends_is_known_without_reading_it() {
     world.mailboxes.write_snapshot_of(ARCHIVE).await.unwrap();
     assert_eq!(missing(&world.restarted().open(ARCHIVE).await), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lim_37_bodies_beyond_the_budget_go_to_the_store_and_nothing_waits_for_ever() {
+    let mut world = World::new().await;
+    let budget = 100 * 1024;
+    let options = Options {
+        body_memory_bytes: budget,
+        ..Options::default()
+    };
+    world.mailboxes = Mailboxes::new(
+        Arc::clone(&world.engine),
+        world.clock.clone(),
+        Random::system(),
+        options,
+    );
+    let memory = world.mailboxes.core.memory.clone();
+    let text = |n: usize| message(n).repeat(2_000);
+    // All are half-way at the same time, more of them than may be written at once.
+    let mut intakes: Vec<Intake> = (0..2 * limits::BODIES_PASSING_MAX)
+        .map(|_| world.mailboxes.intake())
+        .collect();
+    let cuts = [0, 3_000, 40_000, 60_000];
+    for cut in cuts.windows(2) {
+        for (n, intake) in intakes.iter_mut().enumerate() {
+            let piece = text(n).into_bytes()[cut[0]..cut[1]].to_vec();
+            intake.feed(piece.into()).await.unwrap();
+        }
+        assert!(memory.free_bytes() <= budget);
+    }
+    assert!(memory.free_bytes() < budget / 2, "some are in memory");
+    let mut arrived = Vec::new();
+    for intake in intakes {
+        arrived.push(intake.finish().await.unwrap());
+    }
+    let staged = |arrived: &&Arrived| matches!(arrived.content, crate::store::Content::Staged(_));
+    let staged = arrived.iter().filter(staged).count();
+    assert!((1..arrived.len()).contains(&staged), "{staged}");
+    for (n, arrived) in arrived.into_iter().enumerate() {
+        let date = world.clock.wall();
+        let appended = world
+            .mailboxes
+            .append(ALICE, INBOX, arrived, FlagSet::default(), date);
+        appended.await.unwrap();
+        assert_eq!(
+            world.text(EmailId(n as u64 + 1)).await.unwrap(),
+            text(n)[..60_000]
+        );
+    }
+    assert_eq!(memory.free_bytes(), budget, "all of it came back");
+}

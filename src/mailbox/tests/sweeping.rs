@@ -213,6 +213,7 @@ async fn dur_08_a_sweep_among_copies_and_moves_never_removes_what_is_held() {
     let start = || {
         let options = Options {
             grace: Duration::ZERO,
+            ..Options::default()
         };
         let random = Random::system();
         let engine = Arc::clone(&memory);
