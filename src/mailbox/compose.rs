@@ -55,6 +55,11 @@ impl Step {
         ModSeq(first + u64::from(self.records.saturating_sub(1)))
     }
 
+    /// Which take numbers its last record, and how many of it come before.
+    pub(super) fn last_modseq(&self) -> (usize, u32) {
+        (self.modseq_take, self.records.saturating_sub(1))
+    }
+
     /// The UIDs that the messages got in the target.
     pub(super) fn targets(&self, counters: &[u64]) -> Vec<Uid> {
         let first = counters.get(self.uid_take).copied().unwrap_or(0);

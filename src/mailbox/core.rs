@@ -79,13 +79,11 @@ impl Core {
         mailbox: MailboxId,
     ) -> Result<Arc<Shared>, MailboxFault> {
         if let Some(shared) = self.cache.find(account, mailbox) {
-            return match shared.refresh(&*self.engine).await {
-                Err(MailboxFault::Deleted) => {
-                    self.cache.forget(account, mailbox);
-                    Err(MailboxFault::Deleted)
-                }
-                outcome => outcome.map(|()| shared),
-            };
+            match shared.refresh(&*self.engine).await {
+                // Another mailbox may have its number now.
+                Err(MailboxFault::Deleted) => self.cache.forget(account, mailbox),
+                outcome => return outcome.map(|()| shared),
+            }
         }
         let shared = self.loaded(account, mailbox).await?;
         let shared = self.cache.keep(shared);

@@ -66,10 +66,21 @@ pub struct Entry {
     pub id: MailboxId,
     /// Its name.
     pub name: Name,
-    /// RFC 3501 2.3.1.1.
-    pub uid_validity: u32,
     /// What it is for.
     pub special_use: Option<SpecialUse>,
+}
+
+impl Entry {
+    /// The mailbox with this stored record. A record that cannot be understood is one, too: the
+    /// mailbox can be renamed and deleted (DUR-09).
+    pub(super) fn new(id: MailboxId, name: Name, record: &[u8]) -> Self {
+        let record = MailboxRecord::decode(record).ok();
+        Self {
+            id,
+            name,
+            special_use: record.and_then(|record| record.special_use),
+        }
+    }
 }
 
 /// The stored record of a mailbox.

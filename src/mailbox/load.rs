@@ -2,7 +2,7 @@
 //!
 //! Records that cannot be understood are skipped and remembered (DUR-10): the rest of the mailbox
 //! stays readable, and nothing is derived from what is missing. A snapshot that is damaged or gone
-//! is replaced by the whole log when that is still there.
+//! is replaced by the whole log when that is still there; else what is left of it is shown.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::{
     index::Index,
     limits::ATTEMPTS_MAX,
     record::Record,
-    snapshot::{self, Head, RestoreError},
+    snapshot::{self, Head},
     tree::pages,
 };
 use crate::{
@@ -34,6 +34,7 @@ pub(super) struct Loaded {
 /// The head of a stored snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
+    /// Empty when what is stored cannot be understood.
     pub(super) head: Head,
     /// As it is stored.
     pub(super) bytes: Bytes,
@@ -57,16 +58,28 @@ pub(super) async fn load(
 ) -> Result<Loaded, MailboxFault> {
     for _ in 0..ATTEMPTS_MAX {
         let mut snapshot = read_snapshot(engine, account, mailbox).await?;
-        let index = match &mut snapshot {
-            None => Some(Index::new(created)),
+        let mut index = match &mut snapshot {
+            None => Index::new(created),
             Some(snapshot) => restore(engine, account, mailbox, snapshot).await?,
         };
-        let (index, from_snapshot) = match index {
-            Some(index) => (index, true),
-            // A newer snapshot may have replaced this one while its chunks were read.
-            None if superseded(engine, account, mailbox, snapshot.as_ref()).await? => continue,
-            None => (whole_log(engine, account, mailbox, created).await?, false),
-        };
+        let mut from_snapshot = true;
+        if index.is_damaged() {
+            if superseded(engine, account, mailbox, snapshot.as_ref()).await? {
+                // A newer snapshot has replaced this one while its chunks were read.
+                continue;
+            }
+            let whole = log_is_whole(engine, account, mailbox, created).await?;
+            tracing::error!(
+                account.id = account.0,
+                mailbox.id = mailbox.0,
+                log.whole = whole,
+                "a mailbox snapshot is damaged; its log is read instead while that is whole"
+            );
+            if whole {
+                index = Index::new(created);
+                from_snapshot = false;
+            }
+        }
         let mut loaded = Loaded {
             index,
             snapshot,
@@ -88,18 +101,13 @@ pub(super) async fn read_snapshot(
     engine: &dyn Engine,
     account: AccountId,
     mailbox: MailboxId,
-) -> Result<Option<Snapshot>, MailboxFault> {
+) -> Result<Option<Snapshot>, ReadError> {
     let stored = engine.get(&key::snapshot(account, mailbox)).await?;
-    stored
-        .map(|bytes| match Head::decode(&bytes) {
-            Ok(head) => Ok(Snapshot {
-                head,
-                bytes,
-                strays: Vec::new(),
-            }),
-            Err(Undecodable) => Err(MailboxFault::Damaged("the head of its snapshot")),
-        })
-        .transpose()
+    Ok(stored.map(|bytes| Snapshot {
+        head: Head::decode(&bytes).unwrap_or_default(),
+        bytes,
+        strays: Vec::new(),
+    }))
 }
 
 /// Up to where the log may be gone.
@@ -107,7 +115,7 @@ pub(super) async fn read_trimmed(
     engine: &dyn Engine,
     account: AccountId,
     mailbox: MailboxId,
-) -> Result<ModSeq, MailboxFault> {
+) -> Result<ModSeq, ReadError> {
     let snapshot = read_snapshot(engine, account, mailbox).await?;
     Ok(ModSeq(snapshot.map_or(0, |snapshot| snapshot.head.trimmed)))
 }
@@ -166,15 +174,15 @@ async fn replay(
     }
 }
 
-/// The index at the modseq of a snapshot; `None` when its chunks are not all there or not all
+/// The index at the modseq of a snapshot; damaged when head and chunks are not all there or not all
 /// whole.
 async fn restore(
     engine: &dyn Engine,
     account: AccountId,
     mailbox: MailboxId,
     snapshot: &mut Snapshot,
-) -> Result<Option<Index>, ReadError> {
-    let head = &snapshot.head;
+) -> Result<Index, ReadError> {
+    let head = &mut snapshot.head;
     let chunks = pages(engine, &key::snapshot_chunks(account, mailbox)).await?;
     let named: HashSet<u32> = head.chunks.iter().map(|chunk| chunk.number).collect();
     let numbers = chunks.iter().filter_map(|(key, _)| key.last_u32());
@@ -184,10 +192,14 @@ async fn restore(
         let place = chunks.binary_search_by(|(there, _)| there.cmp(&key)).ok()?;
         chunks.get(place).map(|(_, value)| &value[..])
     };
-    match snapshot::restore(head, find) {
-        Ok(index) => Ok(Some(index)),
-        Err(RestoreError::Missing | RestoreError::Damaged) => Ok(None),
+    let mut index = snapshot::restore(head, find);
+    if *head == Head::default() {
+        index.skip_damaged(index.modseq());
+        // Numbers of chunks that the lost head named must not be given again.
+        let last = snapshot.strays.iter().max().copied();
+        head.next_chunk = last.map_or(0, |last| last.wrapping_add(1));
     }
+    Ok(index)
 }
 
 async fn superseded(
@@ -195,35 +207,22 @@ async fn superseded(
     account: AccountId,
     mailbox: MailboxId,
     snapshot: Option<&Snapshot>,
-) -> Result<bool, MailboxFault> {
+) -> Result<bool, ReadError> {
     let now = read_snapshot(engine, account, mailbox).await?;
     let bytes = |snapshot: &Snapshot| snapshot.bytes.clone();
     Ok(now.as_ref().map(bytes) != snapshot.map(bytes))
 }
 
-/// An empty index to replay the log on, if the log is still whole: it then begins with the first
-/// UID.
-async fn whole_log(
+/// Whether the log is still whole: it then begins with the first UID.
+async fn log_is_whole(
     engine: &dyn Engine,
     account: AccountId,
     mailbox: MailboxId,
     created: ModSeq,
-) -> Result<Index, MailboxFault> {
-    let page = log_page(engine, account, mailbox, ModSeq(0)).await?;
-    let whole = match page.records.first() {
+) -> Result<bool, ReadError> {
+    let page = log_page(engine, account, mailbox, created).await?;
+    Ok(match page.records.first() {
         Some((_, Ok(Record::Appended(appended)))) => appended.first_uid == 1,
         _ => false,
-    };
-    if whole {
-        tracing::error!(
-            account.id = account.0,
-            mailbox.id = mailbox.0,
-            "a mailbox snapshot is damaged; its log is still whole and is read instead"
-        );
-        Ok(Index::new(created))
-    } else {
-        Err(MailboxFault::Damaged(
-            "its snapshot, and the log before it is gone",
-        ))
-    }
+    })
 }

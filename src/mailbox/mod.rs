@@ -9,6 +9,7 @@ mod bodies;
 mod changes;
 mod codec;
 mod compose;
+mod contents;
 mod core;
 mod email;
 mod entry;

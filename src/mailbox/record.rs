@@ -1,7 +1,8 @@
 //! The log of a mailbox: one record per change, as compact as the command that made it.
 //!
-//! Pure. Byte 0 is the version, byte 1 the kind. Numbers that the commit assigns (first UID, a new
-//! email) stand in fixed-width holes. docs/STORE.md has the layout; decoding never panics (DUR-10).
+//! Pure. Byte 0 is the version, byte 1 the kind. Numbers that the commit assigns (UIDNEXT behind
+//! the messages, a new email) stand in fixed-width holes; where UIDs are used up, the commit fails.
+//! docs/STORE.md has the layout; decoding never panics (DUR-10).
 
 use super::{
     codec::{Reader, Undecodable, put_flags, put_number, put_ranges, put_size, put_step},
@@ -63,7 +64,8 @@ pub(super) const RANGES_MAX: usize = VALUE_BYTES_MAX / 10;
 /// A record whose messages have emails already; `plus` is how many UIDs of the take come before.
 pub(super) fn appended(arrivals: &Arrivals, uid_take: usize, plus: u32) -> Template {
     let mut template = Template::from(vec![VERSION, APPENDED]);
-    template.hole(uid_take, plus, Width::U32);
+    let count = u32::try_from(arrivals.messages.len()).unwrap_or(u32::MAX);
+    template.hole(uid_take, plus.saturating_add(count), Width::U32);
     let out = &mut template.bytes;
     let mut before = 0;
     put_number(out, arrivals.messages.len() as u64);
@@ -78,7 +80,7 @@ pub(super) fn appended(arrivals: &Arrivals, uid_take: usize, plus: u32) -> Templ
 /// A record of one message whose email is numbered in the same batch.
 pub(super) fn appended_new(arrivals: &Arrivals, uid_take: usize, email_take: usize) -> Template {
     let mut template = Template::from(vec![VERSION, APPENDED_NEW]);
-    template.hole(uid_take, 0, Width::U32);
+    template.hole(uid_take, 1, Width::U32);
     template.hole(email_take, 0, Width::U64);
     put_arrivals(&mut template.bytes, arrivals);
     template
@@ -126,7 +128,7 @@ impl Record {
         }
         let record = match reader.byte()? {
             APPENDED => {
-                let first_uid = reader.u32()?;
+                let uid_next = reader.u32()?;
                 let count = reader.count(4)?;
                 let mut emails = Vec::with_capacity(count);
                 let mut before = 0;
@@ -134,11 +136,11 @@ impl Record {
                     before = reader.step(before)?;
                     emails.push(before);
                 }
-                Self::Appended(read_appended(&mut reader, first_uid, &emails)?)
+                Self::Appended(read_appended(&mut reader, uid_next, &emails)?)
             }
             APPENDED_NEW => {
-                let (first_uid, email) = (reader.u32()?, reader.u64()?);
-                Self::Appended(read_appended(&mut reader, first_uid, &[email])?)
+                let (uid_next, email) = (reader.u32()?, reader.u64()?);
+                Self::Appended(read_appended(&mut reader, uid_next, &[email])?)
             }
             FLAGS => {
                 let mode = match reader.byte()? {
@@ -160,7 +162,7 @@ impl Record {
 
 fn read_appended(
     reader: &mut Reader<'_>,
-    first_uid: u32,
+    uid_next: u32,
     emails: &[u64],
 ) -> Result<Appended, Undecodable> {
     let sets = (0..reader.count(2)?)
@@ -184,10 +186,8 @@ fn read_appended(
         });
     }
     let count = u32::try_from(messages.len()).map_err(|_| Undecodable)?;
-    // The number behind the last UID must exist, too: it is UIDNEXT.
-    if first_uid == 0 || first_uid.checked_add(count).is_none() {
-        return Err(Undecodable);
-    }
+    let first_uid = uid_next.checked_sub(count).filter(|first| *first > 0);
+    let first_uid = first_uid.ok_or(Undecodable)?;
     Ok(Appended {
         first_uid,
         arrivals: Arrivals { sets, messages },
@@ -424,7 +424,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn uids_of_an_appended_record_must_exist() {
+    fn dur_08_uidnext_of_an_appended_record_must_exist() {
         let arrivals = Arrivals {
             sets: vec![FlagSet::default()],
             messages: vec![Arrival {
@@ -437,7 +437,7 @@ pub(super) mod tests {
         };
         let decoded = |uid| Record::decode(&filled(appended(&arrivals, 0, 0), &[uid]));
         assert!(decoded(u64::from(u32::MAX) - 1).is_ok());
-        assert_eq!(decoded(u64::from(u32::MAX)), Err(Undecodable));
+        assert!(decoded(1).is_ok());
         assert_eq!(decoded(0), Err(Undecodable));
     }
 }

@@ -176,8 +176,12 @@ impl Shared {
     }
 
     async fn catch_up(&self, engine: &dyn Engine) -> Result<(), MailboxFault> {
-        let record = key::mailbox(self.account, self.mailbox);
-        if engine.get(&record).await?.is_none() {
+        let stored = engine
+            .get(&key::mailbox(self.account, self.mailbox))
+            .await?;
+        let stored = stored.ok_or(MailboxFault::Deleted)?;
+        if MailboxRecord::decode(&stored).is_ok_and(|record| record != self.record) {
+            // Its number was given to a new mailbox, as a damaged INBOX is when it is renamed.
             return Err(MailboxFault::Deleted);
         }
         if self.fresh().at.elapsed() > TRIM_CHECKED {

@@ -271,32 +271,25 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
     Ok((sets, rows))
 }
 
-/// The index at the modseq of a snapshot. `chunk` gives the bytes of a chunk by number.
-pub(super) fn restore<'a>(
-    head: &Head,
-    mut chunk: impl FnMut(u32) -> Option<&'a [u8]>,
-) -> Result<Index, RestoreError> {
+/// The index at the modseq of a snapshot; damaged when a chunk is not there or cannot be
+/// understood. `chunk` gives the bytes of a chunk by number.
+pub(super) fn restore<'a>(head: &Head, mut chunk: impl FnMut(u32) -> Option<&'a [u8]>) -> Index {
     let mut index = Index::restored(head.standing);
     for named in &head.chunks {
-        let bytes = chunk(named.number).ok_or(RestoreError::Missing)?;
-        let (sets, rows) = decode_chunk(bytes).map_err(|Undecodable| RestoreError::Damaged)?;
-        let is_the_named = rows.len() == named.messages as usize
-            && rows.first().map(|row| row.uid) == Some(named.first_uid)
-            && rows.last().map(|row| row.uid) == Some(named.last_uid);
-        if !is_the_named || !index.restore(&sets, &rows) {
-            return Err(RestoreError::Damaged);
+        let decoded = chunk(named.number).map(decode_chunk);
+        let whole = decoded.is_some_and(|decoded| {
+            decoded.is_ok_and(|(sets, rows)| {
+                rows.len() == named.messages as usize
+                    && rows.first().map(|row| row.uid) == Some(named.first_uid)
+                    && rows.last().map(|row| row.uid) == Some(named.last_uid)
+                    && index.restore(&sets, &rows)
+            })
+        });
+        if !whole {
+            index.skip_damaged(index.modseq());
         }
     }
-    Ok(index)
-}
-
-/// Why a snapshot gave no index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RestoreError {
-    /// A chunk is not there: a newer snapshot replaced this one meanwhile, or it is lost.
-    Missing,
-    /// A chunk cannot be understood.
-    Damaged,
+    index
 }
 
 #[cfg(test)]
@@ -374,7 +367,9 @@ mod tests {
 
         fn open(&self) -> Index {
             let chunk = |number| self.chunks.get(&number).map(Vec::as_slice);
-            restore(&self.head, chunk).unwrap()
+            let index = restore(&self.head, chunk);
+            assert!(!index.is_damaged());
+            index
         }
     }
 
@@ -495,19 +490,20 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_chunk_and_a_strange_one_are_told_apart() {
+    fn dur_09_a_missing_chunk_or_a_strange_one_costs_its_own_messages_only() {
         let mut index = Index::new(ModSeq(1));
         append(&mut index, 2_000, FlagSet::default());
         let mut stored = Stored::default();
         stored.write(&index);
         let one = stored.chunks[&0].clone();
-        assert_eq!(
-            restore(&stored.head, |_| None).err(),
-            Some(RestoreError::Missing)
-        );
-        assert_eq!(
-            restore(&stored.head, |_| Some(&one)).err(),
-            Some(RestoreError::Damaged)
-        );
+        for other in [None, Some(&one[..]), Some(&b"rubbish"[..])] {
+            let found = |number| match number {
+                0 => Some(&one[..]),
+                _ => other,
+            };
+            let left = restore(&stored.head, found);
+            assert!(left.is_damaged());
+            assert_eq!((left.len(), left.uid_next()), (1_000, 2_001));
+        }
     }
 }

@@ -180,7 +180,7 @@ impl Mailboxes {
     }
 
     /// Reads the index of a mailbox just now, without keeping one in memory.
-    async fn with_index<R>(
+    pub(super) async fn with_index<R>(
         &self,
         account: AccountId,
         mailbox: MailboxId,

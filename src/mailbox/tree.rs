@@ -11,17 +11,19 @@ use bytes::Bytes;
 
 use super::{
     compose::{self, Source, Transfer, sum_usage, weight},
+    contents::{Contents, sums_of},
     entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value, names},
     fault::{ChangeError, MailboxFault},
     handle::absent_on_conflict,
+    index::Index,
     limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_MAX},
-    mark,
+    load, mark,
     name::Name,
     service::Mailboxes,
     shared::read_record,
 };
 use crate::{
-    base::ids::{AccountId, MailboxId},
+    base::ids::{AccountId, MailboxId, ModSeq},
     store::{
         Batch, CommitError, Condition, Engine, Key, Order, PageLimit, ReadError, Template, Write,
         key,
@@ -46,16 +48,23 @@ struct Tree {
     account: AccountId,
     /// The mailbox counter then.
     counter: Option<Bytes>,
+    /// What UIDVALIDITY would be for a mailbox of number zero.
+    base: u32,
     entries: Vec<Entry>,
 }
 
-/// What a mailbox holds.
-struct Contents {
-    uid: Option<Bytes>,
-    expunged: Option<Bytes>,
-    bytes: i64,
-    messages: i64,
+/// A batch that moves what is in INBOX.
+struct Moved {
+    batch: Batch,
+    target: MailboxId,
+    /// Its last modseq: which take, and how many come before it.
+    modseq: (usize, u32),
 }
+
+/// Which take of a batch that adds mailboxes numbers their making.
+const MODSEQ_TAKE: usize = 1;
+/// With fewer UIDs left than about a million, RENAME of INBOX gives it all of them back.
+const UIDS_LOW: u32 = u32::MAX - (1 << 20);
 
 impl Mailboxes {
     /// Makes the first mailboxes of a new account, subscribed, as part of the batch that makes the
@@ -106,13 +115,8 @@ impl Mailboxes {
         };
         let (id, _) =
             entry::named_mailbox(&value).map_err(|_| MailboxFault::Damaged("a mailbox name"))?;
-        let record = read_record(engine, account, id).await?;
-        Ok(record.map(|record| Entry {
-            id,
-            name: name.clone(),
-            uid_validity: record.uid_validity,
-            special_use: record.special_use,
-        }))
+        let record = engine.get(&key::mailbox(account, id)).await?;
+        Ok(record.map(|record| Entry::new(id, name.clone(), &record)))
     }
 
     /// CREATE, with the parents that are missing (RFC 3501 6.3.3).
@@ -142,9 +146,10 @@ impl Mailboxes {
             let tree = self.tree(account).await?;
             let entry = tree.deletable(name)?;
             let contents = self.contents(account, entry.id).await?;
-            let mut batch = tree.delete(entry, contents);
-            let marked = compose::numbered(key::sweep_numbered(account, 1), 0);
-            batch.put(marked, mark::of_mailbox(self.core.clock.wall(), entry.id));
+            let now = self.core.clock.wall();
+            let mark = mark::of_mailbox(now, entry.id);
+            let mut batch = tree.delete(entry, &contents);
+            batch.put(compose::numbered(key::sweep_numbered(account, 1), 0), mark);
             match self.core.commit(account, batch).await {
                 Ok(_) => {
                     self.core.cache.forget(account, entry.id);
@@ -184,50 +189,53 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// What is in a mailbox just now, and the values that stand while nothing comes or goes.
-    async fn contents(
-        &self,
-        account: AccountId,
-        mailbox: MailboxId,
-    ) -> Result<Contents, ChangeError> {
-        let engine = &*self.core.engine;
-        let uid = engine.get(&key::uid(account, mailbox)).await?;
-        let expunged = engine.get(&key::expunged(account, mailbox)).await?;
-        let shared = self.core.shared(account, mailbox).await?;
-        shared.refresh_now(engine).await?;
-        Ok(shared.read(|index| Contents {
-            uid,
-            expunged,
-            bytes: i64::try_from(index.bytes()).unwrap_or(i64::MAX),
-            messages: i64::try_from(index.len()).unwrap_or(i64::MAX),
-        }))
-    }
-
     async fn inbox_rename(&self, tree: &Tree, to: &Name) -> Result<Batch, ChangeError> {
         let account = tree.account;
-        let shared = self.core.shared(account, INBOX).await?;
+        let shared = match self.core.shared(account, INBOX).await {
+            Err(MailboxFault::Damaged(_)) => return self.inbox_reset(tree, to).await,
+            outcome => outcome?,
+        };
         shared.refresh_now(&*self.core.engine).await?;
-        shared.read(|index| {
-            let expunged = compose::expunged_value(index);
-            let positions: Vec<usize> = (0..index.len()).collect();
-            let source = Source {
-                account,
-                mailbox: INBOX,
-                index,
-                expunged: &expunged,
-            };
-            let mut batch = Batch::new();
-            let target = tree.create(&mut batch, to, None)?.id;
-            if positions.is_empty() {
-                return Ok(batch);
-            }
-            let step = compose::transfer(source, &positions, target, Transfer::Move);
-            if step.uids.len() < positions.len() {
-                return Err(ChangeError::TooMany("messages to rename at once"));
-            }
-            join(&mut batch, step.batch, &key::mailbox(account, target));
-            Ok(batch)
-        })
+        let moved = shared.read(|index| {
+            let usable = !index.is_damaged() && index.uid_next() < UIDS_LOW;
+            usable.then(|| tree.inbox_moved(index, &compose::expunged_value(index), to))
+        });
+        match moved {
+            Some(moved) => Ok(moved?.batch),
+            None => self.inbox_reset(tree, to).await,
+        }
+    }
+
+    /// RENAME of an INBOX that is damaged, or has hardly a UID left: what can be read of it moves,
+    /// and INBOX begins anew, with another UIDVALIDITY (RFC 3501 2.3.1.1). The rest stays stored.
+    async fn inbox_reset(&self, tree: &Tree, to: &Name) -> Result<Batch, ChangeError> {
+        let (account, engine) = (tree.account, &*self.core.engine);
+        let contents = self.contents_of_damaged(account, INBOX).await?;
+        let expunged = engine.get(&key::expunged(account, INBOX)).await?;
+        let created = match read_record(engine, account, INBOX).await {
+            Err(MailboxFault::Damaged(_)) => ModSeq(0),
+            record => record?.ok_or(ChangeError::Absent)?.created,
+        };
+        let index = load::load(engine, account, INBOX, created).await?.index;
+        let Moved {
+            mut batch,
+            target,
+            modseq: (take, plus),
+        } = tree.inbox_moved(&index, &expunged, to)?;
+        let validity = uid_validity(tree.base, target);
+        // What INBOX logged until now lies before its new making, and is not read again.
+        let record = compose::numbered(MailboxRecord::encode(validity, None, take), plus);
+        batch.put(key::mailbox(account, INBOX), record);
+        batch.delete(key::snapshot(account, INBOX));
+        batch.delete(key::expunged(account, INBOX));
+        if index.uid_next() >= UIDS_LOW {
+            batch.delete(key::uid(account, INBOX));
+        }
+        contents.require(&mut batch);
+        let (bytes, messages) = sums_of(&index);
+        let (lost_bytes, lost_messages) = (contents.bytes - bytes, contents.messages - messages);
+        sum_usage(&mut batch, account, -lost_bytes, -lost_messages);
+        Ok(batch)
     }
 
     /// SUBSCRIBE; the name need not exist (RFC 3501 6.3.6).
@@ -287,9 +295,11 @@ impl Mailboxes {
             let after = engine.get(&counter_key).await?;
             attempts += 1;
             if after == counter || attempts == ATTEMPTS_MAX {
+                let now = u32::try_from(self.core.clock.wall().secs()).unwrap_or(0);
                 return Ok(Tree {
                     account,
                     counter,
+                    base: base(&records).unwrap_or(now),
                     entries: entries(&names, &records),
                 });
             }
@@ -354,13 +364,12 @@ impl Tree {
     /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch
     /// requires that nothing came or went since the contents were read, which makes the sums exact.
     /// Its second take numbers the mark.
-    fn delete(&self, entry: &Entry, contents: Contents) -> Batch {
+    fn delete(&self, entry: &Entry, contents: &Contents) -> Batch {
         let account = self.account;
         let mut batch = Batch::new();
         self.claim(&mut batch, NonZeroU32::MIN);
         batch.take_one(key::modseq(account));
-        batch.unchanged(key::uid(account, entry.id), contents.uid);
-        batch.unchanged(key::expunged(account, entry.id), contents.expunged);
+        contents.require(&mut batch);
         batch.delete(key::mailbox(account, entry.id));
         batch.delete(name_key(account, &entry.name));
         sum_usage(&mut batch, account, -contents.bytes, -contents.messages);
@@ -392,6 +401,40 @@ impl Tree {
             batch.put(name_key(self.account, &name), name_value(entry.id, &name));
         }
         Ok(batch)
+    }
+
+    /// RENAME of INBOX, whose messages are those of `index`.
+    fn inbox_moved(
+        &self,
+        index: &Index,
+        expunged: &Option<Bytes>,
+        to: &Name,
+    ) -> Result<Moved, ChangeError> {
+        let account = self.account;
+        let mut batch = Batch::new();
+        let target = self.create(&mut batch, to, None)?.id;
+        let mut modseq = (MODSEQ_TAKE, 0);
+        if !index.is_empty() {
+            let positions: Vec<usize> = (0..index.len()).collect();
+            let source = Source {
+                account,
+                mailbox: INBOX,
+                index,
+                expunged,
+            };
+            let step = compose::transfer(source, &positions, target, Transfer::Move);
+            if step.uids.len() < positions.len() {
+                return Err(ChangeError::TooMany("messages to rename at once"));
+            }
+            let (take, plus) = step.last_modseq();
+            modseq = (batch.takes.len() + take, plus);
+            join(&mut batch, step.batch, &key::mailbox(account, target));
+        }
+        Ok(Moved {
+            batch,
+            target,
+            modseq,
+        })
     }
 
     fn find(&self, name: &Name) -> Option<&Entry> {
@@ -426,9 +469,7 @@ impl Tree {
             // LIM-23
             return Err(ChangeError::TooMany("mailboxes"));
         }
-        // Numbers rise with INBOX as the first, so its UIDVALIDITY tells where they all begin.
-        let inbox = self.find(&Name::inbox()).ok_or(ChangeError::Absent)?;
-        let base = inbox.uid_validity.wrapping_sub(1);
+        self.find(&Name::inbox()).ok_or(ChangeError::Absent)?;
         let count = u32::try_from(added.len()).unwrap_or(u32::MAX);
         self.claim(batch, NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
         let modseq = batch.take_one(key::modseq(self.account));
@@ -438,12 +479,12 @@ impl Tree {
             let entry = Entry {
                 id,
                 name: name.clone(),
-                uid_validity: uid_validity(base, id),
                 special_use: *special_use,
             };
+            let validity = uid_validity(self.base, id);
             batch.put(
                 key::mailbox(self.account, id),
-                MailboxRecord::encode(entry.uid_validity, *special_use, modseq),
+                MailboxRecord::encode(validity, *special_use, modseq),
             );
             batch.put(name_key(self.account, name), name_value(id, name));
             entries.push(entry);
@@ -498,25 +539,29 @@ fn uid_validity(base: u32, id: MailboxId) -> u32 {
     base.wrapping_add(number).max(1)
 }
 
+/// What UIDVALIDITY would be for number zero, by the records that can be understood: the highest,
+/// since an INBOX that began anew took the number of a later mailbox.
+fn base(records: &[(Key, Bytes)]) -> Option<u32> {
+    let bases = records.iter().filter_map(|(key, value)| {
+        let number = key.last_u64()? & u64::from(u32::MAX);
+        let validity = MailboxRecord::decode(value).ok()?.uid_validity;
+        Some(validity.wrapping_sub(u32::try_from(number).ok()?))
+    });
+    bases.max()
+}
+
 /// Names and records joined, sorted by name.
 fn entries(names: &[(Key, Bytes)], records: &[(Key, Bytes)]) -> Vec<Entry> {
     let record = |id: MailboxId| {
         let place = records
             .binary_search_by_key(&Some(id.0), |(key, _)| key.last_u64())
             .ok()?;
-        let (_, value) = records.get(place)?;
-        MailboxRecord::decode(value).ok()
+        Some(&records.get(place)?.1)
     };
     let named = names.iter().filter_map(|(key, value)| {
         let (id, rest) = entry::named_mailbox(value).ok()?;
         let name = entry::full_name(key, rest).ok()?;
-        let record = record(id)?;
-        Some(Entry {
-            id,
-            name,
-            uid_validity: record.uid_validity,
-            special_use: record.special_use,
-        })
+        Some(Entry::new(id, name, record(id)?))
     });
     let mut entries: Vec<Entry> = named.collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    fault::{Stop, stop},
+    fault::{Cause, Stop, stop},
     mailboxes,
     select::Selected,
     session::{Account, Outcome},
@@ -18,8 +18,8 @@ use crate::{
         list::{self, Attribute, ListQuery, Pattern},
         response::Response,
     },
-    mailbox::{Entry, Name, SpecialUse},
-    net::Turn,
+    mailbox::{Entry, MailboxFault, Name, SpecialUse},
+    net::{Halt, Turn},
 };
 
 /// All names of an account, in the order of the tree.
@@ -78,8 +78,10 @@ pub(super) async fn list(
         };
         // RFC 5819 2: a mailbox that cannot be told of now is left out.
         let items = &query.return_status;
-        if let Ok(status) = mailboxes::status_of(account, selected, entry, items).await? {
-            turn.reply(&status).await?;
+        match mailboxes::status_of(account, selected, entry, items).await {
+            Ok(Ok(status)) => turn.reply(&status).await?,
+            Ok(Err(_)) | Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => {}
+            Err(stop) => return Err(stop),
         }
     }
     Ok(Ok(None))
@@ -231,7 +233,6 @@ mod tests {
         let entries = existing.iter().map(|text| Entry {
             id: MailboxId(1),
             name: name(text),
-            uid_validity: 1,
             special_use: (*text == "Sent").then_some(SpecialUse::Sent),
         });
         Tree::new(entries.collect(), subscribed.iter().map(name).collect())

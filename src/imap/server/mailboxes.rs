@@ -133,7 +133,7 @@ pub(super) async fn status_of(
             StatusItem::Messages => index.len() as u64,
             StatusItem::Recent => recent,
             StatusItem::UidNext => u64::from(index.uid_next()),
-            StatusItem::UidValidity => u64::from(entry.uid_validity),
+            StatusItem::UidValidity => u64::from(mailbox.uid_validity()),
             StatusItem::Unseen => index.unseen() as u64,
             StatusItem::Size => index.bytes(),
         };

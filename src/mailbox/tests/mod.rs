@@ -1,5 +1,6 @@
 //! The service over the memory engine and over one that fails when told to.
 
+mod damage;
 mod durability;
 mod messages;
 mod model;

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use buzon::{
+    mailbox::Name,
+    store::{Batch, Engine, key},
+};
 use tokio::time::timeout;
 
 use super::client::{ImapClient, deliver, server_with_alice};
@@ -88,5 +92,35 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
             assert_eq!(server.tasks.count("session"), 0, "{command}");
             server.engine.delay_reads(Duration::ZERO);
         }
+    });
+}
+
+#[test]
+fn dur_09_a_damaged_mailbox_does_not_hide_the_others_and_can_be_deleted() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        let sent = Name::parse("Sent").unwrap();
+        let sent = server.mailboxes.find(alice, &sent).await.unwrap().unwrap();
+        let mut batch = Batch::new();
+        batch.put(key::mailbox(alice, sent.id), b"rubbish".to_vec());
+        server.engine.commit(batch).await.unwrap();
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        let listed = client.ask("LIST \"\" % RETURN (STATUS (MESSAGES))").await;
+        let lines = |what: &[u8]| {
+            let told = listed.untagged.iter();
+            told.filter(|line| line.starts_with(what)).count()
+        };
+        assert_eq!((lines(b"LIST"), lines(b"STATUS")), (6, 5));
+        for command in [
+            "SELECT Sent",
+            "STATUS Sent (MESSAGES)",
+            "APPEND Sent {1+}\r\nx",
+        ] {
+            let said = client.ask(command).await.completion;
+            assert!(said.starts_with("NO [CORRUPTION]"), "{said}");
+        }
+        client.ask("DELETE Sent").await.ok();
+        client.ask("CREATE Sent").await.ok();
+        client.ask("SELECT Sent").await.ok();
     });
 }
