@@ -381,5 +381,5 @@ fn another(content: &Content) -> Content {
 const ATTEMPTS_MAX: usize = 4;
 /// Bytes that the facts of all copies may take of a commit; more are stored once for all copies.
 const FACTS_BYTES_MAX: usize = 256 * 1024;
-/// Copies of one message. A commit takes fewer; this only bounds the work before it says so.
+/// Copies of one message. A commit takes as many.
 const COPIES_MAX: usize = 10_000;

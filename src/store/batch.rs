@@ -3,7 +3,7 @@
 //! No callback and no interactive transaction, so the same batch fits an embedded writer and a
 //! remote database. A batch holds conditions, counters that are assigned inside the commit, writes
 //! that may contain those counters, and message bodies that become durable with it. Bounds that
-//! every engine keeps: keys up to 480 bytes, values up to 64 KiB, a batch up to 1 MiB without
+//! every engine keeps: keys up to 480 bytes, values up to 64 KiB, a batch up to 8 MiB without
 //! bodies.
 
 use std::{any::Any, fmt, num::NonZeroU32, sync::Arc};

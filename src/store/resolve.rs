@@ -36,7 +36,8 @@ pub(super) enum Change {
 }
 
 /// Checks what can be checked without the state; done before the batch queues for its commit.
-pub(super) fn check_bounds(batch: &Batch) -> Result<(), CommitError> {
+/// Answers its bytes without bodies.
+pub(super) fn check_bounds(batch: &Batch) -> Result<usize, CommitError> {
     let mut total = 0;
     for condition in &batch.conditions {
         let (Condition::Absent(key) | Condition::Present(key) | Condition::Equals(key, _)) =
@@ -63,9 +64,9 @@ pub(super) fn check_bounds(batch: &Batch) -> Result<(), CommitError> {
     }
     total += batch.bodies.len() * BLOB_ID_BYTES;
     if total > BATCH_BYTES_MAX {
-        return Err(CommitError::Unacceptable("a batch is longer than 1 MiB"));
+        return Err(CommitError::Unacceptable("a batch is longer than 8 MiB"));
     }
-    Ok(())
+    Ok(total)
 }
 
 /// Resolves `batch` against `view`; hands back its bodies. The batch passed [`check_bounds`].
@@ -229,7 +230,7 @@ fn width_bytes(width: Width) -> usize {
 /// Longest value in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Largest batch in bytes, without its bodies.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 const COUNTER_BYTES: usize = 8;
 const BLOB_ID_BYTES: usize = 16;
 
@@ -337,7 +338,7 @@ mod tests {
             &|batch| _ = batch.put(key("k"), hole_outside.clone()),
             &|batch| _ = batch.put(key("k"), hole_without_take.clone()),
             &|batch| {
-                for n in 0..17 {
+                for n in 0..BATCH_BYTES_MAX / VALUE_BYTES_MAX {
                     batch.put(key(&n.to_string()), vec![0; VALUE_BYTES_MAX]);
                 }
             },

@@ -201,6 +201,7 @@ impl Pending {
             contents,
             staged,
             answer,
+            ..
         } = commit;
         if !staged.iter().all(|staged| staged.is_free(shared)) {
             let error = CommitError::Unacceptable("a staged body is not whole or not free");

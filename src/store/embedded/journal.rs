@@ -290,7 +290,7 @@ impl Group {
         let meta = &self.buffer[start + Header::BYTES..];
         let header = Header {
             kind,
-            meta_length: u32::try_from(meta.len()).expect("a batch is bounded to 1 MiB"),
+            meta_length: u32::try_from(meta.len()).expect("a batch is bounded to 8 MiB"),
             meta_crc: crc32fast::hash(meta),
             body_length,
             sequence: self.next_sequence,

@@ -291,7 +291,6 @@ impl Engine for Embedded {
 
     fn commit(&self, mut batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
         Box::pin(async move {
-            check_bounds(&batch)?;
             let (answer, done) = oneshot::channel();
             let bodies = std::mem::take(&mut batch.bodies);
             if !bodies.is_empty() {
@@ -432,6 +431,7 @@ impl Shared {
         bodies: Vec<Body>,
         answer: oneshot::Sender<Result<Applied, CommitError>>,
     ) -> Result<Commit, CommitError> {
+        let batch_bytes = check_bounds(&batch)?;
         let mut named = Vec::with_capacity(bodies.len());
         let mut contents = Vec::with_capacity(bodies.len());
         let mut staged = Vec::new();
@@ -471,6 +471,7 @@ impl Shared {
         }
         Ok(Commit {
             batch,
+            batch_bytes,
             bodies: named,
             contents,
             staged,

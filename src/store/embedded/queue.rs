@@ -32,6 +32,8 @@ pub(super) enum Job {
 pub(super) struct Commit {
     /// Without its bodies.
     pub(super) batch: Batch,
+    /// The bytes of that.
+    pub(super) batch_bytes: usize,
     pub(super) bodies: Vec<NamedBody>,
     /// Parallel to `bodies`; a staged body has no content.
     pub(super) contents: Vec<Option<Bytes>>,
@@ -52,7 +54,10 @@ pub(super) struct PieceJob {
 impl Job {
     fn bytes(&self) -> usize {
         match self {
-            Self::Commit(commit) => commit.contents.iter().flatten().map(Bytes::len).sum(),
+            Self::Commit(commit) => {
+                let contents = commit.contents.iter().flatten().map(Bytes::len);
+                commit.batch_bytes + contents.sum::<usize>()
+            }
             Self::Piece(piece) => piece.bytes.len(),
         }
     }
@@ -148,5 +153,5 @@ impl Queue {
 
 /// Jobs that may wait at once.
 const JOBS_MAX: usize = 4096;
-/// Body bytes after which a group is long enough.
+/// Bytes after which a group is long enough.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;

@@ -363,7 +363,7 @@ fn push_extent(out: &mut Vec<u8>, extent: &Extent) {
 }
 
 fn push_count(out: &mut Vec<u8>, count: usize) {
-    let count = u32::try_from(count).expect("a batch is bounded to 1 MiB");
+    let count = u32::try_from(count).expect("a batch is bounded to 8 MiB");
     out.extend_from_slice(&count.to_le_bytes());
 }
 
@@ -376,7 +376,7 @@ fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) const ALIGN: u64 = 8;
 const MAGIC: [u8; 4] = *b"BzR1";
 const EXTENT_BYTES: usize = 24;
-/// A batch is at most 1 MiB without its bodies and what names them; a reader believes no more than
+/// A batch is at most 8 MiB without its bodies and what names them; a reader believes no more than
 /// this.
 const META_BYTES_MAX: u32 = 64 * 1024 * 1024;
 const BODY_BYTES_MAX: u64 = 1 << 40;
