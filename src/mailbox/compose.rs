@@ -77,7 +77,7 @@ pub(super) enum Transfer {
     Move,
 }
 
-/// Messages of one EXPUNGE batch: two values of at most ten bytes each.
+/// Messages of one EXPUNGE batch, some 360,000: two values of at most ten bytes each.
 const EXPUNGED_MAX: usize = BATCH_BYTES_MAX / 20;
 /// Bytes that a key and its bookkeeping add to a value.
 const WRITE_BYTES: usize = 64;
@@ -138,57 +138,33 @@ pub(super) fn expunge(source: Source<'_>, positions: &[usize], now: Timestamp) -
     step
 }
 
-/// The next batch of a COPY or MOVE of the messages at `positions`; as many as fit into one.
+/// The batch of a COPY or MOVE of the messages at `positions`; `None` when they are too many for
+/// one.
 pub(super) fn transfer(
     source: Source<'_>,
     positions: &[usize],
     target: MailboxId,
     kind: Transfer,
-) -> Step {
+) -> Option<Step> {
     let Source { account, index, .. } = source;
-    let mut values = Vec::new();
-    let (mut covered, mut weight) = (0_usize, 0);
-    // The takes come in this order: modseqs, UIDs, relocations.
-    let (modseq_take, uid_take) = (0, 1);
-    for arrivals in index.arrivals(positions) {
-        let plus = u32::try_from(covered).unwrap_or(u32::MAX);
-        let value = record::appended(&arrivals, uid_take, plus);
-        let count = arrivals.messages.len();
-        let expunges = if kind == Transfer::Move {
-            10 * count
-        } else {
-            0
-        };
-        weight += value.bytes.len() + WRITE_BYTES + expunges;
-        if weight > BATCH_BYTES_MAX && covered > 0 {
-            break;
-        }
-        covered += count;
-        values.push(value);
-    }
-    let rows: Vec<_> = positions[..covered]
-        .iter()
-        .filter_map(|p| index.row(*p))
-        .collect();
+    let parts = index.arrivals(positions);
     let gone: Vec<UidRanges> = match kind {
         Transfer::Copy => Vec::new(),
-        Transfer::Move => index
-            .ranges(&positions[..covered])
-            .split(RANGES_MAX)
-            .collect(),
+        Transfer::Move => index.ranges(positions).split(RANGES_MAX).collect(),
     };
-    let mut step = Step::open(account, count_of(values.len() + gone.len()));
-    debug_assert_eq!(step.modseq_take, modseq_take);
-    step.uids = index.uids_at(&positions[..covered]);
+    let mut step = Step::open(account, count_of(parts.len() + gone.len()));
+    step.uids = index.uids_at(positions);
     step.uid_take = step
         .batch
-        .take(key::uid(account, target), count_of(covered));
+        .take(key::uid(account, target), count_of(positions.len()));
     step.batch.take_one(key::relocations(account));
     step.require(source);
     step.batch.present(key::mailbox(account, target));
-    let mut plus = 0;
-    for value in values {
+    let (mut plus, mut covered) = (0, 0);
+    for arrivals in &parts {
+        let value = record::appended(arrivals, step.uid_take, covered);
         step.log(account, target, plus, value);
+        covered += count_of(arrivals.messages.len()).get();
         plus += 1;
     }
     for part in &gone {
@@ -198,11 +174,12 @@ pub(super) fn transfer(
     match kind {
         Transfer::Move => step.note_expunge(source, plus - 1),
         Transfer::Copy => {
-            let bytes = rows.iter().map(|row| i64::from(row.size)).sum::<i64>();
-            sum_usage(&mut step.batch, account, bytes, length(rows.len()));
+            let rows = positions.iter().filter_map(|position| index.row(*position));
+            let bytes = rows.map(|row| i64::from(row.size)).sum::<i64>();
+            sum_usage(&mut step.batch, account, bytes, length(positions.len()));
         }
     }
-    step
+    (weight(&step.batch) <= BATCH_BYTES_MAX).then_some(step)
 }
 
 impl Step {

@@ -124,8 +124,8 @@ impl Mailbox {
         Ok(Stored { modseq, ..stored })
     }
 
-    /// Removes these messages for good; the caller chose them. Answers which are gone by this call:
-    /// what another session removed first is not among them.
+    /// Removes these messages for good, in one commit up to some 360,000; the caller chose them.
+    /// Answers which are gone by this call: what another session removed first is not among them.
     pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
         let _changing = self.shared.changing.lock().await;
         let now = self.core.clock.wall();
@@ -133,7 +133,8 @@ impl Mailbox {
         while let Some(done) = self
             .decide(|source| {
                 let positions = source.index.present(uids);
-                (!positions.is_empty()).then(|| compose::expunge(source, &positions, now))
+                let some = !positions.is_empty();
+                Ok(some.then(|| compose::expunge(source, &positions, now)))
             })
             .await?
         {
@@ -144,24 +145,35 @@ impl Mailbox {
 
     /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7).
     pub async fn copy_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
-        let (mut copied, _) = self.prepare(uids, target).await?;
-        let mut fits = true;
+        self.transfer(uids, target, Transfer::Copy).await
+    }
+
+    /// MOVE: all of these messages that are here, or none. Each is in the source or in the target
+    /// at any time (RFC 6851 3.3). A move to the same mailbox gives new UIDs.
+    pub async fn move_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
+        let _changing = self.shared.changing.lock().await;
+        self.transfer(uids, target, Transfer::Move).await
+    }
+
+    async fn transfer(
+        &self,
+        uids: &[Uid],
+        target: MailboxId,
+        kind: Transfer,
+    ) -> Result<Copied, ChangeError> {
+        let mut copied = self.prepare(uids, target).await?;
         let done = self
             .decide(|source| {
                 let positions = source.index.present(uids);
                 if positions.is_empty() {
-                    return None;
+                    return Ok(None);
                 }
-                let step = compose::transfer(source, &positions, target, Transfer::Copy);
-                fits = step.uids.len() == positions.len();
-                fits.then_some(step)
+                let step = compose::transfer(source, &positions, target, kind);
+                let step = step.ok_or(ChangeError::TooMany("messages for one change"))?;
+                Ok(Some(step))
             })
             .await;
-        let done = self.blamed(done, target).await?;
-        if !fits {
-            return Err(ChangeError::TooMany("messages in one copy"));
-        }
-        if let Some(done) = done {
+        if let Some(done) = self.blamed(done, target).await? {
             self.core.count_record(self.account(), target);
             copied.from = done.uids;
             copied.to = done.targets;
@@ -169,58 +181,28 @@ impl Mailbox {
         Ok(copied)
     }
 
-    /// MOVE. Each message is in the source or in the target at any time (RFC 6851 3.3); so many
-    /// that they do not fit into one commit go in parts. A move to the same mailbox gives new UIDs.
-    pub async fn move_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
-        let _changing = self.shared.changing.lock().await;
-        let (mut copied, uids) = self.prepare(uids, target).await?;
-        loop {
-            let done = self
-                .decide(|source| {
-                    let positions = source.index.present(&uids);
-                    (!positions.is_empty())
-                        .then(|| compose::transfer(source, &positions, target, Transfer::Move))
-                })
-                .await;
-            let Some(done) = self.blamed(done, target).await? else {
-                return Ok(copied);
-            };
-            self.core.count_record(self.account(), target);
-            copied.from.extend(done.uids);
-            copied.to.extend(done.targets);
-        }
-    }
-
-    /// Checks the target of a COPY or MOVE, and which of the messages are here now.
-    async fn prepare(
-        &self,
-        uids: &[Uid],
-        target: MailboxId,
-    ) -> Result<(Copied, Vec<Uid>), ChangeError> {
+    /// Checks the target of a COPY or MOVE.
+    async fn prepare(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
         self.refresh().await?;
         let record = read_record(&*self.core.engine, self.account(), target)
             .await?
             .ok_or(ChangeError::Absent)?;
-        let (uids, keywords) = self.read(|index| {
-            let positions = index.present(uids);
-            (index.uids_at(&positions), index.keywords_at(&positions))
-        });
+        let keywords = self.read(|index| index.keywords_at(&index.present(uids)));
         self.core
             .check_keywords(self.account(), target, &keywords)
             .await?;
-        let copied = Copied {
+        Ok(Copied {
             uid_validity: record.uid_validity,
             from: Vec::new(),
             to: Vec::new(),
-        };
-        Ok((copied, uids))
+        })
     }
 
     /// Commits what `next` decides on the index, if anything; decides again after a conflict, a
     /// bounded number of times.
     async fn decide(
         &self,
-        mut next: impl FnMut(Source<'_>) -> Option<Step>,
+        mut next: impl FnMut(Source<'_>) -> Result<Option<Step>, ChangeError>,
     ) -> Result<Option<Done>, ChangeError> {
         self.refresh().await?;
         for _ in 0..ATTEMPTS_MAX {
@@ -233,7 +215,7 @@ impl Mailbox {
                     expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
                 })
             });
-            let Some(step) = step else { return Ok(None) };
+            let Some(step) = step? else { return Ok(None) };
             match self.commit(step).await {
                 Ok(done) => return Ok(Some(done)),
                 Err(CommitError::Conflict) => self.after_conflict().await?,

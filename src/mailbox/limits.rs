@@ -22,8 +22,11 @@ pub(super) const KEYWORD_BYTES_MAX: usize = 128;
 
 /// Bytes of one stored value that this folder writes; engines take 64 KiB.
 pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;
-/// Bytes of one batch without bodies that this folder writes; engines take 1 MiB.
-pub(super) const BATCH_BYTES_MAX: usize = 900 * 1024;
+/// Bytes of one batch without bodies that this folder writes; engines take 8 MiB. A COPY, a MOVE or
+/// a RENAME of INBOX is one batch: at most 30 bytes for each message, usually about 10.
+pub(super) const BATCH_BYTES_MAX: usize = 7 * 1024 * 1024;
+/// Bytes of one batch of the background work, for which nobody should have to wait.
+pub(super) const BACKGROUND_BATCH_BYTES: usize = 450 * 1024;
 /// How often a change that met a concurrent one is tried before it is given up as busy.
 pub(super) const ATTEMPTS_MAX: usize = 8;
 /// Messages in one chunk of a snapshot.

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use super::{
     compose::weight,
     fault::MailboxFault,
-    limits::{BATCH_BYTES_MAX, TAIL_RECORDS, TAIL_RECORDS_IDLE, TEND_INTERVAL, VALUE_BYTES_MAX},
+    limits::{
+        BACKGROUND_BATCH_BYTES, TAIL_RECORDS, TAIL_RECORDS_IDLE, TEND_INTERVAL, VALUE_BYTES_MAX,
+    },
     load::{self, Snapshot},
     service::Mailboxes,
     shared::Shared,
@@ -156,7 +158,7 @@ impl Mailboxes {
             .sum();
         let mut head = stored.as_ref().map(|snapshot| snapshot.bytes.clone());
         let mut chunks = std::mem::take(&mut planned.written).into_iter().peekable();
-        if total > BATCH_BYTES_MAX / 2 {
+        if total > BACKGROUND_BATCH_BYTES {
             // Reserved numbers are nobody else's: whoever reads this head counts on from it, and
             // every batch that follows requires it.
             let reserved = Head {
@@ -173,7 +175,7 @@ impl Mailboxes {
                 batch.unchanged(key::snapshot(account, mailbox), head.clone());
                 for (number, bytes) in chunks.by_ref() {
                     batch.put(chunk(number), bytes);
-                    if weight(&batch) > BATCH_BYTES_MAX / 2 {
+                    if weight(&batch) > BACKGROUND_BATCH_BYTES {
                         break;
                     }
                 }

@@ -422,10 +422,8 @@ impl Tree {
                 index,
                 expunged,
             };
-            let step = compose::transfer(source, &positions, target, Transfer::Move);
-            if step.uids.len() < positions.len() {
-                return Err(ChangeError::TooMany("messages to rename at once"));
-            }
+            let step = compose::transfer(source, &positions, target, Transfer::Move)
+                .ok_or(ChangeError::TooMany("messages for one change"))?;
             let (take, plus) = step.last_modseq();
             modseq = (batch.takes.len() + take, plus);
             join(&mut batch, step.batch, &key::mailbox(account, target));

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     base::{limits::BODY_MEMORY_BYTES_MAX, pieces::Pieces},
     mail::facts::Facts,
+    store::fault::Fault,
 };
 
 #[tokio::test(start_paused = true)]
@@ -174,46 +175,98 @@ async fn a_move_to_the_same_mailbox_gives_new_uids() {
     world.assert_usage_is_exact().await;
 }
 
+/// Logs messages whose numbers take as much room as numbers of real mail can.
+async fn fill_widely(world: &World, mailbox: MailboxId, count: u32) {
+    let wide = |n: u32| u64::from(n.wrapping_mul(0x9e37_79b9));
+    let mut builder = record::ArrivalsBuilder::default();
+    let mut known = record::SetNumbers::default();
+    for n in 0..count {
+        let message = record::Arrival {
+            email: wide(n),
+            set: 0,
+            internal_date: 1_000 * wide(n + 1),
+            size: n.wrapping_mul(0x85eb_ca6b) >> 6,
+            crlf_missing: 0,
+        };
+        builder.add(message, &mut known, FlagSet::default);
+    }
+    for arrivals in builder.finish() {
+        let mut batch = Batch::new();
+        let messages = u32::try_from(arrivals.messages.len()).unwrap();
+        let modseq = batch.take_one(key::modseq(ALICE));
+        let uid = batch.take(key::uid(ALICE, mailbox), messages.try_into().unwrap());
+        let value = record::appended(&arrivals, uid, 0);
+        batch.put(key::log_numbered(ALICE, mailbox, modseq), value);
+        let bytes = arrivals.messages.iter().map(|m| i64::from(m.size)).sum();
+        compose::sum_usage(&mut batch, ALICE, bytes, i64::from(messages));
+        world.engine.commit(batch).await.unwrap();
+    }
+    world.mailboxes.announce(ALICE);
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_move_of_more_than_one_commit_holds_moves_all() {
-    let world = World::new().await;
-    world.fill(INBOX, 1).await;
+async fn dur_08_a_hundred_thousand_messages_are_copied_moved_renamed_and_removed_at_once() {
+    let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let engine: Arc<dyn Engine> = Arc::<Fault>::clone(&fault);
+    let world = World::over(engine).await;
+    fill_widely(&world, INBOX, 100_001).await;
     let inbox = world.open(INBOX).await;
-    for _ in 0..17 {
-        inbox
-            .copy_to(&all_uids(&inbox), INBOX)
-            .await
-            .map(|_| ())
-            .unwrap_or(());
-        if inbox.read(Index::len) >= 60_000 {
-            break;
-        }
-    }
     let all = all_uids(&inbox);
-    assert!(all.len() >= 60_000);
-    let copied = inbox.move_to(&all, ARCHIVE).await.unwrap();
-    assert_eq!(copied.from, all);
-    assert_eq!(copied.to, uids(1..=u32::try_from(all.len()).unwrap()));
-    assert!(inbox.read(Index::is_empty));
-    world.assert_usage_is_exact().await;
-    // What does not fit into one commit is not copied in part.
+    let before = fault.commits();
+    // Every second one, so that ranges do not help.
+    let half: Vec<Uid> = all.iter().copied().step_by(2).collect();
+    inbox.move_to(&half, ARCHIVE).await.unwrap();
     let archive = world.open(ARCHIVE).await;
-    while archive.read(Index::len) < 250_000 {
-        archive.copy_to(&uids(1..=50_000), ARCHIVE).await.unwrap();
+    archive.move_to(&all_uids(&archive), INBOX).await.unwrap();
+    inbox.refresh().await.unwrap();
+    let all = all_uids(&inbox);
+    assert_eq!(all.len(), 100_001);
+    let copied = inbox.copy_to(&all, ARCHIVE).await.unwrap();
+    assert_eq!((&copied.from, copied.to.len()), (&all, 100_001));
+    world
+        .mailboxes
+        .rename(ALICE, &name("INBOX"), &name("old"))
+        .await
+        .unwrap();
+    inbox.refresh().await.unwrap();
+    assert!(inbox.read(Index::is_empty));
+    let old = world.mailboxes.find(ALICE, &name("old")).await.unwrap();
+    let old = world.open(old.unwrap().id).await;
+    let gone = old.expunge(&all_uids(&old)).await.unwrap();
+    assert_eq!(gone.len(), 100_001);
+    assert_eq!(fault.commits() - before, 5, "one for each");
+    world.assert_usage_is_exact().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_08_what_does_not_fit_into_one_commit_is_refused_before_anything_changed() {
+    let world = World::new().await;
+    fill_widely(&world, INBOX, 500_000).await;
+    let inbox = world.open(INBOX).await;
+    let all = all_uids(&inbox);
+    for refused in [
+        inbox.copy_to(&all, ARCHIVE).await.map(drop),
+        inbox.move_to(&all, ARCHIVE).await.map(drop),
+        world
+            .mailboxes
+            .rename(ALICE, &name("INBOX"), &name("old"))
+            .await,
+    ] {
+        assert!(matches!(refused, Err(ChangeError::TooMany(_))));
     }
-    let before = archive.read(Index::len);
-    assert!(matches!(
-        archive.copy_to(&all_uids(&archive), SENT).await,
-        Err(ChangeError::TooMany(_))
-    ));
-    assert_eq!(archive.read(Index::len), before);
-    assert!(world.open(SENT).await.read(Index::is_empty));
-    let gone = archive.expunge(&all_uids(&archive)).await.unwrap();
-    assert_eq!(gone.len(), before);
-    assert_eq!(
-        world.mailboxes.usage(ALICE).await.unwrap(),
-        Usage::default()
+    assert_eq!(all_uids(&inbox), all);
+    assert!(world.open(ARCHIVE).await.read(Index::is_empty));
+    assert!(
+        world
+            .mailboxes
+            .find(ALICE, &name("old"))
+            .await
+            .unwrap()
+            .is_none()
     );
+    let gone = inbox.expunge(&all).await.unwrap();
+    assert_eq!(gone.len(), all.len());
+    world.assert_usage_is_exact().await;
 }
 
 #[tokio::test(start_paused = true)]

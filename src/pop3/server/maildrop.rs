@@ -1,7 +1,8 @@
 //! A maildrop: INBOX as it was when the session began, locked against other POP3 sessions.
 //!
 //! RFC 1939 4: the lock is exclusive, message numbers never change during a session, and deletions
-//! happen at QUIT only, all of them in one commit. IMAP sessions and deliveries go on beside it.
+//! happen at QUIT only, in one commit (beyond some 360,000 messages in several). IMAP sessions and
+//! deliveries go on beside it.
 
 use std::{
     collections::HashSet,
@@ -158,7 +159,7 @@ impl Maildrop {
         Ok(email.map(|email| self.mailboxes.body(email.blob, 0..message.stored_bytes)))
     }
 
-    /// RFC 1939 6: removes what was marked, in one commit.
+    /// RFC 1939 6: removes what was marked; when that fails, none or some of it is gone.
     pub(super) async fn update(self) -> Result<usize, ChangeError> {
         let marked = self.messages.iter().filter(|message| message.deleted);
         let uids: Vec<Uid> = marked.map(|message| message.uid).collect();
