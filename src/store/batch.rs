@@ -37,6 +37,8 @@ pub enum Condition {
     Present(Key),
     /// The key's value is exactly this.
     Equals(Key, Bytes),
+    /// The sum at the key is no more than this; zero when absent.
+    AtMost(Key, i64),
 }
 
 /// "Take the next `count` numbers of this counter". A counter starts at 0, so the first number
@@ -143,6 +145,12 @@ impl Batch {
             Some(value) => Condition::Equals(key, value),
             None => Condition::Absent(key),
         });
+        self
+    }
+
+    /// Requires that the sum at `key` is no more than `most`, before this batch adds to it.
+    pub fn at_most(&mut self, key: Key, most: i64) -> &mut Self {
+        self.conditions.push(Condition::AtMost(key, most));
         self
     }
 

@@ -2,9 +2,10 @@
 //! store.
 //!
 //! Counts commits and reads, and lets the n-th one fail: refused, in conflict, or crashed before or
-//! after it happened. Reads take as long as is asked for. After a crash the engine is poisoned, as
-//! a real one is after a failed sync (DUR-03); wrap the inner engine again to see what a restart
-//! would see. It is not a fault layer for disks: that one lies below the embedded engine.
+//! after it happened. Reads take as long as is asked for, and something else can be made to happen
+//! right before a commit. After a crash the engine is poisoned, as a real one is after a failed
+//! sync (DUR-03); wrap the inner engine again to see what a restart would see. It is not a fault
+//! layer for disks: that one lies below the embedded engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,11 +49,12 @@ pub enum CommitFault {
     CrashAfter,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Plan {
     commits: u64,
     reads: u64,
     commit_faults: BTreeMap<u64, CommitFault>,
+    preludes: BTreeMap<u64, BoxFuture<'static, ()>>,
     read_faults: BTreeSet<u64>,
     /// How long each read takes.
     delay: Duration,
@@ -74,6 +76,13 @@ impl Fault {
         let mut plan = self.plan();
         let at = plan.commits + n;
         plan.commit_faults.insert(at, fault);
+    }
+
+    /// Right before the `n`-th commit from now (1 is the next), this happens: somebody was faster.
+    pub fn before_commit(&self, n: u64, what: BoxFuture<'static, ()>) {
+        let mut plan = self.plan();
+        let at = plan.commits + n;
+        plan.preludes.insert(at, what);
     }
 
     /// The `n`-th read from now (1 is the next; of a key, a page or a body) fails with an I/O
@@ -121,11 +130,11 @@ impl Fault {
         }
     }
 
-    fn next_commit(&self) -> Option<CommitFault> {
+    fn next_commit(&self) -> (Option<BoxFuture<'static, ()>>, Option<CommitFault>) {
         let mut plan = self.plan();
         plan.commits += 1;
         let at = plan.commits;
-        plan.commit_faults.remove(&at)
+        (plan.preludes.remove(&at), plan.commit_faults.remove(&at))
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -135,8 +144,10 @@ impl Fault {
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.plan();
         f.debug_struct("Fault")
-            .field("plan", &*self.plan())
+            .field("commits", &plan.commits)
+            .field("reads", &plan.reads)
             .finish_non_exhaustive()
     }
 }
@@ -165,7 +176,10 @@ impl Engine for Fault {
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, CommitError>> {
         Box::pin(async move {
-            let fault = self.next_commit();
+            let (prelude, fault) = self.next_commit();
+            if let Some(prelude) = prelude {
+                prelude.await;
+            }
             if *self.crashed.borrow() {
                 return Err(CommitError::Poisoned);
             }

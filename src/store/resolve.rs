@@ -40,8 +40,10 @@ pub(super) enum Change {
 pub(super) fn check_bounds(batch: &Batch) -> Result<usize, CommitError> {
     let mut total = 0;
     for condition in &batch.conditions {
-        let (Condition::Absent(key) | Condition::Present(key) | Condition::Equals(key, _)) =
-            condition;
+        let (Condition::Absent(key)
+        | Condition::Present(key)
+        | Condition::Equals(key, _)
+        | Condition::AtMost(key, _)) = condition;
         total += check_key(key.as_bytes())?;
     }
     for take in &batch.takes {
@@ -126,12 +128,13 @@ pub(super) fn resolve(
 fn holds(
     condition: &Condition,
     view: &impl Fn(&[u8]) -> Result<Option<Bytes>, ReadError>,
-) -> Result<bool, ReadError> {
+) -> Result<bool, CommitError> {
     let value = |key: &Key| view(key.as_bytes());
     Ok(match condition {
         Condition::Absent(key) => value(key)?.is_none(),
         Condition::Present(key) => value(key)?.is_some(),
         Condition::Equals(key, expected) => value(key)?.as_ref() == Some(expected),
+        Condition::AtMost(key, most) => i64::from_be_bytes(number(value(key)?)?) <= *most,
     })
 }
 
@@ -148,11 +151,7 @@ impl<V: Fn(&[u8]) -> Result<Option<Bytes>, ReadError>> Numbers<V> {
             Some(value) => value.clone(),
             None => (self.view)(key)?,
         };
-        match value {
-            None => Ok([0; COUNTER_BYTES]),
-            Some(value) => <[u8; COUNTER_BYTES]>::try_from(value.as_ref())
-                .map_err(|_| CommitError::Unacceptable("a counter or sum is not eight bytes")),
-        }
+        number(value)
     }
 
     fn write(&mut self, key: Bytes, number: [u8; COUNTER_BYTES]) -> Change {
@@ -167,6 +166,15 @@ impl<V: Fn(&[u8]) -> Result<Option<Bytes>, ReadError>> Numbers<V> {
         if value.is_none_or(|value| value.len() == COUNTER_BYTES) || self.latest.contains_key(key) {
             self.latest.insert(key.clone(), value.cloned());
         }
+    }
+}
+
+/// The bytes of a counter or a sum.
+fn number(value: Option<Bytes>) -> Result<[u8; COUNTER_BYTES], CommitError> {
+    match value {
+        None => Ok([0; COUNTER_BYTES]),
+        Some(value) => <[u8; COUNTER_BYTES]>::try_from(value.as_ref())
+            .map_err(|_| CommitError::Unacceptable("a counter or sum is not eight bytes")),
     }
 }
 

@@ -71,17 +71,24 @@ async fn put(engine: &dyn Engine, name: &str, value: &str) {
 
 async fn conditions_decide_whether_a_batch_happens(engine: Any) {
     put(&*engine, "a", "1").await;
-    let holds: [&dyn Fn(&mut Batch); 4] = [
+    let mut batch = Batch::new();
+    batch.sum(key("sum"), 7);
+    engine.commit(batch).await.unwrap();
+    let holds: [&dyn Fn(&mut Batch); 6] = [
         &|batch| _ = batch.absent(key("b")),
         &|batch| _ = batch.present(key("a")),
         &|batch| _ = batch.unchanged(key("a"), Some("1".into())),
         &|batch| _ = batch.unchanged(key("b"), None),
+        &|batch| _ = batch.at_most(key("sum"), 7),
+        &|batch| _ = batch.at_most(key("b"), 0),
     ];
-    let fails: [&dyn Fn(&mut Batch); 4] = [
+    let fails: [&dyn Fn(&mut Batch); 6] = [
         &|batch| _ = batch.absent(key("a")),
         &|batch| _ = batch.present(key("b")),
         &|batch| _ = batch.unchanged(key("a"), Some("2".into())),
         &|batch| _ = batch.unchanged(key("b"), Some("".into())),
+        &|batch| _ = batch.at_most(key("sum"), 6),
+        &|batch| _ = batch.at_most(key("b"), -1),
     ];
     for (n, condition) in fails.iter().enumerate() {
         let mut batch = Batch::new();
@@ -521,4 +528,21 @@ async fn faults_asked_for_come_at_their_number() {
     assert!(engine.commit(Batch::new()).await.is_ok());
     engine.set_room(Some(buzon::store::Room::Low));
     assert_eq!(engine.room(), buzon::store::Room::Low);
+}
+
+#[tokio::test]
+async fn somebody_can_be_faster_than_a_commit() {
+    let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let other = Arc::clone(&engine);
+    engine.before_commit(
+        2,
+        Box::pin(async move { put(&*other, "a", "theirs").await }),
+    );
+    put(&*engine, "b", "first").await;
+    assert_eq!(value(&*engine, "a").await, None);
+    let mut batch = Batch::new();
+    batch.absent(key("a")).put(key("a"), b"ours".to_vec());
+    let refused = engine.commit(batch).await;
+    assert!(matches!(refused, Err(CommitError::Conflict)));
+    assert_eq!(value(&*engine, "a").await, Some("theirs".into()));
 }
