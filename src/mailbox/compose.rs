@@ -49,10 +49,11 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// The modseq of its last record.
-    pub(super) fn modseq(&self, counters: &[u64]) -> ModSeq {
+    /// The modseqs of its first and its last record.
+    pub(super) fn modseqs(&self, counters: &[u64]) -> (ModSeq, ModSeq) {
         let first = counters.get(self.modseq_take).copied().unwrap_or(0);
-        ModSeq(first + u64::from(self.records.saturating_sub(1)))
+        let (_, plus) = self.last_modseq();
+        (ModSeq(first), ModSeq(first + u64::from(plus)))
     }
 
     /// Which take numbers its last record, and how many of it come before.
@@ -73,7 +74,8 @@ impl Step {
 /// Whether messages stay where they are copied from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transfer {
-    Copy,
+    /// Within so many bytes of the account, if that is bounded.
+    Copy(Option<u64>),
     Move,
 }
 
@@ -149,7 +151,7 @@ pub(super) fn transfer(
     let Source { account, index, .. } = source;
     let parts = index.arrivals(positions);
     let gone: Vec<UidRanges> = match kind {
-        Transfer::Copy => Vec::new(),
+        Transfer::Copy(_) => Vec::new(),
         Transfer::Move => index.ranges(positions).split(RANGES_MAX).collect(),
     };
     let mut step = Step::open(account, count_of(parts.len() + gone.len()));
@@ -173,10 +175,12 @@ pub(super) fn transfer(
     }
     match kind {
         Transfer::Move => step.note_expunge(source, plus - 1),
-        Transfer::Copy => {
+        Transfer::Copy(quota) => {
             let rows = positions.iter().filter_map(|position| index.row(*position));
-            let bytes = rows.map(|row| i64::from(row.size)).sum::<i64>();
-            sum_usage(&mut step.batch, account, bytes, length(positions.len()));
+            let bytes = rows.map(|row| u64::from(row.size)).sum::<u64>();
+            require_room(&mut step.batch, account, bytes, quota);
+            let (bytes, messages) = (bytes.cast_signed(), length(positions.len()));
+            sum_usage(&mut step.batch, account, bytes, messages);
         }
     }
     (weight(&step.batch) <= BATCH_BYTES_MAX).then_some(step)
@@ -215,6 +219,15 @@ impl Step {
         value.hole(self.modseq_take, plus, Width::U64);
         let key = key::expunged(source.account, source.mailbox);
         self.batch.put(key, value);
+    }
+}
+
+/// Requires that the account has room for `more` bytes when it may hold `quota`.
+pub(super) fn require_room(batch: &mut Batch, account: AccountId, more: u64, quota: Option<u64>) {
+    if let Some(quota) = quota {
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let most = signed(quota) - signed(more);
+        batch.at_most(key::used_bytes(account), most);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         ids::{AccountId, BlobId, MailboxId},
         random::Random,
     },
-    store::{Applied, Batch, CommitError, Engine, Key},
+    store::{Applied, Batch, CommitError, Engine, Key, key},
 };
 
 /// Shared by all handles of one process.
@@ -119,6 +119,29 @@ impl Core {
         } else {
             Err(ChangeError::TooMany("keywords"))
         }
+    }
+
+    /// A sum of the account.
+    pub(super) async fn sum(&self, key: &Key) -> Result<u64, MailboxFault> {
+        let stored = self.engine.get(key).await?;
+        let sum = stored.and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?)));
+        Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0))
+    }
+
+    /// Whether an account that may hold `quota` bytes has room for `more`. Only the commit can say
+    /// it for sure.
+    pub(super) async fn check_room(
+        &self,
+        account: AccountId,
+        more: u64,
+        quota: Option<u64>,
+    ) -> Result<(), ChangeError> {
+        let Some(quota) = quota else { return Ok(()) };
+        let used = self.sum(&key::used_bytes(account)).await?;
+        if used.saturating_add(more) > quota {
+            return Err(ChangeError::OverQuota);
+        }
+        Ok(())
     }
 
     /// Notes that a record goes into a mailbox that need not be in memory.

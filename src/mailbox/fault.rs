@@ -46,6 +46,9 @@ pub enum ChangeError {
     /// Others changed the same things again and again.
     #[error("others are changing the same mailbox")]
     Busy,
+    /// The account would hold more than it may.
+    #[error("the account has no room for this")]
+    OverQuota,
     /// There is no room on the disk.
     #[error("the store is full")]
     Full,

@@ -5,12 +5,11 @@
 //! mailbox from being deleted: then it answers so. RFC 3501 6.4.3, 6.4.6, 6.4.7, RFC 4315, RFC
 //! 6851.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
-    changes::Changes,
     compose::{self, Source, Step, Transfer},
     core::Core,
     fault::{ChangeError, MailboxFault},
@@ -34,9 +33,11 @@ pub struct Mailbox {
 /// What a STORE did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Where the mailbox stands.
-    pub modseq: ModSeq,
-    /// The messages whose flags changed.
+    /// From the first to the last modseq of the change.
+    pub modseqs: RangeInclusive<ModSeq>,
+    /// The last change of flags before it; the highest number when that is not known.
+    pub preceded_by: ModSeq,
+    /// The messages that it changed, ascending.
     pub changed: Vec<Uid>,
 }
 
@@ -81,15 +82,11 @@ impl Mailbox {
         self.shared.read(f)
     }
 
-    /// What changed since a session was told the ascending UIDs `told` at `since`.
-    pub fn changes(&self, since: ModSeq, told: &[u32]) -> Changes {
-        self.read(|index| index.changes(since, told))
-    }
-
-    /// Messages with this UID or higher are recent for the calling session; with `read_write` no
-    /// later session gets them as recent (RFC 3501 6.3.1, 6.3.2).
-    pub fn claim_recent(&self, read_write: bool) -> u32 {
-        self.shared.claim_recent(read_write)
+    /// Messages of `index` with this UID or higher are recent for the calling session; with
+    /// `read_write` no later session gets them as recent (RFC 3501 6.3.1, 6.3.2). What came behind
+    /// `index` is left for whoever is told of it.
+    pub fn claim_recent(&self, index: &Index, read_write: bool) -> u32 {
+        self.shared.claim_recent(index, read_write)
     }
 
     /// STORE. Messages that are gone, and those that have these flags already, are passed over.
@@ -99,16 +96,17 @@ impl Mailbox {
         change: &FlagChange,
     ) -> Result<Stored, ChangeError> {
         self.refresh().await?;
-        let (stored, ranges, fits) = self.read(|index| {
+        let (changed, ranges, fits) = self.read(|index| {
             let touched = index.touched(&index.present(uids), change);
-            let stored = Stored {
-                modseq: index.modseq(),
-                changed: index.uids_at(&touched),
-            };
             let adds = change.mode != FlagMode::Remove;
             let fits = !adds || index.has_room_for(change.flags.keywords());
-            (stored, index.ranges(&touched), fits)
+            (index.uids_at(&touched), index.ranges(&touched), fits)
         });
+        let mut stored = Stored {
+            modseqs: ModSeq(u64::MAX)..=ModSeq(0),
+            preceded_by: ModSeq(u64::MAX),
+            changed,
+        };
         if ranges.is_empty() {
             return Ok(stored);
         }
@@ -116,12 +114,16 @@ impl Mailbox {
             // LIM-24
             return Err(ChangeError::TooMany("keywords"));
         }
-        let mut modseq = stored.modseq;
         for step in compose::store(self.account(), self.id(), change, &ranges) {
             // The only condition is that the mailbox exists.
-            modseq = self.commit(step).await.map_err(absent_on_conflict)?.modseq;
+            let done = self.commit(step).await.map_err(absent_on_conflict)?;
+            let first = done.first_modseq.min(*stored.modseqs.start());
+            stored.modseqs = first..=done.modseq;
         }
-        Ok(Stored { modseq, ..stored })
+        let first = *stored.modseqs.start();
+        let preceded_by = self.read(|index| index.flags_before(first));
+        stored.preceded_by = preceded_by.unwrap_or(ModSeq(u64::MAX));
+        Ok(stored)
     }
 
     /// Removes these messages for good, in one commit up to some 360,000; the caller chose them.
@@ -143,9 +145,31 @@ impl Mailbox {
         Ok(gone)
     }
 
-    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7).
-    pub async fn copy_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
-        self.transfer(uids, target, Transfer::Copy).await
+    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7). The account may hold
+    /// `quota` bytes with them.
+    pub async fn copy_to(
+        &self,
+        uids: &[Uid],
+        target: MailboxId,
+        quota: Option<u64>,
+    ) -> Result<Copied, ChangeError> {
+        self.refresh().await?;
+        self.check_room(uids, quota).await?;
+        let outcome = self.transfer(uids, target, Transfer::Copy(quota)).await;
+        if matches!(outcome, Err(ChangeError::Busy)) {
+            // The room may be the reason of endless conflicts.
+            self.check_room(uids, quota).await?;
+        }
+        outcome
+    }
+
+    async fn check_room(&self, uids: &[Uid], quota: Option<u64>) -> Result<(), ChangeError> {
+        let bytes = self.read(|index| {
+            let positions = index.present(uids);
+            let rows = positions.iter().filter_map(|position| index.row(*position));
+            rows.map(|row| u64::from(row.size)).sum()
+        });
+        self.core.check_room(self.account(), bytes, quota).await
     }
 
     /// MOVE: all of these messages that are here, or none. Each is in the source or in the target
@@ -254,12 +278,13 @@ impl Mailbox {
     async fn commit(&self, mut step: Step) -> Result<Done, CommitError> {
         let batch = std::mem::take(&mut step.batch);
         let applied = self.core.commit(self.account(), batch).await?;
-        let modseq = step.modseq(&applied.counters);
+        let (first_modseq, modseq) = step.modseqs(&applied.counters);
         // The change is durable; when the log cannot be read now, the next refresh says so.
         if let Err(error) = self.shared.refresh_to(&*self.core.engine, modseq).await {
             tracing::debug!(%error, "a mailbox could not be read after its change");
         }
         Ok(Done {
+            first_modseq,
             modseq,
             targets: step.targets(&applied.counters),
             uids: step.uids,
@@ -275,6 +300,7 @@ impl fmt::Debug for Mailbox {
 
 /// A step that happened.
 struct Done {
+    first_modseq: ModSeq,
     modseq: ModSeq,
     uids: Vec<Uid>,
     targets: Vec<Uid>,

@@ -5,7 +5,7 @@
 //! process. Positions count from zero in UID order (RFC 3501 2.3.1.2 numbers them from one). Counts
 //! and sums are kept, never recounted; what UIDNEXT and HIGHESTMODSEQ show only rises.
 
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range};
 
 use super::{
     flags::{FlagChange, FlagSet, Keyword, SystemFlags},
@@ -28,6 +28,8 @@ pub struct Index {
     modseq: ModSeq,
     last_expunge: ModSeq,
     last_flags: ModSeq,
+    /// The last records that changed flags, and what changed flags before each.
+    flag_trail: VecDeque<(ModSeq, ModSeq)>,
     unseen: usize,
     /// No message before this position is unseen.
     seen_before: usize,
@@ -119,6 +121,7 @@ impl Index {
             modseq: ModSeq(standing.modseq),
             last_expunge: ModSeq(standing.last_expunge),
             last_flags: ModSeq(standing.last_flags),
+            flag_trail: VecDeque::new(),
             unseen: 0,
             seen_before: 0,
             bytes: 0,
@@ -152,7 +155,13 @@ impl Index {
         self.sets.tidy();
         match record {
             Record::Appended(appended) => self.apply_appended(modseq, appended),
-            Record::Flags(change, uids) => self.apply_flags(modseq, change, uids),
+            Record::Flags(change, uids) => {
+                if self.flag_trail.len() == FLAG_TRAIL {
+                    self.flag_trail.pop_front();
+                }
+                self.flag_trail.push_back((modseq, self.last_flags));
+                self.apply_flags(modseq, change, uids);
+            }
             Record::Expunged(uids) => self.apply_expunged(modseq, uids),
         }
         self.modseq = modseq;
@@ -368,6 +377,13 @@ impl Index {
         self.last_flags
     }
 
+    /// Which flag change came before the one that was logged at `modseq`, if that is still known.
+    pub(super) fn flags_before(&self, modseq: ModSeq) -> Option<ModSeq> {
+        let mut trail = self.flag_trail.iter();
+        let (_, before) = trail.find(|(at, _)| *at == modseq)?;
+        Some(*before)
+    }
+
     pub(super) fn standing(&self) -> Standing {
         Standing {
             uid_next: self.uid_next,
@@ -493,6 +509,9 @@ impl Index {
         all.len() <= KEYWORDS_MAX
     }
 }
+
+/// Flag changes whose predecessors are known: more than one STORE makes of any usual size.
+const FLAG_TRAIL: usize = 16;
 
 impl Columns {
     fn push(&mut self, row: Row) {

@@ -46,7 +46,7 @@ pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
 pub use notify::Watch;
-pub use service::{Appended, Mailboxes, Options, Placed, Placement, Usage};
+pub use service::{AppendOptions, Appended, Mailboxes, Options, Placed, Placement, Usage};
 pub use tree::INBOX;
 
 #[cfg(test)]

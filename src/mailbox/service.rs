@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use super::{
     bodies::BodyPieces,
-    compose::sum_usage,
+    compose::{self, sum_usage},
     core::Core,
     email::{self, Email},
     fault::{ChangeError, MailboxFault},
     flags::FlagSet,
-    handle::{Mailbox, absent_on_conflict},
+    handle::Mailbox,
     intake::{Arrived, Intake},
     notify::Watch,
     record::{self, Arrival, Arrivals},
@@ -26,7 +26,7 @@ use crate::{
         ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
         random::Random,
     },
-    store::{Applied, Batch, Engine, Key, KeyRange, Order, PageLimit, key},
+    store::{Applied, Batch, CommitError, Engine, KeyRange, Order, PageLimit, key},
 };
 
 /// All mailboxes of all accounts. Cheap to clone; one per process.
@@ -107,6 +107,17 @@ impl Placed {
     }
 }
 
+/// What APPEND says of a message beside its bytes.
+#[derive(Clone, Debug)]
+pub struct AppendOptions {
+    /// Its flags.
+    pub flags: FlagSet,
+    /// INTERNALDATE.
+    pub internal_date: Timestamp,
+    /// Bytes that the account may hold with it.
+    pub quota_bytes: Option<u64>,
+}
+
 /// What APPEND did (RFC 4315 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -147,15 +158,9 @@ impl Mailboxes {
     /// What the account holds.
     pub async fn usage(&self, account: AccountId) -> Result<Usage, MailboxFault> {
         Ok(Usage {
-            bytes: self.sum(&key::used_bytes(account)).await?,
-            messages: self.sum(&key::used_messages(account)).await?,
+            bytes: self.core.sum(&key::used_bytes(account)).await?,
+            messages: self.core.sum(&key::used_messages(account)).await?,
         })
-    }
-
-    async fn sum(&self, key: &Key) -> Result<u64, MailboxFault> {
-        let stored = self.core.engine.get(key).await?;
-        let sum = stored.and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk()?)));
-        Ok(sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0))
     }
 
     /// Begins to take in a body.
@@ -220,9 +225,13 @@ impl Mailboxes {
         account: AccountId,
         mailbox: MailboxId,
         arrived: Arrived,
-        flags: FlagSet,
-        internal_date: Timestamp,
+        options: AppendOptions,
     ) -> Result<Appended, ChangeError> {
+        let AppendOptions {
+            flags,
+            internal_date,
+            quota_bytes,
+        } = options;
         let core = &self.core;
         let record = read_record(&*core.engine, account, mailbox)
             .await?
@@ -233,10 +242,15 @@ impl Mailboxes {
         let mut batch = Batch::new();
         let placed = self.place(&mut batch, account, mailbox, &placement);
         batch.body(arrived.blob, arrived.content);
-        let applied = core
-            .commit(account, batch)
-            .await
-            .map_err(absent_on_conflict)?;
+        compose::require_room(&mut batch, account, arrived.size, quota_bytes);
+        let applied = match core.commit(account, batch).await {
+            Err(CommitError::Conflict) => {
+                core.check_room(account, arrived.size, quota_bytes).await?;
+                let there = read_record(&*core.engine, account, mailbox).await?;
+                return Err(there.map_or(ChangeError::Absent, |_| ChangeError::Busy));
+            }
+            outcome => outcome?,
+        };
         let uid = placed
             .uid(&applied)
             .ok_or(MailboxFault::Damaged("its UID counter"))?;

@@ -137,12 +137,11 @@ impl Shared {
         Ok(())
     }
 
-    /// The first recent UID for a session that opens the mailbox now. With `read_write` no later
+    /// The first recent UID for a session that is told of `index`. With `read_write` no later
     /// session gets the same messages as recent (RFC 3501 6.3.1, 6.3.2).
-    pub(super) fn claim_recent(&self, read_write: bool) -> u32 {
+    pub(super) fn claim_recent(&self, index: &Index, read_write: bool) -> u32 {
         if read_write {
-            let uid_next = self.read(Index::uid_next);
-            self.recent_from.fetch_max(uid_next, Relaxed)
+            self.recent_from.fetch_max(index.uid_next(), Relaxed)
         } else {
             self.recent_from()
         }

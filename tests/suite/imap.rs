@@ -4,6 +4,7 @@ mod babble;
 mod client;
 mod faults;
 mod model;
+mod races;
 mod search;
 mod sections;
 

@@ -17,7 +17,8 @@ use buzon::{
         random::Random,
     },
     mailbox::{
-        FlagChange, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name, Options, SystemFlags, Usage,
+        AppendOptions, FlagChange, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name, Options,
+        SystemFlags, Usage,
     },
     store::{
         Batch, Engine,
@@ -92,9 +93,12 @@ async fn append(mailboxes: &Mailboxes, mailbox: MailboxId, text: String) -> Uid 
     let mut intake = mailboxes.intake();
     intake.feed(Bytes::from(text)).await.unwrap();
     let arrived = intake.finish().await.unwrap();
-    let date = Timestamp::from_secs(1_700_000_000);
-    let flags = FlagSet::default();
-    let appended = mailboxes.append(ALICE, mailbox, arrived, flags, date);
+    let options = AppendOptions {
+        flags: FlagSet::default(),
+        internal_date: Timestamp::from_secs(1_700_000_000),
+        quota_bytes: None,
+    };
+    let appended = mailboxes.append(ALICE, mailbox, arrived, options);
     appended.await.unwrap().uid
 }
 

@@ -35,7 +35,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use buzon::{
     base::{ids::AccountId, pieces::Pieces as _, secret::Secret},
     config::units::Size,
-    mailbox::{FlagSet, Mailbox, Name},
+    mailbox::{AppendOptions, FlagSet, Mailbox, Name},
     queue::admin::Filter,
     store::{Room, fault::CommitFault},
     wire::base64,
@@ -257,8 +257,12 @@ impl Player {
         let mut intake = mailboxes.intake();
         intake.feed(corpus(file)?).await.map_err(shown)?;
         let arrived = intake.finish().await.map_err(shown)?;
-        let (flags, now) = (FlagSet::default(), self.server.clock.wall());
-        let appended = mailboxes.append(id, entry.id, arrived, flags, now).await;
+        let options = AppendOptions {
+            flags: FlagSet::default(),
+            internal_date: self.server.clock.wall(),
+            quota_bytes: None,
+        };
+        let appended = mailboxes.append(id, entry.id, arrived, options).await;
         appended.map(|_| ()).map_err(shown)
     }
 

@@ -5,7 +5,7 @@
 //! dropped. The body goes to the store piece by piece. OK is said after the commit (DUR-01).
 
 use super::{
-    fault::{Cause, Refusal, Stop, stop, target_refusal_of},
+    fault::{Cause, Refusal, Stop, over_quota, stop, target_refusal_of},
     flags,
     limits::DISCARDED_BYTES_MAX,
     mailboxes,
@@ -19,7 +19,7 @@ use crate::{
         flag::FlagList,
         response::{Code, Response},
     },
-    mailbox::{Entry, FlagSet, Intake, IntakeError},
+    mailbox::{AppendOptions, Entry, FlagSet, Intake, IntakeError},
     net::{Body, Gone, Halt, Turn},
 };
 
@@ -106,8 +106,15 @@ async fn admit(
         Ok(entry) => entry,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Some(refusal) = account.over_quota(size).await? {
-        return Ok(Err(refusal));
+    if let Some(quota) = account.quota_bytes() {
+        let used = account
+            .mailboxes()
+            .usage(account.id())
+            .await
+            .map_err(stop)?;
+        if used.bytes.saturating_add(size) > quota {
+            return Ok(Err(over_quota()));
+        }
     }
     Ok(Ok((entry, flags)))
 }
@@ -165,11 +172,16 @@ async fn place(
         Ok(arrived) => arrived,
         Err(error) => return Ok(Err(refusal_of_intake(error)?)),
     };
-    let date = date.unwrap_or_else(|| account.services.clock.wall());
+    let options = AppendOptions {
+        flags,
+        internal_date: date.unwrap_or_else(|| account.services.clock.wall()),
+        // Others may have filled the account while the message came.
+        quota_bytes: account.quota_bytes(),
+    };
     let mailboxes = account.mailboxes();
     Ok(
         match mailboxes
-            .append(account.id(), entry.id, arrived, flags, date)
+            .append(account.id(), entry.id, arrived, options)
             .await
         {
             Ok(appended) => Ok(Some(Code::AppendUid {
@@ -191,16 +203,4 @@ fn refusal_of_intake(error: IntakeError) -> Result<Refusal, Stop> {
 
 fn text_behind() -> Refusal {
     Refusal::bad("one message in one APPEND, and nothing behind it")
-}
-
-impl Account<'_> {
-    /// Whether `more` bytes would be more than the account may hold (RFC 5530 OVERQUOTA).
-    pub(super) async fn over_quota(self, more: u64) -> Result<Option<Refusal>, Stop> {
-        let Some(quota) = self.services.quotas.quota_bytes(self.id()) else {
-            return Ok(None);
-        };
-        let used = self.mailboxes().usage(self.id()).await.map_err(stop)?.bytes;
-        let over = used.saturating_add(more) > quota;
-        Ok(over.then(|| Refusal::no(Code::OverQuota, "the account has no room for this")))
-    }
 }

@@ -7,8 +7,7 @@
 
 use super::{
     fault::{Refusal, Stop, stop, target_refusal_of},
-    lookup::{self, Cursor},
-    mailboxes,
+    lookup, mailboxes,
     select::{Selected, Uids, Which, uids_of},
     session::{Account, Outcome},
 };
@@ -40,13 +39,13 @@ pub(super) async fn copy(
     if uids.is_empty() {
         return Ok(Ok(None));
     }
-    if let Some(refusal) = account.over_quota(bytes_of(selected, &uids)).await? {
-        return Ok(Err(refusal));
-    }
-    Ok(match selected.mailbox.copy_to(&uids, target.id).await {
-        Ok(copied) => Ok(code_of(&copied)),
-        Err(error) => Err(target_refusal_of(error)?),
-    })
+    let quota = account.quota_bytes();
+    Ok(
+        match selected.mailbox.copy_to(&uids, target.id, quota).await {
+            Ok(copied) => Ok(code_of(&copied)),
+            Err(error) => Err(target_refusal_of(error)?),
+        },
+    )
 }
 
 /// MOVE and UID MOVE.
@@ -95,16 +94,6 @@ async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, R
         return Ok(Err(Refusal::no(Code::ExpungeIssued, text)));
     }
     Ok(Ok(present))
-}
-
-fn bytes_of(selected: &Selected, uids: &[Uid]) -> u64 {
-    selected.mailbox.read(|index| {
-        let mut cursor = Cursor::default();
-        let entries = uids
-            .iter()
-            .filter_map(|uid| cursor.seek(index, uid.number()));
-        entries.map(|entry| entry.size).sum()
-    })
 }
 
 /// RFC 4315 3: nothing is said when nothing was copied.

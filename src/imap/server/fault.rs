@@ -121,6 +121,7 @@ pub(super) fn refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
         }
         ChangeError::TooMany(what) => Refusal::no(Code::Limit, format!("too many {what}")),
         ChangeError::Busy => Refusal::no(Code::InUse, "others change the same, try again"),
+        ChangeError::OverQuota => over_quota(),
         ChangeError::Full => Refusal::no(Code::Unavailable, "the server has no room now"),
         ChangeError::Fault(fault) => return Err(Halt::Fault(fault.into())),
     })
@@ -137,6 +138,11 @@ pub(super) fn target_refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
 /// There is no such mailbox.
 pub(super) fn nonexistent() -> Refusal {
     Refusal::no(Code::NonExistent, "no such mailbox")
+}
+
+/// RFC 5530 OVERQUOTA.
+pub(super) fn over_quota() -> Refusal {
+    Refusal::no(Code::OverQuota, "the account has no room for this")
 }
 
 /// The target mailbox does not exist.

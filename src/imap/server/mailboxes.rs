@@ -146,8 +146,10 @@ pub(super) async fn status_of(
 }
 
 fn recent_of(mailbox: &Mailbox) -> u64 {
-    let first = mailbox.claim_recent(false);
-    mailbox.read(|index| index.positions(first, u32::MAX).len() as u64)
+    mailbox.read(|index| {
+        let first = mailbox.claim_recent(index, false);
+        index.positions(first, u32::MAX).len() as u64
+    })
 }
 
 /// The mailbox that a client calls `mailbox`; a text that cannot be a name names none.

@@ -90,10 +90,8 @@ pub(super) async fn open(
         Ok(mailbox) => mailbox,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
-    // Claimed before the view is taken: what arrives between is recent to more than one session
-    // rather than to none (RFC 3501 2.3.2).
-    let recent_from = mailbox.claim_recent(access == Access::Full);
     Ok(Ok(mailbox.read(|index| {
+        let recent_from = mailbox.claim_recent(index, access == Access::Full);
         let view = View::new(index.uids(), index.modseq(), recent_from);
         Opened {
             first_unseen: index.first_unseen(),

@@ -76,6 +76,11 @@ impl<'a> Account<'a> {
     pub(super) fn mailboxes(self) -> &'a Mailboxes {
         &self.services.mailboxes
     }
+
+    /// Bytes that it may hold.
+    pub(super) fn quota_bytes(self) -> Option<u64> {
+        self.services.quotas.quota_bytes(self.id())
+    }
 }
 
 /// How a verb went: done, with a code for the completion, or politely refused.

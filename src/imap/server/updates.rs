@@ -12,7 +12,7 @@ use super::{
     select::{Access, Selected, Shown, Uids},
 };
 use crate::{
-    base::ids::Uid,
+    base::ids::ModSeq,
     imap::proto::{
         dialog::Imap,
         encode::Items,
@@ -88,29 +88,44 @@ pub(super) async fn tell_known(
 /// Takes over what changed; answers whose flags the client must be told, and whether there are new
 /// messages.
 fn learn(selected: &mut Selected, own: Option<&Stored>) -> (Vec<u32>, bool) {
+    let (mailbox, view) = (&selected.mailbox, &selected.view);
+    // Under one look: what is claimed as recent is what the client is told of.
+    let (changes, recent_from) = mailbox.read(|index| {
+        let mut changes = index.changes(view.modseq(), view.uids());
+        if let Some(own) = own {
+            leave_out(&mut changes.flagged, own, view.modseq(), index);
+        }
+        let recent_from = match changes.appended.is_empty() {
+            true => u32::MAX,
+            false => mailbox.claim_recent(index, selected.access() == Access::Full),
+        };
+        (changes, recent_from)
+    });
     let Changes {
         expunged,
         appended,
         flagged,
         modseq,
-    } = selected
-        .mailbox
-        .changes(selected.view.modseq(), selected.view.uids());
-    let recent_from = match appended.is_empty() {
-        true => u32::MAX,
-        false => selected
-            .mailbox
-            .claim_recent(selected.access() == Access::Full),
-    };
+    } = changes;
     selected
         .view
         .learn(modseq, &expunged, &appended, recent_from);
-    let flagged = match own {
-        // Nothing happened after our own change, so what we changed is as we left it.
-        Some(own) if own.modseq == modseq => without(flagged, &own.changed),
-        _ => flagged,
-    };
     (flagged, !appended.is_empty())
+}
+
+/// Leaves out of `flagged` what is as the session's own change left it. When somebody changed flags
+/// between `told` and that change, the client must be told of all (RFC 3501 6.4.6).
+fn leave_out(flagged: &mut Vec<u32>, own: &Stored, told: ModSeq, index: &Index) {
+    if own.preceded_by > told {
+        return;
+    }
+    let (mut changed, mut cursor) = (own.changed.iter().peekable(), Cursor::default());
+    flagged.retain(|uid| {
+        while changed.next_if(|own| own.number() < *uid).is_some() {}
+        let is_ours = changed.next_if(|own| own.number() == *uid).is_some();
+        let entry = cursor.seek(index, *uid);
+        !is_ours || entry.is_none_or(|entry| !own.modseqs.contains(&entry.modseq))
+    });
 }
 
 /// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501
@@ -166,34 +181,5 @@ pub(super) fn mailbox_deleted() -> Response {
     Response::bye(Some(Code::NonExistent), "the selected mailbox was deleted")
 }
 
-/// What of `flagged` is not in `own`; both ascend.
-fn without(mut flagged: Vec<u32>, own: &[Uid]) -> Vec<u32> {
-    let mut own = own.iter().map(|uid| uid.number()).peekable();
-    flagged.retain(|uid| {
-        while own.next_if(|known| known < uid).is_some() {}
-        own.next_if_eq(uid).is_none()
-    });
-    flagged
-}
-
 /// Messages told of under one look at the index.
 pub(super) const CHUNK_MESSAGES: usize = 500;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_session_changed_itself_is_left_out() {
-        let own: Vec<_> = [2, 3, 9].into_iter().filter_map(Uid::new).collect();
-        for (flagged, left) in [
-            (vec![1, 2, 3, 4], vec![1, 4]),
-            (vec![2, 3, 9], vec![]),
-            (vec![10], vec![10]),
-            (vec![], vec![]),
-        ] {
-            assert_eq!(without(flagged, &own), left);
-        }
-        assert_eq!(without(vec![1, 2], &[]), [1, 2]);
-    }
-}

@@ -178,13 +178,13 @@ async fn dur_08_uids_that_are_used_up_refuse_messages_and_harm_nothing() {
     let date = world.clock.wall();
     let refused = world
         .mailboxes
-        .append(ALICE, INBOX, arrived, FlagSet::default(), date)
+        .append(ALICE, INBOX, arrived, options(FlagSet::default(), date))
         .await;
     assert!(matches!(refused, Err(ChangeError::TooMany(_))));
     world.fill(ARCHIVE, 3).await;
     let archive = world.open(ARCHIVE).await;
     for refused in [
-        archive.copy_to(&uids(1..=3), INBOX).await,
+        archive.copy_to(&uids(1..=3), INBOX, None).await,
         archive.move_to(&uids(1..=3), INBOX).await,
     ] {
         assert!(matches!(refused, Err(ChangeError::TooMany(_))));

@@ -42,7 +42,7 @@ async fn dur_08_a_crash_at_any_commit_leaves_all_or_nothing() {
                     .await
                     .is_err(),
                 1 => inbox.expunge(&all).await.is_err(),
-                2 => inbox.copy_to(&all, ARCHIVE).await.is_err(),
+                2 => inbox.copy_to(&all, ARCHIVE, None).await.is_err(),
                 3 => inbox.move_to(&all, ARCHIVE).await.is_err(),
                 _ => world
                     .mailboxes
@@ -78,9 +78,10 @@ async fn dur_08_an_append_that_crashed_is_there_with_its_body_or_not_at_all() {
         let arrived = world.arrived(&message(1)).await;
         fault.fail_commit(1, fault_kind);
         let now = world.clock.wall();
-        let outcome = world
-            .mailboxes
-            .append(ALICE, INBOX, arrived, FlagSet::default(), now);
+        let outcome =
+            world
+                .mailboxes
+                .append(ALICE, INBOX, arrived, options(FlagSet::default(), now));
         assert!(outcome.await.is_err());
         let restarted = World::start(memory, Clock::system());
         let inbox = restarted.open(INBOX).await;
@@ -114,7 +115,7 @@ async fn a_conflict_is_decided_again_and_endless_ones_are_given_up() {
     for n in 1..=20 {
         fault.fail_commit(n, CommitFault::Conflict);
     }
-    let outcome = inbox.copy_to(&uids([3]), ARCHIVE).await;
+    let outcome = inbox.copy_to(&uids([3]), ARCHIVE, None).await;
     assert!(matches!(outcome, Err(ChangeError::Busy)));
     assert_eq!(fault.commits(), 6 + 6 + 8 + 1 - 1, "commits are bounded");
 }
@@ -128,7 +129,7 @@ async fn dur_04_on_a_full_disk_mail_is_refused_and_reading_goes_on() {
     let now = world.clock.wall();
     let outcome = world
         .mailboxes
-        .append(ALICE, INBOX, arrived, FlagSet::default(), now)
+        .append(ALICE, INBOX, arrived, options(FlagSet::default(), now))
         .await;
     assert!(matches!(outcome, Err(ChangeError::Full)));
     let inbox = world.open(INBOX).await;
@@ -167,7 +168,7 @@ async fn a_change_is_acknowledged_even_when_reading_it_back_fails() {
         .unwrap();
     assert_eq!(stored.changed, uids([1]));
     inbox.refresh().await.unwrap();
-    assert_eq!(inbox.read(Index::modseq), stored.modseq);
+    assert_eq!(inbox.read(Index::modseq), *stored.modseqs.end());
     assert_eq!(inbox.read(Index::unseen), 1);
 }
 

@@ -1,11 +1,7 @@
-//! Messages: appending, flags, expunge, copy, move, bodies, notices.
+//! Messages: appending, flags, expunge, keywords, what is recent, notices.
 
 use super::*;
-use crate::{
-    base::{limits::BODY_MEMORY_BYTES_MAX, pieces::Pieces},
-    mail::facts::Facts,
-    store::fault::Fault,
-};
+use crate::store::fault::Fault;
 
 #[tokio::test(start_paused = true)]
 async fn a_message_appended_is_found_with_flags_date_size_and_body() {
@@ -38,9 +34,10 @@ async fn a_mailbox_that_is_not_there_is_absent() {
     let nowhere = MailboxId(99);
     let arrived = world.arrived("x").await;
     let now = world.clock.wall();
-    let appended = world
-        .mailboxes
-        .append(ALICE, nowhere, arrived, FlagSet::default(), now);
+    let appended =
+        world
+            .mailboxes
+            .append(ALICE, nowhere, arrived, options(FlagSet::default(), now));
     assert!(matches!(appended.await, Err(ChangeError::Absent)));
     assert!(matches!(
         world.mailboxes.open(ALICE, nowhere).await,
@@ -49,7 +46,7 @@ async fn a_mailbox_that_is_not_there_is_absent() {
     world.fill(INBOX, 1).await;
     let inbox = world.open(INBOX).await;
     assert!(matches!(
-        inbox.copy_to(&uids([1]), nowhere).await,
+        inbox.copy_to(&uids([1]), nowhere, None).await,
         Err(ChangeError::Absent)
     ));
     world.assert_usage_is_exact().await;
@@ -66,7 +63,7 @@ async fn one_store_of_many_messages_is_one_commit_and_one_record() {
         .await
         .unwrap();
     assert_eq!(stored.changed, uids(1..=50));
-    assert_eq!(stored.modseq, inbox.read(Index::modseq));
+    assert_eq!(*stored.modseqs.end(), inbox.read(Index::modseq));
     assert_eq!(world.keys(key::logs(ALICE, INBOX)).await.len(), records + 1);
     assert_eq!(inbox.read(Index::unseen), 0);
     // The same again changes nothing and writes nothing.
@@ -74,7 +71,7 @@ async fn one_store_of_many_messages_is_one_commit_and_one_record() {
         .store_flags(&uids(1..=50), &add(SystemFlags::SEEN))
         .await
         .unwrap();
-    assert_eq!((again.changed, again.modseq), (vec![], stored.modseq));
+    assert_eq!((again.changed, again.modseqs.is_empty()), (vec![], true));
     assert_eq!(world.keys(key::logs(ALICE, INBOX)).await.len(), records + 1);
 }
 
@@ -104,7 +101,7 @@ async fn a_session_is_told_the_difference() {
     inbox.expunge(&uids([1, 4])).await.unwrap();
     world.fill(INBOX, 1).await;
     inbox.refresh().await.unwrap();
-    let changes = inbox.changes(since, &told);
+    let changes = inbox.read(|index| index.changes(since, &told));
     assert_eq!(changes.expunged, [1, 4]);
     assert_eq!(changes.flagged, [2]);
     assert_eq!(changes.appended, [6]);
@@ -125,148 +122,6 @@ async fn expunging_twice_succeeds_twice_and_is_counted_once() {
     assert_eq!(two.expunge(&uids([3])).await.unwrap(), []);
     world.assert_usage_is_exact().await;
     assert_eq!(world.mailboxes.usage(ALICE).await.unwrap().messages, 6);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_copy_keeps_flags_date_and_email_and_gets_consecutive_uids() {
-    let world = World::new().await;
-    world.fill(INBOX, 4).await;
-    world.fill(ARCHIVE, 1).await;
-    let inbox = world.open(INBOX).await;
-    inbox
-        .store_flags(&uids([3]), &add(SystemFlags::ANSWERED))
-        .await
-        .unwrap();
-    let copied = inbox.copy_to(&uids([1, 3, 9]), ARCHIVE).await.unwrap();
-    assert_eq!((copied.from, copied.to), (uids([1, 3]), uids([2, 3])));
-    let archive = world.open(ARCHIVE).await;
-    assert_eq!(copied.uid_validity, archive.uid_validity());
-    let message = |mailbox: &Mailbox, number| {
-        mailbox.read(|index| {
-            let entry = index.entry(index.position(uid(number)).unwrap()).unwrap();
-            (entry.flags(), entry.internal_date, entry.size, entry.email)
-        })
-    };
-    assert_eq!(message(&inbox, 3), message(&archive, 3));
-    assert_eq!(inbox.read(Index::len), 4);
-    assert_eq!(emails_of(&world, ALICE).await, 5);
-    world.assert_usage_is_exact().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_copy_into_the_same_mailbox_doubles_the_messages() {
-    let world = World::new().await;
-    world.fill(INBOX, 2).await;
-    let inbox = world.open(INBOX).await;
-    let copied = inbox.copy_to(&uids([1, 2]), INBOX).await.unwrap();
-    assert_eq!((copied.from, copied.to), (uids([1, 2]), uids([3, 4])));
-    assert_eq!(all_uids(&inbox), uids(1..=4));
-    world.assert_usage_is_exact().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_move_to_the_same_mailbox_gives_new_uids() {
-    let world = World::new().await;
-    world.fill(INBOX, 3).await;
-    let inbox = world.open(INBOX).await;
-    let copied = inbox.move_to(&uids([1, 3]), INBOX).await.unwrap();
-    assert_eq!((copied.from, copied.to), (uids([1, 3]), uids([4, 5])));
-    assert_eq!(all_uids(&inbox), uids([2, 4, 5]));
-    world.assert_usage_is_exact().await;
-}
-
-/// Logs messages whose numbers take as much room as numbers of real mail can.
-async fn fill_widely(world: &World, mailbox: MailboxId, count: u32) {
-    let wide = |n: u32| u64::from(n.wrapping_mul(0x9e37_79b9));
-    let mut builder = record::ArrivalsBuilder::default();
-    let mut known = record::SetNumbers::default();
-    for n in 0..count {
-        let message = record::Arrival {
-            email: wide(n),
-            set: 0,
-            internal_date: 1_000 * wide(n + 1),
-            size: n.wrapping_mul(0x85eb_ca6b) >> 6,
-            crlf_missing: 0,
-        };
-        builder.add(message, &mut known, FlagSet::default);
-    }
-    for arrivals in builder.finish() {
-        let mut batch = Batch::new();
-        let messages = u32::try_from(arrivals.messages.len()).unwrap();
-        let modseq = batch.take_one(key::modseq(ALICE));
-        let uid = batch.take(key::uid(ALICE, mailbox), messages.try_into().unwrap());
-        let value = record::appended(&arrivals, uid, 0);
-        batch.put(key::log_numbered(ALICE, mailbox, modseq), value);
-        let bytes = arrivals.messages.iter().map(|m| i64::from(m.size)).sum();
-        compose::sum_usage(&mut batch, ALICE, bytes, i64::from(messages));
-        world.engine.commit(batch).await.unwrap();
-    }
-    world.mailboxes.announce(ALICE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn dur_08_a_hundred_thousand_messages_are_copied_moved_renamed_and_removed_at_once() {
-    let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
-    let engine: Arc<dyn Engine> = Arc::<Fault>::clone(&fault);
-    let world = World::over(engine).await;
-    fill_widely(&world, INBOX, 100_001).await;
-    let inbox = world.open(INBOX).await;
-    let all = all_uids(&inbox);
-    let before = fault.commits();
-    // Every second one, so that ranges do not help.
-    let half: Vec<Uid> = all.iter().copied().step_by(2).collect();
-    inbox.move_to(&half, ARCHIVE).await.unwrap();
-    let archive = world.open(ARCHIVE).await;
-    archive.move_to(&all_uids(&archive), INBOX).await.unwrap();
-    inbox.refresh().await.unwrap();
-    let all = all_uids(&inbox);
-    assert_eq!(all.len(), 100_001);
-    let copied = inbox.copy_to(&all, ARCHIVE).await.unwrap();
-    assert_eq!((&copied.from, copied.to.len()), (&all, 100_001));
-    world
-        .mailboxes
-        .rename(ALICE, &name("INBOX"), &name("old"))
-        .await
-        .unwrap();
-    inbox.refresh().await.unwrap();
-    assert!(inbox.read(Index::is_empty));
-    let old = world.mailboxes.find(ALICE, &name("old")).await.unwrap();
-    let old = world.open(old.unwrap().id).await;
-    let gone = old.expunge(&all_uids(&old)).await.unwrap();
-    assert_eq!(gone.len(), 100_001);
-    assert_eq!(fault.commits() - before, 5, "one for each");
-    world.assert_usage_is_exact().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn dur_08_what_does_not_fit_into_one_commit_is_refused_before_anything_changed() {
-    let world = World::new().await;
-    fill_widely(&world, INBOX, 500_000).await;
-    let inbox = world.open(INBOX).await;
-    let all = all_uids(&inbox);
-    for refused in [
-        inbox.copy_to(&all, ARCHIVE).await.map(drop),
-        inbox.move_to(&all, ARCHIVE).await.map(drop),
-        world
-            .mailboxes
-            .rename(ALICE, &name("INBOX"), &name("old"))
-            .await,
-    ] {
-        assert!(matches!(refused, Err(ChangeError::TooMany(_))));
-    }
-    assert_eq!(all_uids(&inbox), all);
-    assert!(world.open(ARCHIVE).await.read(Index::is_empty));
-    assert!(
-        world
-            .mailboxes
-            .find(ALICE, &name("old"))
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let gone = inbox.expunge(&all).await.unwrap();
-    assert_eq!(gone.len(), all.len());
-    world.assert_usage_is_exact().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,7 +156,7 @@ async fn lim_24_a_mailbox_has_at_most_256_keywords() {
     let now = world.clock.wall();
     let appended = world
         .mailboxes
-        .append(ALICE, INBOX, arrived, many(400, 401), now);
+        .append(ALICE, INBOX, arrived, options(many(400, 401), now));
     assert!(matches!(
         appended.await,
         Err(ChangeError::TooMany("keywords"))
@@ -309,7 +164,7 @@ async fn lim_24_a_mailbox_has_at_most_256_keywords() {
     world.append(ARCHIVE, "y", many(400, 401)).await;
     let archive = world.open(ARCHIVE).await;
     assert!(matches!(
-        archive.copy_to(&uids([1]), INBOX).await,
+        archive.copy_to(&uids([1]), INBOX, None).await,
         Err(ChangeError::TooMany("keywords"))
     ));
     inbox.expunge(&uids([1])).await.unwrap();
@@ -318,91 +173,78 @@ async fn lim_24_a_mailbox_has_at_most_256_keywords() {
     assert_eq!(inbox.read(Index::keywords).len(), 4);
 }
 
+fn claim(mailbox: &Mailbox, read_write: bool) -> u32 {
+    mailbox.read(|index| mailbox.claim_recent(index, read_write))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_a_session_is_told_is_recent_to_the_next() {
+    let world = World::new().await;
+    world.fill(INBOX, 2).await;
+    let inbox = world.open(INBOX).await;
+    // A session looks, and a message comes before it claims what it saw.
+    let seen = inbox.read(Clone::clone);
+    world.fill(INBOX, 1).await;
+    inbox.refresh().await.unwrap();
+    assert_eq!(inbox.claim_recent(&seen, true), 1);
+    assert_eq!(claim(&inbox, true), 3);
+    assert_eq!(claim(&inbox, true), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_knows_which_change_of_flags_came_before_it() {
+    let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let engine: Arc<dyn Engine> = Arc::<Fault>::clone(&fault);
+    let world = World::over(engine).await;
+    world.fill(INBOX, 3).await;
+    let inbox = world.open(INBOX).await;
+    let told = inbox.read(Index::modseq);
+    // Deliveries are no changes of flags.
+    world.fill(INBOX, 1).await;
+    let seen = add(SystemFlags::SEEN);
+    let stored = inbox.store_flags(&uids([1]), &seen).await.unwrap();
+    assert!(stored.preceded_by <= told);
+    assert!(stored.modseqs.start() > &told);
+    let other = inbox.clone();
+    fault.before_commit(
+        1,
+        Box::pin(async move {
+            let flagged = add(SystemFlags::FLAGGED);
+            other.store_flags(&uids([2]), &flagged).await.unwrap();
+        }),
+    );
+    let last = *stored.modseqs.end();
+    let stored = inbox.store_flags(&uids([2]), &seen).await.unwrap();
+    assert!(stored.preceded_by > last);
+    // What is not known any more is taken for somebody else's.
+    let all = uids(1..=4);
+    for _ in 0..20 {
+        inbox.store_flags(&all, &seen).await.unwrap();
+        let remove = FlagChange {
+            mode: FlagMode::Remove,
+            ..seen.clone()
+        };
+        inbox.store_flags(&all, &remove).await.unwrap();
+    }
+    assert!(inbox.read(|index| index.flags_before(last)).is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn recent_messages_are_claimed_once() {
     let world = World::new().await;
     world.fill(INBOX, 2).await;
     let inbox = world.open(INBOX).await;
-    assert_eq!(inbox.claim_recent(false), 1);
-    assert_eq!(inbox.claim_recent(true), 1);
-    assert_eq!(inbox.claim_recent(true), 3);
+    assert_eq!(claim(&inbox, false), 1);
+    assert_eq!(claim(&inbox, true), 1);
+    assert_eq!(claim(&inbox, true), 3);
     world.fill(INBOX, 1).await;
     inbox.refresh().await.unwrap();
-    assert_eq!(inbox.claim_recent(true), 3);
-    assert_eq!(inbox.claim_recent(false), 4);
+    assert_eq!(claim(&inbox, true), 3);
+    assert_eq!(claim(&inbox, false), 4);
     drop(inbox);
     // The background work saves the mark of a mailbox that nobody uses.
     world.mailboxes.write_snapshots().await;
-    assert_eq!(world.restarted().open(INBOX).await.claim_recent(false), 4);
-}
-
-#[tokio::test(start_paused = true)]
-async fn lim_36_a_large_body_is_staged_and_read_in_pieces() {
-    let world = World::new().await;
-    let text = "0123456789abcdef".repeat(BODY_MEMORY_BYTES_MAX / 8);
-    let mut intake = world.mailboxes.intake();
-    for piece in text.as_bytes().chunks(10_000) {
-        intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
-    }
-    let arrived = intake.finish().await.unwrap();
-    assert_eq!(arrived.size, text.len() as u64);
-    assert!(matches!(arrived.content, crate::store::Content::Staged(_)));
-    let (blob, now) = (arrived.blob, world.clock.wall());
-    let appended = world
-        .mailboxes
-        .append(ALICE, INBOX, arrived, FlagSet::default(), now);
-    appended.await.unwrap();
-    let end = text.len() as u64;
-    for span in [0..end, 5..end, 5..5, 100_000..400_000, end - 1..end] {
-        let mut pieces = world.mailboxes.body(blob, span.clone());
-        let mut read = Vec::new();
-        while let Some(piece) = pieces.next().await.unwrap() {
-            assert!(!piece.is_empty() && piece.len() <= BODY_MEMORY_BYTES_MAX);
-            read.extend_from_slice(&piece);
-        }
-        let (from, to) = (
-            usize::try_from(span.start).unwrap(),
-            usize::try_from(span.end).unwrap(),
-        );
-        assert_eq!(read, text.as_bytes()[from..to]);
-    }
-    let mut beyond = world.mailboxes.body(blob, 0..end + 1);
-    let outcome = loop {
-        match beyond.next().await {
-            Ok(Some(_)) => {}
-            other => break other,
-        }
-    };
-    assert!(outcome.is_err());
-    assert!(matches!(beyond.next().await, Ok(None)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_structure_of_a_message_is_found_while_it_arrives() {
-    let world = World::new().await;
-    let text = "Subject: a\r\nFrom: b@example.org\r\n\r\nGr\u{fc}\u{df}e\r\n";
-    for size in [1, 7, 1000] {
-        let mut intake = world.mailboxes.intake();
-        for piece in text.as_bytes().chunks(size) {
-            intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
-        }
-        let arrived = intake.finish().await.unwrap();
-        assert_eq!(
-            (arrived.top.fields, arrived.top.from, arrived.top.date),
-            (2, 1, 0)
-        );
-        assert!(arrived.has_eight_bit && !arrived.has_nul);
-        assert_eq!(arrived.longest_line, 19);
-        let now = world.clock.wall();
-        let appended = world
-            .mailboxes
-            .append(ALICE, INBOX, arrived, FlagSet::default(), now);
-        let id = EmailId(appended.await.unwrap().uid.number().into());
-        let emails = world.mailboxes.emails(ALICE, &[id]).await.unwrap();
-        let facts = Facts::decode(&emails[0].as_ref().unwrap().facts).unwrap();
-        assert_eq!(facts.size, text.len() as u64);
-        assert!(facts.envelope.starts_with(b"(NIL \"a\""));
-    }
+    assert_eq!(claim(&world.restarted().open(INBOX).await, false), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -456,93 +298,4 @@ async fn mailboxes_that_nobody_uses_are_dropped_from_memory() {
     assert_eq!(cache.len(), limits::IDLE_MAILBOXES_MAX + 1);
     assert!(cache.find(ALICE, INBOX).is_some());
     drop(held);
-}
-
-#[tokio::test(start_paused = true)]
-async fn how_a_message_ends_is_known_without_reading_it() {
-    let world = World::new().await;
-    let cases = [
-        ("a\r\n", 0),
-        ("a\r", 1),
-        ("a\n", 2),
-        ("a", 2),
-        ("\r", 1),
-        ("\r\n\r\n", 0),
-    ];
-    for (text, _) in cases {
-        let mut intake = world.mailboxes.intake();
-        // Where the pieces are cut makes no difference.
-        for byte in text.bytes() {
-            intake.feed(Bytes::from(vec![byte])).await.unwrap();
-        }
-        let arrived = intake.finish().await.unwrap();
-        let date = world.clock.wall();
-        let appended = world
-            .mailboxes
-            .append(ALICE, INBOX, arrived, FlagSet::default(), date);
-        appended.await.unwrap();
-    }
-    let inbox = world.open(INBOX).await;
-    let missing = |mailbox: &Mailbox| {
-        mailbox.read(|index| {
-            let entries = (0..index.len()).map(|position| index.entry(position).unwrap());
-            entries.map(|entry| entry.crlf_missing).collect::<Vec<_>>()
-        })
-    };
-    let expected: Vec<_> = cases.iter().map(|(_, missing)| *missing).collect();
-    assert_eq!(missing(&inbox), expected);
-    // It goes with a copy, and is in a snapshot.
-    inbox.copy_to(&all_uids(&inbox), ARCHIVE).await.unwrap();
-    world.mailboxes.write_snapshot_of(ARCHIVE).await.unwrap();
-    assert_eq!(missing(&world.restarted().open(ARCHIVE).await), expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn lim_37_bodies_beyond_the_budget_go_to_the_store_and_nothing_waits_for_ever() {
-    let mut world = World::new().await;
-    let budget = 100 * 1024;
-    let options = Options {
-        body_memory_bytes: budget,
-        ..Options::default()
-    };
-    world.mailboxes = Mailboxes::new(
-        Arc::clone(&world.engine),
-        world.clock.clone(),
-        Random::system(),
-        options,
-    );
-    let memory = world.mailboxes.core.memory.clone();
-    let text = |n: usize| message(n).repeat(2_000);
-    // All are half-way at the same time, more of them than may be written at once.
-    let mut intakes: Vec<Intake> = (0..2 * limits::BODIES_PASSING_MAX)
-        .map(|_| world.mailboxes.intake())
-        .collect();
-    let cuts = [0, 3_000, 40_000, 60_000];
-    for cut in cuts.windows(2) {
-        for (n, intake) in intakes.iter_mut().enumerate() {
-            let piece = text(n).into_bytes()[cut[0]..cut[1]].to_vec();
-            intake.feed(piece.into()).await.unwrap();
-        }
-        assert!(memory.free_bytes() <= budget);
-    }
-    assert!(memory.free_bytes() < budget / 2, "some are in memory");
-    let mut arrived = Vec::new();
-    for intake in intakes {
-        arrived.push(intake.finish().await.unwrap());
-    }
-    let staged = |arrived: &&Arrived| matches!(arrived.content, crate::store::Content::Staged(_));
-    let staged = arrived.iter().filter(staged).count();
-    assert!((1..arrived.len()).contains(&staged), "{staged}");
-    for (n, arrived) in arrived.into_iter().enumerate() {
-        let date = world.clock.wall();
-        let appended = world
-            .mailboxes
-            .append(ALICE, INBOX, arrived, FlagSet::default(), date);
-        appended.await.unwrap();
-        assert_eq!(
-            world.text(EmailId(n as u64 + 1)).await.unwrap(),
-            text(n)[..60_000]
-        );
-    }
-    assert_eq!(memory.free_bytes(), budget, "all of it came back");
 }

@@ -1,5 +1,6 @@
 //! The service over the memory engine and over one that fails when told to.
 
+mod bodies;
 mod damage;
 mod durability;
 mod messages;
@@ -7,6 +8,7 @@ mod model;
 mod names;
 mod packed;
 mod sweeping;
+mod transfers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -95,7 +97,7 @@ impl World {
         let date = Timestamp::from_secs(1_600_000_000);
         let appended = self
             .mailboxes
-            .append(ALICE, mailbox, arrived, flags, date)
+            .append(ALICE, mailbox, arrived, options(flags, date))
             .await;
         appended.unwrap().uid
     }
@@ -157,6 +159,15 @@ impl Mailboxes {
     pub(super) async fn write_snapshot_of(&self, mailbox: MailboxId) -> Result<(), MailboxFault> {
         let shared = self.core.shared(ALICE, mailbox).await?;
         self.write_snapshot(&shared).await
+    }
+}
+
+/// Of an APPEND without a quota.
+pub(super) fn options(flags: FlagSet, internal_date: Timestamp) -> AppendOptions {
+    AppendOptions {
+        flags,
+        internal_date,
+        quota_bytes: None,
     }
 }
 

@@ -228,7 +228,7 @@ impl Pair {
         let copied = if moved {
             opened.move_to(&some, target_id).await.unwrap()
         } else {
-            opened.copy_to(&some, target_id).await.unwrap()
+            opened.copy_to(&some, target_id, None).await.unwrap()
         };
         assert_eq!(copied.from, some);
         let messages = self.model.named(mailbox, &some);

@@ -134,7 +134,7 @@ async fn what_was_deleted_is_gone_and_its_handles_say_so() {
             Err(ChangeError::Absent)
         ));
         assert!(matches!(
-            handle.copy_to(&uids([1]), INBOX).await,
+            handle.copy_to(&uids([1]), INBOX, None).await,
             Err(ChangeError::Absent)
         ));
         assert!(matches!(
@@ -144,7 +144,7 @@ async fn what_was_deleted_is_gone_and_its_handles_say_so() {
     }
     let inbox = world.open(INBOX).await;
     assert!(matches!(
-        inbox.copy_to(&uids([1]), entry.id).await,
+        inbox.copy_to(&uids([1]), entry.id, None).await,
         Err(ChangeError::Absent)
     ));
     world.assert_usage_is_exact().await;

@@ -133,7 +133,7 @@ async fn fill_heavily(world: &World) {
     while inbox.read(Index::len) <= 20_000 {
         let some = all_uids(&inbox).into_iter().take(8_000);
         inbox
-            .copy_to(&some.collect::<Vec<_>>(), INBOX)
+            .copy_to(&some.collect::<Vec<_>>(), INBOX, None)
             .await
             .unwrap();
     }

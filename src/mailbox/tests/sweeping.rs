@@ -50,7 +50,7 @@ async fn copied_and_moved_emails_stay_until_their_last_place_goes() {
     let world = World::new().await;
     world.fill(INBOX, 3).await;
     let inbox = world.open(INBOX).await;
-    inbox.copy_to(&uids([1]), ARCHIVE).await.unwrap();
+    inbox.copy_to(&uids([1]), ARCHIVE, None).await.unwrap();
     inbox.move_to(&uids([2]), ARCHIVE).await.unwrap();
     inbox.expunge(&uids([1, 3])).await.unwrap();
     world.sweep().await;
@@ -74,7 +74,7 @@ async fn a_deleted_mailbox_leaves_nothing() {
         .unwrap();
     world.fill(entry.id, 300).await;
     let x = world.open(entry.id).await;
-    x.copy_to(&uids([5]), INBOX).await.unwrap();
+    x.copy_to(&uids([5]), INBOX, None).await.unwrap();
     x.expunge(&uids([6])).await.unwrap();
     world.mailboxes.write_snapshots().await;
     world.mailboxes.delete(ALICE, &name("x")).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_removed_account_leaves_nothing_but_bodies_that_others_own() {
     world.fill(INBOX, 20).await;
     let own_blob = blob_of(&world, 3).await;
     let inbox = world.open(INBOX).await;
-    inbox.copy_to(&uids([1, 2]), ARCHIVE).await.unwrap();
+    inbox.copy_to(&uids([1, 2]), ARCHIVE, None).await.unwrap();
     inbox.expunge(&uids([5])).await.unwrap();
     let mut batch = Batch::new();
     let removed = world.clock.wall().0.to_be_bytes().to_vec();
@@ -243,7 +243,7 @@ async fn dur_08_a_sweep_among_copies_and_moves_never_removes_what_is_held() {
                     .take(5);
                 let some: Vec<_> = some.collect();
                 match n % 4 {
-                    0 => drop(from.copy_to(&some, to).await),
+                    0 => drop(from.copy_to(&some, to, None).await),
                     1 => drop(from.move_to(&some, to).await),
                     2 => drop(from.expunge(&some).await),
                     _ => drop(
@@ -289,9 +289,10 @@ async fn accounts_beyond_the_first_hundred_have_their_turn() {
         world.provision(account).await;
         let arrived = world.arrived("x").await;
         let now = world.clock.wall();
-        let appended = world
-            .mailboxes
-            .append(account, INBOX, arrived, FlagSet::default(), now);
+        let appended =
+            world
+                .mailboxes
+                .append(account, INBOX, arrived, options(FlagSet::default(), now));
         appended.await.unwrap();
         let inbox = world.mailboxes.open(account, INBOX).await.unwrap();
         inbox.expunge(&uids([1])).await.unwrap();

@@ -256,11 +256,14 @@ pub(super) async fn try_to_deliver(
     let mut intake = server.mailboxes.intake();
     intake.feed(Bytes::copy_from_slice(message)).await.unwrap();
     let arrived = intake.finish().await.unwrap();
-    let now = server.clock.wall();
     let inbox = buzon::mailbox::INBOX;
-    let flags = buzon::mailbox::FlagSet::default();
+    let options = buzon::mailbox::AppendOptions {
+        flags: buzon::mailbox::FlagSet::default(),
+        internal_date: server.clock.wall(),
+        quota_bytes: None,
+    };
     let mailboxes = &server.mailboxes;
-    let appended = mailboxes.append(account, inbox, arrived, flags, now).await;
+    let appended = mailboxes.append(account, inbox, arrived, options).await;
     appended.map(drop)
 }
 

@@ -1,0 +1,171 @@
+//! Bodies on their way in and out: staging, the budget, what is found in passing.
+
+use super::*;
+use crate::{
+    base::{limits::BODY_MEMORY_BYTES_MAX, pieces::Pieces},
+    mail::facts::Facts,
+};
+
+#[tokio::test(start_paused = true)]
+async fn lim_36_a_large_body_is_staged_and_read_in_pieces() {
+    let world = World::new().await;
+    let text = "0123456789abcdef".repeat(BODY_MEMORY_BYTES_MAX / 8);
+    let mut intake = world.mailboxes.intake();
+    for piece in text.as_bytes().chunks(10_000) {
+        intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    let arrived = intake.finish().await.unwrap();
+    assert_eq!(arrived.size, text.len() as u64);
+    assert!(matches!(arrived.content, crate::store::Content::Staged(_)));
+    let (blob, now) = (arrived.blob, world.clock.wall());
+    let appended = world
+        .mailboxes
+        .append(ALICE, INBOX, arrived, options(FlagSet::default(), now));
+    appended.await.unwrap();
+    let end = text.len() as u64;
+    for span in [0..end, 5..end, 5..5, 100_000..400_000, end - 1..end] {
+        let mut pieces = world.mailboxes.body(blob, span.clone());
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.next().await.unwrap() {
+            assert!(!piece.is_empty() && piece.len() <= BODY_MEMORY_BYTES_MAX);
+            read.extend_from_slice(&piece);
+        }
+        let (from, to) = (
+            usize::try_from(span.start).unwrap(),
+            usize::try_from(span.end).unwrap(),
+        );
+        assert_eq!(read, text.as_bytes()[from..to]);
+    }
+    let mut beyond = world.mailboxes.body(blob, 0..end + 1);
+    let outcome = loop {
+        match beyond.next().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(outcome.is_err());
+    assert!(matches!(beyond.next().await, Ok(None)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_structure_of_a_message_is_found_while_it_arrives() {
+    let world = World::new().await;
+    let text = "Subject: a\r\nFrom: b@example.org\r\n\r\nGr\u{fc}\u{df}e\r\n";
+    for size in [1, 7, 1000] {
+        let mut intake = world.mailboxes.intake();
+        for piece in text.as_bytes().chunks(size) {
+            intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+        let arrived = intake.finish().await.unwrap();
+        assert_eq!(
+            (arrived.top.fields, arrived.top.from, arrived.top.date),
+            (2, 1, 0)
+        );
+        assert!(arrived.has_eight_bit && !arrived.has_nul);
+        assert_eq!(arrived.longest_line, 19);
+        let now = world.clock.wall();
+        let appended =
+            world
+                .mailboxes
+                .append(ALICE, INBOX, arrived, options(FlagSet::default(), now));
+        let id = EmailId(appended.await.unwrap().uid.number().into());
+        let emails = world.mailboxes.emails(ALICE, &[id]).await.unwrap();
+        let facts = Facts::decode(&emails[0].as_ref().unwrap().facts).unwrap();
+        assert_eq!(facts.size, text.len() as u64);
+        assert!(facts.envelope.starts_with(b"(NIL \"a\""));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_message_ends_is_known_without_reading_it() {
+    let world = World::new().await;
+    let cases = [
+        ("a\r\n", 0),
+        ("a\r", 1),
+        ("a\n", 2),
+        ("a", 2),
+        ("\r", 1),
+        ("\r\n\r\n", 0),
+    ];
+    for (text, _) in cases {
+        let mut intake = world.mailboxes.intake();
+        // Where the pieces are cut makes no difference.
+        for byte in text.bytes() {
+            intake.feed(Bytes::from(vec![byte])).await.unwrap();
+        }
+        let arrived = intake.finish().await.unwrap();
+        let date = world.clock.wall();
+        let appended =
+            world
+                .mailboxes
+                .append(ALICE, INBOX, arrived, options(FlagSet::default(), date));
+        appended.await.unwrap();
+    }
+    let inbox = world.open(INBOX).await;
+    let missing = |mailbox: &Mailbox| {
+        mailbox.read(|index| {
+            let entries = (0..index.len()).map(|position| index.entry(position).unwrap());
+            entries.map(|entry| entry.crlf_missing).collect::<Vec<_>>()
+        })
+    };
+    let expected: Vec<_> = cases.iter().map(|(_, missing)| *missing).collect();
+    assert_eq!(missing(&inbox), expected);
+    // It goes with a copy, and is in a snapshot.
+    inbox
+        .copy_to(&all_uids(&inbox), ARCHIVE, None)
+        .await
+        .unwrap();
+    world.mailboxes.write_snapshot_of(ARCHIVE).await.unwrap();
+    assert_eq!(missing(&world.restarted().open(ARCHIVE).await), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_37_bodies_beyond_the_budget_go_to_the_store_and_nothing_waits_for_ever() {
+    let mut world = World::new().await;
+    let budget = 100 * 1024;
+    let settings = Options {
+        body_memory_bytes: budget,
+        ..Options::default()
+    };
+    world.mailboxes = Mailboxes::new(
+        Arc::clone(&world.engine),
+        world.clock.clone(),
+        Random::system(),
+        settings,
+    );
+    let memory = world.mailboxes.core.memory.clone();
+    let text = |n: usize| message(n).repeat(2_000);
+    // All are half-way at the same time, more of them than may be written at once.
+    let mut intakes: Vec<Intake> = (0..2 * limits::BODIES_PASSING_MAX)
+        .map(|_| world.mailboxes.intake())
+        .collect();
+    let cuts = [0, 3_000, 40_000, 60_000];
+    for cut in cuts.windows(2) {
+        for (n, intake) in intakes.iter_mut().enumerate() {
+            let piece = text(n).into_bytes()[cut[0]..cut[1]].to_vec();
+            intake.feed(piece.into()).await.unwrap();
+        }
+        assert!(memory.free_bytes() <= budget);
+    }
+    assert!(memory.free_bytes() < budget / 2, "some are in memory");
+    let mut arrived = Vec::new();
+    for intake in intakes {
+        arrived.push(intake.finish().await.unwrap());
+    }
+    let staged = |arrived: &&Arrived| matches!(arrived.content, crate::store::Content::Staged(_));
+    let staged = arrived.iter().filter(staged).count();
+    assert!((1..arrived.len()).contains(&staged), "{staged}");
+    for (n, arrived) in arrived.into_iter().enumerate() {
+        let date = world.clock.wall();
+        let appended =
+            world
+                .mailboxes
+                .append(ALICE, INBOX, arrived, options(FlagSet::default(), date));
+        appended.await.unwrap();
+        assert_eq!(
+            world.text(EmailId(n as u64 + 1)).await.unwrap(),
+            text(n)[..60_000]
+        );
+    }
+    assert_eq!(memory.free_bytes(), budget, "all of it came back");
+}

@@ -1,0 +1,78 @@
+//! What sessions are told when somebody is faster between their look and their commit.
+
+use std::sync::Arc;
+
+use buzon::{
+    base::ids::Uid,
+    mailbox::{FlagChange, FlagMode, INBOX, SystemFlags},
+};
+
+use super::client::{ImapClient, deliver, server_with_alice};
+use crate::support::player::run;
+
+#[test]
+fn rfc_3501_6_4_6_what_others_did_is_told_also_after_a_silent_store() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..3 {
+            deliver(&server, alice, b"Subject: x\r\n\r\n").await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        let inbox = server.mailboxes.open(alice, INBOX).await.unwrap();
+        // Nobody else: nothing is told.
+        let answer = client.ask("STORE 1:2 +FLAGS.SILENT (\\Draft)").await;
+        assert!(answer.ok().untagged.is_empty());
+        // Somebody flags the second message right before the commit.
+        let other = inbox.clone();
+        let flag = async move {
+            let change = FlagChange {
+                mode: FlagMode::Add,
+                flags: SystemFlags::FLAGGED.into(),
+            };
+            let second = [Uid::new(2).unwrap()];
+            other.store_flags(&second, &change).await.unwrap();
+        };
+        server.engine.before_commit(1, Box::pin(flag));
+        let answer = client.ask("STORE 1:3 +FLAGS.SILENT (\\Seen)").await.ok();
+        let second = b"2 FETCH (FLAGS (\\Flagged \\Seen \\Draft \\Recent))";
+        let told = |line: &&Vec<u8>| line.as_slice() == second;
+        assert_eq!(answer.untagged.iter().filter(told).count(), 1, "{answer:?}");
+        let answer = client.ask("STORE 1:3 -FLAGS.SILENT (\\Seen)").await;
+        assert!(answer.ok().untagged.is_empty());
+    });
+}
+
+#[test]
+fn a_quota_holds_when_a_message_comes_between_check_and_commit() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        server.directory.set_quota(alice, 100).await.unwrap();
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        let server = Arc::new(server);
+        let faster = |bytes: usize| {
+            let server = Arc::clone(&server);
+            Box::pin(async move { deliver(&server, alice, &b"x".repeat(bytes)).await })
+        };
+        server.engine.before_commit(1, faster(60));
+        let answer = client.ask("APPEND INBOX {6+}\r\nabcdef").await;
+        assert!(
+            answer.completion.starts_with("OK"),
+            "there is room for both"
+        );
+        server.engine.before_commit(1, faster(30));
+        let answer = client.ask("APPEND INBOX {6+}\r\nabcdef").await;
+        assert!(
+            answer.completion.starts_with("NO [OVERQUOTA]"),
+            "{answer:?}"
+        );
+        client.ask("SELECT INBOX").await.ok();
+        let answer = client.ask("COPY 1 Sent").await;
+        assert!(
+            answer.completion.starts_with("NO [OVERQUOTA]"),
+            "{answer:?}"
+        );
+        let usage = server.mailboxes.usage(alice).await.unwrap();
+        assert_eq!((usage.bytes, usage.messages), (96, 3));
+    });
+}
