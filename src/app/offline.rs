@@ -1,7 +1,7 @@
 //! What the command line does without being the server: a request to the running one or, when none
 //! runs, the same request on the store opened here; verifying and rebuilding a store.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use super::{owner, services::Services, settings};
 use crate::{
@@ -27,6 +27,9 @@ pub enum OfflineError {
     /// The services cannot be opened.
     #[error(transparent)]
     Start(#[from] super::StartError),
+    /// There is nothing that could be asked.
+    #[error("no data in {} yet: `buzon serve` or `buzon domain add` makes it", .0.display())]
+    NoData(PathBuf),
     /// The store cannot be opened.
     #[error("{}", Causes(.0))]
     Store(#[from] OpenError),
@@ -62,6 +65,10 @@ async fn ask_or_open(config: &Config, request: &Request) -> Result<Answer, Offli
     // Who may not enter the directory cannot reach the socket either: say so, not "denied".
     owner::check(&config.server.data)?;
     asked.map_err(OfflineError::Socket)?;
+    let data = &config.server.data;
+    if !Embedded::exists(data)? && !matches!(request, Request::DomainAdd { .. }) {
+        return Err(OfflineError::NoData(data.clone()));
+    }
     let services = Services::open(config).await?;
     let answer = services.operations().execute(request.clone()).await;
     services.close().await;
@@ -82,7 +89,7 @@ pub(super) async fn ask_existing(config: &Config, request: &Request) -> Option<A
 /// When the store cannot be opened.
 pub fn verify(config: &Config) -> Result<Report, OfflineError> {
     owner::check(&config.server.data)?;
-    let found = Embedded::verify(&config.server.data)?;
+    let found = Embedded::verify(&config.server.data).map_err(or_no_data)?;
     Ok(report(&found))
 }
 
@@ -92,8 +99,15 @@ pub fn verify(config: &Config) -> Result<Report, OfflineError> {
 /// When the store cannot be opened.
 pub fn rebuild(config: &Config) -> Result<Report, OfflineError> {
     owner::check(&config.server.data)?;
-    let found = Embedded::rebuild(&config.server.data, &settings::store(config))?;
-    Ok(report(&found))
+    let found = Embedded::rebuild(&config.server.data, &settings::store(config));
+    Ok(report(&found.map_err(or_no_data)?))
+}
+
+fn or_no_data(error: OpenError) -> OfflineError {
+    match error {
+        OpenError::NoStore(data) => OfflineError::NoData(data),
+        error => OfflineError::Store(error),
+    }
 }
 
 fn report(found: &embedded::Report) -> Report {

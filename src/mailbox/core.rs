@@ -3,12 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
     fault::{ChangeError, MailboxFault},
     flags::Keyword,
-    limits::{COUNTED_MAILBOXES_MAX, IDLE_MAILBOXES_MAX},
+    limits::{COUNTED_MAILBOXES_MAX, GRACE_WITHOUT_ROOM, IDLE_MAILBOXES_MAX},
     memory::BodyMemory,
     notify::{Announcement, Hub},
     service::Options,
@@ -20,7 +21,7 @@ use crate::{
         ids::{AccountId, BlobId, MailboxId},
         random::Random,
     },
-    store::{Applied, Batch, CommitError, Engine, Key, key},
+    store::{Applied, Batch, CommitError, Engine, Key, Room, key},
 };
 
 /// Shared by all handles of one process.
@@ -171,6 +172,14 @@ impl Core {
             unread.remove(place);
         }
         places
+    }
+
+    /// How long what lost its last place stays stored; not as long when room is needed (DUR-04).
+    pub(super) fn grace(&self) -> Duration {
+        match self.engine.room() {
+            Room::Enough => self.options.grace,
+            Room::Low => self.options.grace.min(GRACE_WITHOUT_ROOM),
+        }
     }
 
     pub(super) fn take_swept(&self) -> Option<Key> {

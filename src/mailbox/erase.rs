@@ -22,7 +22,7 @@ use crate::{
 impl Mailboxes {
     /// Erases the accounts whose marks are old enough. May be dropped at any point.
     pub(super) async fn erase_removed(&self) -> Result<(), MailboxFault> {
-        let now = self.core.clock.wall();
+        let (now, grace) = (self.core.clock.wall(), self.core.grace());
         let marks = key::removed_accounts().prefix_range();
         let limit = PageLimit::default();
         let marks = self
@@ -34,7 +34,7 @@ impl Mailboxes {
             let removed = value.first_chunk().map(|time| u64::from_be_bytes(*time));
             let removed = Timestamp(removed.unwrap_or(0));
             // A mark from the future is old: the clock was set back (DUR-07).
-            let young = removed <= now && now.since(removed) < self.core.options.grace;
+            let young = removed <= now && now.since(removed) < grace;
             if let (Some(account), false) = (mark.account(), young) {
                 self.erase(account).await?;
             }

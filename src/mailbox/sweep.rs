@@ -7,7 +7,10 @@
 //! the removing batch requires to be unchanged. Work that is cut off is done again; doing it twice
 //! does no harm.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -44,7 +47,7 @@ struct Marked {
 impl Mailboxes {
     /// Sweeps the accounts that have marks old enough.
     pub(super) async fn sweep(&self) -> Result<(), MailboxFault> {
-        let now = self.core.clock.wall();
+        let (now, grace) = (self.core.clock.wall(), self.core.grace());
         let mut range = key::sweeps().prefix_range();
         if let Some(from) = self.core.take_swept() {
             range.from = from;
@@ -62,7 +65,7 @@ impl Mailboxes {
             let Some(account) = page.entries.first().and_then(|(key, _)| key.account()) else {
                 return Ok(());
             };
-            self.sweep_account(account, now).await?;
+            self.sweep_account(account, (now, grace)).await?;
             range.from = key::sweeps_of(account).prefix_range().to;
         }
         // Others go on where this round ends.
@@ -70,8 +73,12 @@ impl Mailboxes {
         Ok(())
     }
 
-    async fn sweep_account(&self, account: AccountId, now: Timestamp) -> Result<(), MailboxFault> {
-        let mut marked = self.marked(account, now).await?;
+    async fn sweep_account(
+        &self,
+        account: AccountId,
+        (now, grace): (Timestamp, Duration),
+    ) -> Result<(), MailboxFault> {
+        let mut marked = self.marked(account, (now, grace)).await?;
         if marked.keys.is_empty() {
             return Ok(());
         }
@@ -96,6 +103,10 @@ impl Mailboxes {
                 Err(error) => return Err(MailboxFault::Commit(error)),
             }
         }
+        if grace < self.core.options.grace && !emails.is_empty() {
+            let emails = emails.len();
+            tracing::info!(account.id = account.0, emails, "room is low: deleted mail is removed");
+        }
         for mailbox in marked.mailboxes {
             self.remove_mailbox(account, mailbox).await?;
         }
@@ -111,7 +122,11 @@ impl Mailboxes {
         Ok(())
     }
 
-    async fn marked(&self, account: AccountId, now: Timestamp) -> Result<Marked, MailboxFault> {
+    async fn marked(
+        &self,
+        account: AccountId,
+        (now, grace): (Timestamp, Duration),
+    ) -> Result<Marked, MailboxFault> {
         let range = key::sweeps_of(account).prefix_range();
         let limit = PageLimit {
             entries: MARKS_MAX,
@@ -127,9 +142,7 @@ impl Mailboxes {
             match Mark::decode(&value) {
                 // RFC 2180 4.1: a session that was not told of an expunge may still ask for the
                 // message. A mark from the future is old: the clock was set back (DUR-07).
-                Ok(mark) if mark.at() <= now && now.since(mark.at()) < self.core.options.grace => {
-                    continue;
-                }
+                Ok(mark) if mark.at() <= now && now.since(mark.at()) < grace => continue,
                 Ok(Mark::Emails(_, emails)) => marked.emails.extend(emails),
                 Ok(Mark::Mailbox(_, mailbox)) => marked.mailboxes.push(mailbox),
                 // Its emails stay stored; that costs room and loses nothing (DUR-10).

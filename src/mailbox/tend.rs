@@ -21,11 +21,13 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq},
-    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, key},
+    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, Room, key},
 };
 
 /// A sweep reads all indexes of an account, so it comes once in as many rounds: once a minute.
 const SWEEP_ROUNDS: u64 = 12;
+/// The same while the disk is nearly full: every ten seconds (DUR-04).
+const SWEEP_ROUNDS_WITHOUT_ROOM: u64 = 2;
 /// Keys that one batch of a trim deletes.
 const TRIM_KEYS: usize = 500;
 
@@ -37,7 +39,11 @@ impl Mailboxes {
             let work = async {
                 tokio::time::sleep(TEND_INTERVAL).await;
                 self.write_snapshots().await;
-                if round.is_multiple_of(SWEEP_ROUNDS) {
+                let rounds = match self.core.engine.room() {
+                    Room::Enough => SWEEP_ROUNDS,
+                    Room::Low => SWEEP_ROUNDS_WITHOUT_ROOM,
+                };
+                if round.is_multiple_of(rounds) {
                     self.sweep_all().await;
                 }
             };

@@ -65,6 +65,14 @@ impl Committer {
         if self.shared.has_failed() {
             return;
         }
+        let asked = jobs.len();
+        jobs.retain(|job| !matches!(job, Job::Turn));
+        if jobs.len() < asked {
+            self.turn();
+        }
+        if jobs.is_empty() || self.shared.has_failed() {
+            return;
+        }
         let refused = |jobs: &mut Vec<Job>| {
             jobs.drain(..).for_each(|job| job.refuse(CommitError::Full));
         };
@@ -81,6 +89,7 @@ impl Committer {
             match job {
                 Job::Commit(commit) => pending.add_commit(&self.shared, commit),
                 Job::Piece(piece) => pending.add_piece(piece),
+                Job::Turn => {}
             }
         }
         let error = match self.write(&pending) {
@@ -103,6 +112,20 @@ impl Committer {
                 CommitError::Poisoned
             }
         });
+    }
+
+    /// Begins a new segment between two groups.
+    fn turn(&mut self) {
+        match self.journal.turn() {
+            Ok(()) => {
+                let position = self.journal.position();
+                self.shared.view.write().active.turn(position);
+                self.shared.upkeep.call();
+            }
+            // Asked for again as long as it is needed.
+            Err(JournalError::Full) => {}
+            Err(JournalError::Broken(error)) => self.shared.fail_io("journal", &error),
+        }
     }
 
     fn write(&mut self, pending: &Pending) -> Result<(), JournalError> {

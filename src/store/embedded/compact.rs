@@ -50,24 +50,33 @@ pub(super) struct Compacted {
 }
 
 /// A segment worth compacting.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) file: FileId,
+    pub(super) length: u64,
     /// About how many bytes its next generation will have.
     pub(super) live: u64,
 }
 
-/// The segment most worth compacting, if any is. `skip` names those that were tried in vain,
-/// `lengths` remembers what was looked up.
+/// What is asked of a candidate.
+pub(super) struct Wanted<'a> {
+    /// At most so much of it lives.
+    pub(super) below_percent: u64,
+    /// Segments that were tried in vain.
+    pub(super) skip: &'a BTreeSet<u32>,
+}
+
+/// The segment most worth compacting, if any is. `lengths` remembers what was looked up.
 pub(super) fn candidate(
     shared: &Shared,
     snapshot: &Snapshot,
-    skip: &BTreeSet<u32>,
+    wanted: &Wanted<'_>,
     lengths: &mut HashMap<FileId, u64>,
 ) -> Result<Option<Candidate>, ReadError> {
     let Some(position) = snapshot.position()? else {
         return Ok(None);
     };
-    let percent = u64::from(shared.options.compact_below_percent);
+    let (percent, skip) = (wanted.below_percent, wanted.skip);
     let mut best: Option<(u64, Candidate)> = None;
     for (segment, usage) in snapshot.segments()? {
         if segment >= position.segment || skip.contains(&segment) {
@@ -96,10 +105,27 @@ pub(super) fn candidate(
             && !is_in_overlay(shared, segment)
         {
             let live = usage.live;
-            best = Some((ratio, Candidate { file, live }));
+            best = Some((ratio, Candidate { file, length, live }));
         }
     }
     Ok(best.map(|(_, candidate)| candidate))
+}
+
+/// Whether the newest segment would be worth compacting if it were not the newest. A little that is
+/// dead is not worth a segment of its own.
+pub(super) fn newest_is_worth_it(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    below_percent: u64,
+) -> Result<bool, ReadError> {
+    let Some(position) = snapshot.position()? else {
+        return Ok(false);
+    };
+    let usage = snapshot.segments()?.remove(&position.segment);
+    let live = usage.unwrap_or_default().live;
+    let dead = position.offset.saturating_sub(live);
+    let least = TURN_BYTES_MIN.min(shared.options.segment_bytes / 8);
+    Ok(dead >= least && live * 100 < position.offset * below_percent)
 }
 
 fn is_in_overlay(shared: &Shared, segment: u32) -> bool {
@@ -316,6 +342,8 @@ impl<'a> Rewrite<'a> {
     }
 }
 
+/// Dead bytes for which a newest segment is ended before it is long enough.
+const TURN_BYTES_MIN: u64 = 1024 * 1024;
 /// Bytes copied between two pauses.
 const SLICE_BYTES: usize = 1024 * 1024;
 /// Pause after each slice: compaction takes at most about 50 MB/s of the disk.

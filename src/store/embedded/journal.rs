@@ -126,6 +126,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Goes on in a new segment, whose header is durable: the index may name it before any record
+    /// is there.
+    pub(super) fn turn(&mut self) -> Result<(), JournalError> {
+        self.rotate()?;
+        self.file.sync().map_err(JournalError::Broken)
+    }
+
     fn rotate(&mut self) -> Result<(), JournalError> {
         self.sync()?;
         let id = FileId {

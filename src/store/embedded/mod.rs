@@ -22,6 +22,7 @@ mod replay;
 mod room;
 mod scan;
 mod segment;
+mod shortage;
 mod stage;
 mod upkeep;
 mod verify;
@@ -85,7 +86,8 @@ pub struct Options {
     pub low_water_bytes: u64,
     /// A segment of which less than this is alive is compacted; zero for never.
     pub compact_below_percent: u8,
-    /// A checkpoint is not begun with less room than this and what it is thought to write.
+    /// A checkpoint is not begun without room for what it is thought to write and for the index's
+    /// own length, or this where that is less.
     pub index_slack_bytes: u64,
     /// Source of the time stamps in the journal.
     pub clock: Clock,
@@ -205,6 +207,13 @@ impl Embedded {
             lock,
         });
         Ok(Arc::new(Self { shared, report }))
+    }
+
+    /// Whether there is a store in `dir`; an error when there is none and none can be made there.
+    /// Changes nothing.
+    pub fn exists(dir: &Path) -> Result<bool, OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        open::Directory { disk: &disk, dir }.has_store()
     }
 
     /// Makes the index of the store in `dir` again from its journal. The store must not be open.

@@ -37,7 +37,7 @@ pub enum OpenError {
     Locked(PathBuf),
     /// Written by another version of this program.
     #[error(
-        "the store in {} has format {found}, this program knows format {expected}: \
+        "the data in {} is of version {found}, this program reads version {expected}: \
          use the program's version that wrote it, or one that says it upgrades from it",
         path.display()
     )]
@@ -52,6 +52,21 @@ pub enum OpenError {
     /// There are journal files but nothing says what they are.
     #[error("{} has a journal but no readable format file: restore that file", .0.display())]
     NoFormat(PathBuf),
+    /// There is no store, and none was asked for.
+    #[error("no data in {} yet", .0.display())]
+    NoStore(PathBuf),
+    /// The directory is somebody else's.
+    #[error(
+        "{} is no data directory: it has other files ({found}); a new store begins in a directory \
+         that is empty or not there yet: is this the right path?",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// One of the files.
+        found: String,
+    },
     /// The directory or a file cannot be used.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -94,6 +109,7 @@ pub(super) fn open(
     options: &Options,
 ) -> Result<Opened, OpenError> {
     let directory = Directory { disk, dir };
+    directory.has_store()?;
     let lock = directory.lock()?;
     let (low, reserve) = (options.low_water_bytes, options.ballast_bytes);
     let space = Space::new(Arc::clone(disk), dir.to_owned(), low, reserve);
@@ -156,9 +172,15 @@ pub(super) fn rebuild(
     Ok(report)
 }
 
-/// Whether this program knows the format of the store in `dir`, or may make one there.
-pub(super) fn recognize(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), OpenError> {
-    Directory { disk, dir }.found_format().map(drop)
+/// Whether there is a store in `dir` that this program knows; an error when there is none and none
+/// may be made. Changes nothing.
+pub(super) fn exists(disk: &Arc<dyn Disk>, dir: &Path) -> Result<bool, OpenError> {
+    let directory = Directory { disk, dir };
+    let exists = directory.has_store()?;
+    if exists {
+        directory.existing_format()?;
+    }
+    Ok(exists)
 }
 
 pub(super) fn index_path(dir: &Path) -> PathBuf {
@@ -196,10 +218,38 @@ impl Directory<'_> {
         lock.ok_or_else(|| OpenError::Locked(self.dir.to_owned()))
     }
 
+    /// Whether there is a store; an error when there is none and none may be made. Changes nothing.
+    pub(super) fn has_store(&self) -> Result<bool, OpenError> {
+        let names = match self.disk.list(self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            names => names.map_err(self.failed("read", self.dir))?,
+        };
+        if names.iter().any(|name| name == FORMAT_NAME) {
+            return Ok(true);
+        }
+        let foreign = |name: &&String| !BESIDE_FORMAT.contains(&name.as_str());
+        if let Some(found) = names.iter().filter(foreign).min() {
+            let printable = found.chars().filter(|char| !char.is_control());
+            return Err(OpenError::Foreign {
+                path: self.dir.to_owned(),
+                found: printable.take(FOUND_NAME_CHARS).collect(),
+            });
+        }
+        if names.iter().any(|name| name == JOURNAL_NAME) {
+            let dir = self.dir.join(JOURNAL_NAME);
+            let segments = Segments::new(Arc::clone(self.disk), dir);
+            let files = segments.list().map_err(self.failed("read", self.dir))?;
+            if !files.is_empty() {
+                return Err(OpenError::NoFormat(self.dir.to_owned()));
+            }
+        }
+        Ok(false)
+    }
+
     /// What the format file says; a new store is given one.
     fn format(&self) -> Result<StoreId, OpenError> {
-        if let Some(store) = self.found_format()? {
-            return Ok(store);
+        if self.has_store()? {
+            return self.existing_format();
         }
         let store = StoreId(SortedId::fresh(Clock::system().wall(), &Random::system()));
         let text = format!("{FORMAT_PREFIX}{VERSION}\n{}\n", store.0);
@@ -219,24 +269,6 @@ impl Directory<'_> {
         Ok(store)
     }
 
-    /// What the format file says; `None` when nothing is stored here yet.
-    fn found_format(&self) -> Result<Option<StoreId>, OpenError> {
-        let names = self
-            .disk
-            .list(self.dir)
-            .map_err(self.failed("read", self.dir))?;
-        if names.iter().any(|name| name == FORMAT_NAME) {
-            return self.existing_format().map(Some);
-        }
-        if names.iter().any(|name| name == JOURNAL_NAME) {
-            let files = Segments::new(Arc::clone(self.disk), self.dir.join(JOURNAL_NAME)).list();
-            if !files.map_err(self.failed("read", self.dir))?.is_empty() {
-                return Err(OpenError::NoFormat(self.dir.to_owned()));
-            }
-        }
-        Ok(None)
-    }
-
     pub(super) fn existing_format(&self) -> Result<StoreId, OpenError> {
         let path = self.dir.join(FORMAT_NAME);
         let read = || -> io::Result<String> {
@@ -248,14 +280,15 @@ impl Directory<'_> {
         };
         let text = match read() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(OpenError::NoFormat(self.dir.to_owned()));
+                self.has_store()?;
+                return Err(OpenError::NoStore(self.dir.to_owned()));
             }
             read => read.map_err(self.failed("read", &path))?,
         };
         let mut lines = text.lines();
         let version = lines
             .next()
-            .and_then(|line| line.strip_prefix(FORMAT_PREFIX));
+            .and_then(|line| line.strip_prefix(FORMAT_PREFIX)?.split_whitespace().next());
         let version = version.ok_or_else(|| OpenError::NoFormat(self.dir.to_owned()))?;
         if version != VERSION.to_string() {
             return Err(OpenError::Format {
@@ -560,3 +593,19 @@ const FORMAT_NAME: &str = "format";
 const FORMAT_PREFIX: &str = "buzon store ";
 const FORMAT_BYTES_MAX: u64 = 1024;
 const JOURNAL_NAME: &str = "journal";
+/// What a directory without a format file may have: what an interrupted creation leaves, what a file
+/// system puts into its root.
+const BESIDE_FORMAT: &[&str] = &[
+    JOURNAL_NAME,
+    "lock",
+    "format.tmp",
+    "ballast",
+    "index.redb",
+    "index.rebuild",
+    "index.suspect",
+    "index.damaged",
+    "control.sock",
+    "lost+found",
+];
+/// Characters of a foreign file's name that an error repeats.
+const FOUND_NAME_CHARS: usize = 60;

@@ -44,6 +44,8 @@ pub(super) struct Overlay {
     overhead: BTreeMap<u32, u64>,
     bytes: usize,
     position: Position,
+    /// Whether the index must learn the position even when nothing else is new.
+    turned: bool,
 }
 
 impl Overlay {
@@ -87,6 +89,12 @@ impl Overlay {
         self.position = position;
     }
 
+    /// The journal goes on in a new segment, before any record of it.
+    pub(super) fn turn(&mut self, position: Position) {
+        self.position = position;
+        self.turned = true;
+    }
+
     pub(super) fn position(&self) -> Position {
         self.position
     }
@@ -97,7 +105,8 @@ impl Overlay {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.bodies.is_empty() && self.overhead.is_empty()
+        let nothing = self.entries.is_empty() && self.bodies.is_empty();
+        nothing && self.overhead.is_empty() && !self.turned
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Bytes, Option<&Bytes>)> {

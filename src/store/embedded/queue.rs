@@ -25,6 +25,9 @@ use crate::store::{
 pub(super) enum Job {
     Commit(Commit),
     Piece(PieceJob),
+    /// Begin a new segment, so that the newest one can be compacted. Nobody waits for it, and it
+    /// takes no place.
+    Turn,
 }
 
 /// A batch, with its bodies prepared by the task that sent it.
@@ -59,6 +62,7 @@ impl Job {
                 commit.batch_bytes + contents.sum::<usize>()
             }
             Self::Piece(piece) => piece.bytes.len(),
+            Self::Turn => 0,
         }
     }
 
@@ -68,6 +72,7 @@ impl Job {
         match self {
             Self::Commit(commit) => _ = commit.answer.send(Err(error)),
             Self::Piece(piece) => _ = piece.answer.send(Err(error)),
+            Self::Turn => {}
         }
     }
 }
@@ -113,6 +118,17 @@ impl Queue {
         Ok(())
     }
 
+    /// Asks for a new segment, once.
+    pub(super) fn push_turn(&self) {
+        let mut waiting = self.lock();
+        let asked = waiting.jobs.iter().any(|job| matches!(job, Job::Turn));
+        if !waiting.closed && !asked {
+            waiting.jobs.push_back(Job::Turn);
+            drop(waiting);
+            self.filled.notify_one();
+        }
+    }
+
     /// Waits for jobs and takes all of them, up to a good group's size; `false` when the queue is
     /// closed and empty. Blocks.
     pub(super) fn take(&self, out: &mut Vec<Job>) -> bool {
@@ -135,7 +151,8 @@ impl Queue {
             out.push(job);
         }
         drop(waiting);
-        self.places.add_permits(out.len());
+        let turns = out.iter().filter(|job| matches!(job, Job::Turn)).count();
+        self.places.add_permits(out.len() - turns);
         true
     }
 

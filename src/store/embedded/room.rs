@@ -77,6 +77,12 @@ impl Space {
         Room::Enough
     }
 
+    /// As [`Space::room`], asking the disk now; with the bytes that are free.
+    pub(super) fn room_now(&self) -> (Room, u64) {
+        let free = self.free_bytes_now().unwrap_or(u64::MAX);
+        (self.room(), free)
+    }
+
     /// Whether there is room for bodies; what is left without the reserve belongs to deletions.
     pub(super) fn accepts_bodies(&self) -> bool {
         self.has_reserve() || self.free_bytes() >= 2 * self.reserve_bytes

@@ -16,11 +16,12 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    compact::{self, Abandoned, Candidate, Compacted},
-    disk::is_full,
+    compact::{self, Abandoned, Candidate, Compacted, Wanted},
+    disk::{OpenMode, is_full},
     index::{Index, IndexError, Snapshot},
     overlay::Overlay,
     record::FileId,
+    shortage::{Hindrance, Shortage},
 };
 
 /// How others talk to the thread.
@@ -52,6 +53,11 @@ impl Upkeep {
         drop(state);
         self.wake.notify_one();
         attempts
+    }
+
+    /// Wakes the thread.
+    pub(super) fn call(&self) {
+        self.request();
     }
 
     /// Asks for a checkpoint; the answer is whether everything committed before is in the index.
@@ -145,6 +151,7 @@ pub(super) struct Caretaker {
     lengths: HashMap<FileId, u64>,
     /// Whether bodies may have died since no segment was found worth compacting.
     may_be_dead: bool,
+    shortage: Shortage,
 }
 
 impl Caretaker {
@@ -155,6 +162,7 @@ impl Caretaker {
             incompressible: BTreeSet::new(),
             lengths: HashMap::new(),
             may_be_dead: true,
+            shortage: Shortage::default(),
         }
     }
 
@@ -178,19 +186,34 @@ impl Caretaker {
                 return;
             }
             self.shared.room.restore_reserve();
+            self.look_at_room();
             self.compact();
         }
     }
 
-    /// Compacts: one segment slowly, or all of them at once when somebody waits for it.
+    /// Notes whether the disk is nearly full: then what was not worth compacting may be (DUR-04).
+    fn look_at_room(&mut self) {
+        let (room, free) = self.shared.room.room_now();
+        if self.shortage.see(room, free, &self.shared.options) {
+            self.may_be_dead = true;
+        }
+    }
+
+    /// Compacts: one segment slowly; all of them when somebody waits for it or room is needed.
     fn compact(&mut self) {
         let waiters = std::mem::take(&mut self.shared.upkeep.lock().compaction_waiters);
         let mut done = 0;
         while self.compact_one(waiters.is_empty()) {
             done += 1;
-            if waiters.is_empty() {
+            if !waiters.is_empty() {
+                continue;
+            }
+            if !self.shortage.lasts() || !self.pause() {
                 break;
             }
+            self.checkpoint();
+            self.shared.room.restore_reserve();
+            self.look_at_room();
         }
         for waiter in waiters {
             // Who gave up waiting does not need the answer.
@@ -207,9 +230,13 @@ impl Caretaker {
         }
         let Some(candidate) = self.candidate(&snapshot) else {
             self.may_be_dead = false;
+            self.turn_if_short(&snapshot);
             return false;
         };
         if !self.has_room_beside_mail(candidate.live) {
+            let needed = candidate.live + self.index_slack();
+            let free = self.shared.room.room_now().1;
+            self.shortage.hindered(Hindrance::Copy, needed, free);
             return false;
         }
         let file = candidate.file;
@@ -227,17 +254,39 @@ impl Caretaker {
                 return false;
             }
         };
-        self.adopt(&compacted)
+        let adopted = self.adopt(&compacted);
+        if adopted {
+            self.shortage.relieved(&candidate);
+        }
+        adopted
     }
 
     fn candidate(&mut self, snapshot: &Snapshot) -> Option<Candidate> {
-        let skip = &self.incompressible;
-        compact::candidate(&self.shared, snapshot, skip, &mut self.lengths).unwrap_or_else(
-            |error| {
-                tracing::warn!(%error, "no segment could be chosen for compaction");
-                None
-            },
-        )
+        let wanted = Wanted {
+            below_percent: self.shortage.below_percent(&self.shared.options),
+            skip: &self.incompressible,
+        };
+        let chosen = compact::candidate(&self.shared, snapshot, &wanted, &mut self.lengths);
+        chosen.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no segment could be chosen for compaction");
+            None
+        })
+    }
+
+    /// When room is needed and only the newest segment could give some, another one is begun.
+    fn turn_if_short(&mut self, snapshot: &Snapshot) {
+        if !self.shortage.lasts() {
+            return;
+        }
+        let below = self.shortage.below_percent(&self.shared.options);
+        match compact::newest_is_worth_it(&self.shared, snapshot, below) {
+            Ok(true) => self.shared.queue.push_turn(),
+            Ok(false) => {
+                let free = self.shared.room.room_now().1;
+                self.shortage.hindered(Hindrance::NothingDead, 0, free);
+            }
+            Err(error) => tracing::warn!(%error, "the newest segment's use is not known"),
+        }
     }
 
     /// Lets others have the disk for a moment; `false` when compaction must stop. A checkpoint in
@@ -306,8 +355,11 @@ impl Caretaker {
         let Some(overlay) = self.freeze() else {
             return true;
         };
-        if !self.has_room_for(&overlay) {
-            tracing::warn!("no room for the index: its checkpoint waits");
+        let bytes = overlay.bytes() as u64 * INDEX_GROWTH;
+        if !self.has_room_beside_mail(bytes) {
+            let needed = bytes + self.index_slack();
+            let free = self.shared.room.room_now().1;
+            self.shortage.hindered(Hindrance::Checkpoint, needed, free);
             return false;
         }
         let Some(index) = &self.index else {
@@ -321,6 +373,7 @@ impl Caretaker {
                 let old = layers.frozen.take();
                 drop(layers);
                 self.may_be_dead = true;
+                self.shortage.passed(Hindrance::Checkpoint);
                 drop(old);
                 true
             }
@@ -343,14 +396,19 @@ impl Caretaker {
         layers.frozen.clone()
     }
 
-    /// The index must not meet a full disk in the middle of a transaction.
-    fn has_room_for(&self, overlay: &Overlay) -> bool {
-        self.has_room_beside_mail(overlay.bytes() as u64 * INDEX_GROWTH)
+    /// Room that a transaction of the index wants beside what it brings in: at worst every page of
+    /// it is written again. It must not meet a full disk in its middle.
+    fn index_slack(&self) -> u64 {
+        let most = self.shared.options.index_slack_bytes;
+        let path = self.shared.index_path();
+        let file = self.shared.disk.open(&path, OpenMode::Existing);
+        let length = file.and_then(|file| file.len());
+        length.map_or(most, |length| most.min(length + INDEX_SLACK_BYTES_MIN))
     }
 
     /// Whether `bytes` can be written, at the cost of the reserve if need be.
     fn has_room_beside_mail(&self, bytes: u64) -> bool {
-        let wanted = bytes + self.shared.options.index_slack_bytes;
+        let wanted = bytes + self.index_slack();
         if !self.shared.room.has(wanted) {
             self.shared.room.release_reserve();
         }
@@ -377,3 +435,5 @@ impl Caretaker {
 
 /// Pages written for each byte of an overlay, at worst about this many times over.
 const INDEX_GROWTH: u64 = 3;
+/// Slack that an index of no size would want.
+const INDEX_SLACK_BYTES_MIN: u64 = 1024 * 1024;
