@@ -99,7 +99,7 @@ fn data(path: &Path) -> Finding {
         Ok(facts) if facts.mode() & 0o077 != 0 => {
             Verdict::Wrong("can be entered by others: `chmod 0700` it".to_owned())
         }
-        Ok(_) if let Err(error) = Embedded::recognize(path) => {
+        Ok(_) if let Err(error) = Embedded::exists(path) => {
             Verdict::Wrong(Causes(&error).to_string())
         }
         Ok(_) => Verdict::Fine("there, private".to_owned()),
@@ -277,7 +277,7 @@ mod tests {
         fs::remove_dir_all(&dir).unwrap();
         for (text, part) in [
             (segments, "format file"),
-            (version, "format 99"),
+            (version, "version 99"),
             (open, "chmod 0700"),
             (missing, "make it"),
             (file, "not a directory"),

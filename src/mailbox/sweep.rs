@@ -105,7 +105,11 @@ impl Mailboxes {
         }
         if grace < self.core.options.grace && !emails.is_empty() {
             let emails = emails.len();
-            tracing::info!(account.id = account.0, emails, "room is low: deleted mail is removed");
+            tracing::info!(
+                account.id = account.0,
+                emails,
+                "room is low: deleted mail is removed"
+            );
         }
         for mailbox in marked.mailboxes {
             self.remove_mailbox(account, mailbox).await?;

@@ -11,4 +11,5 @@ mod disk;
 mod incidents;
 mod model;
 mod scratch;
+mod shortage;
 mod stress;

@@ -1,9 +1,16 @@
 //! The sweep: removes what nobody refers to, keeps what somebody does.
 
+use std::pin::pin;
+
 use super::*;
 use crate::{
     base::ids::BlobId,
-    store::owners::{Owners, own},
+    mailbox::limits::GRACE_WITHOUT_ROOM,
+    store::{
+        Room,
+        fault::Fault,
+        owners::{Owners, own},
+    },
 };
 
 async fn blob_of(world: &World, email: u64) -> BlobId {
@@ -312,4 +319,29 @@ async fn dur_07_a_clock_set_back_does_not_stop_the_sweep() {
     let earlier = World::start(Arc::clone(&world.engine), set_back);
     earlier.mailboxes.sweep_all().await;
     assert_eq!(marks(&world).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_without_room_expunged_emails_go_soon() {
+    let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let world = World::over(Arc::clone(&fault) as Arc<dyn Engine>).await;
+    world.fill(INBOX, 2).await;
+    let blob = blob_of(&world, 1).await;
+    world.open(INBOX).await.expunge(&uids([1])).await.unwrap();
+    let mut upkeep = pin!(world.mailboxes.maintain(std::future::pending()));
+    let minute = Duration::from_secs(61);
+    assert!(tokio::time::timeout(minute, upkeep.as_mut()).await.is_err());
+    assert!(has_body(&world, blob).await, "there is room");
+
+    fault.set_room(Some(Room::Low));
+    assert!(tokio::time::timeout(minute, upkeep.as_mut()).await.is_err());
+    assert!(!has_body(&world, blob).await);
+    // Just expunged: the sessions that show it are told first.
+    let blob = blob_of(&world, 2).await;
+    world.open(INBOX).await.expunge(&uids([2])).await.unwrap();
+    world.mailboxes.sweep_all().await;
+    assert!(has_body(&world, blob).await);
+    tokio::time::advance(GRACE_WITHOUT_ROOM).await;
+    world.mailboxes.sweep_all().await;
+    assert!(!has_body(&world, blob).await);
 }

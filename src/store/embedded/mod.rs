@@ -209,11 +209,11 @@ impl Embedded {
         Ok(Arc::new(Self { shared, report }))
     }
 
-    /// Whether there is a store in `dir`; an error when there is none and none can be made there.
-    /// Changes nothing.
+    /// Whether there is a store in `dir` that this program knows; an error when it is unknown, or
+    /// when there is none and none can be made there. Changes nothing, whoever has the store open.
     pub fn exists(dir: &Path) -> Result<bool, OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        open::Directory { disk: &disk, dir }.has_store()
+        open::exists(&disk, dir)
     }
 
     /// Makes the index of the store in `dir` again from its journal. The store must not be open.
@@ -238,13 +238,6 @@ impl Embedded {
     /// [`Embedded::verify`] on a file system that may lie.
     pub fn verify_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Report, OpenError> {
         verify::verify(&disk, dir)
-    }
-
-    /// Whether opening would find a format it knows in `dir`, or nothing yet. Only looks, whoever
-    /// has the store open.
-    pub fn recognize(dir: &Path) -> Result<(), OpenError> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        open::recognize(&disk, dir)
     }
 
     /// What opening found.

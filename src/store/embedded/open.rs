@@ -219,7 +219,7 @@ impl Directory<'_> {
     }
 
     /// Whether there is a store; an error when there is none and none may be made. Changes nothing.
-    pub(super) fn has_store(&self) -> Result<bool, OpenError> {
+    fn has_store(&self) -> Result<bool, OpenError> {
         let names = match self.disk.list(self.dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             names => names.map_err(self.failed("read", self.dir))?,

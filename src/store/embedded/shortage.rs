@@ -39,7 +39,6 @@ impl Shortage {
         if lasts == before {
             return false;
         }
-        self.said = None;
         if lasts {
             tracing::warn!(
                 free_bytes,
@@ -47,6 +46,7 @@ impl Shortage {
                 "room is low: new mail is refused, and what is deleted is removed without delay"
             );
         } else {
+            self.said = None;
             tracing::info!(free_bytes, "there is room again: mail is accepted");
         }
         lasts
@@ -77,7 +77,9 @@ impl Shortage {
 
     /// Something stands in the way of making room.
     pub(super) fn hindered(&mut self, by: Hindrance, needed_bytes: u64, free_bytes: u64) {
-        if self.said.replace(by) == Some(by) {
+        // Without a checkpoint nobody knows what is deleted.
+        let unknown = by == Hindrance::NothingDead && self.said == Some(Hindrance::Checkpoint);
+        if unknown || self.said.replace(by) == Some(by) {
             return;
         }
         match by {

@@ -12,6 +12,7 @@
 
 mod clients;
 mod crash;
+mod data;
 mod install;
 mod peers;
 mod server;

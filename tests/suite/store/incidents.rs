@@ -380,7 +380,7 @@ async fn one_process_at_a_time_and_only_its_own_format() {
     let refused = Embedded::open(dir.path(), options()).unwrap_err();
     let said = refused.to_string();
     assert!(
-        said.contains("format 2") && said.contains("format 1"),
+        said.contains("version 2") && said.contains("version 1"),
         "{said}"
     );
     assert!(matches!(refused, OpenError::Format { found, expected: 1, .. } if found == "2"));
@@ -405,11 +405,11 @@ async fn verifying_what_is_no_store_makes_none() {
     let missing = dir.path().join("missing");
     assert!(matches!(
         Embedded::verify(&missing),
-        Err(OpenError::NoFormat(_))
+        Err(OpenError::NoStore(_))
     ));
     assert!(matches!(
         Embedded::rebuild(&missing, &options()),
-        Err(OpenError::NoFormat(_))
+        Err(OpenError::NoStore(_))
     ));
     assert!(!missing.exists());
     let unreachable = dir.path().join("missing/store");

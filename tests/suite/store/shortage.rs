@@ -1,0 +1,243 @@
+//! DUR-04: on a disk that is nearly full, deleting gives room back soon, on its own, and without a
+//! restart; also when the power goes meanwhile. And what is no data directory is left alone.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use buzon::store::{
+    Batch, CommitError, Content, Engine, Room,
+    embedded::{Embedded, OpenError, Options},
+};
+
+use super::{
+    crash::{DIR, open},
+    disk::{SimDisk, Survives, Trouble},
+    scratch::{Scratch, blob, content, key, options},
+};
+
+/// Low water at 300 KB, without a reserve.
+fn tight() -> Options {
+    Options {
+        low_water_bytes: 300_000,
+        compact_below_percent: 60,
+        segment_bytes: 100_000,
+        ..options()
+    }
+}
+
+async fn add_body(engine: &dyn Engine, n: u64, length: usize) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.body(blob(n), Content::Bytes(content(n, length)));
+    batch.put(key(format!("body/{n}")), b"here".to_vec());
+    engine.commit(batch).await.map(|_| ())
+}
+
+async fn drop_body(engine: &dyn Engine, n: u64) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.drop_body(blob(n)).delete(key(format!("body/{n}")));
+    engine.commit(batch).await.map(|_| ())
+}
+
+async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
+    let body = engine.body(blob(n), 0..length as u64).await;
+    body.is_ok_and(|bytes| bytes == content(n, length))
+}
+
+/// Lets the upkeep go its rounds until there is room; whether there ever was.
+async fn comes_to_enough(engine: &Embedded) -> bool {
+    for _ in 0..ROUNDS {
+        // The disk's answer is known for a second.
+        tokio::time::advance(Duration::from_secs(2)).await;
+        if engine.room() == Room::Enough {
+            return true;
+        }
+        engine.checkpoint().await;
+    }
+    false
+}
+
+/// Enough for every segment of these tests; a checkpoint is the beginning of a round.
+const ROUNDS: usize = 200;
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_what_is_deleted_gives_room_although_a_segment_is_mostly_alive() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, tight()).unwrap();
+    for n in 0..40 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    disk.set_capacity(disk.used() + 250_000);
+    assert!(!comes_to_enough(&engine).await, "nothing is deleted");
+    // A quarter of each segment: not worth it while there is room.
+    for n in (0..40).step_by(4) {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    assert!(comes_to_enough(&engine).await);
+    add_body(&*engine, 90, 30_000).await.unwrap();
+    for n in 0..40 {
+        assert_eq!(whole(&*engine, n, 30_000).await, n % 4 != 0, "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_the_newest_segment_gives_its_room_too() {
+    let disk = SimDisk::new();
+    let one_segment = Options {
+        segment_bytes: 1 << 30,
+        ..tight()
+    };
+    let engine = open(&disk, one_segment.clone()).unwrap();
+    for n in 0..100 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    disk.set_capacity(disk.used() + 250_000);
+    for n in 0..99 {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    assert!(comes_to_enough(&engine).await);
+    assert!(whole(&*engine, 99, 30_000).await);
+    // What follows is in the segment that was begun, and found again.
+    add_body(&*engine, 100, 30_000).await.unwrap();
+    engine.close().await;
+    let engine = open(&disk.copy(), one_segment).unwrap();
+    assert_eq!(engine.report().damaged, []);
+    assert!(whole(&*engine, 99, 30_000).await);
+    assert!(whole(&*engine, 100, 30_000).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_no_power_loss_while_room_is_made_loses_anything() {
+    let one_segment = Options {
+        segment_bytes: 8_000_000,
+        ..tight()
+    };
+    let prepared = SimDisk::new();
+    let engine = open(&prepared, one_segment.clone()).unwrap();
+    for n in 0..40 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    for n in 0..39 {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    engine.close().await;
+    for lost in 1.. {
+        let disk = prepared.copy();
+        disk.set_capacity(disk.used() + 250_000);
+        let engine = open(&disk, one_segment.clone()).unwrap();
+        let opened = disk.operations();
+        disk.trouble(lost, Trouble::PowerLoss);
+        let done = comes_to_enough(&engine).await;
+        drop(engine);
+        for survives in [
+            Survives::Nothing,
+            Survives::Some(lost),
+            Survives::Some(!lost),
+        ] {
+            for with_index in [true, false] {
+                let disk = disk.after_power_loss(survives);
+                if !with_index {
+                    disk.delete(&Path::new(DIR).join("index.redb"));
+                }
+                let engine = open(&disk, one_segment.clone()).unwrap();
+                assert_eq!(engine.report().damaged, [], "{lost} {survives:?}");
+                assert!(whole(&*engine, 39, 30_000).await, "{lost} {survives:?}");
+                assert!(!whole(&*engine, 0, 30_000).await, "{lost} {survives:?}");
+            }
+        }
+        if done {
+            assert!(disk.operations() - opened > 5, "room was made");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_a_small_index_is_written_with_little_room() {
+    let reserve = 500_000;
+    let small = || Options {
+        ballast_bytes: reserve,
+        low_water_bytes: 600_000,
+        // As much as a large index would want.
+        index_slack_bytes: 16 << 20,
+        ..tight()
+    };
+    let disk = SimDisk::new();
+    let engine = open(&disk, small()).unwrap();
+    for n in 0..200 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    let index = disk.bytes(&index()).len() as u64;
+    // Without the reserve there is just enough for the index; the slack alone is far more.
+    let free = index + (1 << 20) + 450_000 - reserve;
+    disk.set_capacity(disk.used() + free);
+    for n in 0..200 {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    assert!(engine.checkpoint().await, "the reserve is given up for it");
+    assert!(comes_to_enough(&engine).await);
+    add_body(&*engine, 300, 30_000).await.unwrap();
+    let ballast = Path::new(DIR).join("ballast");
+    assert!(disk.names().contains(&ballast), "and had again");
+}
+
+fn index() -> PathBuf {
+    Path::new(DIR).join("index.redb")
+}
+
+#[test]
+fn a_directory_with_other_files_is_left_alone() {
+    let dir = Scratch::new();
+    let file = dir.path().join("notes.txt");
+    std::fs::write(&file, "mine").unwrap();
+    for refused in [
+        Embedded::open(dir.path(), options()).map(|_| ()),
+        Embedded::verify(dir.path()).map(|_| ()),
+        Embedded::rebuild(dir.path(), &options()).map(|_| ()),
+        Embedded::exists(dir.path()).map(|_| ()),
+    ] {
+        let refused = refused.unwrap_err();
+        let said = refused.to_string();
+        assert!(matches!(refused, OpenError::Foreign { .. }), "{said}");
+        assert!(said.contains("notes.txt"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    std::fs::remove_file(file).unwrap();
+
+    // The root of a file system, and what a creation leaves that was cut short.
+    std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+    std::fs::write(dir.path().join("format.tmp"), "buzon st").unwrap();
+    assert!(!Embedded::exists(dir.path()).unwrap());
+    drop(Embedded::open(dir.path(), options()).unwrap());
+    assert!(Embedded::exists(dir.path()).unwrap());
+    // A store's own directory may have what others put there.
+    std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    drop(Embedded::open(dir.path(), options()).unwrap());
+}
+
+#[test]
+fn another_version_is_named_beside_ours() {
+    let dir = Scratch::new();
+    drop(Embedded::open(dir.path(), options()).unwrap());
+    for format in ["buzon store 99\n", "buzon store 99 of another day\nx\n"] {
+        std::fs::write(dir.path().join("format"), format).unwrap();
+        let refused: [OpenError; 3] = [
+            Embedded::open(dir.path(), options())
+                .map(|_| ())
+                .unwrap_err(),
+            Embedded::verify(dir.path()).map(|_| ()).unwrap_err(),
+            Embedded::rebuild(dir.path(), &options())
+                .map(|_| ())
+                .unwrap_err(),
+        ];
+        for refused in refused {
+            let said = refused.to_string();
+            assert!(said.contains("of version 99"), "{said}");
+            assert!(said.contains("reads version 1"), "{said}");
+        }
+    }
+}
