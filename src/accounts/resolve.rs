@@ -46,15 +46,19 @@ pub struct Targets {
 }
 
 /// Why an alias or group does not work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// It comes back to itself and reaches nobody.
+    #[error("it comes back to itself")]
     Loop,
     /// More than [`ALIAS_DEPTH_MAX`] aliases one behind the other.
+    #[error("too many aliases one behind the other")]
     TooDeep,
     /// More than [`EXPANSION_MAX`] addresses.
+    #[error("too many addresses")]
     TooMany,
     /// A record of it cannot be understood.
+    #[error("a record is damaged")]
     Damaged,
 }
 

@@ -74,7 +74,7 @@ async fn converse(stream: UnixStream, operations: &Operations) {
     let peer = stream.peer_cred().map(|peer| peer.uid());
     if !peer.as_ref().is_ok_and(|uid| *uid == ours || *uid == 0) {
         tracing::warn!(
-            ?peer,
+            peer.uid = peer.ok(),
             "somebody else's process at the local socket was refused"
         );
         return;

@@ -148,7 +148,9 @@ impl Server {
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
         for Port { name, listener } in ports {
-            tracing::info!(port = name, address = ?listener.local_addr().ok(), "listening");
+            let address = listener.local_addr().ok();
+            let address = address.map(tracing::field::display);
+            tracing::info!(port = name, address, "listening");
             let place = Place {
                 listener,
                 name,

@@ -182,8 +182,7 @@ impl Postman for Reports {
                 .recipient(&Origin::Ourselves, &to)
                 .await
                 .map_err(fault)?;
-            let target =
-                target.map_err(|refusal| PostError::Undeliverable(format!("{refusal:?}")))?;
+            let target = target.map_err(|refusal| PostError::Undeliverable(refusal.to_string()))?;
             let mut intake = self.mailboxes.intake();
             if target.is_local() {
                 // RFC 5321 4.4: final delivery.
@@ -206,8 +205,12 @@ impl Postman for Reports {
             let composed = self
                 .router
                 .compose(batch, &acceptance)
-                .map_err(|refusal| PostError::Undeliverable(format!("{refusal:?}")))?;
-            Ok(Posted::then(move || drop(composed)))
+                .map_err(|refusal| PostError::Undeliverable(refusal.to_string()))?;
+            let (id, targets) = (acceptance.id, acceptance.targets);
+            Ok(Posted::then(move || {
+                composed.copies(targets).log(id);
+                drop(composed);
+            }))
         })
     }
 }

@@ -285,12 +285,12 @@ impl Work {
         tracing::info!(
             target: "mail",
             id = %self.id,
-            event = "attempt",
             recipients = self.recipients.len(),
             destination = %to,
             host = %Quoted::str(&session.host),
             tls = session.conversation.is_encrypted(),
             attempt = self.attempt,
+            "attempted"
         );
     }
 }

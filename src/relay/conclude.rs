@@ -22,7 +22,10 @@ use crate::{
         ids::MessageId,
         text::{Causes, Quoted},
     },
-    mail::{address::Address, envelope::BodyKind},
+    mail::{
+        address::Address,
+        envelope::{BodyKind, ReversePath},
+    },
     queue::{
         Lease, Leased, Outcome, RecordError,
         record::Diagnosis,
@@ -38,6 +41,29 @@ struct Decision {
     attempted: Option<Timestamp>,
     becomes: Becomes,
     why: Diagnosis,
+}
+
+/// A report that is a message now, and how to tell whoever waits for it.
+struct Told {
+    posted: Posted,
+    id: MessageId,
+    to: Address,
+    size_bytes: usize,
+}
+
+impl Told {
+    /// The first line of the report's own story.
+    fn log(&self, about: MessageId) {
+        tracing::info!(
+            target: "mail",
+            id = %self.id,
+            about = %about,
+            from = %ReversePath::Null,
+            to = %Quoted::str(&format!("<{}>", self.to)),
+            size_bytes = self.size_bytes,
+            "accepted"
+        );
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,8 +108,8 @@ impl Shared {
         let now = self.parts.clock.wall();
         for _ in 0..RECORD_TRIES {
             let mut batch = Batch::new();
-            let posted = match self.tell(lease, &decisions, now, &mut batch).await {
-                Ok(posted) => posted,
+            let told = match self.tell(lease, &decisions, now, &mut batch).await {
+                Ok(told) => told,
                 Err(error) => {
                     let error = Causes(&*error);
                     tracing::warn!(%error, id = %lease.id, "a report could not be written");
@@ -95,8 +121,11 @@ impl Shared {
             let outcomes: Vec<_> = decisions.iter().map(Decision::outcome).collect();
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
-                    posted.into_iter().for_each(Posted::announce);
                     log(lease.id, &decisions, started);
+                    if let Some(told) = told {
+                        told.log(lease.id);
+                        told.posted.announce();
+                    }
                     // The worker sleeps until what was next before; this may come sooner.
                     if decisions.iter().any(Decision::is_retried) {
                         self.parts.queue.wake();
@@ -176,20 +205,26 @@ impl Shared {
         decisions: &[Decision],
         now: Timestamp,
         batch: &mut Batch,
-    ) -> Result<Option<Posted>, BoxError> {
+    ) -> Result<Option<Told>, BoxError> {
         let Some(report) = self.report(lease, decisions, now).await else {
             return Ok(None);
         };
+        let (id, to, size_bytes) = (report.id, report.to.clone(), report.bytes.len());
         match self.parts.postman.add_report(batch, report).await {
-            Ok(posted) => Ok(Some(posted)),
+            Ok(posted) => Ok(Some(Told {
+                posted,
+                id,
+                to,
+                size_bytes,
+            })),
             Err(PostError::Undeliverable(why)) => {
                 *batch = Batch::new();
                 tracing::info!(
                     target: "mail",
                     id = %lease.id,
-                    event = "untold",
-                    sender = %Quoted::str(&lease.message.sender.to_string()),
-                    reply = %Quoted::str(&why),
+                    from = %Quoted::str(&lease.message.sender.to_string()),
+                    reason = %Quoted::str(&why),
+                    "untold"
                 );
                 Ok(None)
             }
@@ -282,21 +317,29 @@ fn log(id: MessageId, decisions: &[Decision], started: Instant) {
     let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     for decision in decisions {
         let event = match decision.becomes {
-            Becomes::Delivered => "delivered",
+            Becomes::Delivered => "sent",
             Becomes::Failed => "bounced",
             Becomes::Retried { tell: false, .. } => "deferred",
             Becomes::Retried { tell: true, .. } => "delayed",
         };
         let why = &decision.why;
-        let reply = format!("{} {} {}", why.code, why.status, why.text());
+        let words = format!("{} {}", why.status, why.text());
+        // Words of ours have no code.
+        let said = format!("{} {words}", why.code);
+        let (reply, reason) = match why.code {
+            0 => (None, Some(Quoted::str(&words))),
+            _ => (Some(Quoted::str(&said)), None),
+        };
+        let host = why.host.as_deref().map(Quoted::str);
         tracing::info!(
             target: "mail",
             id = %id,
-            event,
-            recipient = %Quoted::str(&decision.address.to_string()),
-            host = %Quoted::str(why.host.as_deref().unwrap_or_default()),
-            reply = %Quoted::str(&reply),
+            to = %Quoted::str(&format!("<{}>", decision.address)),
+            host = host.map(tracing::field::display),
+            reply = reply.map(tracing::field::display),
+            reason = reason.map(tracing::field::display),
             took_ms = took,
+            "{event}"
         );
     }
 }

@@ -6,10 +6,12 @@
 //! forward's last report goes to whoever sent it. Not here: verbs and replies (`smtp`), attempts
 //! (`relay`).
 
+mod copies;
 mod pace;
 mod plan;
 mod router;
 
+pub use copies::Copies;
 pub use router::{
     AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
 };

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::{
+    copies::Copies,
     pace::{Pace, Verdict},
     plan::Plan,
 };
@@ -90,23 +91,31 @@ pub struct Acceptance {
 }
 
 /// Why a recipient or a message is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nobody here has this address, or whoever has it is out of use: 550 5.1.1.
+    #[error("there is no such address")]
     UnknownRecipient,
     /// Not our domain, and nobody we relay for: 550 5.7.1.
+    #[error("not our domain, and nobody we relay for")]
     RelayDenied,
     /// The account has no room left: 452 4.2.2.
+    #[error("the mailbox is full")]
     OverQuota,
     /// The disk has no room left: 452 4.3.1.
+    #[error("the disk is full")]
     NoRoom,
     /// An alias or a record of the recipient does not work: 451 4.3.5.
+    #[error("the address is not set up right")]
     Misconfigured,
     /// The account had all its recipients of this hour: 450 4.7.1.
+    #[error("too many recipients in this hour")]
     TooFast,
     /// More copies than one commit takes: 452 4.5.3.
+    #[error("too many copies")]
     TooManyCopies,
     /// Recipients changed while the message came in: 451 4.3.0.
+    #[error("a recipient changed meanwhile")]
     Changed,
 }
 
@@ -128,7 +137,7 @@ pub enum RouteFault {
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     /// Not now, or not like this.
-    #[error("the message is refused: {0:?}")]
+    #[error("the message is refused: {0}")]
     Refused(Refusal),
     /// The store failed.
     #[error(transparent)]
@@ -187,7 +196,7 @@ impl Router {
     }
 
     /// Accepts a message for all its targets, or for none.
-    pub async fn accept(&self, mut acceptance: Acceptance) -> Result<(), AcceptError> {
+    pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Copies, AcceptError> {
         for _ in 0..ATTEMPTS_MAX {
             let mut batch = Batch::new();
             let composed = self
@@ -198,7 +207,7 @@ impl Router {
                     if let Origin::Account(account) = acceptance.origin {
                         self.pace().count(account, composed.queued, Instant::now());
                     }
-                    return Ok(());
+                    return Ok(composed.copies(acceptance.targets));
                 }
                 Err(CommitError::Conflict) => self.resolve_again(&mut acceptance).await?,
                 Err(error) => return Err(error.into()),
@@ -318,6 +327,18 @@ pub struct Composed {
     queued: usize,
 }
 
+impl Composed {
+    /// What the copies are, for the log; `targets` are those it was composed for.
+    pub fn copies(&self, targets: Vec<Target>) -> Copies {
+        Copies {
+            targets,
+            snapshot: self.router.0.directory.snapshot(),
+            delivered: self.accounts.len(),
+            queued: self.queued,
+        }
+    }
+}
+
 impl Drop for Composed {
     fn drop(&mut self) {
         for account in &self.accounts {
@@ -356,7 +377,7 @@ fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target,
         }
         (Resolution::Unusable(why), ..) => {
             let to = to.to_string();
-            tracing::error!(to = %Quoted::str(&to), ?why, "a recipient cannot be resolved");
+            tracing::error!(to = %Quoted::str(&to), reason = %why, "a recipient cannot be resolved");
             return Err(Refusal::Misconfigured);
         }
     };

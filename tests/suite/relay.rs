@@ -24,6 +24,7 @@ use buzon::{
     },
 };
 
+use crate::support::{logs::logged, player::run};
 use mta::{Act, Event, Mta, Seen, say};
 use world::{MESSAGE, World, minutes};
 
@@ -724,4 +725,44 @@ async fn q_06_a_closing_server_is_given_less() {
     // The attempts that were turned away leave their mail to those that were not.
     world.drained(minutes(1)).await;
     assert_eq!(world.mta.contents().len(), 40);
+}
+
+#[test]
+fn log_01_the_relay_tells_what_came_of_each_recipient_and_of_the_report() {
+    let mut id = None;
+    let text = logged(|| {
+        run(async {
+            let mta = Mta::new(|seen| match seen.command() {
+                "RCPT TO:<no@there.example>" => say("550 5.1.1 no such user"),
+                _ => Act::Usual,
+            });
+            let mut world = World::new(mta);
+            world.dns.set_mx("nowhere.example", &[(0, ".")]);
+            let to = ["yes@there.example", "no@there.example", "x@nowhere.example"];
+            id = Some(world.submit(&to).await.to_string());
+            world.start();
+            world.drained(minutes(60)).await;
+        });
+    });
+    let (id, host) = (id.unwrap(), "host=mx1.there.example [198.51.100.1]");
+    let about = |what: &str| {
+        let mut lines = text.lines().filter(|line| line.contains(" mail: "));
+        let line = lines.find(|line| line.contains(what));
+        line.unwrap_or_else(|| panic!("{what} is not in {text}"))
+    };
+    about(&format!(
+        "sent id={id} to=<yes@there.example> {host} reply=250 "
+    ));
+    let reply = "reply=550 5.1.1 no such user took_ms=";
+    about(&format!(
+        "bounced id={id} to=<no@there.example> {host} {reply}"
+    ));
+    // Who said nothing has no name and no code.
+    about(&format!("bounced id={id} to=<x@nowhere.example> reason=5."));
+    let report = about(&format!("about={id} from=<> to=<user@here.example>"));
+    assert!(report.contains("accepted id=") && !report.contains(&format!(" id={id}")));
+    assert!(
+        !text.contains("reply=0") && !text.contains("host= "),
+        "{text}"
+    );
 }

@@ -183,7 +183,7 @@ fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
-fn refusal(outcome: Result<(), AcceptError>) -> Option<Refusal> {
+fn refusal<T>(outcome: Result<T, AcceptError>) -> Option<Refusal> {
     match outcome {
         Err(AcceptError::Refused(refusal)) => Some(refusal),
         _ => None,

@@ -305,7 +305,7 @@ fn random_dialogues_get_well_formed_replies_to_their_end() {
 }
 
 #[test]
-fn log_01_the_mail_log_tells_of_each_message_in_one_line_and_never_of_its_text() {
+fn log_01_the_mail_log_tells_of_each_message_and_never_of_its_text() {
     let text = logged(|| {
         run(async {
             let (_player, mut client) = at_data("smtp").await;
@@ -328,26 +328,108 @@ fn log_01_the_mail_log_tells_of_each_message_in_one_line_and_never_of_its_text()
         .lines()
         .filter(|line| line.contains(" mail: "))
         .collect();
-    assert_eq!(mail.len(), 2, "{text}");
+    assert_eq!(mail.len(), 3, "{text}");
     for (line, parts) in mail.iter().zip([
         &[
             "accepted id=",
             "from=<bob@remote.example>",
-            "recipients=1",
+            "recipients=1 delivered=1 queued=0",
             "size_bytes=",
             "peer.ip=192.0.2.10",
             "helo=\"client.example\"",
             "took_ms=",
         ][..],
         &[
+            "delivered id=",
+            "to=<alice@example.org> account=1/alice@example.org mailbox=\"INBOX\"",
+        ],
+        &[
             "refused verb=\"RCPT\"",
             "code=550",
             "reason=\"unknown-recipient\"",
-            "to=\"<nobody@example.org>\"",
+            "to=<nobody@example.org>",
         ],
     ]) {
         for part in parts {
             assert!(line.contains(part), "{part} is not in: {line}");
         }
     }
+}
+
+#[test]
+fn log_01_every_recipient_of_a_message_has_its_line_with_the_id_of_the_message() {
+    let text = logged(|| {
+        run(async {
+            let (player, mut client) = at_data("smtp").await;
+            let parse = |text: &str| text.parse::<buzon::mail::address::Address>().unwrap();
+            let directory = &player.server.directory;
+            let out = ["alice@example.org", "x@remote.example"].map(parse);
+            let added = directory.add_alias(&parse("out@example.org"), &out).await;
+            added.unwrap();
+            let many: Vec<_> = (0..120)
+                .map(|n| parse(&format!("n{n}@remote.example")))
+                .collect();
+            let added = directory.add_alias(&parse("many@example.org"), &many).await;
+            added.unwrap();
+            client
+                .send(b"Message-ID: <m\x1b@remote.example>\r\n\r\ntext\r\n.\r\n")
+                .await;
+            hear(&mut client, "250").await;
+            let envelope = [
+                ("MAIL FROM:<bob@remote.example>", "250"),
+                ("RCPT TO:<many@example.org>", "250"),
+                ("RCPT TO:<out@example.org>", "250"),
+                ("DATA", "354"),
+            ];
+            say(&mut client, &envelope).await;
+            client.send(b"Subject: x\r\n\r\ntext\r\n.\r\n").await;
+            hear(&mut client, "250").await;
+        });
+    });
+    let mail: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains(" mail: "))
+        .collect();
+    assert!(
+        mail[0].contains("message_id=<m\\u{1b}@remote.example>"),
+        "{text}"
+    );
+    let (first, second) = mail.split_at(2);
+    assert!(first[1].contains("delivered id="), "{text}");
+    assert!(
+        second[0].contains("recipients=2 delivered=1 queued=121"),
+        "{text}"
+    );
+    let id = second[0]
+        .split(" id=")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    assert!(second.iter().all(|line| line.contains(id)), "{text}");
+    // One line for each copy, and when that becomes too much, one for each recipient.
+    let lines = [
+        (
+            1,
+            "queued id={id} to=<n0@remote.example> given=<many@example.org>",
+        ),
+        (
+            100,
+            "queued id={id} to=<n99@remote.example> given=<many@example.org>",
+        ),
+        (101, "copied id={id} to=<many@example.org> more=20"),
+        (
+            102,
+            "delivered id={id} to=<out@example.org> account=1/alice@example.org",
+        ),
+        (103, "copied id={id} to=<out@example.org> more=1"),
+    ];
+    for (at, line) in lines {
+        assert!(
+            second[at].contains(&line.replace("{id}", id)),
+            "{at}: {text}"
+        );
+    }
+    assert_eq!(second.len(), 104, "{text}");
 }

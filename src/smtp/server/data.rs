@@ -26,7 +26,7 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
-    route::{AcceptError, Acceptance, Target},
+    route::{AcceptError, Acceptance, Copies, Target},
     smtp::proto::{
         dialog::Dialog,
         reply::{Detail, Reply},
@@ -187,9 +187,11 @@ impl Session {
             arrived: received.arrived,
         };
         match self.shared.services.router.accept(acceptance).await {
-            Ok(()) => Ok(Accepted {
+            Ok(copies) => Ok(Accepted {
                 envelope,
                 size_bytes,
+                message_id: received.message_id,
+                copies,
             }),
             Err(AcceptError::Refused(refusal)) => Err((envelope, Refused::Route(refusal).into())),
             Err(AcceptError::Fault(fault)) => {
@@ -203,15 +205,21 @@ impl Session {
 struct Accepted {
     envelope: Envelope,
     size_bytes: u64,
+    message_id: Option<String>,
+    copies: Copies,
 }
 
-/// The first line of a message's story.
+/// The first lines of a message's story: it is ours, and whose it is.
 fn log_accepted(id: MessageId, accepted: &Accepted, sender: &Sender<'_>, began: Instant) {
+    let message_id = accepted.message_id.as_deref().filter(|id| !id.is_empty());
     tracing::info!(
         target: "mail",
         id = %id,
         from = %Quoted::str(&accepted.envelope.sender.to_string()),
+        message_id = message_id.map(Quoted::str).map(tracing::field::display),
         recipients = accepted.envelope.recipients.len(),
+        delivered = accepted.copies.delivered(),
+        queued = accepted.copies.queued(),
         size_bytes = accepted.size_bytes,
         peer.ip = %sender.peer.remote.ip(),
         helo = sender.greeted.name.as_str(),
@@ -220,4 +228,5 @@ fn log_accepted(id: MessageId, accepted: &Accepted, sender: &Sender<'_>, began: 
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         "accepted"
     );
+    accepted.copies.log(id);
 }

@@ -43,6 +43,8 @@ pub(super) struct Fit {
     pub bytes: Bytes,
     /// Whom From names; only on submission.
     pub authors: Vec<Author>,
+    /// The Message-ID, cut, for the log.
+    pub message_id: Option<String>,
 }
 
 /// One who is named in From: an address, or something that is none.
@@ -68,6 +70,7 @@ pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
     let found = Found::in_block(block, rules)?;
     let mut bytes = BytesMut::new();
     let mut authors = found.authors;
+    let mut message_id = found.message_id;
     if let Some(additions) = &rules.submission {
         if found.froms > 1 {
             return Err(Unfit::TwoFroms);
@@ -80,9 +83,10 @@ pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
         if !found.date {
             bytes.extend_from_slice(format!("Date: {}\r\n", HeaderDate(additions.secs)).as_bytes());
         }
-        if !found.message_id {
-            let line = format!("Message-ID: <{}@{}>\r\n", additions.id, rules.host);
-            bytes.extend_from_slice(line.as_bytes());
+        if message_id.is_none() {
+            let added = format!("<{}@{}>", additions.id, rules.host);
+            bytes.extend_from_slice(format!("Message-ID: {added}\r\n").as_bytes());
+            message_id = Some(added);
         }
     }
     if found.is_text {
@@ -91,7 +95,11 @@ pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
     }
     if bytes.is_empty() && found.removed.is_empty() {
         let bytes = block.clone();
-        return Ok(Fit { bytes, authors });
+        return Ok(Fit {
+            bytes,
+            authors,
+            message_id,
+        });
     }
     let mut kept = 0;
     for span in found.removed {
@@ -100,7 +108,11 @@ pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
     }
     bytes.extend_from_slice(block.get(kept..).unwrap_or_default());
     let bytes = bytes.freeze();
-    Ok(Fit { bytes, authors })
+    Ok(Fit {
+        bytes,
+        authors,
+        message_id,
+    })
 }
 
 /// What a header holds.
@@ -110,7 +122,7 @@ struct Found {
     received: usize,
     froms: usize,
     date: bool,
-    message_id: bool,
+    message_id: Option<String>,
     /// It begins with a line that is no field.
     is_text: bool,
     authors: Vec<Author>,
@@ -144,7 +156,9 @@ impl Found {
             }
             b"bcc" | b"resent-bcc" if submission => self.removed.push(field.span),
             b"date" => self.date = true,
-            b"message-id" => self.message_id = true,
+            b"message-id" if self.message_id.is_none() => {
+                self.message_id = Some(shown(&field));
+            }
             b"from" => {
                 self.froms += 1;
                 if submission {
@@ -158,6 +172,13 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// The beginning of a field's value.
+fn shown(field: &Field<'_>) -> String {
+    let value = field.unfolded();
+    let start = value.get(..MESSAGE_ID_BYTES_MAX).unwrap_or(&value);
+    String::from_utf8_lossy(start).into_owned()
 }
 
 /// Everyone named in a From field; a field that names nobody names one who is no address.
@@ -218,6 +239,9 @@ fn after_comments(text: &str) -> &str {
     }
     ""
 }
+
+/// How much of a Message-ID the log repeats.
+const MESSAGE_ID_BYTES_MAX: usize = 250;
 
 #[cfg(test)]
 mod tests {

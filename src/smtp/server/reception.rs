@@ -35,6 +35,7 @@ pub(super) struct Reception<'a> {
     received_bytes: u64,
     eight_bit: bool,
     authors: Vec<Author>,
+    message_id: Option<String>,
 }
 
 /// A message that arrived whole.
@@ -44,6 +45,8 @@ pub(super) struct Received {
     pub eight_bit: bool,
     /// Whom From names; only on submission.
     pub authors: Vec<Author>,
+    /// Its Message-ID, for the log.
+    pub message_id: Option<String>,
 }
 
 /// Why a message is not taken in.
@@ -74,6 +77,7 @@ impl<'a> Reception<'a> {
             received_bytes: 0,
             eight_bit: false,
             authors: Vec::new(),
+            message_id: None,
         }
     }
 
@@ -128,6 +132,7 @@ impl<'a> Reception<'a> {
             arrived,
             eight_bit: self.eight_bit,
             authors: self.authors,
+            message_id: self.message_id,
         })
     }
 
@@ -154,6 +159,7 @@ impl<'a> Reception<'a> {
         }
         let fit = fit(&header.freeze(), &self.rules).map_err(Refused::Header)?;
         self.authors = fit.authors;
+        self.message_id = fit.message_id;
         let trace = std::mem::take(&mut self.trace);
         self.feed(trace).await?;
         self.feed(fit.bytes).await?;

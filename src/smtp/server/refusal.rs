@@ -190,7 +190,7 @@ pub(super) fn log_refusal(
         code = reply.code(),
         reason = refused.reason(),
         from = %Quoted::str(&sender.to_string()),
-        to = to.as_deref().map(|to| Quoted::str(to).to_string()),
+        to = to.as_deref().map(Quoted::str).map(tracing::field::display),
         peer.ip = %peer.remote.ip(),
         helo = client.map(ClientName::as_str),
         "refused"
