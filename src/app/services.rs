@@ -184,11 +184,10 @@ impl Postman for Reports {
                 .map_err(fault)?;
             let target = target.map_err(|refusal| PostError::Undeliverable(refusal.to_string()))?;
             let mut intake = self.mailboxes.intake();
-            if target.is_local() {
-                // RFC 5321 4.4: final delivery.
-                let field = return_path(&ReversePath::Null);
-                intake.feed(field.into()).await.map_err(fault)?;
-            }
+            // RFC 5321 4.4: of final delivery; the queue leaves it out.
+            let field = return_path(&ReversePath::Null);
+            let return_path_bytes = field.len();
+            intake.feed(field.into()).await.map_err(fault)?;
             intake.feed(report.bytes).await.map_err(fault)?;
             let acceptance = Acceptance {
                 id: report.id,
@@ -201,6 +200,7 @@ impl Postman for Reports {
                 },
                 targets: vec![target],
                 arrived: intake.finish().await.map_err(fault)?,
+                return_path_bytes,
             };
             let composed = self
                 .router

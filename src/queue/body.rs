@@ -19,27 +19,28 @@ pub struct StoredBody {
 }
 
 impl Queue {
-    /// The whole of a queued message, from its first byte.
+    /// The whole of a queued message as it is sent, from its first byte.
     pub fn body(&self, message: &MessageRecord) -> StoredBody {
+        let sent = message.sent(u64::MAX);
         StoredBody {
             engine: Arc::clone(&self.0.engine),
             blob: message.blob,
-            at: 0,
-            end: message.size,
+            at: sent.start,
+            end: sent.end,
         }
     }
 
-    /// The first `bytes_max` bytes of a queued message, or all of a shorter one.
+    /// The first `bytes_max` bytes of what is sent, or all when that is less.
     pub async fn beginning(
         &self,
         message: &MessageRecord,
         bytes_max: u64,
     ) -> Result<Bytes, ReadError> {
-        let end = message.size.min(bytes_max);
-        if end == 0 {
+        let sent = message.sent(bytes_max);
+        if sent.is_empty() {
             return Ok(Bytes::new());
         }
-        self.0.engine.body(message.blob, 0..end).await
+        self.0.engine.body(message.blob, sent).await
     }
 }
 

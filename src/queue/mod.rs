@@ -78,7 +78,9 @@ pub struct NewMessage {
     pub recipients: Vec<Address>,
     /// Its bytes, which the same batch makes durable or which exist already.
     pub blob: BlobId,
-    /// Length in bytes.
+    /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
+    pub skipped: u32,
+    /// Length in bytes of what is sent.
     pub size: u64,
     /// RFC 6531: header or addresses are internationalized.
     pub smtputf8: bool,
@@ -113,6 +115,7 @@ impl Queue {
         let record = MessageRecord {
             sender: message.sender.clone(),
             blob: message.blob,
+            skipped: message.skipped,
             size: message.size,
             received: message.received,
             origin: message.origin,

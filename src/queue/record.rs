@@ -4,6 +4,8 @@
 //! damage is found in the item it hit and nowhere else (DUR-09, DUR-10). What a record means, and
 //! who may change it, is in `queue` and docs/STORE-queue.md.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::{
@@ -24,7 +26,9 @@ pub struct MessageRecord {
     pub sender: ReversePath,
     /// The message bytes.
     pub blob: BlobId,
-    /// Length of the message in bytes.
+    /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
+    pub skipped: u32,
+    /// Length in bytes of what is sent.
     pub size: u64,
     /// When it was accepted.
     pub received: Timestamp,
@@ -181,6 +185,12 @@ impl Source {
 pub struct Undecodable;
 
 impl MessageRecord {
+    /// Where what is sent stands in the body, as far as its first `bytes_max` bytes go.
+    pub(super) fn sent(&self, bytes_max: u64) -> Range<u64> {
+        let start = u64::from(self.skipped);
+        start..start.saturating_add(self.size.min(bytes_max))
+    }
+
     /// Whose mail it is.
     pub fn source(&self) -> Source {
         Source::of(self.origin, &self.sender)
@@ -197,6 +207,7 @@ impl MessageRecord {
                 .unwrap_or_default(),
         );
         out.0.extend_from_slice(self.blob.as_bytes());
+        out.u32(self.skipped);
         out.u64(self.size);
         out.u64(self.received.0);
         out.option(self.origin, |out, account| out.u64(account.0));
@@ -218,6 +229,7 @@ impl MessageRecord {
                 text => ReversePath::Address(Address::parse(text).map_err(|_| Undecodable)?),
             },
             blob: BlobId::from_bytes(input.array()?),
+            skipped: input.u32()?,
             size: input.u64()?,
             received: Timestamp(input.u64()?),
             origin: input.option(|input| input.u64().map(AccountId))?,
@@ -573,6 +585,7 @@ mod tests {
             let record = MessageRecord {
                 sender,
                 blob: BlobId::from_bytes([3; 16]),
+                skipped: 27,
                 size: 1 << 40,
                 received: Timestamp(9),
                 origin,

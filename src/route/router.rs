@@ -88,6 +88,8 @@ pub struct Acceptance {
     pub targets: Vec<Target>,
     /// Its bytes.
     pub arrived: Arrived,
+    /// How many of them, at its front, are its Return-Path: it stays here (RFC 5321 4.4).
+    pub return_path_bytes: usize,
 }
 
 /// Why a recipient or a message is not taken.
@@ -245,12 +247,14 @@ impl Router {
             Origin::Peer | Origin::Ourselves => None,
         };
         let queued = plan.remotes.len();
+        let skipped = u32::try_from(acceptance.return_path_bytes).unwrap_or_default();
         let message = NewMessage {
             id: *id,
             sender: acceptance.envelope.sender.clone(),
             recipients: plan.remotes,
             blob: arrived.blob,
-            size: arrived.size,
+            skipped,
+            size: arrived.size.saturating_sub(u64::from(skipped)),
             smtputf8: acceptance.envelope.smtputf8,
             body: acceptance.envelope.body,
             received: now,

@@ -10,6 +10,7 @@ use buzon::{
     base::{
         clock::{Clock, Timestamp},
         ids::{AccountId, MessageId, SortedId},
+        pieces::Pieces as _,
         random::Random,
         secret::Secret,
     },
@@ -135,6 +136,7 @@ impl World {
             },
             targets,
             arrived: intake.finish().await.unwrap(),
+            return_path_bytes: 0,
         }
     }
 
@@ -302,6 +304,27 @@ async fn every_account_gets_one_copy_however_often_it_is_reached() {
     );
 }
 
+/// RFC 5321 4.4: final delivery writes the field, and who passes the message on does not.
+#[tokio::test]
+async fn return_path_stays_here_and_the_rest_is_sent() {
+    let world = World::new().await;
+    let body = b"Return-Path: <x@remote.example>\r\nSubject: x\r\n\r\nhello\r\n";
+    let to = ["alice@example.org", "y@remote.example"];
+    let mut message = world.message(ALICE, &to, body).await;
+    message.return_path_bytes = 33;
+    let (id, blob) = (message.id, message.arrived.blob);
+    world.router.accept(message).await.unwrap();
+    let stored = world.engine.body(blob, 0..body.len() as u64).await.unwrap();
+    assert_eq!(stored, body.as_slice());
+    let queued = world.engine.get(&key::queue_message(id)).await.unwrap();
+    let queued = MessageRecord::decode(&queued.unwrap()).unwrap();
+    let sent = world.queue.body(&queued).next().await.unwrap().unwrap();
+    assert_eq!(sent, body[33..]);
+    assert_eq!(queued.size, sent.len() as u64);
+    let beginning = world.queue.beginning(&queued, 10).await.unwrap();
+    assert_eq!(beginning, "Subject: x");
+}
+
 #[tokio::test]
 async fn a_message_for_one_has_an_uncounted_body() {
     let world = World::new().await;
@@ -361,7 +384,7 @@ async fn dur_01_a_message_is_accepted_for_all_or_for_none() {
     }
 }
 
-fn is_fault(outcome: &Result<(), AcceptError>) -> bool {
+fn is_fault<T>(outcome: &Result<T, AcceptError>) -> bool {
     matches!(outcome, Err(AcceptError::Fault(RouteFault::Store(_))))
 }
 

@@ -3,8 +3,8 @@
 //!
 //! 250 is said only after `Router::accept` returned: then every copy is durable (DUR-01). A
 //! connection that ends before leaves nothing behind. Return-Path is final delivery's field (RFC
-//! 5321 4.4), and one stored body serves all copies; so it is written when every recipient is here,
-//! and left out when a copy goes on.
+//! 5321 4.4), and one stored body serves all copies; so it is written first, and the queue knows
+//! what to leave out when a copy goes on.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
-    route::{AcceptError, Acceptance, Copies, Target},
+    route::{AcceptError, Acceptance, Copies},
     smtp::proto::{
         dialog::Dialog,
         reply::{Detail, Reply},
@@ -152,10 +152,7 @@ impl Session {
             },
             secs: now.secs(),
         };
-        let mut fields = Vec::new();
-        if transaction.targets.iter().all(Target::is_local) {
-            fields.extend(trace::return_path(&envelope.sender));
-        }
+        let mut fields = trace::return_path(&envelope.sender);
         fields.extend(received.to_field());
         fields.into()
     }
@@ -182,6 +179,7 @@ impl Session {
         let acceptance = Acceptance {
             id,
             origin: self.origin(),
+            return_path_bytes: trace::return_path(&envelope.sender).len(),
             envelope: envelope.clone(),
             targets,
             arrived: received.arrived,

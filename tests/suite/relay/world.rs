@@ -210,6 +210,7 @@ impl World {
                 .map(|to| Address::parse(to).unwrap())
                 .collect(),
             blob,
+            skipped: 0,
             size: content.len() as u64,
             smtputf8: false,
             body: BodyKind::EightBit,
