@@ -1,9 +1,9 @@
 //! The configuration: one TOML file, every key optional but the host name and the certificate.
 //!
 //! File -> [`raw`] shape (unknown keys are errors, with their line) -> overrides of the command
-//! line -> ranges and cross-checks, those of the services included -> [`Config`]. Nothing below `app`
-//! sees it: services get small `Options` of their own. Not here: reading certificates or touching
-//! the data directory; that is `check`'s and `serve`'s work.
+//! line -> ranges and cross-checks, those of the services included -> [`Config`]. Nothing below
+//! `app` sees it: services get small `Options` of their own. Not here: reading certificates or
+//! touching the data directory; that is `check`'s and `serve`'s work.
 
 mod addresses;
 pub mod load;

@@ -54,8 +54,8 @@ pub(super) const BODY_BYTES_FREE: usize = 4 * 1024;
 /// LIM-37: bodies that are written past the memory at once when the budget is used up; the others
 /// wait for their turn.
 pub(super) const BODIES_PASSING_MAX: usize = 64;
-/// DUR-04: how long an expunged message stays stored at most while the disk is nearly full. A session
-/// that was not told of it yet may then miss it; mail for everybody is worth more.
+/// DUR-04: how long an expunged message stays stored at most while the disk is nearly full. A
+/// session that was not told of it yet may then miss it; mail for everybody is worth more.
 pub(super) const GRACE_WITHOUT_ROOM: Duration = Duration::from_secs(20);
 /// Bytes of one piece of a body handed to a connection.
 pub(super) const PIECE_BYTES: u64 = 128 * 1024;

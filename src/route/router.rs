@@ -381,7 +381,8 @@ fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target,
         }
         (Resolution::Unusable(why), ..) => {
             let to = to.to_string();
-            tracing::error!(to = %Quoted::str(&to), reason = %why, "a recipient cannot be resolved");
+            let to = Quoted::str(&to);
+            tracing::error!(%to, reason = %why, "a recipient cannot be resolved");
             return Err(Refusal::Misconfigured);
         }
     };

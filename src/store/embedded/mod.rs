@@ -11,6 +11,7 @@
 mod body;
 mod commit;
 mod compact;
+mod directory;
 pub mod disk;
 mod index;
 mod journal;
@@ -49,9 +50,10 @@ pub use replay::{Damage, Report};
 
 use self::{
     commit::Committer,
+    directory::{index_path, suspect_path},
     disk::{Disk, Lock, OpenMode, RealDisk},
     journal::Journal,
-    open::{Opened, index_path, suspect_path},
+    open::Opened,
     overlay::View,
     queue::{Commit, Job, Queue},
     record::{Held, NamedBody},
@@ -213,7 +215,7 @@ impl Embedded {
     /// when there is none and none can be made there. Changes nothing, whoever has the store open.
     pub fn exists(dir: &Path) -> Result<bool, OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        open::exists(&disk, dir)
+        directory::exists(&disk, dir)
     }
 
     /// Makes the index of the store in `dir` again from its journal. The store must not be open.

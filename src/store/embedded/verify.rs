@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
+    directory::{Directory, index_path},
     disk::{Disk, OpenMode, read_exact_at},
     index::{Index, IndexError, Snapshot},
-    open::{Directory, OpenError, index_path, newest_generations},
+    open::{OpenError, newest_generations},
     record::{FileId, Place},
     replay::{Damage, Report},
     scan::{Found, Scanner},

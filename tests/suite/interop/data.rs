@@ -46,7 +46,7 @@ const FILL: &str = "import smtplib,sys\nh,p=sys.argv[1:]\nm=smtplib.SMTP(h,int(p
 /// Deletes all but the last five.
 const DELETE: &str = "import imaplib,ssl,sys\nh,p=sys.argv[1:]\n\
     m=imaplib.IMAP4_SSL(h,int(p),ssl_context=ssl._create_unverified_context())\n\
-    m.login('alice@example.org','pw')\nn=int(m.select('INBOX')[1][0])\n\
+    m.login('alice@example.org','password')\nn=int(m.select('INBOX')[1][0])\n\
     m.store(f'1:{n-5}','+FLAGS.SILENT','\\\\Deleted')\nprint(len(m.expunge()[1]))\nm.logout()\n";
 /// Sends one short message; prints the code.
 const SEND: &str = "import smtplib,sys\nh,p=sys.argv[1:]\nm=smtplib.SMTP(h,int(p))\nc=250\n\
@@ -66,7 +66,7 @@ fn dur_04_deleting_on_a_full_disk_lets_mail_in_again_without_a_restart() {
     };
     let domain = server.command(&["domain", "add", "example.org"], "");
     domain.expect_success();
-    let account = server.command(&["account", "add", "alice@example.org"], "pw\n");
+    let account = server.command(&["account", "add", "alice@example.org"], "password\n");
     account.expect_success();
     server.start();
     let python = |script: &str, port: &str| {
@@ -101,7 +101,7 @@ fn no_command_makes_data_by_mistake() {
         &["store", "rebuild"],
     ];
     for args in commands {
-        let said = server.command(args, "pw\n").expect_failure();
+        let said = server.command(args, "password\n").expect_failure();
         let way = "yet: `buzon serve` or `buzon domain add` makes it";
         assert!(said.contains("no data in ") && said.contains(way), "{said}");
         assert!(!data.exists(), "{args:?}");
@@ -111,7 +111,7 @@ fn no_command_makes_data_by_mistake() {
     fs::write(data.join("thesis.txt"), "mine").unwrap();
     let makers = [&["serve"][..], &["domain", "add", "example.org"]];
     for args in commands.into_iter().chain(makers) {
-        let said = server.command(args, "pw\n").expect_failure();
+        let said = server.command(args, "password\n").expect_failure();
         assert!(said.contains("is no data directory"), "{args:?}: {said}");
         assert!(said.contains("thesis.txt"), "{args:?}: {said}");
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "{args:?}");

@@ -408,10 +408,13 @@ fn wrong_configurations_say_what_is_wrong_and_where() {
     let text = fs::read_to_string(&format).unwrap();
     fs::write(&format, text.replace('1', "9999")).unwrap();
     let said = server.command(&["serve"], "").expect_failure();
-    assert!(said.contains("format") && said.contains("data"), "{said}");
+    assert!(
+        said.contains("of version 9999") && said.contains("data"),
+        "{said}"
+    );
     let said = server.command(&["check", "--offline"], "").said();
     assert!(
-        said.contains("WRONG     data directory") && said.contains("format"),
+        said.contains("WRONG     data directory") && said.contains("of version 9999"),
         "{said}"
     );
     let absent = run(
