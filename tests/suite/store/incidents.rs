@@ -460,12 +460,21 @@ async fn dur_04_a_full_disk_refuses_mail_and_lets_delete_and_recovers_without_re
     ));
     // Reading and deleting go on.
     assert!(whole(&*engine, 9, 30_000).await);
+    let ballast = Path::new(DIR).join("ballast");
+    let with_reserve = 200_000;
+    let used = disk.used() + with_reserve;
     for n in 0..9 {
         drop_body(&*engine, n).await.unwrap();
     }
-    let used = disk.used();
-    assert!(engine.compact().await > 0);
-    assert!(disk.used() < used - 150_000, "deleting made room");
+    // Some of it may have been compacted on its own before.
+    engine.compact().await;
+    // With so much room the reserve may be had again already.
+    let reserve = if disk.names().contains(&ballast) {
+        0
+    } else {
+        with_reserve
+    };
+    assert!(disk.used() + reserve < used - 150_000, "deleting made room");
     assert!(whole(&*engine, 9, 30_000).await);
     engine.close().await;
 
