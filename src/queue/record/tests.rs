@@ -1,0 +1,133 @@
+//! Records survive being written and read; damaged ones are errors.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn recipient() -> impl Strategy<Value = RecipientRecord> {
+    let state = (0..3_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
+        0 => State::Waiting(Timestamp(at)),
+        1 => State::Leased(Timestamp(at)),
+        _ => State::Held,
+    });
+    let diagnosis = (
+        proptest::option::of("[a-z.]{0,40}"),
+        any::<u16>(),
+        (any::<u8>(), any::<u16>(), any::<u16>()),
+        "\\PC{0,700}",
+    )
+        .prop_map(|(host, code, s, text)| {
+            Diagnosis::new(host.as_deref(), code, Status(s.0, s.1, s.2), &text)
+        });
+    (
+        (
+            state,
+            any::<bool>(),
+            any::<u32>(),
+            any::<u8>(),
+            any::<u64>(),
+        ),
+        proptest::option::of(any::<(u64, u64)>()),
+        proptest::option::of(diagnosis),
+        any::<bool>(),
+    )
+        .prop_map(|(numbers, attempted, last, delay_told)| {
+            let (state, bounce, attempts, unfinished, fence) = numbers;
+            RecipientRecord {
+                address: Address::parse("\"a b\"@example.org").unwrap(),
+                state,
+                order: if bounce {
+                    Order::Bounce
+                } else {
+                    Order::Deliver
+                },
+                attempts,
+                unfinished,
+                fence,
+                attempted: attempted.map(|(a, b)| (Timestamp(a), Timestamp(b))),
+                last,
+                delay_told,
+            }
+        })
+}
+
+proptest! {
+    #[test]
+    fn recipient_records_survive_their_bytes(record in recipient()) {
+        prop_assert_eq!(RecipientRecord::decode(&record.encode()), Ok(record));
+    }
+
+    #[test]
+    fn dur_09_any_changed_byte_is_noticed(
+        record in recipient(), at in any::<prop::sample::Index>(), flip in 1..=u8::MAX,
+    ) {
+        let mut bytes = record.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        prop_assert_eq!(RecipientRecord::decode(&bytes), Err(Undecodable));
+    }
+
+    #[test]
+    fn dur_10_no_bytes_panic(bytes in any::<Vec<u8>>()) {
+        let mut sealed = bytes.clone();
+        sealed.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        let _ = RecipientRecord::decode(&sealed);
+        let _ = MessageRecord::decode(&sealed);
+        let _ = Due::decode(&bytes, &bytes);
+    }
+}
+
+#[test]
+fn message_records_survive_their_bytes() {
+    for (sender, origin) in [
+        (ReversePath::Null, None),
+        (
+            ReversePath::Address(Address::parse("a@b.example").unwrap()),
+            Some(AccountId(7)),
+        ),
+    ] {
+        let record = MessageRecord {
+            sender,
+            blob: BlobId::from_bytes([3; 16]),
+            skipped: 27,
+            size: 1 << 40,
+            received: Timestamp(9),
+            origin,
+            smtputf8: true,
+            body: BodyKind::EightBit,
+            recipients: 3,
+        };
+        assert_eq!(MessageRecord::decode(&record.encode()), Ok(record));
+    }
+}
+
+#[test]
+fn q_08_due_times_know_whose_mail_they_are_and_old_ones_do_not() {
+    let (at, id) = (Timestamp(5), MessageId::from_bytes([7; 16]));
+    let key = crate::store::key::queue_due(at, id, 3);
+    let domain = Domain::parse("there.example").unwrap();
+    let source = Source::of(Some(AccountId(u64::MAX)), &ReversePath::Null);
+    for (value, source) in [
+        (Due::value(&domain, source), source),
+        (b"there.example".to_vec(), Source::default()),
+    ] {
+        let due = Due::decode(key.as_bytes(), &value).unwrap();
+        assert_eq!((&due.domain, due.source), (&domain, source));
+    }
+    assert!(Due::decode(key.as_bytes(), b"there.example\x00short").is_err());
+    let stranger = |n: u32| {
+        let address = format!("{n}@far.example").parse().unwrap();
+        Source::of(None, &ReversePath::Address(address))
+    };
+    assert!((0..100).all(|n| stranger(n).0 < STRANGERS));
+    assert!(Source::of(Some(AccountId(0)), &ReversePath::Null).0 >= STRANGERS);
+}
+
+#[test]
+fn a_diagnosis_is_one_bounded_line() {
+    let long = "\r\nX: y\0".to_owned() + &"\u{e9}".repeat(600);
+    let diagnosis = Diagnosis::new(Some("a\r\nb"), 550, Status(5, 1, 1), &long);
+    assert!(diagnosis.text().starts_with("  X: y \u{e9}"));
+    assert!(diagnosis.text().len() <= DIAGNOSIS_BYTES_MAX);
+    assert_eq!(diagnosis.host.as_deref(), Some("a  b"));
+}
