@@ -101,6 +101,14 @@ pub enum AuthRefusal {
     Unsupported,
 }
 
+impl AuthRefusal {
+    /// Whether no password was tried: a mistake of form costs a strike (LIM-16) and is no failed
+    /// login (LIM-17).
+    pub fn is_mistake(self) -> bool {
+        matches!(self, Self::Malformed | Self::Cancelled | Self::Unsupported)
+    }
+}
+
 impl Authn {
     /// Over a verifier, with the process's gate.
     pub fn new(verifier: Arc<dyn Verifier>, throttle: Throttle, gate: Gate) -> Self {

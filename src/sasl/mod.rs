@@ -90,8 +90,7 @@ impl Exchange {
             (State::Plain, Some(message)) => {
                 plain(message).map_or(SaslStep::Malformed, SaslStep::Done)
             }
-            // An empty initial response means that there is none to give yet.
-            (State::LoginName, None | Some(b"")) => {
+            (State::LoginName, None) => {
                 self.0 = State::LoginName;
                 SaslStep::Challenge(b"Username:")
             }
@@ -210,6 +209,19 @@ mod tests {
             quick.step(Some(b"alice")),
             SaslStep::Challenge(b"Password:")
         );
+    }
+
+    #[test]
+    fn login_ends_at_an_empty_name_or_password() {
+        let asked = [&[None, Some(&b""[..])][..], &[Some(b"")]];
+        for responses in asked {
+            let mut exchange = Exchange::start(Mechanism::Login);
+            let last = responses.iter().map(|r| exchange.step(*r)).last();
+            assert_eq!(last, Some(SaslStep::Malformed), "{responses:?}");
+        }
+        let mut exchange = Exchange::start(Mechanism::Login);
+        exchange.step(Some(b"alice"));
+        assert_eq!(exchange.step(Some(b"")), SaslStep::Malformed);
     }
 
     #[test]

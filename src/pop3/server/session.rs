@@ -116,10 +116,12 @@ impl Session {
 
     fn refused(&mut self, refusal: AuthRefusal) -> Next<Reply> {
         let reply = refusal_reply(refusal);
+        if refusal.is_mistake() {
+            return Next::Refuse(reply);
+        }
         // LIM-17 counts guesses, not our being busy.
-        let counts = !matches!(refusal, AuthRefusal::Busy | AuthRefusal::TooManySessions);
-        if let State::Authorization { failures, .. } = &mut self.state
-            && counts
+        if let (AuthRefusal::Wrong, State::Authorization { failures, .. }) =
+            (refusal, &mut self.state)
         {
             *failures += 1;
             if *failures >= FAILED_LOGINS_MAX {

@@ -30,23 +30,25 @@ impl Session {
                     "you are logged in",
                 )))
             }
-            Err(refusal) => {
-                let reply = refused(refusal);
-                if reply.is_permanent() {
-                    self.counts.failed_logins += 1;
-                }
-                if self.counts.failed_logins < FAILED_LOGINS_MAX {
-                    return Ok(Next::Reply(reply));
-                }
-                // LIM-17: the answer to this try, then the end.
-                turn.reply(&reply).await?;
-                Ok(Next::Close(Reply::new(
-                    421,
-                    Detail(7, 0),
-                    "too many failed logins",
-                )))
-            }
+            Err(AuthRefusal::Wrong) => self.failed_login(turn).await,
+            Err(refusal) if refusal.is_mistake() => Ok(Next::Refuse(refused(refusal))),
+            Err(refusal) => Ok(Next::Reply(refused(refusal))),
         }
+    }
+
+    async fn failed_login(&mut self, turn: &mut Turn<'_, Dialog>) -> Done {
+        let reply = refused(AuthRefusal::Wrong);
+        self.counts.failed_logins += 1;
+        if self.counts.failed_logins < FAILED_LOGINS_MAX {
+            return Ok(Next::Reply(reply));
+        }
+        // LIM-17: the answer to this try, then the end.
+        turn.reply(&reply).await?;
+        Ok(Next::Close(Reply::new(
+            421,
+            Detail(7, 0),
+            "too many failed logins",
+        )))
     }
 }
 
