@@ -7,10 +7,12 @@ pub mod base64;
 pub mod dot;
 pub mod frame;
 pub mod input;
+pub mod mechanism;
 pub mod output;
 pub mod protocol;
 
 pub use frame::Frame;
 pub use input::{Input, Line};
+pub use mechanism::MechanismName;
 pub use output::Output;
 pub use protocol::{Farewell, Protocol, Step};

@@ -2,6 +2,7 @@
 
 use crate::support::{
     client::Client,
+    logs::logged,
     player::{Player, Speaks, play_all, run},
 };
 
@@ -141,4 +142,34 @@ fn a_large_message_passes_through_in_pieces() {
         assert_eq!(client.next().await.unwrap(), ".");
         assert!(client.is_quiet().await);
     });
+}
+
+#[test]
+fn log_01_names_and_passwords_are_never_traced() {
+    let text = logged(|| {
+        run(async {
+            let player = alice_with(&[]).await;
+            let mut client = player.server.connect("pop3").await;
+            for line in [
+                "APOP hunter2 hunter2",
+                "USER hunter2",
+                "PASS hunter2 and more",
+                "AUTH hunter2hunter2hunter2",
+                "AUTH PLAIN hunter2=",
+                "AUTH LOGIN",
+                "hunter2=",
+                "AUTH LOGIN",
+                "aHVudGVyMg==",
+                "aHVudGVyMg==",
+                "hunter2",
+            ] {
+                client.line(line).await;
+            }
+            client.read_once().await;
+        });
+    });
+    assert!(text.contains("C Pass"), "{text}");
+    for secret in ["hunter2", "aHVudGVyMg"] {
+        assert!(!text.contains(secret), "{text}");
+    }
 }

@@ -357,6 +357,34 @@ fn log_01_the_mail_log_tells_of_each_message_and_never_of_its_text() {
 }
 
 #[test]
+fn log_01_credentials_are_never_traced() {
+    let text = logged(|| {
+        run(async {
+            let player = Player::new(Speaks::Smtp).await;
+            let mut client = player.server.connect("submissions").await;
+            for line in [
+                "EHLO client.example",
+                "AUTH hunter2hunter2hunter2",
+                "AUTH PLAIN hunter2=",
+                "AUTH PLAIN",
+                "AGh1bnRlcjIAaHVudGVyMg==",
+                "AUTH LOGIN aHVudGVyMg==",
+                "aHVudGVyMg==",
+                "aHVudGVyMg==",
+                "hunter2",
+            ] {
+                client.line(line).await;
+            }
+            client.read_once().await;
+        });
+    });
+    assert!(text.contains("C Auth"), "{text}");
+    for secret in ["hunter2", "aHVudGVyMg", "AGh1bnRlcjIA"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
 fn log_01_every_recipient_of_a_message_has_its_line_with_the_id_of_the_message() {
     let text = logged(|| {
         run(async {

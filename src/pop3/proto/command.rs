@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::base::secret::Secret;
+use crate::{base::secret::Secret, wire::MechanismName};
 
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum Command {
     Capa,
     /// What can be typed here; for people at telnet.
     Help,
-    /// RFC 1939 7.
-    User(String),
+    /// RFC 1939 7. Secret, because what is typed here may be the password.
+    User(Secret<String>),
     /// RFC 1939 7.
     Pass(Secret<String>),
     /// RFC 5034 4; without a mechanism it asks for their list.
@@ -45,8 +45,8 @@ pub enum Command {
 /// The beginning of a SASL exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// The mechanism's name as given.
-    pub mechanism: String,
+    /// Which.
+    pub mechanism: MechanismName,
     /// The initial response, still base64.
     pub initial: Option<Secret<Bytes>>,
 }
@@ -128,7 +128,7 @@ fn user(rest: &str) -> Result<Command, Mistake> {
     if name.is_empty() {
         return Err(Mistake::Arguments("give a name: USER alice@example.org"));
     }
-    Ok(Command::User(name.to_owned()))
+    Ok(Command::User(Secret::new(name.to_owned())))
 }
 
 /// RFC 1939 7: PASS has one argument, so spaces are part of the password.
@@ -154,10 +154,10 @@ fn auth(rest: &str) -> Result<Command, Mistake> {
             "AUTH takes a mechanism and at most one response",
         ));
     }
-    Ok(Command::Auth(Some(Auth {
-        mechanism: mechanism.to_owned(),
-        initial,
-    })))
+    let mechanism = MechanismName::parse(mechanism).ok_or(Mistake::Arguments(
+        "this is no name of a mechanism, CAPA lists them",
+    ))?;
+    Ok(Command::Auth(Some(Auth { mechanism, initial })))
 }
 
 fn top(rest: &str) -> Result<Command, Mistake> {
@@ -198,7 +198,7 @@ mod tests {
             (&b"quit"[..], Command::Quit),
             (
                 b"USER alice@demo.test ",
-                Command::User("alice@demo.test".to_owned()),
+                Command::User(Secret::new("alice@demo.test".to_owned())),
             ),
             (
                 b"PASS two words ",
@@ -230,6 +230,8 @@ mod tests {
             (b"PASS ", false),
             (b"USER", false),
             (b"AUTH PLAIN a b", false),
+            (b"AUTH AGFsaWNlAHB3AA==", false),
+            (b"AUTH AGFsaWNlQGV4YW1wbGUub3JnAHB3", false),
         ] {
             let mistake = Command::parse(line).unwrap_err();
             assert_eq!(mistake == Mistake::Unknown, unknown, "{line:?}");

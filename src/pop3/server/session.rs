@@ -40,7 +40,10 @@ pub struct Session {
 }
 
 enum State {
-    Authorization { user: Option<String>, failures: u32 },
+    Authorization {
+        user: Option<Secret<String>>,
+        failures: u32,
+    },
     Transaction(Box<Maildrop>),
 }
 
@@ -79,7 +82,8 @@ impl Session {
         let Some(name) = user.take() else {
             return Ok(Next::Reply(Reply::err("give the name first: USER")));
         };
-        let login = self.server.authn().password(turn, &name, password).await?;
+        let authn = self.server.authn();
+        let login = authn.password(turn, name.expose(), password).await?;
         self.logged_in(login).await
     }
 
@@ -90,7 +94,8 @@ impl Session {
             return Ok(Next::Reply(Reply::Lines("mechanisms", mechanisms)));
         };
         let initial = initial.as_ref().map(|initial| initial.expose().as_ref());
-        let login = self.server.authn().sasl(turn, &mechanism, initial).await?;
+        let authn = self.server.authn();
+        let login = authn.sasl(turn, mechanism.as_str(), initial).await?;
         self.logged_in(login).await
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     base::secret::Secret,
     mail::envelope::{BodyKind, ForwardPath, ReversePath},
+    wire::MechanismName,
 };
 
 use super::dialog::Verb;
@@ -67,8 +68,8 @@ pub struct Rcpt {
 /// AUTH: a mechanism, perhaps with its first response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// As it was written.
-    pub mechanism: String,
+    /// Which.
+    pub mechanism: MechanismName,
     /// Still in base64; `=` is an empty one (RFC 4954 4).
     pub initial: Option<Secret<Bytes>>,
 }

@@ -16,6 +16,7 @@ use crate::{
         address::{AddressError, Domain},
         envelope::{self, BodyKind},
     },
+    wire::MechanismName,
 };
 
 /// The value of an argument, or why it is none.
@@ -115,8 +116,10 @@ pub fn auth(argument: &str) -> Parsed {
             "the form is AUTH mechanism, or AUTH mechanism initial-response",
         ));
     };
+    let mechanism = MechanismName::parse(mechanism)
+        .ok_or_else(|| syntax("this is no name of a mechanism; EHLO lists them"))?;
     Ok(Command::Auth(Auth {
-        mechanism: mechanism.to_owned(),
+        mechanism,
         initial: initial.map(|text| Secret::new(Bytes::copy_from_slice(text.as_bytes()))),
     }))
 }
@@ -424,6 +427,8 @@ mod tests {
             (vrfy, "", 501, "5.5.4"),
             (auth, "", 501, "5.5.4"),
             (auth, "PLAIN a b", 501, "5.5.4"),
+            (auth, "AGFsaWNlAHB3AA==", 501, "5.5.4"),
+            (auth, "AGFsaWNlQGV4YW1wbGUub3JnAHB3", 501, "5.5.4"),
             (help, "BREAKFAST", 504, "5.5.4"),
         ] {
             let found = code(&parse(argument));
@@ -453,7 +458,7 @@ mod tests {
         let Ok(Command::Auth(auth)) = parsed else {
             panic!()
         };
-        assert_eq!(auth.mechanism, "plain");
+        assert_eq!(auth.mechanism.as_str(), "plain");
         assert_eq!(auth.initial.unwrap().expose().as_ref(), b"AGFsaWNlAHB3");
     }
 

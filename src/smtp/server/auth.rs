@@ -20,7 +20,7 @@ impl Session {
             .as_ref()
             .map(|initial| initial.expose().as_ref());
         let authn = self.shared.services.authn.clone();
-        match authn.sasl(turn, &auth.mechanism, initial).await? {
+        match authn.sasl(turn, auth.mechanism.as_str(), initial).await? {
             Ok(login) => {
                 self.permit.logged_in();
                 self.login = Some(login);
