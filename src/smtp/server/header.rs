@@ -3,7 +3,8 @@
 //! Everywhere: a Return-Path of others and a result that claims to be ours are removed (HDR-01),
 //! limits are checked (LIM-29), hops are counted (LIM-31). On submission (RFC 6409 8): From, Date
 //! and Message-ID are added when missing, Bcc is removed. All else stays as it is, byte for byte
-//! and in its order.
+//! and in its order. A header ends at its empty line, or at the first line that belongs to no
+//! field: an empty line is put before that, so that nobody takes more for the header than we did.
 
 use bytes::{Bytes, BytesMut};
 
@@ -65,7 +66,61 @@ pub(super) enum Unfit {
     NoFrom,
 }
 
-/// Makes `block`, everything before the first empty line, fit to be stored.
+/// How a header ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// At an empty line.
+    EmptyLine,
+    /// At a line that is neither a field nor goes on with one (RFC 5322 2.2, 2.2.3): somebody
+    /// typed text and no header, or broke it.
+    Text,
+}
+
+/// Looks for the end of a header that comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct HeaderEnd {
+    /// Where the first line begins that was not looked at.
+    line: usize,
+    /// No line ends between there and here.
+    searched: usize,
+}
+
+impl HeaderEnd {
+    /// Where the header at the front of `text` ends, and how. `text` is what it was before, and
+    /// perhaps more.
+    pub(super) fn find(&mut self, text: &[u8]) -> Option<(usize, Ending)> {
+        loop {
+            let unsearched = text.get(self.searched..)?;
+            let Some(found) = unsearched.iter().position(|byte| *byte == b'\n') else {
+                self.searched = text.len();
+                return None;
+            };
+            let end = self.searched.saturating_add(found).saturating_add(1);
+            let line = text.get(self.line..end)?;
+            if line == b"\r\n" {
+                return Some((self.line, Ending::EmptyLine));
+            }
+            let goes_on = self.line > 0 && matches!(line.first(), Some(b' ' | b'\t'));
+            if !goes_on && !begins_field(line) {
+                return Some((self.line, Ending::Text));
+            }
+            (self.line, self.searched) = (end, end);
+        }
+    }
+}
+
+/// Whether a line begins with a field's name: printable ASCII and a colon, white space before that
+/// tolerated (RFC 5322 2.2, 4.5.8).
+fn begins_field(line: &[u8]) -> bool {
+    let mut parts = line.splitn(2, |byte| *byte == b':');
+    let (Some(name), Some(_)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let name = name.trim_ascii_end();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+}
+
+/// Makes `block`, the fields of a header, fit to be stored.
 pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
     let found = Found::in_block(block, rules)?;
     let mut bytes = BytesMut::new();
@@ -88,10 +143,6 @@ pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
             bytes.extend_from_slice(format!("Message-ID: {added}\r\n").as_bytes());
             message_id = Some(added);
         }
-    }
-    if found.is_text {
-        // Somebody typed text and no header: what was typed is the body.
-        bytes.extend_from_slice(b"\r\n");
     }
     if bytes.is_empty() && found.removed.is_empty() {
         let bytes = block.clone();
@@ -123,8 +174,6 @@ struct Found {
     froms: usize,
     date: bool,
     message_id: Option<String>,
-    /// It begins with a line that is no field.
-    is_text: bool,
     authors: Vec<Author>,
     removed: Vec<std::ops::Range<usize>>,
 }
@@ -148,7 +197,6 @@ impl Found {
         }
         let submission = rules.submission.is_some();
         match field.name.to_ascii_lowercase().as_slice() {
-            b"" => self.is_text |= self.fields == 1,
             b"received" => self.received += 1,
             b"return-path" => self.removed.push(field.span),
             b"authentication-results" if is_ours(&field, rules.host) => {
@@ -315,13 +363,30 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_header_becomes_the_body() {
-        assert_eq!(
-            relay("hello\r\nthere: x\r\n").unwrap(),
-            "\r\nhello\r\nthere: x\r\n"
-        );
-        let odd = "Subject: x\r\nno field\r\nTo: y\r\n";
-        assert_eq!(relay(odd).unwrap(), odd);
+    fn a_header_ends_where_no_field_goes_on_however_it_arrives() {
+        use Ending::{EmptyLine, Text};
+        for (text, end) in [
+            ("A: b\r\n\r\ntext", Some((6, EmptyLine))),
+            ("A: b\r\n\r\n", Some((6, EmptyLine))),
+            ("\r\ntext", Some((0, EmptyLine))),
+            ("A: b\r\n", None),
+            ("A: b\r\n c\r\n\td\r\n \r\nE : f\r\n", None),
+            ("A: b\r\ntext\r\nC: d\r\n\r\n", Some((6, Text))),
+            ("A: b\r\n text\r\nno field\r\n", Some((13, Text))),
+            ("hello\r\nthere: x\r\n", Some((0, Text))),
+            ("hello there: x\r\n", Some((0, Text))),
+            (" A: b\r\n", Some((0, Text))),
+            (": b\r\n", Some((0, Text))),
+            ("\u{e9}: b\r\n", Some((0, Text))),
+            ("hello", None),
+            ("", None),
+        ] {
+            let found = HeaderEnd::default().find(text.as_bytes());
+            assert_eq!(found, end, "{text:?}");
+            let mut pieces = HeaderEnd::default();
+            let found = (0..=text.len()).find_map(|cut| pieces.find(&text.as_bytes()[..cut]));
+            assert_eq!(found, end, "{text:?}");
+        }
     }
 
     #[test]
@@ -354,8 +419,6 @@ mod tests {
         assert_eq!(authors, ["alice@example.org"]);
         let whole = "From: A <alice@example.org>\r\nDate: x\r\nMessage-Id: <y>\r\n";
         assert_eq!(submit(whole, &sender()).unwrap().0, whole);
-        let text = submit("hello\r\n", &sender()).unwrap().0;
-        assert!(text.ends_with("@mx.example>\r\n\r\nhello\r\n"), "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    header::{Author, Rules, fit},
+    header::{Author, Ending, HeaderEnd, Rules, fit},
     headroom::{Headroom, Large},
     limits::{HEADER_BYTES_FREE, HEADER_BYTES_MAX, TEXT_LINE_BYTES_MAX},
     line_ends::LineEnds,
@@ -25,6 +25,7 @@ pub(super) struct Reception<'a> {
     intake: Intake,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
+    header_end: HeaderEnd,
     /// Where room for a large one is, and what of it we have.
     headroom: Headroom,
     large: Option<Large>,
@@ -70,6 +71,7 @@ impl<'a> Reception<'a> {
             message_bytes_max,
             intake,
             header: Some(BytesMut::new()),
+            header_end: HeaderEnd::default(),
             headroom,
             large: None,
             trace,
@@ -104,15 +106,17 @@ impl<'a> Reception<'a> {
         let Some(header) = &mut self.header else {
             return self.feed(piece).await;
         };
-        let searched = header.len();
-        if self.large.is_none() && searched + piece.len() > HEADER_BYTES_FREE {
+        if self.large.is_none() && header.len() + piece.len() > HEADER_BYTES_FREE {
             self.large = Some(self.headroom.take().ok_or(Refused::NoRoom)?);
         }
         header.extend_from_slice(&piece);
-        match end_of_header(header, searched) {
-            Some(end) => {
+        match self.header_end.find(header) {
+            Some((end, ending)) => {
                 let rest = header.split_off(end).freeze();
                 self.end_header().await?;
+                if ending == Ending::Text {
+                    self.feed(Bytes::from_static(b"\r\n")).await?;
+                }
                 self.feed(rest).await
             }
             None if header.len() > HEADER_BYTES_MAX => Err(Refused::HeaderTooLarge.into()),
@@ -186,38 +190,5 @@ fn not_taken(error: IntakeError) -> Failure {
         IntakeError::Full => Failure::Refused(Refused::NoRoom),
         IntakeError::TooLarge => Failure::Refused(Refused::TooLarge),
         fault @ IntakeError::Fault(_) => Failure::Fault(SmtpFault::Intake(fault)),
-    }
-}
-
-/// Where the fields end and the empty line begins; the first `searched` bytes hold no such place.
-fn end_of_header(text: &[u8], searched: usize) -> Option<usize> {
-    if text.starts_with(b"\r\n") {
-        return Some(0);
-    }
-    let from = searched.saturating_sub(3);
-    let unsearched = text.get(from..)?;
-    let found = unsearched.windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(from + found + 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_header_ends_at_its_first_empty_line_however_it_arrives() {
-        for (text, end) in [
-            (&b"A: b\r\n\r\ntext"[..], Some(6)),
-            (b"\r\ntext", Some(0)),
-            (b"A: b\r\n", None),
-            (b"A: b\r\n\n\r\n", None),
-            (b"A: b\r\n\r\n", Some(6)),
-        ] {
-            assert_eq!(end_of_header(text, 0), end, "{text:?}");
-            for cut in 0..text.len() {
-                let found = end_of_header(&text[..cut], 0).or_else(|| end_of_header(text, cut));
-                assert_eq!(found, end, "{text:?} {cut}");
-            }
-        }
     }
 }
