@@ -74,6 +74,9 @@ pub struct Options {
     pub quota_bytes_default: u64,
     /// Who gets the postmaster's mail of domains where nobody is named for it.
     pub postmaster: Option<Address>,
+    /// The name of this host: mail for its postmaster is ours (RFC 5321 4.5.1), and nobody else's
+    /// at it, unless it is a local domain.
+    pub host: Option<Domain>,
     /// Our own IP addresses: mail for the postmaster at these literals is ours (RFC 5321 4.5.1).
     pub literals: Vec<IpAddr>,
 }
@@ -86,6 +89,7 @@ impl Default for Options {
             tag_separator: Some('+'),
             quota_bytes_default: 10 * 1024 * 1024 * 1024,
             postmaster: None,
+            host: None,
             literals: Vec::new(),
         }
     }
@@ -126,6 +130,7 @@ impl Directory {
         let rules = Arc::new(Rules {
             tag_separator: options.tag_separator,
             postmaster: options.postmaster,
+            host: options.host,
             literals: options.literals,
         });
         let snapshot = load(engine.as_ref(), rules).await?;

@@ -7,7 +7,9 @@
 //!
 //! The postmaster of a local domain always resolves: to its own entry, else to the installation's
 //! postmaster from the settings, else to the first account of the domain that is in use, else to
-//! the first one of the installation.
+//! the first one of the installation. `abuse` is the postmaster's where it has no entry (RFC 2142
+//! 2). The host's own name and address literals have no other mail than the postmaster's, unless
+//! the name is a local domain.
 
 use std::collections::HashSet;
 
@@ -108,10 +110,17 @@ impl Snapshot {
                 true => Found::Unknown,
             };
         }
-        let Some(domain) = self.domain(&address.domain) else {
-            return Found::NotLocal;
-        };
+        let at_host = self.rules.host.as_ref() == Some(&address.domain);
         let folded = address.folded_local();
+        let Some(domain) = self.domain(&address.domain) else {
+            return match at_host {
+                false => Found::NotLocal,
+                true if [POSTMASTER, MAILER_DAEMON].contains(&folded.as_str()) => {
+                    Found::HostPostmaster
+                }
+                true => Found::Unknown,
+            };
+        };
         if let Some((local, entry)) = domain.entry(&folded) {
             return Found::Entry(domain, local, entry);
         }
@@ -121,11 +130,11 @@ impl Snapshot {
             if let Some((local, entry)) = domain.entry(&base) {
                 return Found::Entry(domain, local, entry);
             }
-            if base == POSTMASTER {
+            if [POSTMASTER, ABUSE].contains(&base.as_str()) {
                 return Found::Postmaster(domain);
             }
         }
-        if folded == POSTMASTER {
+        if [POSTMASTER, ABUSE].contains(&folded.as_str()) || at_host && folded == MAILER_DAEMON {
             return Found::Postmaster(domain);
         }
         match domain.catch_all() {
@@ -311,6 +320,10 @@ impl<'a> Expansion<'a> {
 
 /// RFC 5321 4.5.1: the name every domain with mail must have.
 const POSTMASTER: &str = "postmaster";
+/// RFC 2142 2: where misbehaviour of a domain is reported.
+const ABUSE: &str = "abuse";
+/// Who writes our reports (RFC 3464), and so gets the answers of people.
+const MAILER_DAEMON: &str = "mailer-daemon";
 
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ pub struct LocalDomain {
 pub(super) struct Rules {
     pub(super) tag_separator: Option<char>,
     pub(super) postmaster: Option<Address>,
+    pub(super) host: Option<Domain>,
     pub(super) literals: Vec<IpAddr>,
 }
 

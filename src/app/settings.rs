@@ -101,6 +101,9 @@ pub(super) fn accounts(config: &Config) -> Result<accounts::Options, Misfit> {
         tag_separator: config.accounts.tag_separator.chars().next(),
         quota_bytes_default: config.accounts.quota.0,
         postmaster,
+        // Where a name is needed, one that is none is an error; here is nothing to lose.
+        host: Domain::parse(&config.server.hostname).ok(),
+        literals: reached(config),
         ..accounts::Options::default()
     })
 }
@@ -135,13 +138,18 @@ pub(super) fn dns(config: &Config) -> dns::Options {
     }
 }
 
+/// The addresses at which other servers reach this one.
+fn reached(config: &Config) -> Vec<IpAddr> {
+    reach::addresses(&config.listen.smtp, config.relay.port)
+}
+
 /// The relay's settings; reads the smarthost's password.
 pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
     Ok(relay::Options {
         name: config.server.hostname.clone(),
         own: relay::hosts::Own {
             names: vec![config.server.hostname.to_ascii_lowercase()],
-            addresses: reach::addresses(&config.listen.smtp, config.relay.port),
+            addresses: reached(config),
             insecure_allow_private_targets: config.relay.insecure_private_targets,
         },
         port: config.relay.port,

@@ -189,6 +189,8 @@ impl TestServer {
 fn config() -> Config {
     let mut config = Config::default();
     config.server.hostname = "mx.example.org".to_owned();
+    // Not what the machine's interfaces have.
+    config.listen.smtp = vec![([192, 0, 2, 1], 25).into()];
     config.auth.argon2_memory_kib = 8;
     config.auth.argon2_passes = 1;
     config.limits.connections = Some(1000);

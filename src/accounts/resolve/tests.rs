@@ -21,6 +21,7 @@ fn rules(postmaster: Option<&str>) -> Rules {
     Rules {
         tag_separator: Some('+'),
         postmaster: postmaster.map(address),
+        host: Some("mx.example.org".parse().unwrap()),
         literals: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
     }
 }
@@ -238,6 +239,22 @@ fn rfc_5321_4_5_1_the_postmaster_always_has_mail() {
 }
 
 #[test]
+fn rfc_2142_2_abuse_is_the_postmasters_where_nobody_has_it() {
+    let own = [TOWN, &["alias abuse@shop.example bob@example.org"]].concat();
+    for (lines, to, expected) in [
+        (TOWN, "Abuse@shop.example", "5"),
+        (TOWN, "abuse+x@shop.example", "5"),
+        (&own, "abuse@shop.example", "2"),
+        (TOWN, "abuse@remote.example", "NotLocal"),
+        (TOWN, "mailer-daemon@example.org", "Unknown"),
+    ] {
+        let town = snapshot(rules(None), lines);
+        let resolution = town.resolve_address(&address(to));
+        assert_eq!(shown(&resolution), expected, "{to}");
+    }
+}
+
+#[test]
 fn rfc_5321_4_5_1_the_postmaster_of_the_host_needs_no_domain() {
     let own = [TOWN, &["alias postmaster@example.org bob@example.org"]].concat();
     let of_a_later_domain = [TOWN, &["alias postmaster@shop.example bob@example.org"]].concat();
@@ -251,13 +268,23 @@ fn rfc_5321_4_5_1_the_postmaster_of_the_host_needs_no_domain() {
     ] {
         let town = snapshot(rules(setting), lines);
         assert_eq!(shown(&town.resolve(&ForwardPath::Postmaster)), expected);
-        for literal in ["[192.0.2.1]", "[IPv6:2001:DB8::1]"] {
-            let to = address(&format!("PostMaster@{literal}"));
-            assert_eq!(shown(&town.resolve_address(&to)), expected);
+        for to in [
+            "PostMaster@[192.0.2.1]",
+            "postmaster@[IPv6:2001:DB8::1]",
+            "postmaster@MX.example.org",
+            "MAILER-DAEMON@mx.example.org",
+        ] {
+            assert_eq!(shown(&town.resolve_address(&address(to))), expected);
         }
     }
+    let hosted = snapshot(rules(None), &[TOWN, &["domain mx.example.org"]].concat());
+    let daemon = address("mailer-daemon@mx.example.org");
+    assert_eq!(shown(&hosted.resolve_address(&daemon)), "1");
     let town = snapshot(rules(None), TOWN);
     for (to, expected) in [
+        ("alice@mx.example.org", "Unknown"),
+        ("abuse@mx.example.org", "Unknown"),
+        ("mailer-daemon@[192.0.2.1]", "Unknown"),
         ("alice@[192.0.2.1]", "Unknown"),
         ("postmaster@[192.0.2.2]", "NotLocal"),
         ("alice@[192.0.2.2]", "NotLocal"),
