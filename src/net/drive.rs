@@ -296,9 +296,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
 
     /// Says the last words for `end`; whether anything should still be sent.
     fn last_words(&self, conn: &mut Conn, end: &End) -> bool {
-        if let End::Farewell(why) = end {
-            self.protocol
-                .encode(&self.protocol.farewell(*why), &mut conn.output);
+        if let End::Farewell(why) = end
+            && let Some(words) = self.protocol.farewell(*why)
+        {
+            self.protocol.encode(&words, &mut conn.output);
         }
         !matches!(end, End::Gone(_))
     }

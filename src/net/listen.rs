@@ -88,7 +88,9 @@ pub async fn listen<O: Opening>(
 /// What a client is told when there is no room for it.
 fn last_words<P: Protocol>(protocol: &P) -> Bytes {
     let mut out = Output::new();
-    protocol.encode(&protocol.farewell(Farewell::Crowded), &mut out);
+    if let Some(words) = protocol.farewell(Farewell::Crowded) {
+        protocol.encode(&words, &mut out);
+    }
     out.take()
 }
 
@@ -128,7 +130,9 @@ fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, s
                 if !matches!(security, Security::Implicit(_)) {
                     let mut conn = conn;
                     let protocol = opening.protocol();
-                    protocol.encode(&protocol.farewell(why), &mut conn.output);
+                    if let Some(words) = protocol.farewell(why) {
+                        protocol.encode(&words, &mut conn.output);
+                    }
                     let _ = tokio::time::timeout(Duration::from_secs(1), conn.flush()).await;
                     conn.close().await;
                 }

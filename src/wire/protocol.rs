@@ -25,8 +25,8 @@ pub trait Protocol: Send + 'static {
     /// The invitation to answer a SASL challenge, already in base64 (empty for "go on").
     fn challenge(&self, base64: &str) -> Self::Reply;
 
-    /// The last words for a connection that ends for a reason of ours.
-    fn farewell(&self, why: Farewell) -> Self::Reply;
+    /// The last words for a connection that ends for a reason of ours, if there are any.
+    fn farewell(&self, why: Farewell) -> Option<Self::Reply>;
 
     /// Forgets everything learned so far: TLS has just been established (RFC 3207 4.2).
     fn reset(&mut self);

@@ -145,7 +145,9 @@ impl TestServer {
                 let mut conn = conn;
                 self.tasks.spawn("turned-away", async move {
                     let protocol = opening.protocol();
-                    protocol.encode(&protocol.farewell(why), &mut conn.output);
+                    if let Some(words) = protocol.farewell(why) {
+                        protocol.encode(&words, &mut conn.output);
+                    }
                     let _ = conn.flush().await;
                     conn.close().await;
                 });

@@ -286,7 +286,7 @@ impl Protocol for Imap {
         Response::Challenge(base64.to_owned())
     }
 
-    fn farewell(&self, why: Farewell) -> Response {
+    fn farewell(&self, why: Farewell) -> Option<Response> {
         let (code, text) = match why {
             Farewell::Shutdown => (Some(Code::Unavailable), "the server stops; come back soon"),
             Farewell::Revoked => (
@@ -309,7 +309,7 @@ impl Protocol for Imap {
             Farewell::Foreign => (Some(Code::ClientBug), "this port speaks IMAP"),
             Farewell::EndlessLine => (Some(Code::TooBig), LINE_TOO_LONG),
         };
-        Response::bye(code, text)
+        Some(Response::bye(code, text))
     }
 
     fn reset(&mut self) {

@@ -217,7 +217,7 @@ impl Protocol for Pop3 {
         match input.line(AUTH_LINE_BYTES_MAX) {
             Line::NeedMore => Step::NeedMore,
             Line::TooLong => Step::Refuse(Reply::err("this line is too long")),
-            Line::Endless => Step::Fatal(self.farewell(Farewell::EndlessLine)),
+            Line::Endless => Step::Fatal(endless_line()),
             Line::Whole(line) => admit(&line, stage),
         }
     }
@@ -230,15 +230,16 @@ impl Protocol for Pop3 {
         Reply::Challenge(base64.to_owned())
     }
 
-    fn farewell(&self, why: Farewell) -> Reply {
+    fn farewell(&self, why: Farewell) -> Option<Reply> {
         let code = super::reply::Code::SysTemp;
-        match why {
+        Some(match why {
             Farewell::Shutdown => Reply::Err(Some(code), "the server stops, come back soon"),
             Farewell::Revoked => Reply::Err(
                 Some(super::reply::Code::Auth),
                 "the login no longer holds, log in again",
             ),
-            Farewell::Idle => Reply::err("you were silent for too long"),
+            // RFC 1939 3: the timer closes without a word, and without UPDATE.
+            Farewell::Idle => return None,
             Farewell::TooSlow => Reply::err("this takes too long"),
             Farewell::Strikes => Reply::err("too many mistakes"),
             Farewell::Crowded => Reply::Err(Some(code), "too many connections, try again later"),
@@ -248,11 +249,15 @@ impl Protocol for Pop3 {
             ),
             Farewell::PlaintextBehindTls => Reply::err("nothing may follow STLS before TLS begins"),
             Farewell::Foreign => Reply::err("this is POP3"),
-            Farewell::EndlessLine => Reply::err("this line does not end"),
-        }
+            Farewell::EndlessLine => endless_line(),
+        })
     }
 
     fn reset(&mut self) {}
+}
+
+fn endless_line() -> Reply {
+    Reply::err("this line does not end")
 }
 
 fn admit(line: &[u8], stage: Stage) -> Step<Command, Reply> {

@@ -346,7 +346,7 @@ impl Protocol for Dialog {
         match input.line(max) {
             Line::NeedMore => Step::NeedMore,
             Line::TooLong => Step::Refuse(line_too_long()),
-            Line::Endless => Step::Fatal(self.farewell(Farewell::EndlessLine)),
+            Line::Endless => Step::Fatal(last_words(Farewell::EndlessLine)),
             Line::Whole(line) => match command(&line, stage) {
                 Ok(command) => Step::Command(command),
                 Err(reply) => Step::Refuse(reply),
@@ -363,23 +363,27 @@ impl Protocol for Dialog {
         Reply::bare(334, base64.to_owned())
     }
 
-    fn farewell(&self, why: Farewell) -> Reply {
-        let (detail, text) = match why {
-            Farewell::Shutdown => (Detail(3, 2), "the server is stopping, try again later"),
-            Farewell::Revoked => (Detail(7, 0), "the login no longer holds, log in again"),
-            Farewell::Idle => (Detail(4, 2), "nothing was said for too long"),
-            Farewell::TooSlow => (Detail(4, 2), "this takes too long"),
-            Farewell::Strikes => (Detail(7, 0), "too many errors"),
-            Farewell::Crowded => (Detail(3, 2), "too many connections, try again later"),
-            Farewell::CrowdedAddress => (Detail(7, 0), "too many connections from your address"),
-            Farewell::PlaintextBehindTls => (Detail(7, 0), "nothing may follow STARTTLS"),
-            Farewell::Foreign => (Detail(7, 0), "this is an SMTP server"),
-            Farewell::EndlessLine => (Detail(7, 0), "a line does not end"),
-        };
-        Reply::new(421, detail, text)
+    fn farewell(&self, why: Farewell) -> Option<Reply> {
+        Some(last_words(why))
     }
 
     fn reset(&mut self) {}
+}
+
+fn last_words(why: Farewell) -> Reply {
+    let (detail, text) = match why {
+        Farewell::Shutdown => (Detail(3, 2), "the server is stopping, try again later"),
+        Farewell::Revoked => (Detail(7, 0), "the login no longer holds, log in again"),
+        Farewell::Idle => (Detail(4, 2), "nothing was said for too long"),
+        Farewell::TooSlow => (Detail(4, 2), "this takes too long"),
+        Farewell::Strikes => (Detail(7, 0), "too many errors"),
+        Farewell::Crowded => (Detail(3, 2), "too many connections, try again later"),
+        Farewell::CrowdedAddress => (Detail(7, 0), "too many connections from your address"),
+        Farewell::PlaintextBehindTls => (Detail(7, 0), "nothing may follow STARTTLS"),
+        Farewell::Foreign => (Detail(7, 0), "this is an SMTP server"),
+        Farewell::EndlessLine => (Detail(7, 0), "a line does not end"),
+    };
+    Reply::new(421, detail, text)
 }
 
 /// A whole line as a command that is admitted now.
@@ -627,7 +631,7 @@ mod tests {
             (Farewell::Foreign, "421 4.7.0 "),
             (Farewell::EndlessLine, "421 4.7.0 "),
         ] {
-            assert!(wire(&Dialog.farewell(why)).starts_with(start), "{why:?}");
+            assert!(wire(&last_words(why)).starts_with(start), "{why:?}");
         }
     }
 

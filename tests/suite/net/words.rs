@@ -60,8 +60,8 @@ impl Protocol for Words {
         base64.to_owned()
     }
 
-    fn farewell(&self, why: Farewell) -> String {
-        format!("{why:?}")
+    fn farewell(&self, why: Farewell) -> Option<String> {
+        Some(format!("{why:?}"))
     }
 
     fn reset(&mut self) {}
