@@ -275,8 +275,11 @@ pub enum AddressError {
     #[error("an IP address as domain needs brackets: [192.0.2.1]")]
     LiteralWithoutBrackets,
     /// RFC 5321 3.6.1: a server may refuse source routes; we do.
-    #[error("source routes are not accepted")]
+    #[error("source routes are not accepted: the path is only <local-part@domain>")]
     SourceRoute,
+    /// RFC 5321 4.5.5: the null path is where reports come from; nobody is there to get mail.
+    #[error("the null path <> is for senders: a recipient is <local-part@domain>")]
+    NullRecipient,
     /// The path lacks `<`, `>` or the space after it.
     #[error("the path is not <local-part@domain>")]
     BadPath,

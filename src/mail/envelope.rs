@@ -102,7 +102,11 @@ pub fn parse_reverse_path(text: &str) -> Result<(ReversePath, &str), AddressErro
 
 /// Reads what follows `RCPT TO:`; gives the path and the parameters after it.
 pub fn parse_forward_path(text: &str) -> Result<(ForwardPath, &str), AddressError> {
-    match take_path(skip_spaces(text)?)? {
+    let text = skip_spaces(text)?;
+    if text.starts_with("<>") {
+        return Err(AddressError::NullRecipient);
+    }
+    match take_path(text)? {
         (Found::Address(address), rest) => Ok((ForwardPath::Address(address), rest)),
         // RFC 5321 4.1.1.3: without regard to case.
         (Found::LocalOnly(local), rest) if local.as_str().eq_ignore_ascii_case("postmaster") => {
@@ -236,7 +240,8 @@ mod tests {
         use AddressError as E;
         for (text, error) in [
             ("<", E::BadPath),
-            ("<>", E::LocalPartEmpty),
+            ("<>", E::NullRecipient),
+            (" <> SIZE=1", E::NullRecipient),
             ("<a@b", E::BadPath),
             ("<a@b>SIZE=1", E::BadPath),
             ("<a@b>>", E::BadPath),

@@ -1,7 +1,7 @@
 //! Arguments of commands: from text to values (RFC 5321 4.1.1, 4.1.2).
 //!
 //! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats
-//! what the peer wrote.
+//! what the peer wrote but the keyword of an unknown parameter.
 
 use bytes::Bytes;
 
@@ -87,7 +87,7 @@ fn mail_parameter(mail: &mut Mail, parameter: &Parameter<'_>) -> Result<(), Repl
         // only checked.
         "AUTH" if value.is_some_and(is_xtext) => {}
         "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
-        _ => return Err(unknown_parameter()),
+        _ => return Err(unknown_parameter(parameter)),
     }
     Ok(())
 }
@@ -99,8 +99,8 @@ pub fn rcpt(argument: &str) -> Parsed {
     let (recipient, rest) = envelope::parse_forward_path(path)
         // RFC 3463 3.2: bad destination mailbox address syntax.
         .map_err(|error| bad_path(error, Detail(1, 3)))?;
-    if !parameters(rest)?.is_empty() {
-        return Err(unknown_parameter());
+    if let Some(parameter) = parameters(rest)?.first() {
+        return Err(unknown_parameter(parameter));
     }
     Ok(Command::Rcpt(Rcpt {
         recipient,
@@ -267,13 +267,11 @@ fn syntax(text: &'static str) -> Reply {
     Reply::new(501, Detail(5, 4), text)
 }
 
-/// RFC 5321 4.1.1.11.
-fn unknown_parameter() -> Reply {
-    Reply::new(
-        555,
-        Detail(5, 4),
-        "a parameter is not known here; EHLO lists what is",
-    )
+/// RFC 5321 4.1.1.11. A keyword is letters, digits and hyphens, so it may be repeated.
+fn unknown_parameter(parameter: &Parameter<'_>) -> Reply {
+    let keyword = parameter.keyword.to_ascii_uppercase();
+    let text = format!("the parameter {keyword:.40} is not known here; EHLO lists what is");
+    Reply::new(555, Detail(5, 4), text)
 }
 
 /// RFC 6531 3.5.
@@ -434,6 +432,28 @@ mod tests {
             let found = code(&parse(argument));
             assert_eq!(found, (reply, status.to_owned()), "{argument:?}");
         }
+    }
+
+    #[test]
+    fn replies_to_wrong_arguments_say_what_is_wrong() {
+        type Parse = fn(&str) -> Parsed;
+        for (parse, argument, words) in [
+            (mail as Parse, "FROM:<a@b.example> SIZE=1 Ret=HDRS", "RET"),
+            (rcpt, "TO:<a@b.example> NOTIFY=NEVER ORCPT=x", "NOTIFY"),
+            (rcpt, "TO:<>", "null path"),
+            (
+                rcpt,
+                "TO:<@a.example,@b.example:c@d.example>",
+                "source routes",
+            ),
+        ] {
+            let reply = parse(argument).unwrap_err();
+            let said: Vec<_> = reply.lines().collect();
+            assert!(said.join("").contains(words), "{argument:?}: {said:?}");
+        }
+        let long = mail(&format!("FROM:<a@b.example> {}", "x".repeat(2000)));
+        let reply = long.unwrap_err();
+        assert!(reply.lines().all(|line| line.ends_with("lists what is")));
     }
 
     #[test]
