@@ -179,6 +179,13 @@ fn check(config: &Config) -> Result<(), Misfit> {
             "set the name this server is reached by, for example \"mail.example.org\"",
         ));
     }
+    // Domains of others may have one (`mail::quirk`); a name that we say of ourselves may not.
+    if config.server.hostname.contains('_') {
+        return Err(Misfit::new(
+            "server.hostname",
+            "a host name has no underscore",
+        ));
+    }
     match (&config.tls.certificate, &config.tls.key) {
         (Some(_), Some(_)) => {}
         (None, Some(_)) => {
@@ -372,6 +379,10 @@ mod tests {
             ("[limits]\nconnections = \"many\"\n", &["line 2"]),
             ("[server\n", &["line 1"]),
             ("", &["server.hostname"]),
+            (
+                "[server]\nhostname = \"mail_1.example\"\n",
+                &["buzon.toml:2: server.hostname", "underscore"],
+            ),
             (
                 "[server]\nhostname = \"x\"\n[tls]\nkey = \"k\"\n",
                 &["buzon.toml", "certificate"],

@@ -1,10 +1,10 @@
 //! Addresses: a local part and a domain, parsed once into the only form the server decides on.
 //!
-//! RFC 5321 4.1.2 and 4.1.3, RFC 6531 3.3. A [`Domain`] is a lower-case A-label host name or an
-//! address literal. A [`LocalPart`] is the unquoted text; its quotes are spelling, not meaning.
-//! Characters such as `%`, `!`, `:` and a quoted `@` have no meaning in it, so no relay trick
-//! survives the parse. Not here: address lists of header fields (`mail::mime`), paths of commands
-//! (`mail::envelope`).
+//! RFC 5321 4.1.2 and 4.1.3, RFC 6531 3.3. A [`Domain`] is a lower-case A-label host name
+//! (which may have underscores) or an address literal. A [`LocalPart`] is the unquoted text;
+//! its quotes are spelling, not meaning. Characters such as `%`, `!`, `:` and a quoted `@` have
+//! no meaning in it, so no relay trick survives the parse. Not here: address lists of header
+//! fields (`mail::mime`), paths of commands (`mail::envelope`).
 
 use std::{
     fmt,
@@ -342,7 +342,7 @@ fn canonical_name(text: &str) -> Result<String, AddressError> {
     if name.len() > DOMAIN_CHARACTERS_MAX || name.split('.').any(|label| label.len() > 63) {
         return Err(AddressError::DomainTooLong);
     }
-    if name.split('.').all(is_ldh_label) {
+    if name.split('.').all(is_label) {
         Ok(name)
     } else {
         Err(AddressError::BadDomain)
@@ -386,12 +386,13 @@ fn label_is_a(label: &str) -> bool {
     label.starts_with("xn--")
 }
 
-/// RFC 5321 4.1.2 sub-domain: letters and digits, hyphens only inside.
-fn is_ldh_label(label: &str) -> bool {
+/// RFC 5321 4.1.2 sub-domain: letters and digits, hyphens only inside; and underscores.
+fn is_label(label: &str) -> bool {
+    let underscore = |b| quirk::UNDERSCORE_IN_DOMAIN && b == b'_';
     !label.is_empty()
         && label
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || underscore(b))
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -443,6 +444,17 @@ mod tests {
     }
 
     #[test]
+    fn quirk_underscore_in_domain_is_a_character_as_others() {
+        for (typed, canonical) in [
+            ("user@Foo_Bar.example", "user@foo_bar.example"),
+            ("user@_x.example", "user@_x.example"),
+        ] {
+            let address = Address::parse(typed).unwrap();
+            assert_eq!(address.to_string(), canonical);
+        }
+    }
+
+    #[test]
     fn texts_that_are_not_addresses_are_refused() {
         use AddressError as E;
         for (typed, error) in [
@@ -466,7 +478,8 @@ mod tests {
             ("u@example..org", E::BadDomain),
             ("u@example.org.", E::BadDomain),
             ("u@-example.org", E::BadDomain),
-            ("u@ex_ample.org", E::BadDomain),
+            // Beyond ASCII names are strict.
+            ("u@ex_ample.b\u{fc}cher.example", E::BadDomain),
             ("u@ex ample.org", E::BadDomain),
             ("u@example.org\r\nX: y", E::BadDomain),
             ("u@192.0.2.1", E::LiteralWithoutBrackets),

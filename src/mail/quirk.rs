@@ -16,3 +16,8 @@ pub const SPACE_BEFORE_PATH: bool = true;
 /// mobile carriers assigned such addresses for years. The value equals the quoted spelling, and
 /// that is what we send.
 pub const STRAY_DOTS_IN_LOCAL_PART: bool = true;
+
+/// `user@foo_bar.example`: underscores in domains, which host names cannot have and the DNS can.
+/// Such domains exist and have mail; Postfix and Exim take them. A name with labels beyond ASCII
+/// stays strict, and so does the name of this host.
+pub const UNDERSCORE_IN_DOMAIN: bool = true;
