@@ -205,7 +205,13 @@ impl Server {
         trigger.pull();
         let patience = self.config.server.shutdown.0;
         if timeout(patience, self.tasks.all_ended()).await.is_err() {
-            tracing::warn!(waiting_for = ?self.tasks.running(), "ended without waiting longer");
+            let running = self.tasks.running();
+            let waiting_for: Vec<_> = running
+                .iter()
+                .map(|(name, n)| format!("{n} {name}"))
+                .collect();
+            let waiting_for = waiting_for.join(", ");
+            tracing::warn!(waiting_for, "ended without waiting longer");
         }
         self.services.close().await;
         let _ = std::fs::remove_file(socket::path_in(&self.config.server.data));

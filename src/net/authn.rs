@@ -95,6 +95,8 @@ pub enum AuthRefusal {
     TooManySessions,
     /// The exchange was not of the mechanism, or not base64.
     Malformed,
+    /// A response was too long.
+    TooLong,
     /// The client gave up.
     Cancelled,
     /// No such mechanism.
@@ -105,7 +107,10 @@ impl AuthRefusal {
     /// Whether no password was tried: a mistake of form costs a strike (LIM-16) and is no failed
     /// login (LIM-17).
     pub fn is_mistake(self) -> bool {
-        matches!(self, Self::Malformed | Self::Cancelled | Self::Unsupported)
+        matches!(
+            self,
+            Self::Malformed | Self::TooLong | Self::Cancelled | Self::Unsupported
+        )
     }
 }
 
@@ -224,6 +229,7 @@ async fn exchange<P: Protocol>(
             Response::Bytes(bytes) => Some(bytes),
             Response::Cancelled => return Ok(Err(AuthRefusal::Cancelled)),
             Response::Malformed => return Ok(Err(AuthRefusal::Malformed)),
+            Response::TooLong => return Ok(Err(AuthRefusal::TooLong)),
         };
     }
 }

@@ -312,6 +312,10 @@ fn poll_read(
     let mut buffer = ReadBuf::uninit(space);
     match Pin::new(transport).poll_read(context, &mut buffer) {
         Poll::Pending => Poll::Pending,
+        // Many close without TLS's own good bye; what they began and did not end is dropped anyway.
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Poll::Ready(Ok(0))
+        }
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         Poll::Ready(Ok(())) => {
             input.push(buffer.filled());

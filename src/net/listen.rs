@@ -119,7 +119,7 @@ fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, s
             });
         }
         Err(why) => {
-            tracing::info!(port = opening.name(), peer.ip = %remote.ip(), ?why, "turned away");
+            tracing::info!(port = opening.name(), peer.ip = %remote.ip(), %why, "turned away");
             // A flood of these must not take the files that the store and the relay need (LIM-01).
             if shared.tasks.count(TURNED_AWAY) >= TURNED_AWAY_MAX {
                 return;
@@ -175,7 +175,7 @@ async fn serve<O: Opening>(
 fn log(name: &'static str, summary: &Summary) {
     let end = match &summary.end {
         End::Closed => "closed".to_owned(),
-        End::Farewell(why) => format!("{why:?}").to_ascii_lowercase(),
+        End::Farewell(why) => why.to_string(),
         End::Gone(gone) => Shown(gone).to_string(),
     };
     tracing::info!(

@@ -45,8 +45,10 @@ pub enum Response {
     Bytes(Vec<u8>),
     /// The client gave up with `*`.
     Cancelled,
-    /// Not base64, or too long.
+    /// Not base64.
     Malformed,
+    /// Longer than [`SASL_LINE_BYTES_MAX`].
+    TooLong,
 }
 
 impl<P: Protocol> Turn<'_, P> {
@@ -167,7 +169,7 @@ impl<P: Protocol> Turn<'_, P> {
         loop {
             match self.conn.input.line(SASL_LINE_BYTES_MAX) {
                 Line::Whole(line) => return Ok(response_of(&line)),
-                Line::TooLong => return Ok(Response::Malformed),
+                Line::TooLong => return Ok(Response::TooLong),
                 Line::Endless => return Err(Gone::EndlessLine),
                 Line::NeedMore => self.conn.read(deadline, Patience::Listening).await?,
             };

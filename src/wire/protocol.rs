@@ -71,3 +71,21 @@ pub enum Farewell {
     /// A line that does not end.
     EndlessLine,
 }
+
+/// As the log names it.
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shutdown => "shutdown",
+            Self::Revoked => "revoked",
+            Self::Idle => "idle",
+            Self::TooSlow => "too-slow",
+            Self::Strikes => "strikes",
+            Self::Crowded => "crowded",
+            Self::CrowdedAddress => "crowded-address",
+            Self::PlaintextBehindTls => "plaintext-behind-tls",
+            Self::Foreign => "foreign",
+            Self::EndlessLine => "endless-line",
+        })
+    }
+}

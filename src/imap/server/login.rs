@@ -74,7 +74,10 @@ impl Greeted {
             Err(refusal) => refusal,
         };
         let said = words_for(refusal);
-        if matches!(refusal, AuthRefusal::Wrong | AuthRefusal::Malformed) {
+        if matches!(
+            refusal,
+            AuthRefusal::Wrong | AuthRefusal::Malformed | AuthRefusal::TooLong
+        ) {
             self.failures += 1;
         }
         if self.failures >= LOGIN_FAILURES_MAX {
@@ -93,6 +96,7 @@ fn words_for(refusal: AuthRefusal) -> Refusal {
             Refusal::no(Code::Limit, "this account has too many sessions; close one")
         }
         AuthRefusal::Malformed => Refusal::bad("this is not a response of the mechanism"),
+        AuthRefusal::TooLong => Refusal::bad("this response is too long"),
         AuthRefusal::Cancelled => Refusal::bad("authentication cancelled"),
         AuthRefusal::Unsupported => Refusal::no(Code::Cannot, "no such mechanism"),
     }

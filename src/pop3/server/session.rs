@@ -373,6 +373,7 @@ fn refusal_reply(refusal: AuthRefusal) -> Reply {
             Reply::Err(Some(Code::InUse), "this account has too many sessions")
         }
         AuthRefusal::Malformed => Reply::err("this is not what the mechanism asks for"),
+        AuthRefusal::TooLong => Reply::err("this line is too long"),
         AuthRefusal::Cancelled => Reply::err("cancelled"),
         AuthRefusal::Unsupported => Reply::err("no such mechanism, CAPA lists them"),
     }

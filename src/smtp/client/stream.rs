@@ -51,9 +51,14 @@ impl Wire {
                 }
             }
             self.input.reserve(READ_BYTES);
-            let read = self.stream.read_buf(&mut self.input).await;
-            if read.map_err(Cause::Io)? == 0 {
-                return Err(Cause::Closed);
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(0) => return Err(Cause::Closed),
+                Ok(_) => {}
+                // A reply that is not whole is none, with or without TLS's own good bye.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Cause::Closed);
+                }
+                Err(error) => return Err(Cause::Io(error)),
             }
         }
     }

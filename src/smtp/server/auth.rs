@@ -65,6 +65,7 @@ fn refused(refusal: AuthRefusal) -> Reply {
             "too many sessions of this account, try again later",
         ),
         AuthRefusal::Malformed => Reply::new(501, Detail(5, 2), "this is not the mechanism's form"),
+        AuthRefusal::TooLong => Reply::new(500, Detail(5, 6), "the line is too long"),
         AuthRefusal::Cancelled => Reply::new(501, Detail(7, 0), "given up"),
         AuthRefusal::Unsupported => {
             Reply::new(504, Detail(5, 4), "no such mechanism; EHLO lists them")

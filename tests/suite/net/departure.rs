@@ -1,13 +1,18 @@
 //! A client that leaves while a command works for it, and what it sends meanwhile.
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use buzon::{
     base::limits::READ_AHEAD_BYTES_MAX,
-    net::{Farewell, Gone, drive::End},
+    net::{Farewell, Gone, Peer, conn::Conn, drive::End, recall::Patience},
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
     time::{Instant, sleep, timeout},
 };
 
@@ -90,4 +95,32 @@ async fn an_answer_that_does_not_go_on_is_cut_off_without_a_word() {
     session.trigger.pull();
     let summary = session.end("").await;
     assert!(matches!(summary.end, End::Gone(Gone::Cut(_))));
+}
+
+/// A TLS stream whose peer closed the connection and not TLS before.
+struct Torn;
+
+impl AsyncRead for Torn {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        _buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_tls_without_good_bye_is_one_that_left() {
+    let nowhere = ([192, 0, 2, 1], 25).into();
+    let peer = Peer {
+        remote: nowhere,
+        local: nowhere,
+        tls: None,
+    };
+    let torn = tokio::io::join(Torn, tokio::io::sink());
+    let mut conn = Conn::new(Box::new(torn), peer);
+    let due = Instant::now() + Duration::from_secs(1);
+    let read = conn.read(due, Patience::Idle).await;
+    assert!(matches!(read, Err(Gone::Closed)), "{read:?}");
 }
