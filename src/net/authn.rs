@@ -165,8 +165,10 @@ impl Authn {
         password: &Secret<String>,
     ) -> Result<Result<Login, AuthRefusal>, Gone> {
         let source = turn.peer().remote.ip();
-        if self.throttle.decide(source, Instant::now()) == Decision::Block {
+        if let Decision::Block(wait) = self.throttle.decide(source, Instant::now()) {
             tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked");
+            // Nothing is verified, so that the time cannot tell whether the password was right.
+            turn.pause(wait).await?;
             return Ok(Err(AuthRefusal::Wrong));
         }
         Ok(match self.verifier.verify(name, password).await {

@@ -42,6 +42,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// How late the answer is after so many failures.
+    fn delay(&self, failures: usize) -> Duration {
+        let nth = failures.saturating_sub(1).min(self.delays.len() - 1);
+        self.delays.get(nth).copied().unwrap_or_default()
+    }
+}
+
 /// Remembers failures by source.
 #[derive(Debug)]
 pub struct Throttle {
@@ -72,8 +80,9 @@ struct Source {
 pub enum Decision {
     /// Yes.
     Try,
-    /// The source is blocked.
-    Block,
+    /// The source is blocked: no, and that is said as late as to others who failed so often
+    /// (AUTH-05).
+    Block(Duration),
 }
 
 impl Throttle {
@@ -90,7 +99,9 @@ impl Throttle {
     pub fn decide(&self, source: IpAddr, now: Instant) -> Decision {
         let known = self.known();
         match known.sources.get(&neighbourhood(source)) {
-            Some(source) if source.blocked && now < source.until => Decision::Block,
+            Some(source) if source.blocked && now < source.until => {
+                Decision::Block(self.options.delay(source.pairs.len()))
+            }
             _ => Decision::Try,
         }
     }
@@ -111,9 +122,7 @@ impl Throttle {
         let mut known = self.known();
         known.forget_old(now);
         let failures = known.note(source, pair, now, &self.options);
-        let delays = &self.options.delays;
-        let nth = failures.saturating_sub(1).min(delays.len() - 1);
-        delays.get(nth).copied().unwrap_or_default()
+        self.options.delay(failures)
     }
 
     /// Notes a success: what came before were slips of the same person.
@@ -208,7 +217,8 @@ mod tests {
         assert_eq!(delays, [2, 4, 8, 15, 15, 15, 15, 15, 15]);
         assert_eq!(throttle.decide(ip("2001:db8::2"), now), Decision::Try);
         fail(&throttle, "pw9", now);
-        assert_eq!(throttle.decide(ip("2001:db8::2"), now), Decision::Block);
+        let block = Decision::Block(Duration::from_secs(15));
+        assert_eq!(throttle.decide(ip("2001:db8::2"), now), block);
         assert_eq!(throttle.decide(ip("2001:db8:0:1::2"), now), Decision::Try);
         let later = now + Duration::from_secs(900);
         assert_eq!(throttle.decide(ip("2001:db8::2"), later), Decision::Try);

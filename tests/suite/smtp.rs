@@ -1,6 +1,9 @@
 //! SMTP as a whole: its transcripts, and what cannot be said in one.
 
-use buzon::smtp::server::limits::{HEADER_BYTES_FREE, LARGE_HEADERS_MAX};
+use buzon::{
+    smtp::server::limits::{HEADER_BYTES_FREE, LARGE_HEADERS_MAX},
+    wire::base64,
+};
 
 use crate::support::{
     client::{Client, NoLine},
@@ -354,6 +357,31 @@ fn log_01_the_mail_log_tells_of_each_message_and_never_of_its_text() {
             assert!(line.contains(part), "{part} is not in: {line}");
         }
     }
+}
+
+#[test]
+fn auth_05_a_blocked_source_hears_so_as_late_as_others() {
+    run(async {
+        let mut player = Player::new(Speaks::Smtp).await;
+        player.server.add_account("alice").await;
+        let mut waits = Vec::new();
+        for n in 0..12 {
+            let mut client = player.server.connect("submissions").await;
+            hear(&mut client, "220").await;
+            say(&mut client, &[("EHLO client.example", "250")]).await;
+            let password = if n < 10 {
+                format!("{n}")
+            } else {
+                "secret-alice".to_owned()
+            };
+            let plain = format!("\0alice@example.org\0{password}");
+            let line = format!("AUTH PLAIN {}", base64::encode(plain.as_bytes()));
+            let began = tokio::time::Instant::now();
+            say(&mut client, &[(&line, "535 5.7.8")]).await;
+            waits.push(began.elapsed().as_secs());
+        }
+        assert_eq!(waits, [2, 4, 8, 15, 15, 15, 15, 15, 15, 15, 15, 15]);
+    });
 }
 
 #[test]
