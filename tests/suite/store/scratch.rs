@@ -1,9 +1,10 @@
 //! Throw-away data directories and small builders shared by the store's tests.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use buzon::{
@@ -28,22 +29,37 @@ impl Scratch {
 
     /// The files as they are, as if the process had been killed now; the index perhaps left out.
     pub(crate) fn copy(&self, with_index: bool) -> Self {
-        let copy = Self::new();
-        let journal = |scratch: &Self| scratch.path().join("journal");
-        std::fs::create_dir(journal(&copy)).unwrap();
-        for (from, to) in [
-            (self.path().to_owned(), copy.path().to_owned()),
-            (journal(self), journal(&copy)),
-        ] {
-            for entry in std::fs::read_dir(from).unwrap() {
+        // A kill stops all files at one moment; a checkpoint or a compaction may go on beside this.
+        loop {
+            let before = self.files();
+            let copy = Self::new();
+            std::fs::create_dir(copy.0.join("journal")).unwrap();
+            let copied = before.keys().all(|name| {
+                let skip = !with_index && name == Path::new("index.redb");
+                skip || std::fs::copy(self.0.join(name), copy.0.join(name)).is_ok()
+            });
+            if copied && self.files() == before {
+                return copy;
+            }
+        }
+    }
+
+    /// All files, by their names below the directory, with what changes when they are written.
+    fn files(&self) -> BTreeMap<PathBuf, (u64, SystemTime)> {
+        let mut files = BTreeMap::new();
+        for below in ["", "journal"] {
+            for entry in std::fs::read_dir(self.0.join(below)).unwrap() {
                 let entry = entry.unwrap();
-                let name = entry.file_name();
-                if entry.file_type().unwrap().is_file() && (with_index || name != "index.redb") {
-                    std::fs::copy(entry.path(), to.join(name)).unwrap();
+                let Ok(found) = entry.metadata() else {
+                    continue;
+                };
+                if found.is_file() {
+                    let state = (found.len(), found.modified().unwrap());
+                    files.insert(Path::new(below).join(entry.file_name()), state);
                 }
             }
         }
-        copy
+        files
     }
 
     pub(crate) fn path(&self) -> &Path {
