@@ -1,16 +1,20 @@
-//! kill -9 while mail arrives: what was answered 250 is there afterwards, whole and once.
+//! kill -9 at work: what was acknowledged is there afterwards, whole and once, and no command is
+//! done by halves. `BUZON_TEST_KILLS` sets how often the server is killed; a few times by default.
 
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
+    path::Path,
     thread,
     time::Duration,
 };
 
-use super::{clients::imap_script, server::Demo};
+use super::{
+    clients::imap_script,
+    server::{Demo, have, run},
+};
 
 const SENDERS: usize = 8;
-const ROUNDS: usize = 3;
 
 /// Sends numbered messages over one connection until it breaks; returns the numbers answered 250.
 fn send_until_it_breaks(port: u16, sender: usize, round: usize) -> Vec<String> {
@@ -58,16 +62,21 @@ fn send_until_it_breaks(port: u16, sender: usize, round: usize) -> Vec<String> {
     acknowledged
 }
 
+fn kills(usual: usize) -> usize {
+    let asked = std::env::var("BUZON_TEST_KILLS").ok();
+    asked.map_or(usual, |number| number.parse().unwrap())
+}
+
 #[test]
 fn dur_08_what_was_acknowledged_survives_kill_9_whole_and_once() {
     let mut demo = Demo::start_with("crash", &["smtp.transactions=100000"]);
     let mut acknowledged = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..kills(3) {
         let port = demo.port("smtp");
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| thread::spawn(move || send_until_it_breaks(port, sender, round)))
             .collect();
-        thread::sleep(Duration::from_millis(700 + 400 * round as u64));
+        thread::sleep(Duration::from_millis(700 + 400 * (round % 3) as u64));
         demo.crash_and_restart();
         for sender in senders {
             acknowledged.extend(sender.join().unwrap());
@@ -99,4 +108,37 @@ fn dur_08_what_was_acknowledged_survives_kill_9_whole_and_once() {
             "{name} was answered 250 and is lost"
         );
     }
+}
+
+#[test]
+fn dur_08_no_change_of_a_mailbox_is_lost_or_half_done_by_kill_9() {
+    if !have("python3") {
+        return;
+    }
+    let mut demo = Demo::start_with("changes", &["auth.insecure_without_tls=true"]);
+    let script = demo.file("killed.py", include_str!("killed.py"));
+    let state = demo.dir.join("state.json");
+    let [script, state] = [script, state].map(|path| path.to_str().unwrap().to_owned());
+    let (port, password) = (demo.port("imap").to_string(), demo.password("alice"));
+    let mut done = 0;
+    for round in 0..kills(5) {
+        let seed = round.to_string();
+        let mut args = [&script, "work", &port, &password, &state, &seed].map(str::to_owned);
+        let work = thread::spawn({
+            let args = args.clone();
+            move || run("python3", &args).expect_success()
+        });
+        while !Path::new(&state).exists() {
+            assert!(!work.is_finished(), "it came to nothing");
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(100 + 170 * (round % 7) as u64));
+        demo.crash_and_restart();
+        work.join().unwrap();
+        args[1] = "verify".to_owned();
+        let verified = run("python3", &args[..5]).expect_success();
+        done += verified.trim().parse::<u32>().unwrap();
+        std::fs::remove_file(&state).unwrap();
+    }
+    assert!(done > 20, "only {done} commands were acknowledged");
 }
