@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::server::{Demo, have, run, run_with};
+use super::server::{Demo, have, run, run_with, skip};
 
 const MAIL: &str =
     "From: you@example.org\r\nTo: alice@demo.test\r\nSubject: hello\r\n\r\nFirst!\r\n";
@@ -127,7 +127,7 @@ fn swaks_sends_by_relay_and_by_submission_and_is_told_why_not() {
         assert!(said.contains(code), "{said}");
     }
     if !tls {
-        println!("skipped: swaks has no TLS here (libnet-ssleay-perl)");
+        skip("swaks has no TLS here (libnet-ssleay-perl)");
         return;
     }
     let server = format!("localhost:{}", demo.port("submission"));
