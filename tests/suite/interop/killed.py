@@ -49,6 +49,10 @@ class Worker:
         kind = self.random.choice(["append", "append", "store", "copy", "move", "expunge"])
         box = self.random.choice(BOXES)
         other = BOXES[1 - BOXES.index(box)]
+        # What is kept stays small enough to be compared often.
+        if len(after[box]) > 40:
+            doomed = any("\\Deleted" in m[1] for m in after[box])
+            kind = "expunge" if doomed else "doom"
         if kind == "append" or not after[box]:
             self.number += 1
             name = f"{self.seed}-{self.number}"
@@ -69,13 +73,13 @@ class Worker:
         if kind == "expunge":
             after[box] = [m for m in after[box] if "\\Deleted" not in m[1]]
             return self.session.expunge
-        if kind == "move" or len(after[other]) > 300:
+        if kind == "move":
             after[box], after[other] = left, sorted(after[other] + taken)
             return lambda: self.session._simple_command("MOVE", numbers, other)
         if kind == "copy":
             after[other] = sorted(after[other] + taken)
             return lambda: self.session.copy(numbers, other)
-        flag = self.random.choice(FLAGS)
+        flag = "\\Deleted" if kind == "doom" else self.random.choice(FLAGS)
         after[box] = sorted(left + [[m[0], sorted(set(m[1]) | {flag}), m[2]] for m in taken])
         return lambda: self.session.store(numbers, "+FLAGS.SILENT", flag)
 
