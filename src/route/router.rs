@@ -226,7 +226,7 @@ impl Router {
         let plan = Plan::of(&acceptance.targets);
         match plan.owners() {
             0 => return Err(Refusal::UnknownRecipient),
-            owners => owners::own(batch, arrived.blob, owners),
+            owners => owners::own_first(batch, arrived.blob, owners),
         }
         if plan.accounts.len().saturating_add(plan.remotes.len()) > COPIES_MAX {
             return Err(Refusal::TooManyCopies);

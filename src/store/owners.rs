@@ -13,8 +13,12 @@ use super::{
 };
 use crate::base::ids::BlobId;
 
-/// Gives the body `blob`, which `batch` makes durable, its first `owners`.
-pub fn own(batch: &mut Batch, blob: BlobId, owners: u32) {
+/// Gives the body `blob`, which this same `batch` makes durable, all its first `owners`.
+///
+/// Never for a body that exists: its one owner may be uncounted, and a sum begins at zero. Who adds
+/// an owner to such a body must read [`Owners`], and store one more than their count on condition
+/// that it is unchanged.
+pub fn own_first(batch: &mut Batch, blob: BlobId, owners: u32) {
     if owners > 1 {
         batch.sum(key::body_owners(blob), i64::from(owners));
     }
@@ -102,9 +106,9 @@ mod tests {
     fn one_owner_is_not_counted() {
         let blob = BlobId::fresh(Timestamp(1), &Random::seeded(1));
         let mut batch = Batch::new();
-        own(&mut batch, blob, 1);
+        own_first(&mut batch, blob, 1);
         assert!(batch.writes.is_empty());
-        own(&mut batch, blob, 2);
+        own_first(&mut batch, blob, 2);
         assert_eq!(batch.writes, [Write::Sum(key::body_owners(blob), 2)]);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     store::{
         Room,
         fault::Fault,
-        owners::{Owners, own},
+        owners::{Owners, own_first},
     },
 };
 
@@ -116,7 +116,7 @@ async fn a_body_with_several_owners_goes_with_the_last() {
             .mailboxes
             .place(&mut batch, account, mailbox, &placement);
     }
-    own(&mut batch, placement.blob, 4);
+    own_first(&mut batch, placement.blob, 4);
     batch.body(placement.blob, arrived.content);
     world.engine.commit(batch).await.unwrap();
     for mailbox in [INBOX, SENT] {
@@ -152,7 +152,7 @@ async fn facts_stored_once_for_many_come_back_and_go_with_the_body() {
             .mailboxes
             .place(&mut batch, account, INBOX, &placement);
     }
-    own(&mut batch, placement.blob, 2);
+    own_first(&mut batch, placement.blob, 2);
     batch.body(placement.blob, arrived.content);
     world.engine.commit(batch).await.unwrap();
     let shared = key::body_facts(placement.blob);
