@@ -16,4 +16,5 @@ mod data;
 mod install;
 mod peers;
 mod server;
+mod syscalls;
 mod telnet;

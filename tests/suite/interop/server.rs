@@ -82,6 +82,10 @@ impl Demo {
         self.child.wait().unwrap();
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn port(&self, name: &str) -> u16 {
         let port = self.facts["ports"][name].as_u64().unwrap();
         u16::try_from(port).unwrap()
