@@ -14,7 +14,9 @@ use super::{
     overlay::{Overlay, Position},
     record::{BatchMeta, Extent, FileId, Header, Held, Kind, NamedBody, Piece, Place, piece_meta},
     scan::{Found, Record, Scanner},
-    segment::{HEADER_BYTES, Segments, StoreId, header_is_intact, read_header},
+    segment::{
+        FIRST, HEADER_BYTES, MISSING, Segments, StoreId, header_is_intact, missing, read_header,
+    },
 };
 
 /// What a start or a scrub found.
@@ -127,20 +129,15 @@ impl<'a> Replay<'a> {
 
     /// Reads `files`, all that there are from the position's segment on, one generation of each.
     pub(super) fn run(mut self, files: &[FileId]) -> Result<Replayed, ReplayError> {
-        let mut expected = files.first().map(|first| first.segment);
+        let first = match self.rebuild {
+            Some(_) => FIRST,
+            // What the index has seen of the first one, `check_start` compares.
+            None => files.first().map_or(FIRST, |first| first.segment),
+        };
+        for file in missing(files, first) {
+            self.damage(file, 0, MISSING.to_owned());
+        }
         for (n, file) in files.iter().enumerate() {
-            if let Some(missing) = expected.filter(|expected| *expected < file.segment) {
-                let file = FileId {
-                    segment: missing,
-                    generation: 0,
-                };
-                self.damage(
-                    file,
-                    0,
-                    "segments are missing before the next one".to_owned(),
-                );
-            }
-            expected = Some(file.segment + 1);
             self.segment(*file, n + 1 == files.len())?;
             self.flush_if_grown()?;
         }

@@ -195,6 +195,23 @@ impl Segments {
     }
 }
 
+/// Segments that must have been there and are not: numbers from `first` on that are missing before
+/// one of `files`. Compaction replaces files, it never takes a number away.
+pub(super) fn missing(files: &[FileId], first: u32) -> Vec<FileId> {
+    let mut expected = first;
+    let mut missing = Vec::new();
+    for file in files {
+        if expected < file.segment {
+            missing.push(FileId {
+                segment: expected,
+                generation: 0,
+            });
+        }
+        expected = file.segment + 1;
+    }
+    missing
+}
+
 /// The header of a segment file as it stands on the disk; zeros where the file ends before.
 pub(super) fn read_header(file: &dyn File) -> io::Result<[u8; HEADER_BYTES]> {
     let mut header = [0; HEADER_BYTES];
@@ -204,6 +221,10 @@ pub(super) fn read_header(file: &dyn File) -> io::Result<[u8; HEADER_BYTES]> {
     }
 }
 
+/// What is said of a gap that [`missing`] finds.
+pub(super) const MISSING: &str = "segments are missing before the next one";
+/// Number of a store's first segment.
+pub(super) const FIRST: u32 = 1;
 /// Length of a segment file's header.
 pub(super) const HEADER_BYTES: usize = 64;
 const MAGIC: &[u8; 8] = b"mail-log";

@@ -15,7 +15,9 @@ use super::{
     record::{FileId, Place},
     replay::{Damage, Report},
     scan::{Found, Scanner},
-    segment::{HEADER_BYTES, Segments, StoreId, header_is_intact, read_header},
+    segment::{
+        FIRST, HEADER_BYTES, MISSING, Segments, StoreId, header_is_intact, missing, read_header,
+    },
 };
 use crate::store::engine::ReadError;
 
@@ -34,7 +36,13 @@ pub(super) fn verify(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Report, OpenErr
     let index = check.index(&**disk, &index_path(dir));
     let files = match &index {
         Some(snapshot) => check.files_of(snapshot).map_err(failed())?,
-        None => newest_generations(&segments).map_err(failed())?,
+        None => {
+            let files = newest_generations(&segments).map_err(failed())?;
+            for file in missing(&files, FIRST) {
+                check.damage(&segments.path(file), 0, MISSING.to_owned());
+            }
+            files
+        }
     };
     for (n, file) in files.iter().enumerate() {
         check.file(*file, n + 1 == files.len()).map_err(failed())?;

@@ -331,6 +331,37 @@ async fn a_journal_cut_by_hand_is_reported_and_not_written_into() {
 }
 
 #[tokio::test]
+async fn dur_09_a_missing_segment_is_reported_without_an_index_too() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        segment_bytes: 2000,
+        ..options()
+    };
+    let engine = open(&disk, small()).unwrap();
+    for n in 0..10 {
+        add_body(&*engine, n, 1000).await.unwrap();
+    }
+    engine.close().await;
+    disk.delete(&index());
+    for lost in [1, 3] {
+        let disk = disk.copy();
+        disk.delete(&segment(lost));
+        let verified = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+        let paths: Vec<_> = verified.damaged.iter().map(|found| &found.path).collect();
+        assert_eq!(paths, [&index(), &segment(lost)], "what is not there");
+        let rebuilt = Embedded::rebuild_on(Arc::new(disk.clone()), Path::new(DIR), &small());
+        let damaged = rebuilt.unwrap().damaged;
+        assert!(
+            damaged.len() == 1 && damaged[0].path == segment(lost),
+            "{damaged:?}"
+        );
+        let engine = open(&disk, small()).unwrap();
+        assert!(whole(&*engine, 9, 1000).await);
+        assert!(!has(&*engine, "body/0").await || lost != 1);
+    }
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_nothing_to_replay() {
     let disk = SimDisk::new();
     let engine = open(&disk, options()).unwrap();
