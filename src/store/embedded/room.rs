@@ -27,6 +27,8 @@ pub(super) struct Space {
     low_water_bytes: u64,
     reserve_bytes: u64,
     reserve_missing: AtomicBool,
+    /// Whether room was low when it was last asked for.
+    was_low: AtomicBool,
     /// When the disk was asked last, and what it said.
     known: Mutex<Option<(Instant, u64)>>,
 }
@@ -38,13 +40,15 @@ impl Space {
         low_water_bytes: u64,
         reserve_bytes: u64,
     ) -> Self {
-        let (reserve_missing, known) = (AtomicBool::new(true), Mutex::default());
+        let reserve_missing = AtomicBool::new(true);
+        let (was_low, known) = (AtomicBool::new(false), Mutex::default());
         Self {
             disk,
             dir,
             low_water_bytes,
             reserve_bytes,
             reserve_missing,
+            was_low,
             known,
         }
     }
@@ -69,12 +73,20 @@ impl Space {
         Ok(())
     }
 
-    /// Whether mail can be accepted.
+    /// Whether mail can be accepted. Low room must become a little more than enough before it is
+    /// enough again, or every message and every deletion would change the answer.
     pub(super) fn room(&self) -> Room {
-        if self.free_bytes() < self.low_water_bytes || !self.accepts_bodies() {
-            return Room::Low;
+        let more = match self.was_low.load(Ordering::Relaxed) {
+            true => self.low_water_bytes / RECOVERY_PART,
+            false => 0,
+        };
+        let wanted = self.low_water_bytes.saturating_add(more);
+        let low = self.free_bytes() < wanted || !self.accepts_bodies();
+        self.was_low.store(low, Ordering::Relaxed);
+        match low {
+            true => Room::Low,
+            false => Room::Enough,
         }
-        Room::Enough
     }
 
     /// As [`Space::room`], asking the disk now; with the bytes that are free.
@@ -150,5 +162,7 @@ impl Space {
 }
 
 const RESERVE_NAME: &str = "ballast";
+/// Low room ends when so much of the low-water mark is free above it: an eighth.
+const RECOVERY_PART: u64 = 8;
 /// How long the disk's answer is good.
 const KNOWN_FOR: Duration = Duration::from_secs(1);

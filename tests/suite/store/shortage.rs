@@ -110,6 +110,26 @@ async fn dur_04_the_newest_segment_gives_its_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dur_04_room_does_not_come_and_go_at_the_low_water_mark() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, tight()).unwrap();
+    let used = disk.used();
+    for (free, room) in [
+        (300_000, Room::Enough),
+        (299_999, Room::Low),
+        (300_000, Room::Low),
+        (337_499, Room::Low),
+        (337_500, Room::Enough),
+        (300_000, Room::Enough),
+        (299_999, Room::Low),
+    ] {
+        disk.set_capacity(used + free);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(engine.room(), room, "{free} free");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn dur_04_no_power_loss_while_room_is_made_loses_anything() {
     let one_segment = Options {
         segment_bytes: 8_000_000,
