@@ -13,3 +13,4 @@ mod model;
 mod scratch;
 mod shortage;
 mod stress;
+mod upkeep;

@@ -192,6 +192,16 @@ impl Index {
         Ok(self.database.check_integrity().map_err(redb::Error::from)?)
     }
 
+    /// Whether it can be written; the library refuses everything after one failed read.
+    pub(super) fn probe(&self) -> Result<(), IndexError> {
+        let begin = || -> Result<(), redb::Error> {
+            self.database.begin_write()?.abort()?;
+            Ok(())
+        };
+        let begun = catch_unwind(AssertUnwindSafe(begin));
+        Ok(begun.map_err(|_| IndexError::Damaged("writing it failed".to_owned()))??)
+    }
+
     fn is_new(&self) -> Result<bool, IndexError> {
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
         let tables = transaction.list_tables().map_err(redb::Error::from)?;
@@ -408,6 +418,8 @@ impl From<redb::Error> for IndexError {
                 Self::Io(error)
             }
             redb::Error::PreviousIo => Self::Io(io::Error::other("an earlier operation failed")),
+            // By a reader that held an old snapshot while the index was opened anew, or closed.
+            redb::Error::DatabaseClosed => Self::Io(io::Error::other("it was closed meanwhile")),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -394,8 +394,16 @@ impl Shared {
     /// Passes on what a read of the view came to. Damage there is damage of the index: counters
     /// read from it could be given twice.
     fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
-        if let Err(ReadError::Damaged(_)) = read {
-            self.give_up_index();
+        read.inspect_err(|error| self.notice(error))
+    }
+
+    /// A read of the index failed. Damage: counters read from it could be given twice. A disk that
+    /// failed once: the index is of no use before it is opened anew.
+    fn notice(&self, error: &ReadError) {
+        match error {
+            ReadError::Damaged(_) => self.give_up_index(),
+            ReadError::Io(_) => self.upkeep.read_failed(),
+            _ => {}
         }
         read
     }

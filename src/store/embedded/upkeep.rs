@@ -1,8 +1,8 @@
 //! The upkeep thread: checkpoints, the reserve, compaction; all that nobody waits for.
 //!
 //! A checkpoint freezes the active overlay, brings it into the index in one durable transaction
-//! together with the journal position, and drops it. It owns the index; a failed transaction is
-//! answered by opening the index anew, and when that fails too, by stopping the store.
+//! together with the journal position, and drops it. It owns the index; a failed transaction or
+//! read is answered by opening the index anew, and when that fails too, by stopping the store.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,6 +36,8 @@ pub(super) struct Upkeep {
 struct State {
     wanted: bool,
     closing: bool,
+    /// Whether a read of the index failed since it was looked at.
+    read_failed: bool,
     /// Checkpoints tried.
     attempts: u64,
     /// Whether the last one failed.
@@ -57,6 +59,12 @@ impl Upkeep {
 
     /// Wakes the thread.
     pub(super) fn call(&self) {
+        self.request();
+    }
+
+    /// A read of the index failed.
+    pub(super) fn read_failed(&self) {
+        self.lock().read_failed = true;
         self.request();
     }
 
@@ -253,6 +261,9 @@ impl Caretaker {
                 self.incompressible.insert(file.segment);
                 return false;
             }
+                if let Abandoned::Index(error) = &error {
+                    self.shared.notice(error);
+                }
         };
         let adopted = self.adopt(&compacted);
         if adopted {
@@ -345,6 +356,7 @@ impl Caretaker {
         state.failed = !done;
         drop(state);
         self.shared.upkeep.done.notify_all();
+        self.look_at_index();
         for waiter in waiters {
             // Who gave up waiting does not need the answer.
             let _ = waiter.send(done);
@@ -426,6 +438,18 @@ impl Caretaker {
             Ok((snapshot, index)) => {
                 self.shared.view.write().index = Some(snapshot);
                 self.index = Some(index);
+    /// Opens the index anew after a failed read, unless that was done since.
+    fn look_at_index(&mut self) {
+        let failed = std::mem::take(&mut self.shared.upkeep.lock().read_failed);
+        if !failed || self.shared.has_failed() {
+            return;
+        }
+        if let Some(Err(error)) = self.index.as_ref().map(Index::probe) {
+            tracing::error!(error = &error as &dyn Error, "reading the index failed");
+            self.reopen(&error);
+        }
+    }
+
             }
             Err(IndexError::Damaged(_)) => self.shared.give_up_index(),
             Err(IndexError::Io(error)) => self.shared.fail_io("index", &error),

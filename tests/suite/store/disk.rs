@@ -1,9 +1,9 @@
 //! A disk in memory that fails when told to and forgets what was not synced.
 //!
-//! Every changing operation counts. The n-th can fail once, find the disk full, or be the moment
-//! the power goes. After that, each 512-byte block written since its file's last sync is there or
-//! not, each file is as long as it was or as it became, and of the names made or changed since the
-//! directory's last sync a first part is there.
+//! Reads of a file can fail. Every changing operation counts. The n-th can fail once, find the
+//! disk full, or be the moment the power goes. After that, each 512-byte block written since its
+//! file's last sync is there or not, each file is as long as it was or as it became, and of the
+//! names made or changed since the directory's last sync a first part is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +51,8 @@ struct State {
     locked: BTreeSet<PathBuf>,
     operations: u64,
     trouble: Option<(u64, Trouble)>,
+    /// A file of which the next reads fail: how many go well before, how many fail.
+    unreadable: Option<(usize, u64, u64)>,
     dead: bool,
     /// How many syncs of files may still be done; the others wait. `None` for all.
     syncs: Option<u32>,
@@ -165,6 +167,7 @@ impl SimDisk {
             locked: BTreeSet::new(),
             operations: 0,
             trouble: None,
+            unreadable: None,
             dead: false,
             syncs: None,
             capacity: u64::MAX,
@@ -189,6 +192,19 @@ impl SimDisk {
     pub(crate) fn trouble(&self, n: u64, trouble: Trouble) {
         let mut state = self.lock();
         state.trouble = Some((state.operations + n, trouble));
+    }
+
+    /// After `good` more reads of the file at `path`, `bad` fail with EIO.
+    pub(crate) fn fail_reads(&self, path: &Path, good: u64, bad: u64) {
+        let mut state = self.lock();
+        state.unreadable = Some((state.names[path], good, bad));
+    }
+
+    /// Whether a read has failed since it was said that some will.
+    pub(crate) fn has_failed_to_read(&self, bad: u64) -> bool {
+        self.lock()
+            .unreadable
+            .is_some_and(|(_, _, left)| left < bad)
     }
 
     /// Changing operations so far.
@@ -323,6 +339,20 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 impl State {
+    fn fails_to_read(&mut self, file: usize) -> bool {
+        match &mut self.unreadable {
+            Some((unreadable, 0, bad)) if *unreadable == file && *bad > 0 => {
+                *bad -= 1;
+                true
+            }
+            Some((unreadable, good, _)) if *unreadable == file => {
+                *good = good.saturating_sub(1);
+                false
+            }
+            _ => false,
+        }
+    }
+
     fn used(&self) -> u64 {
         let named: BTreeSet<_> = self.names.values().collect();
         let size = |file: &usize| self.files[*file].bytes.len() as u64;
@@ -435,8 +465,8 @@ struct SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.lock();
-        if state.dead {
+        let mut state = self.disk.lock();
+        if state.dead || state.fails_to_read(self.file) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         let bytes = &state.files[self.file].bytes;
