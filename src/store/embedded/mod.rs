@@ -6,7 +6,8 @@
 //!
 //! Two threads: the committer is the only writer of the journal, the upkeep thread the only writer
 //! of the index. Reads take no part in either. Locks (the view's layers, the queue, the upkeep
-//! state) are never held across I/O, and never one while another is taken.
+//! state) are never held across I/O, and never one while another is taken; only a close keeps
+//! `running` locked until both threads have ended.
 
 mod body;
 mod commit;
@@ -391,8 +392,7 @@ impl Shared {
         self.has_failed.load(Ordering::Relaxed)
     }
 
-    /// Passes on what a read of the view came to. Damage there is damage of the index: counters
-    /// read from it could be given twice.
+    /// Passes on what a read of the index came to.
     fn noticed<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         read.inspect_err(|error| self.notice(error))
     }
@@ -405,7 +405,6 @@ impl Shared {
             ReadError::Io(_) => self.upkeep.read_failed(),
             _ => {}
         }
-        read
     }
 
     /// The index is damaged: the next start makes it again.

@@ -210,18 +210,23 @@ impl Caretaker {
     /// Compacts: one segment slowly; all of them when somebody waits for it or room is needed.
     fn compact(&mut self) {
         let waiters = std::mem::take(&mut self.shared.upkeep.lock().compaction_waiters);
+        let waited_for = !waiters.is_empty();
+        let pace = match waited_for {
+            true => Duration::ZERO,
+            false => compact::PAUSE,
+        };
         let mut done = 0;
-        while self.compact_one(waiters.is_empty()) {
+        while self.compact_one(pace) {
             done += 1;
-            if !waiters.is_empty() {
-                continue;
-            }
-            if !self.shortage.lasts() || !self.pause() {
+            let goes_on = waited_for || self.shortage.lasts();
+            if !goes_on || !self.pause(pace) {
                 break;
             }
-            self.checkpoint();
-            self.shared.room.restore_reserve();
-            self.look_at_room();
+            if !waited_for {
+                self.checkpoint();
+                self.shared.room.restore_reserve();
+                self.look_at_room();
+            }
         }
         for waiter in waiters {
             // Who gave up waiting does not need the answer.
@@ -229,7 +234,7 @@ impl Caretaker {
         }
     }
 
-    fn compact_one(&mut self, slowly: bool) -> bool {
+    fn compact_one(&mut self, pace: Duration) -> bool {
         let Some(snapshot) = self.shared.view.read().index.clone() else {
             return false;
         };
@@ -249,7 +254,7 @@ impl Caretaker {
         }
         let file = candidate.file;
         let shared = Arc::clone(&self.shared);
-        let mut pause = || !slowly || self.pause();
+        let mut pause = || self.pause(pace);
         let compacted = match compact::rewrite(&shared, &snapshot, file, &mut pause) {
             Ok(compacted) => compacted,
             Err(Abandoned::Interrupted) => return false,
@@ -300,11 +305,11 @@ impl Caretaker {
         }
     }
 
-    /// Lets others have the disk for a moment; `false` when compaction must stop. A checkpoint in
-    /// between does no harm: what dies meanwhile is found when the index is pointed to the new
-    /// file.
-    fn pause(&mut self) -> bool {
-        match self.shared.upkeep.pause(compact::PAUSE) {
+    /// Lets others have the disk for this long, or only does what was asked for meanwhile; `false`
+    /// when compaction must stop. A checkpoint in between does no harm: what dies meanwhile is
+    /// found when the index is pointed to the new file.
+    fn pause(&mut self, time: Duration) -> bool {
+        match self.shared.upkeep.pause(time) {
             Pause::Over => {}
             Pause::Called => self.checkpoint(),
             Pause::Closing => return false,

@@ -1,19 +1,24 @@
-//! What the upkeep thread sees to on its own: an index that failed to be read.
+//! What the upkeep thread sees to on its own: an index that failed to be read, and calls while it
+//! compacts everything.
 
 use std::{
     future::ready,
     path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use buzon::store::{
-    Engine, ReadError,
+    Batch, Content, Engine, ReadError,
+    embedded::Options,
 };
 
 use super::{
     crash::{DIR, open},
     disk::SimDisk,
     model::{Model, Step},
-    scratch::options,
+    scratch::{blob, content, key, options},
 };
 
 fn index() -> PathBuf {
@@ -75,4 +80,45 @@ async fn dur_03_an_index_that_cannot_be_read_any_more_stops_the_store() {
         "nothing says that the index is bad"
     );
     assert_eq!(Model::read(&*engine, &model.lengths).await.unwrap(), model);
+}
+
+#[tokio::test]
+async fn compacting_everything_lets_others_through() {
+    let small = Options {
+        segment_bytes: 5000,
+        compact_below_percent: 80,
+        ..options()
+    };
+    let disk = SimDisk::new();
+    let engine = open(&disk, small).unwrap();
+    for n in 0..60 {
+        let mut batch = Batch::new();
+        batch.body(blob(n), Content::Bytes(content(n, 5000)));
+        engine.commit(batch).await.unwrap();
+        let mut batch = Batch::new();
+        batch.drop_body(blob(n)).put(key("n"), vec![0]);
+        engine.commit(batch).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    let before = disk.operations();
+    disk.allow_syncs(Some(0));
+    let mut compacting = tokio::task::JoinSet::new();
+    compacting.spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.compact().await }
+    });
+    // A new file, its bytes, and the sync of the first segment's copy, which waits.
+    disk.reaches(before + 3).await;
+    let mut checkpoint = pin!(engine.checkpoint());
+    tokio::select! {
+        biased;
+        _ = &mut checkpoint => panic!("the thread waits for its disk"),
+        () = ready(()) => {}
+    }
+    // Not enough for all of them.
+    disk.allow_syncs(Some(20));
+    let done = tokio::time::timeout(Duration::from_secs(30), checkpoint).await;
+    assert!(done.is_ok(), "it is answered before all is compacted");
+    disk.allow_syncs(None);
+    assert!(compacting.join_all().await[0] > 30);
 }
