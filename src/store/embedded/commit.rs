@@ -67,24 +67,20 @@ impl Committer {
         }
         let asked = jobs.len();
         jobs.retain(|job| !matches!(job, Job::Turn));
-        if jobs.len() < asked {
+        let asked = jobs.len() < asked;
+        if asked || self.journal.wants_turn() {
             self.turn();
+        }
+        if asked {
+            self.shared.upkeep.call();
         }
         if jobs.is_empty() || self.shared.has_failed() {
             return;
         }
-        let refused = |jobs: &mut Vec<Job>| {
-            jobs.drain(..).for_each(|job| job.refuse(CommitError::Full));
-        };
         if !self.shared.upkeep.relieve(&self.shared) {
-            return refused(jobs);
+            return jobs.drain(..).for_each(|job| job.refuse(CommitError::Full));
         }
-        let group = match self.journal.begin(mem::take(&mut self.buffer)) {
-            Ok(group) => group,
-            Err(JournalError::Full) => return refused(jobs),
-            Err(JournalError::Broken(error)) => return self.shared.fail_io("journal", &error),
-        };
-        let mut pending = Pending::new(group);
+        let mut pending = Pending::new(self.journal.begin(mem::take(&mut self.buffer)));
         for job in jobs.drain(..) {
             match job {
                 Job::Commit(commit) => pending.add_commit(&self.shared, commit),
@@ -114,15 +110,16 @@ impl Committer {
         });
     }
 
-    /// Begins a new segment between two groups.
+    /// Begins a new segment between two groups. The next checkpoint names it, whatever else is in
+    /// it: the segment before may hold nothing but abandoned pieces.
     fn turn(&mut self) {
         match self.journal.turn() {
             Ok(()) => {
                 let position = self.journal.position();
                 self.shared.view.write().active.turn(position);
-                self.shared.upkeep.call();
             }
-            // Asked for again as long as it is needed.
+            // A long segment is better than a refused deletion. Tried again by the next group, or
+            // asked for again as long as room is short.
             Err(JournalError::Full) => {}
             Err(JournalError::Broken(error)) => self.shared.fail_io("journal", &error),
         }

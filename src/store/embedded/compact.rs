@@ -66,26 +66,36 @@ pub(super) struct Wanted<'a> {
     pub(super) skip: &'a BTreeSet<u32>,
 }
 
-/// The segment most worth compacting, if any is. `lengths` remembers what was looked up.
+/// What there is to compact.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// The segment most worth it, if any is.
+    pub(super) best: Option<Candidate>,
+    /// Whether others will be worth it when the bodies that are being staged there have ended.
+    pub(super) waits: bool,
+}
+
+/// Chooses a segment. `lengths` remembers what was looked up.
 pub(super) fn candidate(
     shared: &Shared,
     snapshot: &Snapshot,
     wanted: &Wanted<'_>,
     lengths: &mut HashMap<FileId, u64>,
-) -> Result<Option<Candidate>, ReadError> {
+) -> Result<Choice, ReadError> {
+    let mut choice = Choice::default();
     let Some(position) = snapshot.position()? else {
-        return Ok(None);
+        return Ok(choice);
     };
     let (percent, skip) = (wanted.below_percent, wanted.skip);
-    let mut best: Option<(u64, Candidate)> = None;
-    for (segment, usage) in snapshot.segments()? {
-        if segment >= position.segment || skip.contains(&segment) {
+    let mut best_ratio = percent;
+    let known = snapshot.segments()?;
+    for file in shared.segments.list().map_err(ReadError::Io)? {
+        // The index has no row for a segment of which nothing ever lived: abandoned pieces alone.
+        let usage = known.get(&file.segment).copied().unwrap_or_default();
+        let settled = file.segment < position.segment && !skip.contains(&file.segment);
+        if !settled || file.generation != usage.generation {
             continue;
         }
-        let file = FileId {
-            segment,
-            generation: usage.generation,
-        };
         let length = match lengths.get(&file) {
             Some(length) => *length,
             None => {
@@ -97,18 +107,18 @@ pub(super) fn candidate(
             }
         };
         let ratio = (usage.live * 100).checked_div(length).unwrap_or(100);
-        let better = best.as_ref().is_none_or(|(other, _)| ratio < *other);
-        // The pins first: what is unpinned by a commit is in an overlay by then.
-        if ratio < percent
-            && better
-            && !shared.pins.holds(segment)
-            && !is_in_overlay(shared, segment)
-        {
-            let live = usage.live;
-            best = Some((ratio, Candidate { file, length, live }));
+        if ratio >= best_ratio {
+            continue;
         }
+        if is_held(shared, file.segment) {
+            choice.waits = true;
+            continue;
+        }
+        best_ratio = ratio;
+        let live = usage.live;
+        choice.best = Some(Candidate { file, length, live });
     }
-    Ok(best.map(|(_, candidate)| candidate))
+    Ok(choice)
 }
 
 /// Whether the newest segment would be worth compacting if it were not the newest. A little that is
@@ -118,14 +128,24 @@ pub(super) fn newest_is_worth_it(
     snapshot: &Snapshot,
     below_percent: u64,
 ) -> Result<bool, ReadError> {
-    let Some(position) = snapshot.position()? else {
+    let Some(newest) = shared.segments.list().map_err(ReadError::Io)?.pop() else {
         return Ok(false);
     };
-    let usage = snapshot.segments()?.remove(&position.segment);
+    // Not the index's position: pieces do not move it.
+    let length = shared.segments.file(newest).and_then(|file| file.len());
+    let length = length.map_err(ReadError::Io)?;
+    let usage = snapshot.segments()?.remove(&newest.segment);
     let live = usage.unwrap_or_default().live;
-    let dead = position.offset.saturating_sub(live);
+    let dead = length.saturating_sub(live);
     let least = TURN_BYTES_MIN.min(shared.options.segment_bytes / 8);
-    Ok(dead >= least && live * 100 < position.offset * below_percent)
+    let is_worth_it = dead >= least && live * 100 < length * below_percent;
+    Ok(is_worth_it && !is_held(shared, newest.segment))
+}
+
+/// Whether bodies have bytes in `segment` that the index does not know yet.
+fn is_held(shared: &Shared, segment: u32) -> bool {
+    // The pins first: what is unpinned by a commit is in an overlay by then.
+    shared.pins.holds(segment) || is_in_overlay(shared, segment)
 }
 
 fn is_in_overlay(shared: &Shared, segment: u32) -> bool {

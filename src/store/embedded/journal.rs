@@ -81,16 +81,14 @@ impl Journal {
         }
     }
 
-    /// Begins a group, in a new segment when this one is long enough.
-    pub(super) fn begin(&mut self, buffer: Vec<u8>) -> Result<Group, JournalError> {
-        if self.end >= self.segment_bytes {
-            match self.rotate() {
-                // A long segment is better than a refused deletion.
-                Ok(()) | Err(JournalError::Full) => {}
-                Err(broken) => return Err(broken),
-            }
-        }
-        Ok(Group {
+    /// Whether the newest segment is long enough.
+    pub(super) fn wants_turn(&self) -> bool {
+        self.end >= self.segment_bytes
+    }
+
+    /// Begins a group.
+    pub(super) fn begin(&self, buffer: Vec<u8>) -> Group {
+        Group {
             buffer,
             parts: Vec::new(),
             salt: self.store.salt(),
@@ -98,7 +96,7 @@ impl Journal {
             end: self.end,
             next_sequence: self.next_sequence,
             synced_before: self.synced_before,
-        })
+        }
     }
 
     /// Writes the group; it is not durable yet.
@@ -129,11 +127,6 @@ impl Journal {
     /// Goes on in a new segment, whose header is durable: the index may name it before any record
     /// is there.
     pub(super) fn turn(&mut self) -> Result<(), JournalError> {
-        self.rotate()?;
-        self.file.sync().map_err(JournalError::Broken)
-    }
-
-    fn rotate(&mut self) -> Result<(), JournalError> {
         self.sync()?;
         let id = FileId {
             segment: self.id.segment + 1,
@@ -148,8 +141,9 @@ impl Journal {
             }
             Err(error) if is_full(&error) => {
                 // What is left of it, if anything, is cleared by the next attempt or the next
-                // start.
-                let _ = self.segments.remove(id);
+                // start. An empty one must not come back beside a segment that goes on.
+                let removed = self.segments.remove(id);
+                let _ = removed.and_then(|()| self.segments.disk().sync_dir(self.segments.dir()));
                 Err(JournalError::Full)
             }
             Err(error) => Err(JournalError::Broken(error)),
@@ -172,7 +166,7 @@ impl Journal {
     }
 }
 
-/// Makes an empty segment file with a durable name. Its header is synced with its first records.
+/// Makes an empty segment file with a durable header and name.
 pub(super) fn create(segments: &Segments, store: StoreId, id: FileId) -> io::Result<Arc<dyn File>> {
     let path = segments.path(id);
     let file: Arc<dyn File> = match segments.disk().open(&path, OpenMode::New) {
@@ -186,6 +180,7 @@ pub(super) fn create(segments: &Segments, store: StoreId, id: FileId) -> io::Res
     }
     .into();
     write_all_at(&*file, &encode_header(store, id), 0)?;
+    file.sync()?;
     segments.disk().sync_dir(segments.dir())?;
     segments.insert_new(id, Arc::clone(&file));
     Ok(file)

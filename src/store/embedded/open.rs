@@ -374,7 +374,7 @@ impl Directory<'_> {
                 segment: last + 1,
                 generation: 0,
             };
-            create(segments, store, id)?.sync()?;
+            create(segments, store, id)?;
             let offset = HEADER_BYTES as u64;
             Ok(Position {
                 segment: id.segment,

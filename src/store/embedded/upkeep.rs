@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Shared,
-    compact::{self, Abandoned, Candidate, Compacted, Wanted},
+    compact::{self, Abandoned, Choice, Compacted, Wanted},
     disk::{OpenMode, is_full},
     index::{Index, IndexError, Snapshot},
     overlay::Overlay,
@@ -241,9 +241,10 @@ impl Caretaker {
         if !self.may_be_dead || self.shared.has_failed() {
             return false;
         }
-        let Some(candidate) = self.candidate(&snapshot) else {
-            self.may_be_dead = false;
-            self.turn_if_short(&snapshot);
+        let choice = self.candidate(&snapshot);
+        let Some(candidate) = choice.best else {
+            // A turn that a full disk refuses is asked for again.
+            self.may_be_dead = self.turn_if_short(&snapshot) || choice.waits;
             return false;
         };
         if !self.has_room_beside_mail(candidate.live) {
@@ -260,15 +261,15 @@ impl Caretaker {
             Err(Abandoned::Interrupted) => return false,
             Err(Abandoned::Io(error)) if is_full(&error) => return false,
             Err(error) => {
+                if let Abandoned::Index(error) = &error {
+                    self.shared.notice(error);
+                }
                 let path = self.shared.segments.path(file);
                 let error: &dyn Error = &error;
                 tracing::warn!(path = %path.display(), error, "a segment was not compacted");
                 self.incompressible.insert(file.segment);
                 return false;
             }
-                if let Abandoned::Index(error) = &error {
-                    self.shared.notice(error);
-                }
         };
         let adopted = self.adopt(&compacted);
         if adopted {
@@ -277,32 +278,37 @@ impl Caretaker {
         adopted
     }
 
-    fn candidate(&mut self, snapshot: &Snapshot) -> Option<Candidate> {
+    fn candidate(&mut self, snapshot: &Snapshot) -> Choice {
         let wanted = Wanted {
             below_percent: self.shortage.below_percent(&self.shared.options),
             skip: &self.incompressible,
         };
         let chosen = compact::candidate(&self.shared, snapshot, &wanted, &mut self.lengths);
-        chosen.unwrap_or_else(|error| {
+        self.shared.noticed(chosen).unwrap_or_else(|error| {
             tracing::warn!(%error, "no segment could be chosen for compaction");
-            None
+            Choice::default()
         })
     }
 
-    /// When room is needed and only the newest segment could give some, another one is begun.
-    fn turn_if_short(&mut self, snapshot: &Snapshot) {
+    /// When room is needed and only the newest segment could give some, another one is begun;
+    /// whether that was asked for.
+    fn turn_if_short(&mut self, snapshot: &Snapshot) -> bool {
         if !self.shortage.lasts() {
-            return;
+            return false;
         }
         let below = self.shortage.below_percent(&self.shared.options);
         match compact::newest_is_worth_it(&self.shared, snapshot, below) {
-            Ok(true) => self.shared.queue.push_turn(),
+            Ok(true) => {
+                self.shared.queue.push_turn();
+                return true;
+            }
             Ok(false) => {
                 let free = self.shared.room.room_now().1;
                 self.shortage.hindered(Hindrance::NothingDead, 0, free);
             }
             Err(error) => tracing::warn!(%error, "the newest segment's use is not known"),
         }
+        false
     }
 
     /// Lets others have the disk for this long, or only does what was asked for meanwhile; `false`
@@ -350,6 +356,7 @@ impl Caretaker {
 
     /// One checkpoint, and word of it to who waits.
     pub(super) fn checkpoint(&mut self) {
+        self.look_at_index();
         let waiters = std::mem::take(&mut self.shared.upkeep.lock().waiters);
         let left = self.shared.view.read().frozen.is_some();
         let done = !self.shared.has_failed()
@@ -361,7 +368,6 @@ impl Caretaker {
         state.failed = !done;
         drop(state);
         self.shared.upkeep.done.notify_all();
-        self.look_at_index();
         for waiter in waiters {
             // Who gave up waiting does not need the answer.
             let _ = waiter.send(done);
@@ -432,17 +438,6 @@ impl Caretaker {
         self.shared.room.has(wanted)
     }
 
-    /// The index refuses everything after an error; a fresh handle may not.
-    fn reopen(&mut self, cause: &IndexError) {
-        if let IndexError::Damaged(_) = cause {
-            return self.shared.give_up_index();
-        }
-        self.index = None;
-        let opened = Index::open(&*self.shared.disk, &self.shared.index_path());
-        match opened.and_then(|index| Ok((index.snapshot()?, index))) {
-            Ok((snapshot, index)) => {
-                self.shared.view.write().index = Some(snapshot);
-                self.index = Some(index);
     /// Opens the index anew after a failed read, unless that was done since.
     fn look_at_index(&mut self) {
         let failed = std::mem::take(&mut self.shared.upkeep.lock().read_failed);
@@ -455,6 +450,17 @@ impl Caretaker {
         }
     }
 
+    /// The index refuses everything after an error; a fresh handle may not.
+    fn reopen(&mut self, cause: &IndexError) {
+        if let IndexError::Damaged(_) = cause {
+            return self.shared.give_up_index();
+        }
+        self.index = None;
+        let opened = Index::open(&*self.shared.disk, &self.shared.index_path());
+        match opened.and_then(|index| Ok((index.snapshot()?, index))) {
+            Ok((snapshot, index)) => {
+                self.shared.view.write().index = Some(snapshot);
+                self.index = Some(index);
             }
             Err(IndexError::Damaged(_)) => self.shared.give_up_index(),
             Err(IndexError::Io(error)) => self.shared.fail_io("index", &error),

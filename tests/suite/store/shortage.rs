@@ -110,6 +110,29 @@ async fn dur_04_the_newest_segment_gives_its_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dur_04_room_taken_by_abandoned_pieces_alone_comes_back() {
+    for segment_bytes in [100_000, 1 << 30] {
+        let disk = SimDisk::new();
+        let options = Options {
+            segment_bytes,
+            ..tight()
+        };
+        let engine = open(&disk, options).unwrap();
+        disk.set_capacity(disk.used() + 1_600_000);
+        for n in 0..50 {
+            let mut stage = engine.stage().await.unwrap();
+            stage.append(content(n, 30_000)).await.unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(engine.room(), Room::Low);
+        assert!(
+            comes_to_enough(&engine).await,
+            "segments of {segment_bytes}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn dur_04_room_does_not_come_and_go_at_the_low_water_mark() {
     let disk = SimDisk::new();
     let engine = open(&disk, tight()).unwrap();

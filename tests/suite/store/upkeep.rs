@@ -1,5 +1,5 @@
-//! What the upkeep thread sees to on its own: an index that failed to be read, and calls while it
-//! compacts everything.
+//! What the upkeep thread sees to on its own: pieces that nobody named, an index that failed to be
+//! read, and calls while it compacts everything.
 
 use std::{
     future::ready,
@@ -11,7 +11,7 @@ use std::{
 
 use buzon::store::{
     Batch, Content, Engine, ReadError,
-    embedded::Options,
+    embedded::{Embedded, Options},
 };
 
 use super::{
@@ -23,6 +23,71 @@ use super::{
 
 fn index() -> PathBuf {
     Path::new(DIR).join("index.redb")
+}
+
+fn journal_bytes(disk: &SimDisk) -> usize {
+    let journal = Path::new(DIR).join("journal");
+    let names = disk.names().into_iter();
+    let files = names.filter(|name| name.starts_with(&journal));
+    files.map(|name| disk.bytes(&name).len()).sum()
+}
+
+async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
+    let body = engine.body(blob(n), 0..length as u64).await;
+    body.is_ok_and(|bytes| bytes == content(n, length))
+}
+
+async fn abandon_pieces(engine: &dyn Engine) {
+    for n in 0..40 {
+        let mut stage = engine.stage().await.unwrap();
+        stage.append(content(n, 10_000)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn dur_04_segments_of_abandoned_pieces_alone_are_given_back() {
+    let small = || Options {
+        segment_bytes: 50_000,
+        compact_below_percent: 60,
+        ..options()
+    };
+    let disk = SimDisk::new();
+    let engine = open(&disk, small()).unwrap();
+    let mut stage = engine.stage().await.unwrap();
+    let body = content(7, 20_000);
+    stage.append(body.slice(..10_000)).await.unwrap();
+    // Segment after segment, and no batch is committed.
+    abandon_pieces(&*engine).await;
+    assert!(engine.compact().await >= 6);
+    assert!(journal_bytes(&disk) < 120_000, "{}", journal_bytes(&disk));
+    // What is still being staged was left alone, and is found when it is given up.
+    let mut given_up = engine.stage().await.unwrap();
+    given_up.append(content(8, 40_000)).await.unwrap();
+    stage.append(body.slice(10_000..)).await.unwrap();
+    abandon_pieces(&*engine).await;
+    engine.compact().await;
+    let before = journal_bytes(&disk);
+    drop(given_up);
+    engine.compact().await;
+    assert!(journal_bytes(&disk) < before - 40_000, "{before}");
+    let mut batch = Batch::new();
+    batch.body(blob(7), Content::Staged(stage.finish()));
+    engine.commit(batch).await.unwrap();
+    assert!(engine.checkpoint().await);
+    engine.compact().await;
+    assert!(whole(&*engine, 7, 20_000).await);
+    engine.close().await;
+    for with_index in [true, false] {
+        if !with_index {
+            disk.delete(&index());
+        }
+        let engine = open(&disk, small()).unwrap();
+        assert_eq!(engine.report().damaged, []);
+        assert!(whole(&*engine, 7, 20_000).await);
+        engine.close().await;
+        let verified = Embedded::verify_on(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+        assert_eq!(verified.damaged, []);
+    }
 }
 
 /// A store with everything in its index, closed.
