@@ -45,7 +45,7 @@ impl Session {
     pub(super) async fn data(&mut self, turn: &mut Turn<'_, Dialog>) -> Done {
         if matches!(&self.state, State::Transaction(_, t) if t.targets.is_empty()) {
             // RFC 5321 3.3. The transaction goes on: RCPT may still find somebody.
-            return Ok(Next::Reply((&Refused::NoRecipients).into()));
+            return Ok(self.idle_talk((&Refused::NoRecipients).into()));
         }
         let Some((greeted, transaction)) = self.end_transaction() else {
             return Ok(Next::Reply((&Refused::NoTransaction).into()));
@@ -72,7 +72,7 @@ impl Session {
         };
         match accepted {
             Ok(accepted) => {
-                self.counts.junk = 0;
+                self.counts.begin_anew();
                 log_accepted(id, &accepted, &sender, began);
                 let text = format!("accepted, id {id}");
                 Ok(Next::Reply(Reply::new(250, Detail(0, 0), text)))

@@ -37,10 +37,16 @@ impl Session {
                 self.client_name(),
                 peer,
             );
-            return Next::Reply((&refused).into());
+            let reply = Reply::from(&refused);
+            // LIM-16: what is refused for now is no mistake of the client.
+            return if reply.is_permanent() {
+                Next::Refuse(reply)
+            } else {
+                self.idle_talk(reply)
+            };
         }
         let State::Greeted(greeted) = &self.state else {
-            return Next::Reply(Reply::new(503, Detail(5, 1), "a message is under way"));
+            return Next::Refuse(Reply::new(503, Detail(5, 1), "a message is under way"));
         };
         let transaction = Transaction {
             envelope: Envelope {

@@ -3,7 +3,7 @@
 
 use super::{
     SmtpFault,
-    limits::{REFUSED_RECIPIENTS_MAX, STRIKES_SLOW},
+    limits::{IDLE_RECIPIENTS_MAX, REFUSED_RECIPIENTS_MAX, STRIKES_SLOW},
     refusal::{Refused, log_refusal},
     session::{Done, Session, State},
 };
@@ -28,16 +28,29 @@ impl Session {
             Ok(target) => target,
             Err(refused) => return self.refuse_recipient(&refused, &rcpt.recipient, turn).await,
         };
-        if let (State::Transaction(_, transaction), Some(target)) = (&mut self.state, taken) {
+        let reply = Reply::new(250, Detail(1, 5), "recipient noted");
+        let Some(target) = taken else {
+            return Ok(self.idle_recipient(reply));
+        };
+        if let State::Transaction(_, transaction) = &mut self.state {
             let address = address_of(rcpt.recipient, &self.shared.options.host);
             transaction.envelope.recipients.push(address);
             transaction.targets.push(target);
         }
-        Ok(Next::Reply(Reply::new(
-            250,
-            Detail(1, 5),
-            "recipient noted",
-        )))
+        Ok(Next::Reply(reply))
+    }
+
+    /// Answers RCPT that added nobody and is no mistake, as often as LIM-16 allows.
+    fn idle_recipient(&mut self, reply: Reply) -> Next<Reply> {
+        self.counts.idle_recipients += 1;
+        if self.counts.idle_recipients > IDLE_RECIPIENTS_MAX {
+            return Next::Close(Reply::new(
+                421,
+                Detail(7, 0),
+                "too many recipients that cannot be taken now",
+            ));
+        }
+        Next::Reply(reply)
     }
 
     /// Where the recipient's copy goes; `None` when the recipient was named before.
@@ -77,9 +90,10 @@ impl Session {
         let name = self.client_name();
         log_refusal(refused, "RCPT", sender, Some(recipient), name, turn.peer());
         let reply = Reply::from(refused);
-        if reply.is_permanent() {
-            self.counts.refused_recipients += 1;
+        if !reply.is_permanent() {
+            return Ok(self.idle_recipient(reply));
         }
+        self.counts.refused_recipients += 1;
         if self.counts.refused_recipients >= REFUSED_RECIPIENTS_MAX {
             return Ok(Next::Close(Reply::new(
                 421,

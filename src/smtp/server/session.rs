@@ -67,8 +67,18 @@ pub(super) struct Counts {
     pub transactions: u32,
     /// Commands without effect since the last message.
     pub junk: u32,
+    /// Recipients refused for good.
     pub refused_recipients: u32,
+    /// Recipients since the last message that were refused for now, or named before.
+    pub idle_recipients: u32,
     pub failed_logins: u32,
+}
+
+impl Counts {
+    /// A message was taken: what came before it led somewhere.
+    pub(super) fn begin_anew(&mut self) {
+        (self.junk, self.idle_recipients) = (0, 0);
+    }
 }
 
 impl Session {
@@ -130,7 +140,7 @@ impl Session {
     }
 
     /// Answers a command that moves nothing, as often as LIM-16 allows.
-    fn idle_talk(&mut self, reply: Reply) -> Next<Reply> {
+    pub(super) fn idle_talk(&mut self, reply: Reply) -> Next<Reply> {
         self.counts.junk += 1;
         if self.counts.junk > JUNK_COMMANDS_MAX {
             return Next::Close(Reply::new(
