@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-/// LIM-40: bytes of a password; one that is empty or longer is a failed login like any other.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// AUTH-01: password checks that wait for a core; one more is a temporary failure.
 pub const HASHES_WAITING_MAX: usize = 64;
 /// AUTH-03: how long a verified password is remembered.

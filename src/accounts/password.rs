@@ -10,8 +10,7 @@ use argon2::{
 };
 use unicode_normalization::UnicodeNormalization;
 
-use super::limits::PASSWORD_BYTES_MAX;
-use crate::base::{random::Random, secret::Secret};
+use crate::base::{limits::PASSWORD_BYTES_MAX, random::Random, secret::Secret};
 
 /// How much work one hash is (RFC 9106 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

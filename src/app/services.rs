@@ -142,6 +142,10 @@ impl Verifier for Passwords {
         })
     }
 
+    fn account(&self, name: &str) -> Option<AccountId> {
+        self.0.snapshot().login(name).map(|account| account.id)
+    }
+
     fn holds(&self, proof: Proof) -> bool {
         self.0.holds(proof)
     }

@@ -18,6 +18,8 @@ pub const CLIENT_NOT_READING: Duration = Duration::from_secs(300);
 pub const READ_AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// LIM-33 and LIM-11: longest SASL response line in bytes (RFC 4954 4: 12288 octets).
 pub const SASL_LINE_BYTES_MAX: usize = 12_288;
+/// LIM-40: bytes of a password; one that is empty or longer is a failed login like any other.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// LIM-36: bytes of a body held in memory before it is staged in the store in pieces.
 pub const BODY_MEMORY_BYTES_MAX: usize = 256 * 1024;
 

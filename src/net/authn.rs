@@ -1,31 +1,27 @@
-//! Logging in, the same for every protocol: SASL exchanges and plain passwords, verified,
-//! throttled, counted.
+//! Logging in, the same for every protocol: names and passwords, verified, throttled, counted.
 //!
-//! Unknown, wrong, disabled and blocked look the same to the peer (AUTH-05). What a session holds
-//! after it is a
-//! [`Login`], whose permit ends with it (LIM-03).
+//! Knows no connection: who asks says where the peer is, and answers as late as it is told. How a
+//! line protocol does that stands in `login`. Unknown, wrong, disabled and blocked look the same to
+//! the peer (AUTH-05). What a session holds after it is a [`Login`], whose permit ends with it
+//! (LIM-03).
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    conn::Gone,
     gate::{Gate, SessionPermit},
-    protocol::Protocol,
     recall::Revocation,
-    throttle::{Decision, Throttle},
-    turn::{Response, Turn},
+    throttle::{Decision, Throttle, Try},
 };
 use crate::{
     base::{
         future::BoxFuture,
         ids::{AccountId, Proof},
         secret::Secret,
-        text::Quoted,
+        text::{Causes, Quoted},
     },
-    sasl::{Credentials, Exchange, Mechanism, SaslStep},
-    wire::base64,
+    sasl::Credentials,
 };
 
 /// Checks a name and a password; made by the composition root from the accounts.
@@ -36,6 +32,10 @@ pub trait Verifier: Send + Sync + 'static {
         name: &'a str,
         password: &'a Secret<String>,
     ) -> BoxFuture<'a, Result<Option<Proof>, VerifyFault>>;
+
+    /// Whose `name` is, whatever the password: how often it may be guessed is counted for the
+    /// account, not for one of its spellings. Never told to a peer.
+    fn account(&self, name: &str) -> Option<AccountId>;
 
     /// Whether who proved this may stay (AUTH-06).
     fn holds(&self, proof: Proof) -> bool;
@@ -103,14 +103,41 @@ pub enum AuthRefusal {
     Unsupported,
 }
 
-impl AuthRefusal {
-    /// Whether no password was tried: a mistake of form costs a strike (LIM-16) and is no failed
-    /// login (LIM-17).
-    pub fn is_mistake(self) -> bool {
-        matches!(
-            self,
-            Self::Malformed | Self::TooLong | Self::Cancelled | Self::Unsupported
-        )
+/// What trying to log in comes to.
+pub struct Outcome {
+    /// How late the peer is to be told.
+    pub wait: Duration,
+    /// Who came in, or why nobody did.
+    pub login: Result<Login, AuthRefusal>,
+}
+
+/// Failed logins of one connection; STARTTLS does not make it another one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FailedLogins(u32);
+
+/// What becomes of a connection that was refused a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may try again.
+    TryAgain,
+    /// It may try again at the cost of a strike (LIM-16): no password was found wrong.
+    Strike,
+    /// It ends (LIM-17).
+    End,
+}
+
+impl FailedLogins {
+    /// Counts guesses, not mistakes of form nor our being busy.
+    pub fn judge(&mut self, refusal: AuthRefusal) -> Verdict {
+        if refusal != AuthRefusal::Wrong {
+            return Verdict::Strike;
+        }
+        self.0 += 1;
+        if self.0 < FAILED_LOGINS_MAX {
+            Verdict::TryAgain
+        } else {
+            Verdict::End
+        }
     }
 }
 
@@ -124,72 +151,66 @@ impl Authn {
         }
     }
 
-    /// Runs a SASL exchange over `turn`. `initial` is the initial response as it stood in the
-    /// command, still base64; `=` is an empty one (RFC 4954 4, RFC 4959 3, RFC 5034 4).
-    ///
-    /// # Errors
-    /// When the connection is of no more use.
-    pub async fn sasl<P: Protocol>(
-        &self,
-        turn: &mut Turn<'_, P>,
-        mechanism: &str,
-        initial: Option<&[u8]>,
-    ) -> Result<Result<Login, AuthRefusal>, Gone> {
-        let credentials = match exchange(turn, mechanism, initial).await? {
-            Ok(credentials) => credentials,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if credentials
-            .authorization
-            .as_ref()
-            .is_some_and(|other| *other != credentials.name)
-        {
-            // Nobody may act for somebody else: refused, delayed and counted like a wrong password.
-            // An empty one is never anybody's, and is refused without a hash.
-            let nothing = Secret::new(String::new());
-            let _ = self.password(turn, &credentials.name, &nothing).await?;
-            return Ok(Err(AuthRefusal::Wrong));
+    /// Verifies what a SASL exchange brought from `source`.
+    pub async fn check_credentials(&self, source: IpAddr, credentials: &Credentials) -> Outcome {
+        let Credentials {
+            authorization,
+            name,
+            password,
+        } = credentials;
+        if authorization.as_ref().is_none_or(|other| other == name) {
+            return self.check(source, name, password).await;
         }
-        self.password(turn, &credentials.name, &credentials.password)
-            .await
+        // Nobody may act for somebody else: refused, delayed and counted like a wrong password. An
+        // empty one is never anybody's, and is refused without a hash.
+        let outcome = self.check(source, name, &Secret::new(String::new())).await;
+        Outcome {
+            login: Err(AuthRefusal::Wrong),
+            ..outcome
+        }
     }
 
-    /// Verifies a name and a password (LOGIN, USER and PASS).
-    ///
-    /// # Errors
-    /// When the connection is of no more use.
-    pub async fn password<P: Protocol>(
-        &self,
-        turn: &mut Turn<'_, P>,
-        name: &str,
-        password: &Secret<String>,
-    ) -> Result<Result<Login, AuthRefusal>, Gone> {
-        let source = turn.peer().remote.ip();
-        if let Decision::Block(wait) = self.throttle.decide(source, Instant::now()) {
+    /// Verifies a name and a password from `source`.
+    pub async fn check(&self, source: IpAddr, name: &str, password: &Secret<String>) -> Outcome {
+        let owner = self.verifier.account(name);
+        let tried = self.throttle.tried(source, owner, name, password);
+        if let Decision::Block(wait) = self.throttle.decide(&tried, Instant::now()) {
             tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login blocked");
             // Nothing is verified, so that the time cannot tell whether the password was right.
-            turn.pause(wait).await?;
-            return Ok(Err(AuthRefusal::Wrong));
+            return Outcome {
+                wait,
+                login: Err(AuthRefusal::Wrong),
+            };
         }
-        Ok(match self.verifier.verify(name, password).await {
-            Ok(Some(proof)) => self.admit(proof, name, source),
+        let login = match self.verifier.verify(name, password).await {
+            Ok(Some(proof)) => self.admit(proof, name, source, &tried),
             Ok(None) => {
-                let wait = self.throttle.failed(source, name, password, Instant::now());
                 tracing::warn!(peer.ip = %source, name = %Quoted::str(name), "login refused");
-                turn.pause(wait).await?;
-                Err(AuthRefusal::Wrong)
+                return Outcome {
+                    wait: self.throttle.failed(&tried, Instant::now()),
+                    login: Err(AuthRefusal::Wrong),
+                };
             }
             Err(VerifyFault::Busy) => Err(AuthRefusal::Busy),
             Err(fault @ VerifyFault::Store(_)) => {
-                let cause = std::error::Error::source(&fault).map(ToString::to_string);
-                tracing::error!(error = %fault, cause, "login failed for a reason of ours");
+                tracing::error!(error = %Causes(&fault), "login failed for a reason of ours");
                 Err(AuthRefusal::Busy)
             }
-        })
+        };
+        Outcome {
+            wait: Duration::ZERO,
+            login,
+        }
     }
 
-    fn admit(&self, proof: Proof, name: &str, source: IpAddr) -> Result<Login, AuthRefusal> {
-        self.throttle.succeeded(source);
+    fn admit(
+        &self,
+        proof: Proof,
+        name: &str,
+        source: IpAddr,
+        tried: &Try,
+    ) -> Result<Login, AuthRefusal> {
+        self.throttle.succeeded(tried);
         let account = proof.account;
         let permit = self.gate.login(account, source).ok_or_else(|| {
             tracing::warn!(peer.ip = %source, account = %account, "too many sessions");
@@ -204,34 +225,33 @@ impl Authn {
     }
 }
 
-async fn exchange<P: Protocol>(
-    turn: &mut Turn<'_, P>,
-    mechanism: &str,
-    initial: Option<&[u8]>,
-) -> Result<Result<Credentials, AuthRefusal>, Gone> {
-    let Some(mechanism) = Mechanism::named(mechanism) else {
-        return Ok(Err(AuthRefusal::Unsupported));
-    };
-    let mut response = match initial {
-        None => None,
-        Some(b"=") => Some(Vec::new()),
-        Some(encoded) => match base64::decode(encoded) {
-            Some(bytes) => Some(bytes),
-            None => return Ok(Err(AuthRefusal::Malformed)),
-        },
-    };
-    let mut exchange = Exchange::start(mechanism);
-    loop {
-        let challenge = match exchange.step(response.as_deref()) {
-            SaslStep::Done(credentials) => return Ok(Ok(credentials)),
-            SaslStep::Malformed => return Ok(Err(AuthRefusal::Malformed)),
-            SaslStep::Challenge(challenge) => challenge,
+/// LIM-17: failed logins that end a connection.
+pub const FAILED_LOGINS_MAX: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lim_17_guesses_end_a_connection_and_mistakes_do_not() {
+        use AuthRefusal::{
+            Busy, Cancelled, Malformed, TooLong, TooManySessions, Unsupported, Wrong,
         };
-        response = match turn.challenge(challenge).await? {
-            Response::Bytes(bytes) => Some(bytes),
-            Response::Cancelled => return Ok(Err(AuthRefusal::Cancelled)),
-            Response::Malformed => return Ok(Err(AuthRefusal::Malformed)),
-            Response::TooLong => return Ok(Err(AuthRefusal::TooLong)),
-        };
+        let mut failures = FailedLogins::default();
+        for refusal in [
+            Busy,
+            Cancelled,
+            Malformed,
+            TooLong,
+            TooManySessions,
+            Unsupported,
+        ] {
+            assert_eq!(failures.judge(refusal), Verdict::Strike, "{refusal:?}");
+        }
+        let verdicts = [Wrong; FAILED_LOGINS_MAX as usize].map(|wrong| failures.judge(wrong));
+        assert_eq!(
+            verdicts,
+            [Verdict::TryAgain, Verdict::TryAgain, Verdict::End]
+        );
     }
 }

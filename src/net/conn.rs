@@ -21,6 +21,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls};
 
 use super::{
+    authn::FailedLogins,
     protocol::Farewell,
     recall::{Patience, Recall},
 };
@@ -110,6 +111,8 @@ pub struct Conn {
     pub traffic: Traffic,
     /// What ends it from our side.
     pub recall: Recall,
+    /// LIM-17: wrong logins so far.
+    pub failed_logins: FailedLogins,
 }
 
 /// Bytes moved over a connection.
@@ -132,6 +135,7 @@ impl Conn {
             sending: Bytes::new(),
             traffic: Traffic::default(),
             recall: Recall::default(),
+            failed_logins: FailedLogins::default(),
         }
     }
 
@@ -268,6 +272,7 @@ impl Conn {
         Ok(Self {
             traffic: self.traffic,
             recall,
+            failed_logins: self.failed_logins,
             ..Self::new(Box::new(stream), peer)
         })
     }

@@ -208,6 +208,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 self.protocol.encode(&reply, &mut conn.output);
                 Flow::End(End::Closed)
             }
+            Next::Dismiss(reply, why) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                Flow::End(End::Farewell(why))
+            }
         };
         match conn.make_room().await {
             Ok(()) => flow,

@@ -10,6 +10,7 @@ pub mod drive;
 mod entrance;
 pub mod gate;
 pub mod listen;
+pub mod login;
 pub mod protocol;
 pub mod recall;
 pub mod shutdown;

@@ -76,6 +76,8 @@ pub enum Next<R> {
     Park(R),
     /// Send this and close.
     Close(R),
+    /// Send this and the farewell, and close.
+    Dismiss(R, Farewell),
 }
 
 /// Why a command did not come to its end.

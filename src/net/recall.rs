@@ -211,6 +211,10 @@ mod tests {
             Box::pin(async { Ok(None) })
         }
 
+        fn account(&self, _name: &str) -> Option<AccountId> {
+            None
+        }
+
         fn holds(&self, proof: Proof) -> bool {
             self.asked.fetch_add(1, Ordering::Relaxed);
             proof.credentials == self.credentials.load(Ordering::Relaxed)

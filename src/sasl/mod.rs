@@ -3,12 +3,12 @@
 //! Knows neither base64 nor any protocol's way of carrying an exchange, and verifies nothing.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
-use crate::base::secret::Secret;
+use std::borrow::Cow;
+
+use crate::base::{limits::PASSWORD_BYTES_MAX, secret::Secret};
 
 /// Longest user name in bytes.
 pub const NAME_BYTES_MAX: usize = 320;
-/// LIM-40: longest password in bytes.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// A mechanism we offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,17 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// What every protocol takes, and announces in this order.
+    pub const OFFERED: [Self; 2] = [Self::Plain, Self::Login];
+
+    /// The names of what is offered.
+    pub fn names() -> [&'static str; Self::OFFERED.len()] {
+        Self::OFFERED.map(Self::name)
+    }
+
     /// The mechanism of this name, in any case of letters.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Login]
+        Self::OFFERED
             .into_iter()
             .find(|m| m.name().eq_ignore_ascii_case(name))
     }
@@ -51,7 +59,7 @@ pub struct Credentials {
 #[derive(Debug, PartialEq, Eq)]
 pub enum SaslStep {
     /// Send this and bring the response.
-    Challenge(&'static [u8]),
+    Challenge(Cow<'static, [u8]>),
     /// The exchange is over.
     Done(Credentials),
     /// What the client sent is not of the mechanism.
@@ -85,19 +93,19 @@ impl Exchange {
         match (state, response) {
             (State::Plain, None) => {
                 self.0 = State::Plain;
-                SaslStep::Challenge(b"")
+                asked(b"")
             }
             (State::Plain, Some(message)) => {
                 plain(message).map_or(SaslStep::Malformed, SaslStep::Done)
             }
             (State::LoginName, None) => {
                 self.0 = State::LoginName;
-                SaslStep::Challenge(b"Username:")
+                asked(b"Username:")
             }
             (State::LoginName, Some(name)) => match text(name, NAME_BYTES_MAX) {
                 Some(name) => {
                     self.0 = State::LoginPassword(name);
-                    SaslStep::Challenge(b"Password:")
+                    asked(b"Password:")
                 }
                 None => SaslStep::Malformed,
             },
@@ -114,6 +122,10 @@ impl Exchange {
             (State::LoginPassword(_) | State::Over, _) => SaslStep::Malformed,
         }
     }
+}
+
+fn asked(challenge: &'static [u8]) -> SaslStep {
+    SaslStep::Challenge(Cow::Borrowed(challenge))
 }
 
 /// RFC 4616 2: `[authzid] NUL authcid NUL passwd`.
@@ -197,18 +209,12 @@ mod tests {
     #[test]
     fn login_asks_for_the_name_and_then_the_password() {
         let mut exchange = Exchange::start(Mechanism::Login);
-        assert_eq!(exchange.step(None), SaslStep::Challenge(b"Username:"));
-        assert_eq!(
-            exchange.step(Some(b"alice")),
-            SaslStep::Challenge(b"Password:")
-        );
+        assert_eq!(exchange.step(None), asked(b"Username:"));
+        assert_eq!(exchange.step(Some(b"alice")), asked(b"Password:"));
         assert_eq!(exchange.step(Some(b"pw")), credentials(None, "alice", "pw"));
         assert_eq!(exchange.step(Some(b"pw")), SaslStep::Malformed);
         let mut quick = Exchange::start(Mechanism::Login);
-        assert_eq!(
-            quick.step(Some(b"alice")),
-            SaslStep::Challenge(b"Password:")
-        );
+        assert_eq!(quick.step(Some(b"alice")), asked(b"Password:"));
     }
 
     #[test]
@@ -228,5 +234,6 @@ mod tests {
     fn only_offered_mechanisms_have_a_name() {
         assert_eq!(Mechanism::named("plain"), Some(Mechanism::Plain));
         assert_eq!(Mechanism::named("CRAM-MD5"), None);
+        assert_eq!(Mechanism::names(), ["PLAIN", "LOGIN"]);
     }
 }

@@ -1,9 +1,15 @@
-//! Names of SASL mechanisms (RFC 4422 3.1), as all protocols take them from a command.
+//! Names of SASL mechanisms (RFC 4422 3.1) and initial responses, as all protocols take them from a
+//! command.
 //!
 //! Whether there is such a mechanism is another question. What is not a name may well be a password
 //! or a response in the wrong place: it is never kept, and so never shown.
 
 use std::fmt;
+
+use bytes::Bytes;
+
+use super::base64;
+use crate::base::secret::Secret;
 
 /// 1 to 20 letters, digits, hyphens and underscores, in any case of letters.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,6 +37,17 @@ impl fmt::Debug for MechanismName {
     }
 }
 
+/// The initial response of a command, decoded: base64, or `=` for an empty one (RFC 4954 4, RFC 4959
+/// 3, RFC 5034 4). `None` for what is neither.
+pub fn initial_response(text: &[u8]) -> Option<Secret<Bytes>> {
+    let decoded = match text {
+        b"" => None,
+        b"=" => Some(Vec::new()),
+        encoded => base64::decode(encoded),
+    };
+    decoded.map(|response| Secret::new(response.into()))
+}
+
 /// RFC 4422 3.1.
 const NAME_CHARACTERS_MAX: usize = 20;
 
@@ -56,6 +73,21 @@ mod tests {
             let name = MechanismName::parse(text);
             assert_eq!(name.is_some(), fits, "{text:?}");
             assert!(name.is_none_or(|name| name.as_str() == text));
+        }
+    }
+
+    #[test]
+    fn an_initial_response_is_base64_or_an_equals_sign() {
+        for (text, response) in [
+            (&b"AGFsaWNlAHB3"[..], Some(&b"\0alice\0pw"[..])),
+            (b"=", Some(b"")),
+            (b"", None),
+            (b"%%%", None),
+            (b"AGFsaWNlAHB", None),
+        ] {
+            let found = initial_response(text);
+            let found = found.as_ref().map(|found| found.expose().as_ref());
+            assert_eq!(found, response, "{text:?}");
         }
     }
 }

@@ -60,6 +60,8 @@ pub enum Farewell {
     TooSlow,
     /// Too many mistakes.
     Strikes,
+    /// Too many wrong logins.
+    FailedLogins,
     /// Too many connections in all.
     Crowded,
     /// Too many connections from this address.
@@ -81,6 +83,7 @@ impl fmt::Display for Farewell {
             Self::Idle => "idle",
             Self::TooSlow => "too-slow",
             Self::Strikes => "strikes",
+            Self::FailedLogins => "failed-logins",
             Self::Crowded => "crowded",
             Self::CrowdedAddress => "crowded-address",
             Self::PlaintextBehindTls => "plaintext-behind-tls",

@@ -8,14 +8,12 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use buzon::{
     accounts::{
         Cost, Directory, DirectoryError, NotAPassword, Options, Resolution, Unusable, VerifyFault,
-        limits::{
-            ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX, HASHES_WAITING_MAX, PASSWORD_BYTES_MAX,
-            VERIFIED_FOR,
-        },
+        limits::{ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX, HASHES_WAITING_MAX, VERIFIED_FOR},
     },
     base::{
         clock::{Clock, Timestamp},
         ids::{AccountId, Proof},
+        limits::PASSWORD_BYTES_MAX,
         random::Random,
         secret::Secret,
     },

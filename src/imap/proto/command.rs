@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     base::{clock::Timestamp, secret::Secret},
-    wire::Frame,
+    wire::{Frame, MechanismName},
 };
 
 /// A command, admitted in the stage it came in.
@@ -46,8 +46,8 @@ pub enum CommandBody {
     StartTls,
     /// RFC 3501 6.2.2, RFC 4959
     Authenticate {
-        /// Name of the mechanism as given.
-        mechanism: String,
+        /// Which.
+        mechanism: MechanismName,
         /// The initial response, decoded; `Some` and empty when it was `=`.
         initial: Option<Secret<Bytes>>,
     },

@@ -296,6 +296,7 @@ impl Protocol for Imap {
             Farewell::Idle => (None, "nothing was said for too long"),
             Farewell::TooSlow => (None, "this takes too long"),
             Farewell::Strikes => (Some(Code::ClientBug), "too many mistakes"),
+            Farewell::FailedLogins => (None, "too many wrong logins"),
             Farewell::Crowded => (
                 Some(Code::Unavailable),
                 "too many connections; try again later",

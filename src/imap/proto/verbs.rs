@@ -12,6 +12,8 @@ use super::{
     response::{Capabilities, Code},
 };
 
+use crate::sasl::Mechanism;
+
 use Numbers::{Changed, Untouched, Used};
 use Stages::{AfterLogin, Any, BeforeLogin, BeforeTls, Idling, Selected, Writable};
 
@@ -173,6 +175,12 @@ pub fn capabilities(stage: Stage) -> Capabilities {
             said.push(' ');
             said.push_str(verb.capability);
         }
+        if verb.name == "AUTHENTICATE" && verb.admitted(stage).is_ok() {
+            for mechanism in Mechanism::names() {
+                said.push_str(" AUTH=");
+                said.push_str(mechanism);
+            }
+        }
     }
     let login_admitted = Verb::named(b"LOGIN").is_some_and(|verb| verb.admitted(stage).is_ok());
     if before_login && !login_admitted {
@@ -206,7 +214,7 @@ pub static VERBS: &[Verb] = &[
     verb("LOGOUT",       Any,         Untouched, "",                  session::logout),
     verb("ID",           Any,         Untouched, "ID",                session::id),
     verb("STARTTLS",     BeforeTls,   Untouched, "STARTTLS",          session::start_tls),
-    verb("AUTHENTICATE", BeforeLogin, Untouched, "SASL-IR AUTH=PLAIN", session::authenticate),
+    verb("AUTHENTICATE", BeforeLogin, Untouched, "SASL-IR",           session::authenticate),
     verb("LOGIN",        BeforeLogin, Untouched, "",                  session::login),
     verb("ENABLE",       AfterLogin,  Untouched, "ENABLE",            session::enable),
     verb("IDLE",         AfterLogin,  Untouched, "IDLE",              session::idle),
@@ -296,8 +304,11 @@ mod tests {
     fn what_is_announced_can_be_used() {
         for (stage, said) in [
             (PLAIN, "IMAP4rev1 LITERAL- ID STARTTLS LOGINDISABLED"),
-            (SECURED, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN"),
-            (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN"),
+            (
+                SECURED,
+                "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN",
+            ),
+            (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"),
             (
                 Stage::Authenticated,
                 "IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE SPECIAL-USE CREATE-SPECIAL-USE \

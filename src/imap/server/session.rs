@@ -15,8 +15,7 @@ use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
     limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
-    login::{self, Attempt, Greeted},
-    mailboxes,
+    login, mailboxes,
     select::{self, Access, Selected, Uids},
     updates::{self, News},
     verbs,
@@ -45,7 +44,7 @@ pub struct Session {
 
 enum State {
     /// Not logged in.
-    Greeted(Greeted),
+    Greeted,
     /// Logged in.
     Ready(Login),
     /// Using a mailbox.
@@ -104,7 +103,7 @@ impl Session {
             services,
             permit,
             tls,
-            state: State::Greeted(Greeted::default()),
+            state: State::Greeted,
             parked: None,
         }
     }
@@ -130,7 +129,7 @@ impl Session {
             CommandBody::Logout => return Ok(self.logout(asked, turn).await?),
             body => {
                 return match &self.state {
-                    State::Greeted(_) => Ok(self.greeted(asked, body, turn).await?),
+                    State::Greeted => Ok(self.greeted(asked, body, turn).await?),
                     State::Ready(_) | State::Selected(..) => self.ready(asked, body, turn).await,
                     State::LoggedOut => Ok(Next::Reply(asked.answer(Err(not_now())))),
                 };
@@ -156,37 +155,30 @@ impl Session {
         body: CommandBody,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Gone> {
-        let State::Greeted(greeted) = &mut self.state else {
-            return Ok(Next::Reply(asked.answer(Err(not_now()))));
-        };
-        let attempt = match body {
+        let authn = &self.services.authn;
+        let outcome = match body {
             CommandBody::StartTls => {
                 return Ok(Next::Upgrade(Response::ok(
                     asked.tag.clone(),
                     "begin TLS now",
                 )));
             }
-            CommandBody::Login { user, password } => {
-                login::login(greeted, &self.services, &user, &password, turn).await?
-            }
+            CommandBody::Login { user, password } => authn.password(turn, &user, &password).await?,
             CommandBody::Authenticate { mechanism, initial } => {
                 let initial = initial.as_ref();
-                login::authenticate(greeted, &self.services, &mechanism, initial, turn).await?
+                let initial = initial.map(|response| response.expose().as_ref());
+                authn.sasl(turn, &mechanism, initial).await?
             }
             _ => return Ok(Next::Reply(asked.answer(Err(not_now())))),
         };
-        Ok(match attempt {
-            Attempt::Entered(login) => {
+        Ok(match outcome {
+            Ok(login) => {
                 self.permit.logged_in();
                 self.state = State::Ready(login);
                 let code = Code::Capability(self.capabilities());
                 Next::Reply(asked.answer(Ok(Some(code))))
             }
-            Attempt::Refused(refusal) => Next::Reply(asked.answer(Err(refusal))),
-            Attempt::Dismissed(refusal) => {
-                turn.reply(&asked.answer(Err(refusal))).await?;
-                Next::Close(Response::bye(None, "too many wrong logins"))
-            }
+            Err(denial) => denial.next(asked.answer(Err(login::words_for(denial.why)))),
         })
     }
 
@@ -262,7 +254,7 @@ impl Session {
                         };
                         verbs::of_messages(account, selected, body, turn).await?
                     }
-                    State::Greeted(_) | State::LoggedOut => Err(not_now()),
+                    State::Greeted | State::LoggedOut => Err(not_now()),
                 };
                 self.complete(asked, outcome, turn).await
             }
@@ -341,7 +333,7 @@ impl Session {
         let (login, selected) = match &self.state {
             State::Ready(login) => (login, None),
             State::Selected(login, selected) => (login, Some(selected.id())),
-            State::Greeted(_) | State::LoggedOut => {
+            State::Greeted | State::LoggedOut => {
                 return Ok(Next::Reply(asked.answer(Err(not_now()))));
             }
         };
@@ -433,7 +425,7 @@ impl Service<Imap> for Session {
     fn stage(&self) -> Stage {
         match &self.state {
             _ if self.parked.is_some() => Stage::Idling,
-            State::Greeted(_) | State::LoggedOut => Stage::Greeted {
+            State::Greeted | State::LoggedOut => Stage::Greeted {
                 tls: self.tls,
                 insecure_login_allowed: self.services.options.insecure_auth_without_tls,
             },
@@ -446,7 +438,7 @@ impl Service<Imap> for Session {
 
     fn terms(&self) -> Terms {
         match &self.state {
-            State::Greeted(_) => Terms {
+            State::Greeted => Terms {
                 idle: IDLE_BEFORE_LOGIN,
                 total: Some(TOTAL_BEFORE_LOGIN),
                 strikes_slow: STRIKES_BEFORE_LOGIN_MAX,
@@ -489,13 +481,13 @@ impl Service<Imap> for Session {
 
     fn secured(&mut self, _peer: &Peer) {
         self.tls = Tls::Active;
-        self.state = State::Greeted(Greeted::default());
+        self.state = State::Greeted;
     }
 
     fn login(&self) -> Option<&Login> {
         match &self.state {
             State::Ready(login) | State::Selected(login, _) => Some(login),
-            State::Greeted(_) | State::LoggedOut => None,
+            State::Greeted | State::LoggedOut => None,
         }
     }
 

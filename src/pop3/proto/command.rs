@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 
-use crate::{base::secret::Secret, wire::MechanismName};
+use crate::{
+    base::secret::Secret,
+    wire::{MechanismName, mechanism::initial_response},
+};
 
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub enum Command {
 pub struct Auth {
     /// Which.
     pub mechanism: MechanismName,
-    /// The initial response, still base64.
+    /// The initial response, decoded.
     pub initial: Option<Secret<Bytes>>,
 }
 
@@ -146,9 +149,7 @@ fn auth(rest: &str) -> Result<Command, Mistake> {
     let Some(mechanism) = words.next() else {
         return Ok(Command::Auth(None));
     };
-    let initial = words
-        .next()
-        .map(|word| Secret::new(Bytes::copy_from_slice(word.as_bytes())));
+    let initial = words.next();
     if words.next().is_some() {
         return Err(Mistake::Arguments(
             "AUTH takes a mechanism and at most one response",
@@ -157,6 +158,13 @@ fn auth(rest: &str) -> Result<Command, Mistake> {
     let mechanism = MechanismName::parse(mechanism).ok_or(Mistake::Arguments(
         "this is no name of a mechanism, CAPA lists them",
     ))?;
+    let initial = match initial {
+        None => None,
+        // RFC 5034 4.
+        Some(text) => Some(initial_response(text.as_bytes()).ok_or(Mistake::Arguments(
+            "this is not what AUTH takes: a response is base64, or =",
+        ))?),
+    };
     Ok(Command::Auth(Some(Auth { mechanism, initial })))
 }
 

@@ -15,9 +15,11 @@ use crate::{
         Halt, Next, Peer, Service, Terms, Turn,
         authn::{AuthRefusal, Login},
         gate::Permit,
+        login::Denial,
         turn::Outgoing,
     },
     pop3::proto::{Code, Command, Pop3, Reply, Stage, command::Auth, dialog::Security, top::Top},
+    sasl::Mechanism,
 };
 
 /// Failures of ours that a POP3 client is told about as `[SYS/TEMP]`.
@@ -40,10 +42,7 @@ pub struct Session {
 }
 
 enum State {
-    Authorization {
-        user: Option<Secret<String>>,
-        failures: u32,
-    },
+    Authorization { user: Option<Secret<String>> },
     Transaction(Box<Maildrop>),
 }
 
@@ -63,7 +62,7 @@ impl Session {
         match command {
             Command::Stls => Ok(Next::Upgrade(Reply::ok("begin TLS"))),
             Command::User(name) => {
-                if let State::Authorization { user, .. } = &mut self.state {
+                if let State::Authorization { user } = &mut self.state {
                     *user = Some(name);
                 }
                 // The same for every name: who exists is not told (AUTH-05).
@@ -76,7 +75,7 @@ impl Session {
     }
 
     async fn pass(&mut self, password: &Secret<String>, turn: &mut Turn<'_, Pop3>) -> Ran {
-        let State::Authorization { user, .. } = &mut self.state else {
+        let State::Authorization { user } = &mut self.state else {
             return Ok(Next::Reply(Reply::err("you are logged in already")));
         };
         let Some(name) = user.take() else {
@@ -90,20 +89,20 @@ impl Session {
     async fn auth(&mut self, auth: Option<Auth>, turn: &mut Turn<'_, Pop3>) -> Ran {
         let Some(Auth { mechanism, initial }) = auth else {
             // RFC 5034 4 leaves AUTH alone undefined; clients of old ask for the list so.
-            let mechanisms = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
-            return Ok(Next::Reply(Reply::Lines("mechanisms", mechanisms)));
+            let mechanisms = Mechanism::names().map(str::to_owned);
+            return Ok(Next::Reply(Reply::Lines("mechanisms", mechanisms.into())));
         };
         let initial = initial.as_ref().map(|initial| initial.expose().as_ref());
         let authn = self.server.authn();
-        let login = authn.sasl(turn, mechanism.as_str(), initial).await?;
+        let login = authn.sasl(turn, &mechanism, initial).await?;
         self.logged_in(login).await
     }
 
     /// The end of every login.
-    async fn logged_in(&mut self, login: Result<Login, AuthRefusal>) -> Ran {
+    async fn logged_in(&mut self, login: Result<Login, Denial>) -> Ran {
         let login = match login {
             Ok(login) => login,
-            Err(refusal) => return Ok(self.refused(refusal)),
+            Err(denial) => return Ok(denial.next(refusal_reply(denial.why))),
         };
         let Some(lock) = self.server.maildrops().lock(login.account()) else {
             let text = "another session has this maildrop open";
@@ -117,23 +116,6 @@ impl Session {
         Ok(Next::Reply(Reply::ok(format!(
             "{count} messages, {octets} octets"
         ))))
-    }
-
-    fn refused(&mut self, refusal: AuthRefusal) -> Next<Reply> {
-        let reply = refusal_reply(refusal);
-        if refusal.is_mistake() {
-            return Next::Refuse(reply);
-        }
-        // LIM-17 counts guesses, not our being busy.
-        if let (AuthRefusal::Wrong, State::Authorization { failures, .. }) =
-            (refusal, &mut self.state)
-        {
-            *failures += 1;
-            if *failures >= FAILED_LOGINS_MAX {
-                return Next::Close(reply);
-            }
-        }
-        Next::Reply(reply)
     }
 }
 
@@ -203,8 +185,8 @@ impl Service<Pop3> for Session {
 
     fn secured(&mut self, peer: &Peer) {
         self.peer = peer.clone();
-        // RFC 2595 4: names are forgotten. Failed logins are not, or STLS would begin them anew.
-        if let State::Authorization { user, .. } = &mut self.state {
+        // RFC 2595 4: names are forgotten.
+        if let State::Authorization { user } = &mut self.state {
             *user = None;
         }
     }
@@ -226,10 +208,7 @@ impl Service<Pop3> for Session {
 
 impl State {
     fn fresh() -> Self {
-        Self::Authorization {
-            user: None,
-            failures: 0,
-        }
+        Self::Authorization { user: None }
     }
 }
 
@@ -383,7 +362,5 @@ fn no_such_message() -> Reply {
     Reply::err("no such message")
 }
 
-/// LIM-17: failed logins that end a connection.
-pub(super) const FAILED_LOGINS_MAX: u32 = 3;
 const STRIKES_SLOW: u32 = 10;
 const STRIKES_MAX: u32 = 20;

@@ -70,7 +70,7 @@ pub struct Rcpt {
 pub struct Auth {
     /// Which.
     pub mechanism: MechanismName,
-    /// Still in base64; `=` is an empty one (RFC 4954 4).
+    /// Decoded.
     pub initial: Option<Secret<Bytes>>,
 }
 

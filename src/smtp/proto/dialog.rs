@@ -136,7 +136,7 @@ pub const VERBS: &[Verb] = &[
         usage: "AUTH PLAIN [initial-response]",
         help: &[
             "log in",
-            "Mechanisms are PLAIN and LOGIN. The name is your full address.",
+            "EHLO lists the mechanisms. The name is your full address.",
             "PLAIN takes base64 of NUL name NUL password.",
         ],
         when: When::Auth,
@@ -377,6 +377,7 @@ fn last_words(why: Farewell) -> Reply {
         Farewell::Idle => (Detail(4, 2), "nothing was said for too long"),
         Farewell::TooSlow => (Detail(4, 2), "this takes too long"),
         Farewell::Strikes => (Detail(7, 0), "too many errors"),
+        Farewell::FailedLogins => (Detail(7, 0), "too many failed logins"),
         Farewell::Crowded => (Detail(3, 2), "too many connections, try again later"),
         Farewell::CrowdedAddress => (Detail(7, 0), "too many connections from your address"),
         Farewell::PlaintextBehindTls => (Detail(7, 0), "nothing may follow STARTTLS"),

@@ -4,6 +4,7 @@ use super::{
     dialog::{Login, Phase, Stage, Tls, VERBS, Verb},
     reply::{Detail, Reply},
 };
+use crate::sasl::Mechanism;
 
 /// What EHLO says of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,6 @@ pub struct Host {
     pub recipients_max: usize,
     /// LIM-15: most messages of a connection.
     pub transactions_max: u32,
-    /// Mechanisms of AUTH, with spaces between them.
-    pub mechanisms: String,
 }
 
 impl Host {
@@ -62,18 +61,17 @@ impl Host {
             ));
         VERBS
             .iter()
-            .filter_map(|verb| keyword(self, verb, stage))
+            .filter_map(|verb| keyword(verb, stage))
             .fold(reply, Reply::line)
     }
 }
 
-fn keyword(host: &Host, verb: &Verb, stage: Stage) -> Option<String> {
+fn keyword(verb: &Verb, stage: Stage) -> Option<String> {
     match verb.keyword {
         Keyword::Required => None,
         Keyword::StartTls => (stage.tls == Tls::Offered).then(|| verb.name.to_owned()),
-        Keyword::Auth => {
-            (stage.login == Login::Awaited).then(|| format!("{} {}", verb.name, host.mechanisms))
-        }
+        Keyword::Auth => (stage.login == Login::Awaited)
+            .then(|| format!("{} {}", verb.name, Mechanism::names().join(" "))),
         Keyword::Help => Some(verb.name.to_owned()),
     }
 }
@@ -128,7 +126,6 @@ mod tests {
             message_bytes_max: 1000,
             recipients_max: 500,
             transactions_max: 100,
-            mechanisms: "PLAIN LOGIN".to_owned(),
         }
     }
 

@@ -3,20 +3,17 @@
 //! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats
 //! what the peer wrote but the keyword of an unknown parameter.
 
-use bytes::Bytes;
-
 use super::{
     command::{Auth, ClientName, Command, Mail, Rcpt},
     dialog, quirk,
     reply::{Detail, Reply},
 };
 use crate::{
-    base::secret::Secret,
     mail::{
         address::{AddressError, Domain},
         envelope::{self, BodyKind},
     },
-    wire::MechanismName,
+    wire::{MechanismName, mechanism::initial_response},
 };
 
 /// The value of an argument, or why it is none.
@@ -116,11 +113,19 @@ pub fn auth(argument: &str) -> Parsed {
             "the form is AUTH mechanism, or AUTH mechanism initial-response",
         ));
     };
-    let mechanism = MechanismName::parse(mechanism)
+    let name = MechanismName::parse(mechanism)
         .ok_or_else(|| syntax("this is no name of a mechanism; EHLO lists them"))?;
+    let initial =
+        match initial {
+            None => None,
+            // RFC 4954 4.
+            Some(text) => Some(initial_response(text.as_bytes()).ok_or_else(|| {
+                Reply::new(501, Detail(5, 2), "an initial response is base64, or =")
+            })?),
+        };
     Ok(Command::Auth(Auth {
-        mechanism,
-        initial: initial.map(|text| Secret::new(Bytes::copy_from_slice(text.as_bytes()))),
+        mechanism: name,
+        initial,
     }))
 }
 
@@ -479,7 +484,7 @@ mod tests {
             panic!()
         };
         assert_eq!(auth.mechanism.as_str(), "plain");
-        assert_eq!(auth.initial.unwrap().expose().as_ref(), b"AGFsaWNlAHB3");
+        assert_eq!(auth.initial.unwrap().expose().as_ref(), b"\0alice\0pw");
     }
 
     proptest! {

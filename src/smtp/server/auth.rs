@@ -1,9 +1,6 @@
 //! AUTH (RFC 4954). The exchange and its verdict are `net::authn`'s; here they become replies.
 
-use super::{
-    limits::FAILED_LOGINS_MAX,
-    session::{Done, Session},
-};
+use super::session::{Done, Session};
 use crate::{
     net::{Next, Turn, authn::AuthRefusal},
     smtp::proto::{
@@ -15,12 +12,10 @@ use crate::{
 
 impl Session {
     pub(super) async fn auth(&mut self, auth: Auth, turn: &mut Turn<'_, Dialog>) -> Done {
-        let initial = auth
-            .initial
-            .as_ref()
-            .map(|initial| initial.expose().as_ref());
+        let initial = auth.initial.as_ref();
+        let initial = initial.map(|initial| initial.expose().as_ref());
         let authn = self.shared.services.authn.clone();
-        match authn.sasl(turn, auth.mechanism.as_str(), initial).await? {
+        match authn.sasl(turn, &auth.mechanism, initial).await? {
             Ok(login) => {
                 self.permit.logged_in();
                 self.login = Some(login);
@@ -30,25 +25,8 @@ impl Session {
                     "you are logged in",
                 )))
             }
-            Err(AuthRefusal::Wrong) => self.failed_login(turn).await,
-            Err(refusal) if refusal.is_mistake() => Ok(Next::Refuse(refused(refusal))),
-            Err(refusal) => Ok(Next::Reply(refused(refusal))),
+            Err(denial) => Ok(denial.next(refused(denial.why))),
         }
-    }
-
-    async fn failed_login(&mut self, turn: &mut Turn<'_, Dialog>) -> Done {
-        let reply = refused(AuthRefusal::Wrong);
-        self.counts.failed_logins += 1;
-        if self.counts.failed_logins < FAILED_LOGINS_MAX {
-            return Ok(Next::Reply(reply));
-        }
-        // LIM-17: the answer to this try, then the end.
-        turn.reply(&reply).await?;
-        Ok(Next::Close(Reply::new(
-            421,
-            Detail(7, 0),
-            "too many failed logins",
-        )))
     }
 }
 

@@ -18,8 +18,6 @@ pub const REFUSED_RECIPIENTS_MAX: u32 = 20;
 /// LIM-16: recipients refused for now or named twice, between two messages. Honest clients may offer
 /// more than we take, and send the message again to the rest.
 pub const IDLE_RECIPIENTS_MAX: u32 = 1_000;
-/// LIM-17: failed logins of one connection.
-pub const FAILED_LOGINS_MAX: u32 = 3;
 /// LIM-29: bytes of a header.
 pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
 /// LIM-36: bytes of a header that any connection may hold; more needs one of [`LARGE_HEADERS_MAX`].

@@ -34,7 +34,6 @@ use crate::{
     mailbox::Mailboxes,
     net::{Peer, authn::Authn, gate::Permit, listen::Opening},
     route::Router,
-    sasl::Mechanism,
 };
 
 /// Whose mail a port takes.
@@ -96,9 +95,6 @@ impl Options {
             message_bytes_max: self.message_bytes_max,
             recipients_max: self.recipients_max,
             transactions_max: self.transactions_max,
-            mechanisms: [Mechanism::Plain, Mechanism::Login]
-                .map(Mechanism::name)
-                .join(" "),
         }
     }
 }

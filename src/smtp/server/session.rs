@@ -71,7 +71,6 @@ pub(super) struct Counts {
     pub refused_recipients: u32,
     /// Recipients since the last message that were refused for now, or named before.
     pub idle_recipients: u32,
-    pub failed_logins: u32,
 }
 
 impl Counts {

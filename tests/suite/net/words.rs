@@ -160,7 +160,7 @@ impl Service<Words> for Speaker {
                 let password = Secret::new(command.clone());
                 match self.authn.password(turn, "me", &password).await? {
                     Ok(login) => self.login = Some(login),
-                    Err(why) => return Ok(Next::Reply(format!("{why:?}"))),
+                    Err(denial) => return Ok(denial.next(format!("{:?}", denial.why))),
                 }
                 Ok(Next::Reply("welcome".to_owned()))
             }
@@ -310,6 +310,10 @@ impl Verifier for OneAccount {
     ) -> BoxFuture<'a, Result<Option<Proof>, VerifyFault>> {
         let proof = (password.expose() == "login").then(|| self.proof());
         Box::pin(async move { Ok(proof) })
+    }
+
+    fn account(&self, name: &str) -> Option<AccountId> {
+        (name == "me").then_some(AccountId(1))
     }
 
     fn holds(&self, proof: Proof) -> bool {
