@@ -39,7 +39,8 @@ use crate::{
 /// written once every port answers.
 ///
 /// # Errors
-/// When it cannot start, and when the store failed while it ran (DUR-03).
+/// When it cannot start, and when the store failed while it ran (DUR-03), or a task that it needs
+/// ended.
 pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), StartError> {
     harden();
     for key in config.insecure_keys() {
@@ -80,10 +81,7 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
     server.stop(&trigger).await;
     match failed {
         None => Ok(()),
-        Some(why) => Err(StartError::System(
-            "the store failed",
-            io::Error::other(why),
-        )),
+        Some((what, why)) => Err(StartError::System(what, io::Error::other(why))),
     }
 }
 
@@ -100,12 +98,12 @@ impl Server {
     fn start_background(&self) -> Result<(), StartError> {
         let mailboxes = self.services.mailboxes.clone();
         let mut stop = self.stop.clone();
-        self.tasks.spawn("mailbox upkeep", async move {
+        self.tasks.spawn_essential("mailbox upkeep", async move {
             mailboxes.maintain(async { stop.requested().await }).await;
         });
         let relay = self.relay()?;
         let mut stop = self.stop.clone();
-        self.tasks.spawn("relay", async move {
+        self.tasks.spawn_essential("relay", async move {
             relay.run(async { stop.requested().await }).await
         });
         let path = socket::path_in(&self.config.server.data);
@@ -113,7 +111,7 @@ impl Server {
             socket::bind(&path).map_err(|error| StartError::Socket(path.clone(), error))?;
         let operations = self.services.operations();
         let mut stop = self.stop.clone();
-        self.tasks.spawn("local socket", async move {
+        self.tasks.spawn_essential("local socket", async move {
             socket::serve(listener, operations, async move { stop.requested().await }).await;
         });
         Ok(())
@@ -167,15 +165,19 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for the end: a signal, or the store's failure, which is returned.
-    async fn wait(&self, mut signals: Signals) -> Option<String> {
+    /// Waits for the end: a signal, or what the server cannot go on without, and why.
+    async fn wait(&self, mut signals: Signals) -> Option<(&'static str, String)> {
         let mut failed = self.services.engine.failed();
         let mut alive = tokio::time::interval(WATCHDOG);
         loop {
             tokio::select! {
                 why = &mut failed => {
                     tracing::error!(why, "the store failed: ending, to recover");
-                    return Some(why);
+                    return Some(("the store failed", why));
+                }
+                task = self.tasks.essential_ended() => {
+                    tracing::error!(task, "a task ended that the server needs: ending");
+                    return Some(("a task ended", task.to_owned()));
                 }
                 _ = signals.interrupt.recv() => return None,
                 _ = signals.terminate.recv() => return None,
@@ -235,7 +237,7 @@ impl Place {
             Security::Upgrade(Arc::clone(tls))
         };
         let tasks = self.shared.tasks.clone();
-        tasks.spawn(
+        tasks.spawn_essential(
             self.name,
             listen(self.listener, Arc::new(opening), security, self.shared),
         );

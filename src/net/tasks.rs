@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The register of running tasks. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,14 @@ pub struct Tasks(Arc<Register>);
 struct Register {
     running: Mutex<BTreeMap<&'static str, usize>>,
     ended: Notify,
+    /// The first essential task that ended.
+    lost: watch::Sender<Option<&'static str>>,
+}
+
+/// Tells of the end of an essential task, however it comes.
+struct Essential {
+    register: Arc<Register>,
+    name: &'static str,
 }
 
 /// Counts one task for as long as it lives.
@@ -33,6 +41,33 @@ impl Tasks {
             let _entry = entry;
             task.await;
         });
+    }
+
+    /// Starts `task` under `name`, without which the server is none: see [`Tasks::essential_ended`].
+    pub fn spawn_essential(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let essential = Essential {
+            register: Arc::clone(&self.0),
+            name,
+        };
+        self.spawn(name, async move {
+            let _essential = essential;
+            task.await;
+        });
+    }
+
+    /// Waits until an essential task has ended, by itself or by a panic; its name. Before the
+    /// shutdown none should. Safe to drop while waiting.
+    pub async fn essential_ended(&self) -> &'static str {
+        let mut lost = self.0.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|name| *name) {
+            Ok(Some(name)) => name,
+            // The sender lives as long as we do.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Waits until no task is left.
@@ -78,13 +113,17 @@ impl Entry {
     }
 }
 
+impl Drop for Essential {
+    fn drop(&mut self) {
+        let first = |lost: &mut Option<_>| *lost = lost.or(Some(self.name));
+        self.register.lost.send_modify(first);
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(
-                task = self.name,
-                "a task hit a bug and ended; the server goes on"
-            );
+            tracing::error!(task = self.name, "a task hit a bug and ended");
         }
         let mut running = self
             .register
@@ -113,5 +152,19 @@ mod tests {
         tasks.spawn("broken", async { panic!("on purpose") });
         tasks.all_ended().await;
         assert!(tasks.running().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_essential_task_is_told_even_by_panic() {
+        for broken in [true, false] {
+            let tasks = Tasks::default();
+            tasks.spawn("broken", async { panic!("on purpose") });
+            tasks.spawn_essential("relay", async move {
+                assert!(!broken, "on purpose");
+            });
+            tasks.spawn_essential("listener", std::future::pending());
+            assert_eq!(tasks.essential_ended().await, "relay");
+            assert_eq!(tasks.essential_ended().await, "relay", "whenever asked");
+        }
     }
 }
