@@ -153,6 +153,7 @@ impl Conn {
             why = self.recall.comes(patience) => return Err(Gone::Recalled(why)),
             read = timeout_at(deadline, read) => match read {
                 Err(_) => return Err(Gone::TooSlow),
+                Ok(Err(error)) if is_torn(&error) => return Err(Gone::Closed),
                 Ok(Err(error)) => return Err(Gone::Broken(error)),
                 Ok(Ok(0)) => return Err(Gone::Closed),
                 Ok(Ok(count)) => count,
@@ -162,7 +163,8 @@ impl Conn {
         Ok(())
     }
 
-    /// Does `work` as long as the peer is there to hear of it. What the peer sends meanwhile is
+    /// Does `work` as long as the peer is there to hear of it. One that has closed its own side may
+    /// still listen, and is worked for as long as [`LAST_ANSWER`]. What the peer sends meanwhile is
     /// kept; no more than [`READ_AHEAD_BYTES_MAX`] is read (LIM-22).
     ///
     /// # Errors
@@ -174,7 +176,15 @@ impl Conn {
     ) -> Result<T, Gone> {
         let (transport, input) = (&mut self.transport, &mut self.input);
         let read_bytes = &mut self.traffic.read_bytes;
-        let departure = poll_fn(|context| poll_departure(transport, input, read_bytes, context));
+        let departure = async {
+            match poll_fn(|context| poll_departure(transport, input, read_bytes, context)).await {
+                Departure::Gone(gone) => gone,
+                Departure::Silent => {
+                    sleep(LAST_ANSWER).await;
+                    Gone::Closed
+                }
+            }
+        };
         tokio::select! {
             biased;
             done = work => Ok(done),
@@ -283,26 +293,38 @@ impl Conn {
     }
 }
 
-/// Ready when the peer is gone. Who has only closed its own side, and waits for the answers to
-/// what it sent before, is there.
+/// How a peer left while something was done for it.
+enum Departure {
+    /// It hears nothing any more.
+    Gone(Gone),
+    /// It says nothing any more.
+    Silent,
+}
+
 fn poll_departure(
     transport: &mut Box<dyn Transport>,
     input: &mut Input,
     read_bytes: &mut u64,
     context: &mut Context<'_>,
-) -> Poll<Gone> {
+) -> Poll<Departure> {
     loop {
         let room = READ_AHEAD_BYTES_MAX.saturating_sub(input.len());
         if room == 0 {
             return Poll::Pending;
         }
         match ready!(poll_read(transport, input, room, context)) {
-            Ok(0) if input.is_empty() => return Poll::Ready(Gone::Closed),
-            Ok(0) => return Poll::Pending,
+            Ok(0) => return Poll::Ready(Departure::Silent),
             Ok(count) => *read_bytes += count as u64,
-            Err(error) => return Poll::Ready(Gone::Broken(error)),
+            Err(error) if is_torn(&error) => return Poll::Ready(Departure::Gone(Gone::Closed)),
+            Err(error) => return Poll::Ready(Departure::Gone(Gone::Broken(error))),
         }
     }
+}
+
+/// Whether TLS ended without its own good bye. Many close so; what they began and did not end is
+/// dropped anyway. But nobody who still listens does.
+fn is_torn(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// One read of at most `max` bytes into a buffer that lives on the stack only while it is polled.
@@ -317,10 +339,6 @@ fn poll_read(
     let mut buffer = ReadBuf::uninit(space);
     match Pin::new(transport).poll_read(context, &mut buffer) {
         Poll::Pending => Poll::Pending,
-        // Many close without TLS's own good bye; what they began and did not end is dropped anyway.
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Poll::Ready(Ok(0))
-        }
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         Poll::Ready(Ok(())) => {
             input.push(buffer.filled());
@@ -350,5 +368,8 @@ fn cipher_of(connection: &rustls::ServerConnection) -> Cipher {
     }
 }
 
+/// LIM-25: how long one piece of work goes on for a peer that says nothing any more. A search may
+/// take a quarter of it.
+const LAST_ANSWER: Duration = Duration::from_secs(120);
 /// Most bytes of one read.
 const READ_BYTES: usize = READ_AHEAD_BYTES_MAX;

@@ -16,20 +16,63 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::words::start;
+use super::words::{start, start_over};
+
+/// A peer that is gone for good after these bytes, and how that shows.
+struct Leaving(&'static [u8], io::ErrorKind);
+
+impl AsyncRead for Leaving {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0.is_empty() {
+            return Poll::Ready(Err(self.1.into()));
+        }
+        buffer.put_slice(std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn nobody_works_for_a_client_that_left() {
     for command in ["work\r\n", "slowly\r\n", "guess\r\n"] {
+        for how in [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof] {
+            let begun = Instant::now();
+            let leaving = Leaving(command.as_bytes(), how);
+            let transport = tokio::io::join(leaving, tokio::io::sink());
+            let (running, _trigger) = start_over(Box::new(transport));
+            let summary = running.ended.await.unwrap();
+            assert!(matches!(
+                summary.end,
+                End::Gone(Gone::Closed | Gone::Broken(_))
+            ));
+            assert_eq!(begun.elapsed(), Duration::ZERO, "{command:?} {how:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_25_a_client_that_says_nothing_any_more_is_worked_for_two_minutes_at_most() {
+    let mut session = start(1024);
+    session.hear("hello\r\n").await;
+    session.say("toil\r\n").await;
+    let begun = Instant::now();
+    session.far.shutdown().await.unwrap();
+    let summary = session.end("").await;
+    assert!(matches!(summary.end, End::Gone(Gone::Closed)));
+    assert_eq!(begun.elapsed().as_secs(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_listens_any_more_hears_the_answer_to_its_last_command() {
+    for (last, answer) in [("work\r\n", "worked\r\n"), ("guess\r\n", "Wrong\r\n")] {
         let mut session = start(1024);
         session.hear("hello\r\n").await;
-        session.say(command).await;
-        sleep(Duration::from_secs(1)).await;
-        let begun = Instant::now();
-        drop(session.far);
-        let summary = session.running.ended.await.unwrap();
-        assert!(matches!(summary.end, End::Gone(Gone::Closed)));
-        assert_eq!(begun.elapsed(), Duration::ZERO, "{command:?}");
+        session.say(last).await;
+        session.far.shutdown().await.unwrap();
+        session.end(answer).await;
     }
 }
 
@@ -97,19 +140,6 @@ async fn an_answer_that_does_not_go_on_is_cut_off_without_a_word() {
     assert!(matches!(summary.end, End::Gone(Gone::Cut(_))));
 }
 
-/// A TLS stream whose peer closed the connection and not TLS before.
-struct Torn;
-
-impl AsyncRead for Torn {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-        _buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_tls_without_good_bye_is_one_that_left() {
     let nowhere = ([192, 0, 2, 1], 25).into();
@@ -118,7 +148,8 @@ async fn a_client_that_leaves_tls_without_good_bye_is_one_that_left() {
         local: nowhere,
         tls: None,
     };
-    let torn = tokio::io::join(Torn, tokio::io::sink());
+    let torn = Leaving(b"", io::ErrorKind::UnexpectedEof);
+    let torn = tokio::io::join(torn, tokio::io::sink());
     let mut conn = Conn::new(Box::new(torn), peer);
     let due = Instant::now() + Duration::from_secs(1);
     let read = conn.read(due, Patience::Idle).await;

@@ -150,6 +150,10 @@ impl Service<Words> for Speaker {
                 turn.unless_gone(work).await?;
                 Ok(Next::Reply("worked".to_owned()))
             }
+            "toil" => {
+                turn.unless_gone(std::future::pending::<()>()).await?;
+                Ok(Next::Continue)
+            }
             "slowly" => {
                 turn.reply(&"begun".to_owned()).await?;
                 turn.flush().await?;
