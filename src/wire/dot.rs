@@ -39,7 +39,8 @@ pub struct Violations {
     pub bare_lf: bool,
     /// A zero byte (RFC 5321 4.5.3.1 has no place for it; RFC 5322 4 calls it obsolete).
     pub nul: bool,
-    /// Longest line in bytes, without its CRLF (RFC 5321 4.5.3.1.6).
+    /// Longest line in bytes, without its end (RFC 5321 4.5.3.1.6). Bare ones count as ends here: who
+    /// does not refuse them makes line ends of them.
     pub longest_line_bytes: usize,
     /// Text between the end of a counted body and the end of its line (RFC 3501 6.3.11).
     pub text_behind: bool,
@@ -102,30 +103,26 @@ impl DotReader {
                 self.end_line();
             }
             (State::Cr, b'\r') => {
-                self.violations.bare_cr = true;
-                self.plain(b'\r', out);
+                self.bare_cr(out);
                 self.state = State::Cr;
             }
             (State::Cr, other) => {
-                self.violations.bare_cr = true;
-                self.plain(b'\r', out);
+                self.bare_cr(out);
                 self.plain(other, out);
             }
             (State::Dot, b'\r') => self.state = State::DotCr,
             // RFC 5321 4.5.2: a leading dot followed by anything else is removed.
             (State::Dot, other) => self.plain(other, out),
             (State::DotCr, b'\n') => {
-                self.longest_so_far();
+                self.end_measure();
                 self.state = State::End;
             }
             (State::DotCr, b'\r') => {
-                self.violations.bare_cr = true;
-                self.plain(b'\r', out);
+                self.bare_cr(out);
                 self.state = State::Cr;
             }
             (State::DotCr, other) => {
-                self.violations.bare_cr = true;
-                self.plain(b'\r', out);
+                self.bare_cr(out);
                 self.plain(other, out);
             }
             (State::End, _) => {}
@@ -133,22 +130,33 @@ impl DotReader {
     }
 
     fn plain(&mut self, byte: u8, out: &mut BytesMut) {
-        self.violations.bare_lf |= byte == b'\n';
         self.violations.nul |= byte == 0;
         out.put_u8(byte);
-        self.line_bytes += 1;
+        if byte == b'\n' {
+            self.violations.bare_lf = true;
+            self.end_measure();
+        } else {
+            self.line_bytes += 1;
+        }
+        self.state = State::Text;
+    }
+
+    fn bare_cr(&mut self, out: &mut BytesMut) {
+        self.violations.bare_cr = true;
+        out.put_u8(b'\r');
+        self.end_measure();
         self.state = State::Text;
     }
 
     fn end_line(&mut self) {
-        self.longest_so_far();
-        self.line_bytes = 0;
+        self.end_measure();
         self.state = State::LineStart;
     }
 
-    fn longest_so_far(&mut self) {
+    fn end_measure(&mut self) {
         let longest = &mut self.violations.longest_line_bytes;
         *longest = (*longest).max(self.line_bytes);
+        self.line_bytes = 0;
     }
 }
 
@@ -285,6 +293,20 @@ mod tests {
                 ..Violations::default()
             }
         );
+    }
+
+    #[test]
+    fn lim_12_a_line_is_measured_up_to_any_end() {
+        for (input, longest) in [
+            (&b"ab\nabc\na\r\n.\r\n"[..], 3),
+            (b"ab\rabc\ra\r\n.\r\n", 3),
+            (b"ab\r\rabcd\r\n.\r\n", 4),
+            (b"ab\r\n.\rabcd\r\n.\r\n", 4),
+            (b"abc", 0),
+        ] {
+            let found = read(input).2.violations().longest_line_bytes;
+            assert_eq!(found, longest, "{input:?}");
+        }
     }
 
     proptest! {
