@@ -37,8 +37,8 @@ impl fmt::Debug for MechanismName {
     }
 }
 
-/// The initial response of a command, decoded: base64, or `=` for an empty one (RFC 4954 4, RFC 4959
-/// 3, RFC 5034 4). `None` for what is neither.
+/// The initial response of a command, decoded: base64, or `=` for an empty one (RFC 4954 4, RFC
+/// 4959 3, RFC 5034 4). `None` for what is neither.
 pub fn initial_response(text: &[u8]) -> Option<Secret<Bytes>> {
     let decoded = match text {
         b"" => None,

@@ -11,12 +11,13 @@ pub const TEXT_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const STRIKES_SLOW: u32 = 10;
 /// LIM-16: at this many errors the connection is closed.
 pub const STRIKES_MAX: u32 = 20;
-/// LIM-16: commands without effect (EHLO, NOOP, RSET, VRFY, HELP, DATA to nobody) between two messages.
+/// LIM-16: commands without effect (EHLO, NOOP, RSET, VRFY, HELP, DATA to nobody) between two
+/// messages.
 pub const JUNK_COMMANDS_MAX: u32 = 100;
 /// LIM-16: recipients refused for good, in one connection.
 pub const REFUSED_RECIPIENTS_MAX: u32 = 20;
-/// LIM-16: recipients refused for now or named twice, between two messages. Honest clients may offer
-/// more than we take, and send the message again to the rest.
+/// LIM-16: recipients refused for now or named twice, between two messages. Honest clients may
+/// offer more than we take, and send the message again to the rest.
 pub const IDLE_RECIPIENTS_MAX: u32 = 1_000;
 /// LIM-29: bytes of a header.
 pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
