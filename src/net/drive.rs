@@ -16,6 +16,7 @@ use super::{
     shutdown::Shutdown,
     turn::Turn,
 };
+use crate::base::text::Causes;
 
 /// What a finished connection amounted to, for its one summary line.
 #[derive(Debug)]
@@ -181,7 +182,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             protocol: &mut self.protocol,
             idle,
         };
-        let next = match self.service.run(command, &mut turn).await {
+        // Boxed: a connection that waits for its client must not hold the room of the largest verb
+        // (LIM-36).
+        let ran = Box::pin(self.service.run(command, &mut turn)).await;
+        let next = match ran {
             Ok(next) => next,
             Err(halt) => match self.halted(halt) {
                 Ok(refusal) => Next::Reply(refusal),
@@ -247,7 +251,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 protocol: &mut self.protocol,
                 idle,
             };
-            if let Err(halt) = self.service.catch_up(&mut turn).await {
+            if let Err(halt) = Box::pin(self.service.catch_up(&mut turn)).await {
                 match self.halted(halt) {
                     Ok(refusal) => self.protocol.encode(&refusal, &mut conn.output),
                     Err(gone) => return Flow::End(ending(gone)),
@@ -262,7 +266,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         match halt {
             Halt::Gone(gone) => Err(gone),
             Halt::Fault(fault) => {
-                tracing::error!(error = %Chain(&fault), "a command failed for a reason of ours");
+                tracing::error!(error = %Causes(&fault), "a command failed for a reason of ours");
                 Ok(self.service.refusal_for(&fault))
             }
         }
@@ -369,21 +373,6 @@ fn is_foreign(first: &[u8]) -> bool {
         .next()
         .unwrap_or_default();
     first.starts_with(&[0x16, 0x03]) || line.windows(6).any(|window| window == b" HTTP/")
-}
-
-/// An error with its causes on one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 /// How long a peer may take to accept our last words.

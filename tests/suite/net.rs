@@ -15,11 +15,17 @@ use std::{
 
 use buzon::{
     base::limits::CLIENT_NOT_READING,
-    net::{Farewell, conn::Gone, drive::End},
+    net::{
+        Farewell, Peer,
+        conn::{Conn, Gone},
+        drive::{End, drive},
+        listen::Opening,
+    },
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use self::words::{start, start_over};
+use crate::support::{player::run, server::TestServer};
 
 #[tokio::test(start_paused = true)]
 async fn commands_sent_together_are_answered_together_and_in_order() {
@@ -153,6 +159,42 @@ async fn lim_10_a_client_that_reads_too_slowly_is_given_up_and_a_slow_one_is_not
             "{end:?}"
         );
     }
+}
+
+/// Bytes of a connection's task, while it waits for its client.
+fn waiting_bytes<O: Opening>(server: &TestServer, opening: &O) -> usize {
+    let address = ([192, 0, 2, 10], 40_000).into();
+    let peer = Peer {
+        remote: address,
+        local: address,
+        tls: None,
+    };
+    let now = tokio::time::Instant::now();
+    let permit = server.gate.admit(peer.remote.ip(), now).unwrap();
+    let (protocol, service) = opening.open(&peer, permit);
+    let conn = Conn::new(Box::new(tokio::io::empty()), peer);
+    size_of_val(&drive(
+        conn,
+        protocol,
+        service,
+        None,
+        server.shutdown.clone(),
+    ))
+}
+
+#[test]
+fn lim_36_what_a_waiting_session_holds_is_small() {
+    run(async {
+        let server = TestServer::start().await;
+        for (port, bytes) in [
+            ("smtp", waiting_bytes(&server, &server.smtp("smtp"))),
+            ("imap", waiting_bytes(&server, &server.imap("imap"))),
+            ("pop3", waiting_bytes(&server, &server.pop3("pop3"))),
+        ] {
+            // Of 8 KiB for an idle client; its buffers are empty while it waits.
+            assert!(bytes <= 4096, "{port}: {bytes}");
+        }
+    });
 }
 
 #[tokio::test(start_paused = true)]

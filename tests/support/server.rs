@@ -29,7 +29,9 @@ use buzon::{
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
+    pop3,
     queue::Queue,
+    smtp::server::Server as SmtpServer,
     store::{fault::Fault, memory::Memory},
     wire::Protocol as _,
 };
@@ -109,18 +111,26 @@ impl TestServer {
     /// Connects to a port by its name in the configuration. TLS is up already where the port begins
     /// with it.
     pub(crate) async fn connect(&self, port: &str) -> Client {
-        let smtp = |name| self.servers.smtp(&self.config, name).unwrap();
-        let pop3 = |name| self.servers.pop3(&self.config, name);
         match port {
-            "smtp" => Client::new(self.plain(smtp("smtp"))),
-            "submission" => Client::new(self.plain(smtp("submission"))),
-            "submissions" => self.implicit(smtp("submissions")).await,
+            "smtp" => Client::new(self.plain(self.smtp("smtp"))),
+            "submission" => Client::new(self.plain(self.smtp("submission"))),
+            "submissions" => self.implicit(self.smtp("submissions")).await,
             "imap" => Client::new(self.plain(self.imap("imap"))),
             "imaps" => self.implicit(self.imap("imaps")).await,
-            "pop3" => Client::new(self.plain(pop3("pop3"))),
-            "pop3s" => self.implicit(pop3("pop3s")).await,
+            "pop3" => Client::new(self.plain(self.pop3("pop3"))),
+            "pop3s" => self.implicit(self.pop3("pop3s")).await,
             other => panic!("no port is called {other}"),
         }
+    }
+
+    /// The SMTP server of a port.
+    pub(crate) fn smtp(&self, name: &'static str) -> SmtpServer {
+        self.servers.smtp(&self.config, name).unwrap()
+    }
+
+    /// The POP3 server of a port.
+    pub(crate) fn pop3(&self, name: &'static str) -> pop3::server::Server {
+        self.servers.pop3(&self.config, name)
     }
 
     /// The IMAP server of a port.

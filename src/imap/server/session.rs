@@ -464,19 +464,15 @@ impl Service<Imap> for Session {
         )
     }
 
-    fn run(
+    async fn run(
         &mut self,
         command: Command,
         turn: &mut Turn<'_, Imap>,
-    ) -> impl Future<Output = Result<Next<Response>, Halt<ImapFault>>> + Send {
-        // Boxed: a connection that waits for its client must not hold the room of the largest verb
-        // (LIM-36).
-        Box::pin(async move {
-            let Command { tag, verb, body } = command;
-            let asked = Asked { tag, verb };
-            let outcome = self.command(&asked, body, turn).await;
-            outcome.map_err(|stop| with_tag(stop, Some(asked.tag)))
-        })
+    ) -> Result<Next<Response>, Halt<ImapFault>> {
+        let Command { tag, verb, body } = command;
+        let asked = Asked { tag, verb };
+        let outcome = self.command(&asked, body, turn).await;
+        outcome.map_err(|stop| with_tag(stop, Some(asked.tag)))
     }
 
     fn secured(&mut self, _peer: &Peer) {
@@ -506,23 +502,18 @@ impl Service<Imap> for Session {
         }
     }
 
-    fn catch_up(
-        &mut self,
-        turn: &mut Turn<'_, Imap>,
-    ) -> impl Future<Output = Result<(), Halt<ImapFault>>> + Send {
-        Box::pin(async move {
-            let State::Selected(_, selected) = &mut self.state else {
-                return Ok(());
-            };
-            let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
-            match told.map_err(|stop| with_tag(stop, None))? {
-                News::Told => Ok(()),
-                News::MailboxDeleted => {
-                    turn.invite(&updates::mailbox_deleted()).await?;
-                    Err(Halt::Gone(Gone::Closed))
-                }
+    async fn catch_up(&mut self, turn: &mut Turn<'_, Imap>) -> Result<(), Halt<ImapFault>> {
+        let State::Selected(_, selected) = &mut self.state else {
+            return Ok(());
+        };
+        let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
+        match told.map_err(|stop| with_tag(stop, None))? {
+            News::Told => Ok(()),
+            News::MailboxDeleted => {
+                turn.invite(&updates::mailbox_deleted()).await?;
+                Err(Halt::Gone(Gone::Closed))
             }
-        })
+        }
     }
 
     fn refusal_for(&self, fault: &ImapFault) -> Response {
