@@ -26,7 +26,8 @@ use crate::{
     config::{Config, Misfit},
     dns,
     net::{
-        listen::{Opening, Security, Shared, listen},
+        listen::{Security, Shared, listen},
+        sessions::{Opening, Sessions},
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
@@ -239,7 +240,12 @@ impl Place {
         let tasks = self.shared.tasks.clone();
         tasks.spawn_essential(
             self.name,
-            listen(self.listener, Arc::new(opening), security, self.shared),
+            listen(
+                self.listener,
+                Arc::new(Sessions(opening)),
+                security,
+                self.shared,
+            ),
         );
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn gate(config: &Config) -> net::gate::Options {
     net::gate::Options {
         connections_max: connections_max(config),
         connections_per_address: limits.connections_per_address,
+        mailbox_connections_per_address: limits.mailbox_connections_per_address,
         sessions_per_account_and_address: limits.sessions_per_account_and_address,
         sessions_per_account: limits.sessions_per_account,
         connects_per_minute: limits.connects_per_minute,

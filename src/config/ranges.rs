@@ -39,6 +39,11 @@ fn protocols(config: &Config) -> Vec<Rule> {
             MANY,
         ),
         count(
+            "limits.mailbox_connections_per_address",
+            limits.mailbox_connections_per_address,
+            MANY,
+        ),
+        count(
             "limits.connects_per_minute",
             limits.connects_per_minute,
             MANY,

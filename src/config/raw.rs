@@ -153,8 +153,10 @@ table! {
     Limits {
         /// LIM-01: connections in all; absent: 0.8 x the limit of open files, less 256.
         connections: Option<usize> = None,
-        /// LIM-02: connections of one address (/64 for IPv6) that have not logged in.
+        /// LIM-02: connections of one address (/64 for IPv6) by SMTP that have not logged in.
         connections_per_address: usize = 50,
+        /// LIM-02: connections of one address by IMAP and POP3 that have not logged in.
+        mailbox_connections_per_address: usize = 30,
         /// LIM-13: largest message, by SMTP and by APPEND.
         message: Size = Size::mib(50),
         /// LIM-37: messages coming in that are held in memory, together.

@@ -1,8 +1,8 @@
 //! Who may connect: limits for the whole process and for each neighbourhood of addresses.
 //!
 //! LIM-01 bounds all connections; LIM-02 bounds those that have not logged in per address (IPv4
-//! /32, IPv6 /64), with three times as many for the wider network (/26, /48) and nine times for the
-//! widest (/21, /32); LIM-03 bounds the sessions of one account; LIM-04 bounds connects per minute.
+//! /32, IPv6 /64) and purpose, with three times as many for the wider network (/26, /48) and nine
+//! times for the widest (/21, /32); LIM-03 bounds the sessions of one account; LIM-04 bounds connects per minute.
 //! Permits give back what they took when they are dropped.
 
 use std::{
@@ -23,14 +23,34 @@ use crate::base::ids::AccountId;
 pub struct Options {
     /// LIM-01: connections of all protocols together.
     pub connections_max: usize,
-    /// LIM-02: connections of one address, /64 for IPv6, that have not logged in.
+    /// LIM-02: connections of one address, /64 for IPv6, that bring mail and have not logged in.
     pub connections_per_address: usize,
+    /// LIM-02: those that come for mailboxes and have not logged in.
+    pub mailbox_connections_per_address: usize,
     /// LIM-03: sessions of one account from one address.
     pub sessions_per_account_and_address: usize,
     /// LIM-03: sessions of one account.
     pub sessions_per_account: usize,
     /// LIM-04: connects of one address within a minute.
     pub connects_per_minute: usize,
+}
+
+/// What clients come for. Strangers of one purpose do not take the places of another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To bring mail: SMTP.
+    Mail,
+    /// To read it: IMAP and POP3.
+    Mailboxes,
+}
+
+impl Options {
+    fn strangers_max(&self, purpose: Purpose) -> usize {
+        match purpose {
+            Purpose::Mail => self.connections_per_address,
+            Purpose::Mailboxes => self.mailbox_connections_per_address,
+        }
+    }
 }
 
 /// The gate; shared by all listeners. Cheap to clone.
@@ -46,7 +66,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    networks: HashMap<Network, usize>,
+    strangers: HashMap<(Purpose, Network), usize>,
     accounts: HashMap<AccountId, usize>,
     visitors: HashMap<(AccountId, Network), usize>,
     recent: HashMap<Network, (Instant, usize)>,
@@ -66,6 +86,7 @@ struct Network {
 pub struct Permit {
     gate: Gate,
     address: IpAddr,
+    purpose: Purpose,
     /// Counted as not logged in.
     stranger: bool,
 }
@@ -87,12 +108,18 @@ impl Gate {
         }))
     }
 
-    /// Admits a connection from `address` at `now`, or says why not.
+    /// Admits a connection from `address` for `purpose` at `now`, or says why not.
     ///
     /// # Errors
     /// `Crowded` or `CrowdedAddress`.
-    pub fn admit(&self, address: IpAddr, now: Instant) -> Result<Permit, Farewell> {
+    pub fn admit(
+        &self,
+        address: IpAddr,
+        purpose: Purpose,
+        now: Instant,
+    ) -> Result<Permit, Farewell> {
         let options = &self.0.options;
+        let strangers_max = options.strangers_max(purpose);
         let networks = Network::around(address);
         self.with(|counts| {
             if counts.connects_within_a_minute(networks[0], now) > options.connects_per_minute {
@@ -101,26 +128,24 @@ impl Gate {
             if counts.all >= options.connections_max {
                 return Err(Farewell::Crowded);
             }
-            let limits =
-                [1, 3, 9].map(|times| options.connections_per_address.saturating_mul(times));
+            let limits = [1, 3, 9].map(|times| strangers_max.saturating_mul(times));
             let full = networks.iter().zip(limits).any(|(network, limit)| {
-                counts
-                    .networks
-                    .get(network)
-                    .is_some_and(|count| *count >= limit)
+                let count = counts.strangers.get(&(purpose, *network));
+                count.is_some_and(|count| *count >= limit)
             });
             if full {
                 return Err(Farewell::CrowdedAddress);
             }
             counts.all += 1;
             for network in networks {
-                *counts.networks.entry(network).or_insert(0) += 1;
+                *counts.strangers.entry((purpose, network)).or_insert(0) += 1;
             }
             Ok(())
         })?;
         Ok(Permit {
             gate: self.clone(),
             address,
+            purpose,
             stranger: true,
         })
     }
@@ -168,9 +193,9 @@ impl Permit {
         if std::mem::take(&mut self.stranger) {
             let networks = Network::around(self.address);
             self.gate.with(|counts| {
-                networks
-                    .iter()
-                    .for_each(|network| lower(&mut counts.networks, network));
+                for network in networks {
+                    lower(&mut counts.strangers, &(self.purpose, network));
+                }
             });
         }
     }
@@ -256,6 +281,7 @@ mod tests {
         Gate::new(Options {
             connections_max: all,
             connections_per_address: per_address,
+            mailbox_connections_per_address: 1,
             sessions_per_account_and_address: 2,
             sessions_per_account: 3,
             connects_per_minute: 100,
@@ -270,31 +296,48 @@ mod tests {
     async fn lim_01_connections_of_all_addresses_are_bounded_and_come_back() {
         let gate = gate(2, 10);
         let now = Instant::now();
-        let first = gate.admit(ip("192.0.2.1"), now).unwrap();
-        let _second = gate.admit(ip("198.51.100.1"), now).unwrap();
+        let first = gate.admit(ip("192.0.2.1"), Purpose::Mail, now).unwrap();
+        let _second = gate.admit(ip("198.51.100.1"), Purpose::Mail, now).unwrap();
         assert_eq!(
-            gate.admit(ip("203.0.113.1"), now).unwrap_err(),
+            gate.admit(ip("203.0.113.1"), Purpose::Mail, now)
+                .unwrap_err(),
             Farewell::Crowded
         );
         drop(first);
-        assert!(gate.admit(ip("203.0.113.1"), now).is_ok());
+        assert!(gate.admit(ip("203.0.113.1"), Purpose::Mail, now).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn lim_02_one_address_is_bounded_until_it_logs_in_and_v6_counts_by_64() {
         let gate = gate(100, 2);
         let now = Instant::now();
-        let mut first = gate.admit(ip("2001:db8::1"), now).unwrap();
-        let _second = gate.admit(ip("2001:db8::ffff:2"), now).unwrap();
+        let mut first = gate.admit(ip("2001:db8::1"), Purpose::Mail, now).unwrap();
+        let _second = gate
+            .admit(ip("2001:db8::ffff:2"), Purpose::Mail, now)
+            .unwrap();
         assert_eq!(
-            gate.admit(ip("2001:db8::3"), now).unwrap_err(),
+            gate.admit(ip("2001:db8::3"), Purpose::Mail, now)
+                .unwrap_err(),
             Farewell::CrowdedAddress
         );
-        assert!(gate.admit(ip("2001:db8:0:1::3"), now).is_ok());
+        assert!(
+            gate.admit(ip("2001:db8:0:1::3"), Purpose::Mail, now)
+                .is_ok()
+        );
         first.logged_in();
-        assert!(gate.admit(ip("2001:db8::3"), now).is_ok());
+        assert!(gate.admit(ip("2001:db8::3"), Purpose::Mail, now).is_ok());
         let mapped = Network::around(ip("::ffff:192.0.2.1"));
         assert_eq!(mapped, Network::around(ip("192.0.2.1")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_02_strangers_are_counted_by_what_they_come_for() {
+        let gate = gate(100, 2);
+        let admit = |purpose| gate.admit(ip("192.0.2.1"), purpose, Instant::now());
+        let _reader = admit(Purpose::Mailboxes).unwrap();
+        assert!(admit(Purpose::Mailboxes).is_err());
+        let _senders = [admit(Purpose::Mail).unwrap(), admit(Purpose::Mail).unwrap()];
+        assert!(admit(Purpose::Mail).is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -302,14 +345,17 @@ mod tests {
         let gate = gate(100, 1);
         let now = Instant::now();
         let admitted: Vec<_> = (1..=3)
-            .map(|n| gate.admit(ip(&format!("192.0.2.{n}")), now).unwrap())
+            .map(|n| {
+                gate.admit(ip(&format!("192.0.2.{n}")), Purpose::Mail, now)
+                    .unwrap()
+            })
             .collect();
         assert_eq!(
-            gate.admit(ip("192.0.2.4"), now).unwrap_err(),
+            gate.admit(ip("192.0.2.4"), Purpose::Mail, now).unwrap_err(),
             Farewell::CrowdedAddress
         );
         drop(admitted);
-        assert!(gate.admit(ip("192.0.2.4"), now).is_ok());
+        assert!(gate.admit(ip("192.0.2.4"), Purpose::Mail, now).is_ok());
     }
 
     #[test]
@@ -331,10 +377,16 @@ mod tests {
         let gate = gate(1000, 1000);
         let mut refused = 0;
         for _ in 0..101 {
-            refused += usize::from(gate.admit(ip("192.0.2.1"), Instant::now()).is_err());
+            refused += usize::from(
+                gate.admit(ip("192.0.2.1"), Purpose::Mail, Instant::now())
+                    .is_err(),
+            );
         }
         assert_eq!(refused, 1);
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(gate.admit(ip("192.0.2.1"), Instant::now()).is_ok());
+        assert!(
+            gate.admit(ip("192.0.2.1"), Purpose::Mail, Instant::now())
+                .is_ok()
+        );
     }
 }

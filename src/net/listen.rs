@@ -1,6 +1,7 @@
-//! Listening: accept, ask the gate, make TLS when the port begins with it, drive the connection.
+//! Listening: accept, ask the gate, make TLS when the port begins with it, hand the connection over.
 //!
-//! What happens when there are no descriptors left stands in `entrance`.
+//! Knows no protocol, not even that there are line protocols: those are one [`Consumer`], in
+//! `sessions`. What happens when there are no descriptors left stands in `entrance`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,15 +14,14 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     conn::{Conn, Peer},
-    drive::{End, Summary, drive},
     entrance::Entrance,
-    gate::{Gate, Permit},
-    protocol::{Farewell, Protocol, Service},
+    gate::{Gate, Permit, Purpose},
+    protocol::Farewell,
     recall::Recall,
     shutdown::Shutdown,
     tasks::Tasks,
 };
-use crate::wire::Output;
+use crate::base::text::Causes;
 
 /// When TLS begins.
 #[derive(Clone, Debug)]
@@ -45,57 +45,53 @@ pub struct Shared {
     pub shutdown: Shutdown,
 }
 
-/// One port's way of making sessions.
-pub trait Opening: Send + Sync + 'static {
-    /// The protocol spoken.
-    type Protocol: Protocol;
-    /// What serves it.
-    type Service: Service<Self::Protocol> + 'static;
-
+/// What is done with the connections of one port.
+pub trait Consumer: Send + Sync + 'static {
     /// The port's name in logs: `smtp`, `submissions`, `imap`, ...
     fn name(&self) -> &'static str;
 
-    /// A new session; it owns the connection's permit and gives it back at its end.
-    fn open(&self, peer: &Peer, permit: Permit) -> (Self::Protocol, Self::Service);
+    /// What its clients come for.
+    fn purpose(&self) -> Purpose;
 
-    /// The protocol alone, for a connection that is turned away.
-    fn protocol(&self) -> Self::Protocol;
+    /// What a client is told that is turned away, as it goes over the wire; empty for nothing.
+    fn last_words(&self, why: Farewell) -> Bytes;
+
+    /// Serves one connection to its end. The permit is given back with it; TLS can be begun with
+    /// `upgrade`, where it has not begun already.
+    fn serve(
+        &self,
+        conn: Conn,
+        permit: Permit,
+        upgrade: Option<Arc<ServerConfig>>,
+        shutdown: Shutdown,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Accepts connections until the shutdown. Then the socket closes; sessions end by themselves.
-pub async fn listen<O: Opening>(
+pub async fn listen<C: Consumer>(
     listener: TcpListener,
-    opening: Arc<O>,
+    consumer: Arc<C>,
     security: Security,
     shared: Shared,
 ) {
     let no_room = match security {
         // Inside TLS nobody hears us before a handshake that we cannot afford now.
         Security::Implicit(_) => Bytes::new(),
-        Security::Upgrade(_) | Security::Plain => last_words(&opening.protocol()),
+        Security::Upgrade(_) | Security::Plain => consumer.last_words(Farewell::Crowded),
     };
-    let mut entrance = Entrance::new(listener, opening.name(), no_room);
+    let mut entrance = Entrance::new(listener, consumer.name(), no_room);
     let mut shutdown = shared.shutdown.clone();
     loop {
         let stream = tokio::select! {
             stream = entrance.next() => stream,
             () = shutdown.requested() => return,
         };
-        admit(stream, &opening, &security, &shared);
+        admit(stream, &consumer, &security, &shared);
     }
-}
-
-/// What a client is told when there is no room for it.
-fn last_words<P: Protocol>(protocol: &P) -> Bytes {
-    let mut out = Output::new();
-    if let Some(words) = protocol.farewell(Farewell::Crowded) {
-        protocol.encode(&words, &mut out);
-    }
-    out.take()
 }
 
 /// Starts the connection's task, or turns the peer away.
-fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, shared: &Shared) {
+fn admit<C: Consumer>(stream: TcpStream, consumer: &Arc<C>, security: &Security, shared: &Shared) {
     let (Ok(remote), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
         return;
     };
@@ -106,101 +102,61 @@ fn admit<O: Opening>(stream: TcpStream, opening: &Arc<O>, security: &Security, s
         tls: None,
     };
     let conn = Conn::new(Box::new(stream), peer);
-    let task = (
-        Arc::clone(opening),
-        security.clone(),
-        shared.shutdown.clone(),
-    );
-    match shared.gate.admit(remote.ip(), Instant::now()) {
+    let (name, purpose) = (consumer.name(), consumer.purpose());
+    match shared.gate.admit(remote.ip(), purpose, Instant::now()) {
         Ok(permit) => {
-            shared.tasks.spawn(opening.name(), async move {
-                let (opening, security, shutdown) = task;
-                serve(conn, &*opening, security, permit, shutdown).await;
+            let (consumer, security) = (Arc::clone(consumer), security.clone());
+            let shutdown = shared.shutdown.clone();
+            shared.tasks.spawn(name, async move {
+                if let Some((conn, upgrade)) = secure(conn, security, name, &shutdown).await {
+                    consumer.serve(conn, permit, upgrade, shutdown).await;
+                }
             });
         }
         Err(why) => {
-            tracing::info!(port = opening.name(), peer.ip = %remote.ip(), %why, "turned away");
+            tracing::info!(port = name, peer.ip = %remote.ip(), %why, "turned away");
             // A flood of these must not take the files that the store and the relay need (LIM-01).
             if shared.tasks.count(TURNED_AWAY) >= TURNED_AWAY_MAX {
                 return;
             }
-            shared.tasks.spawn(TURNED_AWAY, async move {
-                let (opening, security, _) = task;
-                // Inside TLS nobody hears us before a handshake that we cannot afford now.
-                if !matches!(security, Security::Implicit(_)) {
-                    let mut conn = conn;
-                    let protocol = opening.protocol();
-                    if let Some(words) = protocol.farewell(why) {
-                        protocol.encode(&words, &mut conn.output);
-                    }
-                    let _ = tokio::time::timeout(Duration::from_secs(1), conn.flush()).await;
-                    conn.close().await;
-                }
-            });
+            // Inside TLS nobody hears us before a handshake that we cannot afford now.
+            let words = match security {
+                Security::Implicit(_) => Bytes::new(),
+                Security::Upgrade(_) | Security::Plain => consumer.last_words(why),
+            };
+            shared.tasks.spawn(TURNED_AWAY, turn_away(conn, words));
         }
     }
 }
 
-async fn serve<O: Opening>(
-    conn: Conn,
-    opening: &O,
+async fn turn_away(mut conn: Conn, words: Bytes) {
+    if !words.is_empty() {
+        conn.output.bytes(&words);
+        let _ = tokio::time::timeout(Duration::from_secs(1), conn.flush()).await;
+        conn.close().await;
+    }
+}
+
+/// The connection as it is served, and what it may still be upgraded to; `None` when TLS failed.
+async fn secure(
+    mut conn: Conn,
     security: Security,
-    permit: Permit,
-    shutdown: Shutdown,
-) {
-    let name = opening.name();
-    let (conn, upgrade) = match security {
-        Security::Plain => (conn, None),
-        Security::Upgrade(config) => (conn, Some(config)),
-        Security::Implicit(config) => {
-            let remote = conn.peer.remote;
-            let mut conn = conn;
-            conn.recall = Recall::by(shutdown.clone());
-            match conn.upgrade(config).await {
-                Ok(conn) => (conn, None),
-                Err(gone) => {
-                    let (ip, error) = (remote.ip(), Shown(&gone));
-                    tracing::info!(port = name, peer.ip = %ip, %error, "no TLS");
-                    return;
-                }
-            }
-        }
+    name: &'static str,
+    shutdown: &Shutdown,
+) -> Option<(Conn, Option<Arc<ServerConfig>>)> {
+    let config = match security {
+        Security::Plain => return Some((conn, None)),
+        Security::Upgrade(config) => return Some((conn, Some(config))),
+        Security::Implicit(config) => config,
     };
-    let (protocol, service) = opening.open(&conn.peer, permit);
-    let summary = drive(conn, protocol, service, upgrade, shutdown).await;
-    log(name, &summary);
-}
-
-/// The one summary line of a connection.
-fn log(name: &'static str, summary: &Summary) {
-    let end = match &summary.end {
-        End::Closed => "closed".to_owned(),
-        End::Farewell(why) => why.to_string(),
-        End::Gone(gone) => Shown(gone).to_string(),
-    };
-    tracing::info!(
-        port = name,
-        peer.ip = %summary.peer.remote.ip(),
-        peer.port = summary.peer.remote.port(),
-        tls = summary.peer.tls.as_ref().map(|cipher| cipher.version.as_str()),
-        commands = summary.commands,
-        strikes = summary.strikes,
-        read_bytes = summary.traffic.read_bytes,
-        written_bytes = summary.traffic.written_bytes,
-        end,
-        "connection ended"
-    );
-}
-
-/// A gone connection with its cause.
-struct Shown<'a>(&'a super::conn::Gone);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        match std::error::Error::source(self.0) {
-            Some(cause) => write!(f, ": {cause}"),
-            None => Ok(()),
+    let remote = conn.peer.remote;
+    conn.recall = Recall::by(shutdown.clone());
+    match conn.upgrade(config).await {
+        Ok(conn) => Some((conn, None)),
+        Err(gone) => {
+            let (ip, error) = (remote.ip(), Causes(&gone));
+            tracing::info!(port = name, peer.ip = %ip, %error, "no TLS");
+            None
         }
     }
 }

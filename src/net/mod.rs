@@ -13,6 +13,7 @@ pub mod listen;
 pub mod login;
 pub mod protocol;
 pub mod recall;
+pub mod sessions;
 pub mod shutdown;
 pub mod tasks;
 pub mod throttle;

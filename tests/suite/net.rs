@@ -19,7 +19,7 @@ use buzon::{
         Farewell, Peer,
         conn::{Conn, Gone},
         drive::{End, drive},
-        listen::Opening,
+        sessions::Opening,
     },
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -170,7 +170,8 @@ fn waiting_bytes<O: Opening>(server: &TestServer, opening: &O) -> usize {
         tls: None,
     };
     let now = tokio::time::Instant::now();
-    let permit = server.gate.admit(peer.remote.ip(), now).unwrap();
+    let ip = peer.remote.ip();
+    let permit = server.gate.admit(ip, opening.purpose(), now).unwrap();
     let (protocol, service) = opening.open(&peer, permit);
     let conn = Conn::new(Box::new(tokio::io::empty()), peer);
     size_of_val(&drive(

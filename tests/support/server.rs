@@ -25,7 +25,7 @@ use buzon::{
         conn::Conn,
         drive::drive,
         gate::Gate,
-        listen::Opening,
+        sessions::Opening,
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
@@ -144,7 +144,7 @@ impl TestServer {
         let upgrade = Some(Arc::clone(&self.tls));
         let shutdown = self.shutdown.clone();
         let address = conn.peer.remote.ip();
-        match self.gate.admit(address, Instant::now()) {
+        match self.gate.admit(address, opening.purpose(), Instant::now()) {
             Ok(permit) => {
                 let (protocol, service) = opening.open(&conn.peer, permit);
                 self.tasks.spawn("session", async move {
@@ -173,7 +173,7 @@ impl TestServer {
         let shutdown = self.shutdown.clone();
         let permit = self
             .gate
-            .admit(conn.peer.remote.ip(), Instant::now())
+            .admit(conn.peer.remote.ip(), opening.purpose(), Instant::now())
             .unwrap();
         self.tasks.spawn("session", async move {
             let conn = conn.upgrade(config).await.unwrap();
@@ -207,6 +207,7 @@ fn config() -> Config {
     config.auth.argon2_passes = 1;
     config.limits.connections = Some(1000);
     config.limits.connections_per_address = 1000;
+    config.limits.mailbox_connections_per_address = 1000;
     config.limits.connects_per_minute = 1000;
     config.limits.sessions_per_account_and_address = 20;
     config.limits.sessions_per_account = 100;

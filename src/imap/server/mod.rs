@@ -35,7 +35,12 @@ use crate::{
     base::{clock::Clock, ids::AccountId},
     imap::proto::dialog::Imap,
     mailbox::Mailboxes,
-    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
+    net::{
+        Peer,
+        authn::Authn,
+        gate::{Permit, Purpose},
+        sessions::Opening,
+    },
 };
 
 pub use self::{fault::ImapFault, session::Session};
@@ -106,6 +111,10 @@ impl Opening for ImapServer {
 
     fn name(&self) -> &'static str {
         self.services.options.name
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Mailboxes
     }
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Imap, Session) {

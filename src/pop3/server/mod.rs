@@ -13,7 +13,12 @@ pub use session::{Pop3Fault, Session};
 
 use crate::{
     mailbox::Mailboxes,
-    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
+    net::{
+        Peer,
+        authn::Authn,
+        gate::{Permit, Purpose},
+        sessions::Opening,
+    },
     pop3::proto::Pop3,
 };
 
@@ -94,6 +99,10 @@ impl Opening for Server {
 
     fn name(&self) -> &'static str {
         self.0.name
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Mailboxes
     }
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Pop3, Session) {

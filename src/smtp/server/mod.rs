@@ -32,7 +32,12 @@ use crate::{
     base::{clock::Clock, random::Random},
     mail::address::Domain,
     mailbox::Mailboxes,
-    net::{Peer, authn::Authn, gate::Permit, listen::Opening},
+    net::{
+        Peer,
+        authn::Authn,
+        gate::{Permit, Purpose},
+        sessions::Opening,
+    },
     route::Router,
 };
 
@@ -145,6 +150,10 @@ impl Opening for Server {
 
     fn name(&self) -> &'static str {
         self.0.options.port
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Mail
     }
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Dialog, Session) {

@@ -248,6 +248,7 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
     let gate = Gate::new(gate::Options {
         connections_max: 10,
         connections_per_address: 10,
+        mailbox_connections_per_address: 10,
         sessions_per_account_and_address: 10,
         sessions_per_account: 10,
         connects_per_minute: 10,
