@@ -84,7 +84,10 @@ fn certificate(config: &Config) -> Finding {
     finding(
         "certificate",
         match certificate_of(config) {
-            Ok(_) => Verdict::Fine("loaded, and the key belongs to it".to_owned()),
+            Ok(certificate) => match certificate.validity() {
+                Ok(()) => Verdict::Fine("loaded, valid, and the key belongs to it".to_owned()),
+                Err(error) => Verdict::Doubtful(error.to_string()),
+            },
             Err(error) => Verdict::Wrong(error.to_string()),
         },
     )

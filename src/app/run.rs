@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     admin::{Request, request::Password, socket},
-    base::{secret::Secret, text::Causes},
+    base::{clock::Clock, secret::Secret, text::Causes},
     config::{Config, Misfit},
     dns,
     net::{
@@ -33,7 +33,10 @@ use crate::{
     },
     relay::{self, Relay},
     smtp::client::TlsClient,
-    tls::{self, certificate::Certificate},
+    tls::{
+        self,
+        certificate::{Certificate, CertificateError},
+    },
 };
 
 /// Runs the server until a signal ends it. With a demo, its accounts are made and `demo.json` is
@@ -54,6 +57,10 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
     }
     // What can fail for the operator's reasons comes first: no port answers before all is well.
     let certificate = certificate_of(&config)?;
+    if let Err(error) = certificate.validity() {
+        // Mail without a valid certificate is better than none.
+        tracing::warn!(%error, "clients will refuse the certificate");
+    }
     let services = Services::open(&config).await?;
     let ports = ports::bind(&config.listen)?;
     if let Some(demo) = demo {
@@ -182,22 +189,15 @@ impl Server {
                 }
                 _ = signals.interrupt.recv() => return None,
                 _ = signals.terminate.recv() => return None,
-                _ = signals.hangup.recv() => self.reload(),
+                // The certificate is read again; the rest of the configuration needs a restart.
+                _ = signals.hangup.recv() => log_reload(self.certificate.reload()),
                 _ = alive.tick() => {
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+                    if let Some(outcome) = self.certificate.refresh() {
+                        log_reload(outcome);
+                    }
                 }
             }
-        }
-    }
-
-    /// SIGHUP: the certificate is read again; the rest of the configuration needs a restart.
-    fn reload(&self) {
-        let (Some(chain), Some(key)) = (&self.config.tls.certificate, &self.config.tls.key) else {
-            return;
-        };
-        match self.certificate.reload(chain, key) {
-            Ok(()) => tracing::info!("the certificate was read again"),
-            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
         }
     }
 
@@ -266,10 +266,17 @@ impl Signals {
     }
 }
 
+fn log_reload(outcome: Result<(), CertificateError>) {
+    match outcome {
+        Ok(()) => tracing::info!("the certificate was read again"),
+        Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+    }
+}
+
 /// Loads the configured certificate.
 pub(super) fn certificate_of(config: &Config) -> Result<Arc<Certificate>, StartError> {
     match (&config.tls.certificate, &config.tls.key) {
-        (Some(chain), Some(key)) => Ok(Arc::new(Certificate::load(chain, key)?)),
+        (Some(chain), Some(key)) => Ok(Arc::new(Certificate::load(chain, key, Clock::system())?)),
         _ => Err(Misfit::new("tls", "certificate and key are needed").into()),
     }
 }
@@ -314,5 +321,6 @@ fn harden() {
     }
 }
 
-/// How often systemd hears that we are alive; its unit allows three times as much.
+/// How often systemd hears that we are alive, and the certificate's files are looked at; the unit
+/// allows three times as much.
 const WATCHDOG: Duration = Duration::from_secs(20);

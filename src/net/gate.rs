@@ -2,8 +2,8 @@
 //!
 //! LIM-01 bounds all connections; LIM-02 bounds those that have not logged in per address (IPv4
 //! /32, IPv6 /64) and purpose, with three times as many for the wider network (/26, /48) and nine
-//! times for the widest (/21, /32); LIM-03 bounds the sessions of one account; LIM-04 bounds connects per minute.
-//! Permits give back what they took when they are dropped.
+//! times for the widest (/21, /32); LIM-03 bounds the sessions of one account; LIM-04 bounds
+//! connects per minute. Permits give back what they took when they are dropped.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Listening: accept, ask the gate, make TLS when the port begins with it, hand the connection over.
+//! Listening: accept, ask the gate, make TLS when the port begins with it, hand over.
 //!
 //! Knows no protocol, not even that there are line protocols: those are one [`Consumer`], in
 //! `sessions`. What happens when there are no descriptors left stands in `entrance`.

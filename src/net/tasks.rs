@@ -43,7 +43,8 @@ impl Tasks {
         });
     }
 
-    /// Starts `task` under `name`, without which the server is none: see [`Tasks::essential_ended`].
+    /// Starts `task` under `name`, without which the server is none: its end is told by
+    /// [`Tasks::essential_ended`].
     pub fn spawn_essential(
         &self,
         name: &'static str,

@@ -5,22 +5,28 @@
 //! group: a key that root keeps for a group of services (0640 root:ssl-cert) is how Debian and the
 //! shipped unit do it. But that group may only read: who can write the file can replace the key.
 //! Every error names the file and what would be right.
+//!
+//! TLS-05: what replaces a certificate is whole: PEM, a chain and its own key, and valid now. Files
+//! that changed are read without being asked, once they rest.
 
 use std::{
     fmt, fs,
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use tokio_rustls::rustls::{
     self,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+
+use crate::base::clock::Clock;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,28 +51,157 @@ pub enum CertificateError {
 
 /// The certificate in use; replaced as a whole.
 pub struct Certificate {
+    files: Files,
+    clock: Clock,
     current: RwLock<Arc<CertifiedKey>>,
+    seen: Mutex<Seen>,
 }
 
+/// Where a certificate comes from.
+struct Files {
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+/// What the files looked like.
+struct Seen {
+    /// When they were read.
+    read: Stamp,
+    /// At the last look.
+    last: Stamp,
+}
+
+/// What tells two states of the chain and the key apart: which file, how long, when written and
+/// when changed. `None` for one that is not there.
+type Stamp = [Option<(u64, u64, [i64; 4])>; 2];
+
 impl Certificate {
-    /// Loads a chain and its key from PEM files.
+    /// Loads a chain and its key from PEM files. Whether they are valid is another question: see
+    /// [`Certificate::validity`].
     ///
     /// # Errors
     /// Names the file that is at fault.
-    pub fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+    pub fn load(chain: &Path, key: &Path, clock: Clock) -> Result<Self, CertificateError> {
+        let files = Files {
+            chain: chain.to_owned(),
+            key: key.to_owned(),
+        };
+        let stamp = files.stamp();
+        let current = files.read()?;
         Ok(Self {
-            current: RwLock::new(read(chain, key)?),
+            files,
+            clock,
+            current: RwLock::new(current),
+            seen: Mutex::new(Seen {
+                read: stamp,
+                last: stamp,
+            }),
         })
+    }
+
+    /// Whether the certificate in use is valid now.
+    ///
+    /// # Errors
+    /// Says since when it no longer is, or how soon it will be.
+    pub fn validity(&self) -> Result<(), CertificateError> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(&current);
+        self.valid(&current)
     }
 
     /// Replaces the certificate by what the files hold now; on error the old one stays (TLS-05).
     ///
     /// # Errors
-    /// As [`Certificate::load`].
-    pub fn reload(&self, chain: &Path, key: &Path) -> Result<(), CertificateError> {
-        let fresh = read(chain, key)?;
+    /// As [`Certificate::load`] and [`Certificate::validity`].
+    pub fn reload(&self) -> Result<(), CertificateError> {
+        let stamp = self.files.stamp();
+        self.seen().read = stamp;
+        let fresh = self.files.read()?;
+        self.valid(&fresh)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    /// Reads the files again if they have changed since they were read, and rest since the last
+    /// look: a chain that was written without its key yet is no mistake. `None` when there was
+    /// nothing to do. To be called now and then.
+    pub fn refresh(&self) -> Option<Result<(), CertificateError>> {
+        let stamp = self.files.stamp();
+        let mut seen = self.seen();
+        let rests = std::mem::replace(&mut seen.last, stamp) == stamp;
+        let is_new = seen.read != stamp;
+        drop(seen);
+        (is_new && rests).then(|| self.reload())
+    }
+
+    fn valid(&self, certified: &CertifiedKey) -> Result<(), CertificateError> {
+        let now = u64::try_from(self.clock.wall().secs()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        for (at, certificate) in certified.cert.iter().enumerate() {
+            if let Some(why) = lapse(certificate, now) {
+                let which = at + 1;
+                let text = format!("certificate {which} of the chain {why}");
+                return Err(wrong(&self.files.chain, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files {
+    fn stamp(&self) -> Stamp {
+        [&self.chain, &self.key].map(|path| {
+            let facts = fs::metadata(path).ok()?;
+            let written = (facts.mtime(), facts.mtime_nsec());
+            let changed = (facts.ctime(), facts.ctime_nsec());
+            let times = [written.0, written.1, changed.0, changed.1];
+            Some((facts.ino(), facts.len(), times))
+        })
+    }
+
+    fn read(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
+        let certificates = certificates(&self.chain)?;
+        let private = private_key(&self.key)?;
+        let certified =
+            CertifiedKey::from_der(certificates, private, &provider()).map_err(|error| {
+                wrong(
+                    &self.key,
+                    format!("does not belong to {}: {error}", self.chain.display()),
+                )
+            })?;
+        Ok(Arc::new(certified))
+    }
+}
+
+/// Why a certificate is not valid at `now`. One that cannot be understood is not judged.
+fn lapse(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    // Nobody is trusted here; but first of all a path is refused for its time.
+    let usage = webpki::KeyUsage::server_auth();
+    let verified = certificate.verify_for_usage(&[], &[], &[], now, usage, None, None);
+    match verified.err()? {
+        webpki::Error::CertExpired { not_after, .. } => {
+            let span = span(not_after, now);
+            Some(format!("has expired {span} ago: it must be renewed"))
+        }
+        webpki::Error::CertNotValidYet { not_before, .. } => {
+            let span = span(now, not_before);
+            Some(format!("is valid in {span} only: is the clock right?"))
+        }
+        _ => None,
+    }
+}
+
+fn span(from: UnixTime, to: UnixTime) -> String {
+    let hours = to.as_secs().saturating_sub(from.as_secs()) / 3600;
+    if hours < 48 {
+        format!("{hours} hours")
+    } else {
+        format!("{} days", hours / 24)
     }
 }
 
@@ -83,19 +218,6 @@ impl ResolvesServerCert for Certificate {
             &self.current.read().unwrap_or_else(PoisonError::into_inner),
         ))
     }
-}
-
-fn read(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, CertificateError> {
-    let certificates = certificates(chain)?;
-    let private = private_key(key)?;
-    let certified =
-        CertifiedKey::from_der(certificates, private, &provider()).map_err(|error| {
-            wrong(
-                key,
-                format!("does not belong to {}: {error}", chain.display()),
-            )
-        })?;
-    Ok(Arc::new(certified))
 }
 
 /// The certificates of a PEM file, in order.
@@ -173,12 +295,33 @@ mod tests {
 
     /// A fresh certificate with its key, private.
     fn make(dir: &Path) -> (PathBuf, PathBuf) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        make_until(dir, 4000)
+    }
+
+    /// One that is valid from 2001 until this year.
+    fn make_until(dir: &Path, year: i32) -> (PathBuf, PathBuf) {
+        let mut wanted = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        wanted.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        wanted.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let made = wanted.self_signed(&signing_key).unwrap();
         let (chain, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-        fs::write(&chain, made.cert.pem()).unwrap();
-        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        for (path, text) in [(&chain, made.pem()), (&key, signing_key.serialize_pem())] {
+            // As another file: times alone may be too coarse for a test.
+            let fresh = path.with_extension("new");
+            fs::write(&fresh, text).unwrap();
+            fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::rename(fresh, path).unwrap();
+        }
         (chain, key)
+    }
+
+    fn load(chain: &Path, key: &Path) -> Result<Certificate, CertificateError> {
+        Certificate::load(chain, key, Clock::system())
+    }
+
+    fn inside(certificate: &Certificate) -> Vec<CertificateDer<'static>> {
+        certificate.current.read().unwrap().cert.clone()
     }
 
     #[test]
@@ -197,7 +340,7 @@ mod tests {
             (0o660, true),
         ] {
             fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
-            match Certificate::load(&chain, &key) {
+            match load(&chain, &key) {
                 Ok(_) => assert!(!refused, "{mode:o}"),
                 Err(error) => {
                     let said = error.to_string();
@@ -212,21 +355,70 @@ mod tests {
     fn tls_05_a_reload_takes_a_whole_pair_or_changes_nothing() {
         let dir = scratch("reload");
         let (chain, key) = make(&dir);
-        let certificate = Certificate::load(&chain, &key).unwrap();
-        let inside = || certificate.current.read().unwrap().cert.clone();
-        let first = inside();
+        let certificate = load(&chain, &key).unwrap();
+        let first = inside(&certificate);
         let old_key = fs::read(&key).unwrap();
         make(&dir);
         let new_key = fs::read(&key).unwrap();
         for (wrong_key, part) in [(&old_key[..], "does not belong"), (b"", "no private key")] {
             fs::write(&key, wrong_key).unwrap();
-            let error = certificate.reload(&chain, &key).unwrap_err().to_string();
+            let error = certificate.reload().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
-            assert_eq!(inside(), first);
+            assert_eq!(inside(&certificate), first);
         }
         fs::write(&key, new_key).unwrap();
-        certificate.reload(&chain, &key).unwrap();
-        assert_ne!(inside(), first);
+        certificate.reload().unwrap();
+        assert_ne!(inside(&certificate), first);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_05_what_is_not_valid_now_replaces_nothing_and_is_told() {
+        let dir = scratch("validity");
+        let at = |secs| Clock::steered(crate::base::clock::Timestamp::from_secs(secs));
+        // 2026-01-03.
+        let clock = at(1_767_398_400);
+        let (chain, key) = make_until(&dir, 2027);
+        let certificate = Certificate::load(&chain, &key, clock).unwrap();
+        certificate.validity().unwrap();
+        let first = inside(&certificate);
+        make_until(&dir, 2026);
+        let error = certificate.reload().unwrap_err().to_string();
+        assert!(error.contains("has expired 2 days ago"), "{error}");
+        assert_eq!(inside(&certificate), first);
+        // At the start there is nothing better.
+        for (secs, part) in [
+            (1_767_398_400, "has expired 2 days ago"),
+            (978_300_000, "is valid in 2 hours only"),
+        ] {
+            let certificate = Certificate::load(&chain, &key, at(secs)).unwrap();
+            let error = certificate.validity().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn tls_05_files_that_changed_are_read_once_they_rest() {
+        let dir = scratch("refresh");
+        let (chain, key) = make(&dir);
+        let certificate = load(&chain, &key).unwrap();
+        let first = inside(&certificate);
+        assert!(certificate.refresh().is_none());
+        make(&dir);
+        assert!(certificate.refresh().is_none(), "perhaps half written");
+        assert_eq!(inside(&certificate), first);
+        certificate.refresh().unwrap().unwrap();
+        assert_ne!(inside(&certificate), first);
+        assert!(certificate.refresh().is_none());
+        // A mistake is told once.
+        fs::write(&key, "").unwrap();
+        assert!(certificate.refresh().is_none());
+        certificate.refresh().unwrap().unwrap_err();
+        assert!(certificate.refresh().is_none());
+        make(&dir);
+        assert!(certificate.refresh().is_none());
+        certificate.refresh().unwrap().unwrap();
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -235,12 +427,12 @@ mod tests {
         let dir = scratch("no-certificate");
         let (_, key) = make(&dir);
         assert!(
-            Certificate::load(&key, &key)
+            load(&key, &key)
                 .unwrap_err()
                 .to_string()
                 .contains("no certificate")
         );
-        assert!(Certificate::load(&dir.join("absent"), &key).is_err());
+        assert!(load(&dir.join("absent"), &key).is_err());
         fs::remove_dir_all(dir).unwrap();
     }
 }

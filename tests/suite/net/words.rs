@@ -11,6 +11,7 @@ use std::{
 
 use buzon::{
     base::{
+        clock::Clock,
         future::BoxFuture,
         ids::{AccountId, Proof},
         pieces::Pieces,
@@ -26,6 +27,7 @@ use buzon::{
         throttle::{self, Throttle},
         turn::Outgoing,
     },
+    tls::certificate::Certificate,
     wire::{Frame, Input, Line, Output},
 };
 use bytes::Bytes;
@@ -262,8 +264,7 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
         ran: Arc::clone(&ran),
     };
     let (trigger, stop) = shutdown::pair();
-    let certificate =
-        buzon::tls::certificate::Certificate::load(&pem("cert"), &pem("key")).unwrap();
+    let certificate = Certificate::load(&pem("cert"), &pem("key"), Clock::system()).unwrap();
     let tls = buzon::tls::server::config(Arc::new(certificate), "words").unwrap();
     let task = drive(conn, Words, speaker, Some(tls), stop);
     let ended = tokio::task::spawn(task);
