@@ -17,7 +17,7 @@ use super::{
     StartError, demo, owner,
     ports::{self, Port},
     servers::Servers,
-    services::{Reports, Services},
+    services::Services,
     settings,
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         tasks::Tasks,
     },
     relay::{self, Relay},
+    route::Reports,
     smtp::client::TlsClient,
     tls::{
         self,
@@ -132,10 +133,10 @@ impl Server {
             queue: self.services.queue.clone(),
             resolver: Arc::new(resolver),
             connector: Arc::new(relay::Tcp),
-            postman: Arc::new(Reports {
-                router: self.services.router.clone(),
-                mailboxes: self.services.mailboxes.clone(),
-            }),
+            postman: Arc::new(Reports::new(
+                self.services.router.clone(),
+                self.services.mailboxes.clone(),
+            )),
             tls: TlsClient::new(tls::client::system_roots())?,
             clock: self.services.clock.clone(),
             random: self.services.random.clone(),

@@ -17,16 +17,11 @@ use crate::{
     },
     config::Config,
     imap::server::Quotas,
-    mail::{
-        envelope::{Envelope, ForwardPath, ReversePath},
-        trace::return_path,
-    },
     mailbox::Mailboxes,
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
-    relay::{PostError, Posted, Postman, Report},
-    route::{self, Acceptance, Origin, Router},
-    store::{Batch, Engine, embedded::Embedded},
+    route::{self, Router},
+    store::{Engine, embedded::Embedded},
 };
 
 /// Everything that works on the store. Cheap to clone.
@@ -165,60 +160,4 @@ impl Quotas for AccountQuotas {
             .account(account)
             .map(|account| account.quota_bytes)
     }
-}
-
-/// Lets the relay put reports where mail goes, in the commit that ends what they are about.
-pub(super) struct Reports {
-    pub(super) router: Router,
-    pub(super) mailboxes: Mailboxes,
-}
-
-impl Postman for Reports {
-    fn add_report<'a>(
-        &'a self,
-        batch: &'a mut Batch,
-        report: Report,
-    ) -> BoxFuture<'a, Result<Posted, PostError>> {
-        Box::pin(async move {
-            let to = ForwardPath::Address(report.to.clone());
-            let target = self
-                .router
-                .recipient(&Origin::Ourselves, &to)
-                .await
-                .map_err(fault)?;
-            let target = target.map_err(|refusal| PostError::Undeliverable(refusal.to_string()))?;
-            let mut intake = self.mailboxes.intake();
-            // RFC 5321 4.4: of final delivery; the queue leaves it out.
-            let field = return_path(&ReversePath::Null);
-            let return_path_bytes = field.len();
-            intake.feed(field.into()).await.map_err(fault)?;
-            intake.feed(report.bytes).await.map_err(fault)?;
-            let acceptance = Acceptance {
-                id: report.id,
-                origin: Origin::Ourselves,
-                envelope: Envelope {
-                    sender: ReversePath::Null,
-                    recipients: vec![report.to],
-                    body: report.body,
-                    smtputf8: report.smtputf8,
-                },
-                targets: vec![target],
-                arrived: intake.finish().await.map_err(fault)?,
-                return_path_bytes,
-            };
-            let composed = self
-                .router
-                .compose(batch, &acceptance)
-                .map_err(|refusal| PostError::Undeliverable(refusal.to_string()))?;
-            let (id, targets) = (acceptance.id, acceptance.targets);
-            Ok(Posted::then(move || {
-                composed.copies(targets).log(id);
-                drop(composed);
-            }))
-        })
-    }
-}
-
-fn fault(error: impl std::error::Error + Send + Sync + 'static) -> PostError {
-    PostError::Fault(Box::new(error))
 }

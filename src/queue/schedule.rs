@@ -65,10 +65,15 @@ impl Schedule {
         if age >= self.give_up_after && history.attempts >= self.attempts_min() {
             return Next::GiveUp;
         }
-        let wait = self.wait(history.attempts, age);
+        Next::RetryAt(self.again_at(history, now, random))
+    }
+
+    /// When to try again, for what cannot be given up yet: whoever must be told cannot be.
+    pub fn again_at(&self, history: History, now: Timestamp, random: u64) -> Timestamp {
+        let wait = self.wait(history.attempts, now.since(history.received));
         let tenth = u64::try_from(wait.as_millis() / 10).unwrap_or(u64::MAX);
         let shorter = Duration::from_millis(random % tenth.max(1));
-        Next::RetryAt(now.plus(wait.saturating_sub(shorter)))
+        now.plus(wait.saturating_sub(shorter))
     }
 
     /// Whether the sender of a message received then is to be told of its delay now.

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Shared,
-    postman::{PostError, Posted, Report},
     report::{Built, Entry, Facts, HEADER_BYTES_MAX, Kind, build},
     verdict::Finding,
 };
@@ -27,11 +26,12 @@ use crate::{
         envelope::{BodyKind, ReversePath},
     },
     queue::{
-        Lease, Leased, Outcome, RecordError,
+        Lease, Outcome, QueueFault, RecordError,
         record::Diagnosis,
         schedule::{History, Next},
     },
-    store::Batch,
+    route::{PostError, Posted, Report},
+    store::{Batch, CommitError},
 };
 
 /// What becomes of one recipient, and why.
@@ -41,6 +41,8 @@ struct Decision {
     attempted: Option<Timestamp>,
     becomes: Becomes,
     why: Diagnosis,
+    /// Its next time, should there be one.
+    again_at: Timestamp,
 }
 
 /// A report that is a message now, and how to tell whoever waits for it.
@@ -111,10 +113,9 @@ impl Shared {
             let told = match self.tell(lease, &decisions, now, &mut batch).await {
                 Ok(told) => told,
                 Err(error) => {
-                    let error = Causes(&*error);
-                    tracing::warn!(%error, id = %lease.id, "a report could not be written");
+                    unwritten(lease.id, &*error);
                     batch = Batch::new();
-                    postpone(&mut decisions, now);
+                    postpone(&mut decisions);
                     None
                 }
             };
@@ -133,6 +134,13 @@ impl Shared {
                     return true;
                 }
                 Err(RecordError::Conflict) => {}
+                Err(RecordError::Fault(QueueFault::Commit(full @ CommitError::Full)))
+                    if told.is_some() =>
+                {
+                    // Without the report there may be room for the rest.
+                    unwritten(lease.id, &full);
+                    postpone(&mut decisions);
+                }
                 Err(RecordError::LeaseLost) => {
                     tracing::warn!(id = %lease.id, "an attempt ended after its lease was lost");
                     return false;
@@ -158,11 +166,26 @@ impl Shared {
         moment: (Timestamp, u64),
     ) -> Option<Decision> {
         let leased = lease.recipients.iter().find(|leased| leased.n == n)?;
+        let (now, random) = moment;
+        let history = History {
+            received: lease.message.received,
+            attempts: leased.record.attempts,
+        };
+        let schedule = self.parts.queue.schedule();
         let (becomes, why) = match finding {
             Finding::Delivered(why) => (Becomes::Delivered, why),
             Finding::Never(why) => (Becomes::Failed, why),
             Finding::Later(why) | Finding::TooMany(why) => {
-                (self.after_delay(lease, leased, moment), why)
+                let becomes = match schedule.after(history, now, random) {
+                    Next::GiveUp => Becomes::Failed,
+                    Next::RetryAt(at) => Becomes::Retried {
+                        at,
+                        tell: lease.message.origin.is_some()
+                            && !leased.record.delay_told
+                            && schedule.delay_is_due(history.received, now),
+                    },
+                };
+                (becomes, why)
             }
         };
         Some(Decision {
@@ -171,30 +194,8 @@ impl Shared {
             attempted: leased.record.attempted.map(|(_, last)| last),
             becomes,
             why,
+            again_at: schedule.again_at(history, now, random),
         })
-    }
-
-    fn after_delay(
-        &self,
-        lease: &Lease,
-        leased: &Leased,
-        (now, random): (Timestamp, u64),
-    ) -> Becomes {
-        let schedule = self.parts.queue.schedule();
-        let received = lease.message.received;
-        let history = History {
-            received,
-            attempts: leased.record.attempts,
-        };
-        match schedule.after(history, now, random) {
-            Next::GiveUp => Becomes::Failed,
-            Next::RetryAt(at) => Becomes::Retried {
-                at,
-                tell: lease.message.origin.is_some()
-                    && !leased.record.delay_told
-                    && schedule.delay_is_due(received, now),
-            },
-        }
     }
 
     /// Adds the report that goes with `decisions` to `batch`, which is left empty when nobody can
@@ -223,7 +224,7 @@ impl Shared {
                     target: "mail",
                     id = %lease.id,
                     from = %Quoted::str(&lease.message.sender.to_string()),
-                    reason = %Quoted::str(&why),
+                    reason = %Quoted::str(&why.to_string()),
                     "untold"
                 );
                 Ok(None)
@@ -297,12 +298,12 @@ impl Shared {
 }
 
 /// A report that cannot be written now must not be lost: what it is about is attempted again.
-fn postpone(decisions: &mut [Decision], now: Timestamp) {
+fn postpone(decisions: &mut [Decision]) {
     for decision in decisions {
         match &mut decision.becomes {
             becomes @ Becomes::Failed => {
                 *becomes = Becomes::Retried {
-                    at: now.plus(REPORT_PAUSE),
+                    at: decision.again_at,
                     tell: false,
                 };
             }
@@ -310,6 +311,11 @@ fn postpone(decisions: &mut [Decision], now: Timestamp) {
             Becomes::Delivered => {}
         }
     }
+}
+
+fn unwritten(about: MessageId, error: &(dyn std::error::Error + 'static)) {
+    let error = Causes(error);
+    tracing::warn!(%error, id = %about, "a report could not be written: it waits");
 }
 
 /// One line for each recipient, in the mail log.
@@ -376,5 +382,3 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const RECORD_TRIES: usize = 16;
 /// Between tries while the store fails.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
-/// Until the next attempt when a report could not be written.
-const REPORT_PAUSE: Duration = Duration::from_secs(300);

@@ -13,7 +13,6 @@ mod conclude;
 pub mod hosts;
 mod open;
 mod pool;
-mod postman;
 mod report;
 mod run;
 mod verdict;
@@ -27,7 +26,6 @@ use std::{
 };
 
 pub use open::{Connector, Tcp};
-pub use postman::{PostError, Posted, Postman, Report};
 pub use run::ABORT_TIME;
 
 use crate::{
@@ -35,6 +33,7 @@ use crate::{
     dns::Resolver,
     mail::address::Domain,
     queue::Queue,
+    route::Postman,
     smtp::client::{Login, Timeouts, TlsClient, conversation::Security},
 };
 use board::Board;

@@ -9,9 +9,11 @@
 mod copies;
 mod pace;
 mod plan;
+mod postman;
 mod router;
 
 pub use copies::Copies;
+pub use postman::{PostError, Posted, Postman, Report, Reports};
 pub use router::{
     AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
 };

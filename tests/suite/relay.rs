@@ -1,6 +1,7 @@
 //! The relay against a scripted world: in-memory connections, a table for the DNS, a steered clock.
 
 pub(crate) mod mta;
+mod reports;
 pub(crate) mod world;
 
 use std::{

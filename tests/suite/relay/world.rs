@@ -24,7 +24,8 @@ use buzon::{
         admin::{Filter, MessageSummary, RecipientSummary},
         schedule::Schedule,
     },
-    relay::{Options, Parts, PostError, Posted, Postman, Relay, Report},
+    relay::{Options, Parts, Relay},
+    route::{PostError, Posted, Postman, Report},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
 };
@@ -39,10 +40,12 @@ pub(crate) struct World {
     pub(crate) dns: Fake,
     pub(crate) mta: Mta,
     pub(crate) postman: Keeper,
+    /// Takes the reports instead.
+    pub(crate) door: Option<Arc<dyn Postman>>,
     pub(crate) options: Options,
     pub(crate) clock: Clock,
     pub(crate) tls: TlsClient,
-    random: Random,
+    pub(crate) random: Random,
     running: JoinSet<()>,
 }
 
@@ -148,6 +151,7 @@ impl World {
             dns,
             mta,
             postman,
+            door: None,
             options,
             clock,
             tls: TlsClient::new(RootCertStore::empty()).unwrap(),
@@ -161,7 +165,10 @@ impl World {
             queue: self.queue.clone(),
             resolver: Arc::new(self.dns.clone()),
             connector: Arc::new(self.mta.clone()),
-            postman: Arc::new(self.postman.clone()),
+            postman: match &self.door {
+                Some(door) => Arc::clone(door),
+                None => Arc::new(self.postman.clone()),
+            },
             tls: self.tls.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),

@@ -1,0 +1,164 @@
+//! How reports get to senders: a door of the router for the relay.
+//!
+//! A report to a local sender goes into his mailbox, one to a remote sender into the queue; both in
+//! the very batch that ends the recipient it is about. A report that has no place now is not
+//! lost: what it is about waits for another time. It is only dropped when nobody could ever get it.
+
+use bytes::Bytes;
+
+use super::router::{Acceptance, Origin, Refusal, Router};
+use crate::{
+    base::{future::BoxFuture, ids::MessageId},
+    mail::{
+        address::Address,
+        envelope::{BodyKind, Envelope, ForwardPath, ReversePath},
+        trace::return_path,
+    },
+    mailbox::Mailboxes,
+    store::Batch,
+};
+
+/// Delivers reports.
+pub trait Postman: Send + Sync + 'static {
+    /// Adds the delivery of `report` to `batch`. The answer is used after the commit.
+    fn add_report<'a>(
+        &'a self,
+        batch: &'a mut Batch,
+        report: Report,
+    ) -> BoxFuture<'a, Result<Posted, PostError>>;
+}
+
+/// Puts reports where mail goes.
+pub struct Reports {
+    router: Router,
+    mailboxes: Mailboxes,
+}
+
+/// A report to a sender. Its own sender is the null path.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Names it.
+    pub id: MessageId,
+    /// Who shall get it.
+    pub to: Address,
+    /// The message.
+    pub bytes: Bytes,
+    /// RFC 6531: its header is internationalized.
+    pub smtputf8: bool,
+    /// RFC 6152: what the body holds.
+    pub body: BodyKind,
+}
+
+/// What to do once the batch is committed: to tell whoever waits for new mail.
+pub struct Posted(Box<dyn FnOnce() + Send>);
+
+/// A report was not added to the batch, which must not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PostError {
+    /// Nobody can ever get it: the sender is gone. It is dropped, with a line in the log.
+    #[error("the sender cannot be told: {0}")]
+    Undeliverable(Refusal),
+    /// It could not be found out, or written, now.
+    #[error("the report could not be delivered")]
+    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Reports {
+    /// Reports over this router and its mailboxes.
+    pub fn new(router: Router, mailboxes: Mailboxes) -> Self {
+        Self { router, mailboxes }
+    }
+
+    async fn add(&self, batch: &mut Batch, report: Report) -> Result<Posted, PostError> {
+        let to = ForwardPath::Address(report.to.clone());
+        let target = self.router.recipient(&Origin::Ourselves, &to).await;
+        let target = target.map_err(fault)?.map_err(refused)?;
+        let mut intake = self.mailboxes.intake();
+        // RFC 5321 4.4: of final delivery; the queue leaves it out.
+        let field = return_path(&ReversePath::Null);
+        let return_path_bytes = field.len();
+        intake.feed(field.into()).await.map_err(fault)?;
+        intake.feed(report.bytes).await.map_err(fault)?;
+        let acceptance = Acceptance {
+            id: report.id,
+            origin: Origin::Ourselves,
+            envelope: Envelope {
+                sender: ReversePath::Null,
+                recipients: vec![report.to],
+                body: report.body,
+                smtputf8: report.smtputf8,
+            },
+            targets: vec![target],
+            arrived: intake.finish().await.map_err(fault)?,
+            return_path_bytes,
+        };
+        let composed = self.router.compose(batch, &acceptance).map_err(refused)?;
+        let (id, targets) = (acceptance.id, acceptance.targets);
+        Ok(Posted::then(move || {
+            composed.copies(targets).log(id);
+            drop(composed);
+        }))
+    }
+}
+
+impl Postman for Reports {
+    fn add_report<'a>(
+        &'a self,
+        batch: &'a mut Batch,
+        report: Report,
+    ) -> BoxFuture<'a, Result<Posted, PostError>> {
+        Box::pin(self.add(batch, report))
+    }
+}
+
+impl Posted {
+    /// Calls `announce` after the commit, and not if there is none.
+    pub fn then(announce: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(announce))
+    }
+
+    /// The batch is committed.
+    pub fn announce(self) {
+        (self.0)();
+    }
+}
+
+/// DUR-08 I1: whoever may get the report later is told later. What is set up wrong is set right
+/// some day, and a full disk has room again.
+fn refused(refusal: Refusal) -> PostError {
+    match refusal {
+        Refusal::UnknownRecipient | Refusal::TooManyCopies => PostError::Undeliverable(refusal),
+        Refusal::RelayDenied
+        | Refusal::OverQuota
+        | Refusal::NoRoom
+        | Refusal::Misconfigured
+        | Refusal::TooFast
+        | Refusal::Changed => fault(refusal),
+    }
+}
+
+fn fault(error: impl std::error::Error + Send + Sync + 'static) -> PostError {
+    PostError::Fault(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dur_08_only_what_nobody_can_ever_get_is_dropped() {
+        for (refusal, dropped) in [
+            (Refusal::UnknownRecipient, true),
+            (Refusal::TooManyCopies, true),
+            (Refusal::RelayDenied, false),
+            (Refusal::OverQuota, false),
+            (Refusal::NoRoom, false),
+            (Refusal::Misconfigured, false),
+            (Refusal::TooFast, false),
+            (Refusal::Changed, false),
+        ] {
+            let is_dropped = matches!(refused(refusal), PostError::Undeliverable(_));
+            assert_eq!(is_dropped, dropped, "{refusal}");
+        }
+    }
+}
