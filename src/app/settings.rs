@@ -110,16 +110,12 @@ pub(super) fn accounts(config: &Config) -> Result<accounts::Options, Misfit> {
 }
 
 pub(super) fn queue(config: &Config) -> queue::Options {
-    let first: Vec<Duration> = config.queue.retry.iter().map(|span| span.0).collect();
-    let defaults = Schedule::default();
     queue::Options {
         schedule: Schedule {
-            steady: first.last().copied().unwrap_or(defaults.steady),
-            first,
+            first: config.queue.retry.iter().map(|span| span.0).collect(),
             longest: config.queue.retry_max.0,
             give_up_after: config.queue.give_up.0,
             delay_notice_after: Some(config.queue.delay_notice.0),
-            ..defaults
         },
         ..queue::Options::default()
     }

@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 
-/// The retry schedule. The default tries after 5, 10, 20 and 30 minutes, then every 30 minutes
-/// until the message is six hours old, then ever more rarely up to four hours, for five days.
+/// The retry schedule. The default tries after 5, 10, 20, 40 and 60 minutes, then every hour until
+/// the message is eight hours old, then ever more rarely up to four hours, for five days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Waits after the first attempts, in order.
+    /// Waits after the first attempts, in order. The last one repeats until an eighth of the
+    /// message's age is more.
     pub first: Vec<Duration>,
-    /// The wait after those, while the message is young.
-    pub steady: Duration,
-    /// How old a young message is at most.
-    pub young: Duration,
     /// The longest wait.
     pub longest: Duration,
     /// Failures are final from this age on.
@@ -29,9 +26,7 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self {
-            first: [5, 10, 20, 30].map(|m| MINUTE * m).to_vec(),
-            steady: MINUTE * 30,
-            young: MINUTE * 360,
+            first: [5, 10, 20, 40, 60].map(|m| MINUTE * m).to_vec(),
             longest: MINUTE * 240,
             give_up_after: MINUTE * 60 * 24 * 5,
             delay_notice_after: Some(MINUTE * 240),
@@ -94,8 +89,7 @@ impl Schedule {
             .and_then(|index| self.first.get(index).copied());
         let wait = match early {
             Some(wait) => wait,
-            None if age < self.young => self.steady,
-            None => (age / 8).max(self.steady),
+            None => (age / 8).max(self.first.last().copied().unwrap_or(self.longest)),
         };
         wait.clamp(WAIT_MIN, self.longest.max(WAIT_MIN))
     }
@@ -144,10 +138,10 @@ mod tests {
     #[test]
     fn q_02_the_default_schedule() {
         let waits = waits(&Schedule::default());
-        assert_eq!(waits[..4], [5, 10, 20, 30]);
-        // 65 minutes have gone by; ten waits of 30 minutes lead past six hours.
-        assert_eq!(waits[4..14], [30; 10]);
-        assert!(waits[14] > 30 && waits.is_sorted());
+        assert_eq!(waits[..5], [5, 10, 20, 40, 60]);
+        // 135 minutes have gone by; six waits of an hour lead past eight hours.
+        assert_eq!(waits[5..11], [60; 6]);
+        assert!(waits[11] > 60 && waits.is_sorted());
         assert_eq!(*waits.last().unwrap(), 240);
         let total: u64 = waits.iter().sum();
         assert!((5 * 24 * 60..5 * 24 * 60 + 240).contains(&total));
