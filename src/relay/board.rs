@@ -3,11 +3,16 @@
 //! Pure. Destinations take turns, so a large backlog for one does not delay the others; within one
 //! destination senders take turns, so one who sends much does not delay the others. Each
 //! destination has a window of attempts at the same time that grows while they succeed and shrinks
-//! when it refuses. The board is bounded; what does not fit stays in the store and is found
-//! by a later scan. When a destination has no room, whoever has most on the board gives way to
-//! those who have less.
+//! when it refuses; a shrunk one is remembered for a while. The board is bounded;
+//! what does not fit stays in the store and is found by a later scan. When a destination has no
+//! room, whoever has most on the board gives way to those who have less.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use super::Destination;
 use crate::{
@@ -25,6 +30,9 @@ pub(super) struct Board {
     turns: VecDeque<Destination>,
     /// Everything on the board or just taken from it.
     known: HashSet<(MessageId, u32)>,
+    /// Windows that are smaller than a first one, of destinations that have no lane; and until when
+    /// they count.
+    shrunk: HashMap<Destination, (usize, Instant)>,
 }
 
 /// The work for one destination.
@@ -69,6 +77,7 @@ impl Board {
             lanes: HashMap::new(),
             turns: VecDeque::new(),
             known: HashSet::new(),
+            shrunk: HashMap::new(),
         }
     }
 
@@ -87,7 +96,10 @@ impl Board {
             };
             self.known.remove(&(gone.message, gone.n));
         }
-        let lane = self.lanes.entry(to.clone()).or_default();
+        let lane = self.lanes.entry(to.clone()).or_insert_with(|| Lane {
+            window: self.shrunk.remove(&to).map_or(WINDOW_FIRST, |(w, _)| w),
+            ..Lane::default()
+        });
         self.known.insert((due.message, due.n));
         lane.put(due);
         if lane.waiting == 1 {
@@ -138,13 +150,24 @@ impl Board {
     }
 
     /// An attempt ended.
-    pub(super) fn end(&mut self, to: &Destination) {
-        if let Some(lane) = self.lanes.get_mut(to) {
-            lane.running = lane.running.saturating_sub(1);
-            if lane.running == 0 && lane.waiting == 0 {
-                self.lanes.remove(to);
-            }
+    pub(super) fn end(&mut self, to: &Destination, now: Instant) {
+        let Some(lane) = self.lanes.get_mut(to) else {
+            return;
+        };
+        lane.running = lane.running.saturating_sub(1);
+        if lane.running > 0 || lane.waiting > 0 {
+            return;
         }
+        let window = lane.window;
+        self.lanes.remove(to);
+        if window < WINDOW_FIRST && self.shrunk.len() < SHRUNK_MAX {
+            self.shrunk.insert(to.clone(), (window, now + SHRUNK_FOR));
+        }
+    }
+
+    /// Lets go of what counts no more.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.shrunk.retain(|_, (_, until)| *until > now);
     }
 
     /// The destination took a message.
@@ -240,6 +263,11 @@ impl Lane {
 pub(super) const WINDOW_FIRST: usize = 5;
 /// and at most, unless the operator wants fewer.
 pub(super) const WINDOW_MAX: usize = 20;
+/// how long a destination that wanted less of us gets less: beyond the first waits of the
+/// schedule.
+pub(super) const SHRUNK_FOR: Duration = Duration::from_secs(30 * 60);
+/// Destinations of which that is remembered.
+pub(super) const SHRUNK_MAX: usize = 1_000;
 /// RFC 5321 4.5.3.1.8: every server takes this many recipients in one transaction.
 pub(super) const RECIPIENTS_MAX: usize = 100;
 /// Recipients on the board.
@@ -345,8 +373,8 @@ mod tests {
         assert_eq!(board.known.len(), known);
     }
 
-    #[test]
-    fn q_06_windows_begin_at_5_grow_to_20_and_shrink() {
+    #[tokio::test(start_paused = true)]
+    async fn q_06_windows_begin_at_5_grow_to_20_and_shrink() {
         let mut board = Board::new(WINDOW_MAX);
         let a = to("a.example");
         for message in 0..200 {
@@ -361,14 +389,62 @@ mod tests {
         board.refused(&a);
         assert!(board.next(&a).is_none(), "20 run and 10 may");
         for _ in 0..10 {
-            board.end(&a);
+            board.end(&a, Instant::now());
         }
         assert!(board.next(&a).is_some());
         for _ in 0..10 {
             board.refused(&a);
-            board.end(&a);
+            board.end(&a, Instant::now());
         }
         assert_eq!(starts(&mut board), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn q_03_a_window_that_shrank_is_remembered_for_a_while() {
+        let (a, now) = (to("a.example"), Instant::now());
+        let mut board = Board::new(WINDOW_MAX);
+        // How many attempts begin when so much is due.
+        let starts = |board: &mut Board| {
+            for message in 0..10 {
+                board.add(a.clone(), due(message, 0));
+            }
+            std::iter::from_fn(|| board.start()).count()
+        };
+        let drain = |board: &mut Board, running: usize| {
+            while let Some(lane) = board.lanes.get_mut(&a)
+                && lane.waiting > 0
+            {
+                lane.take();
+            }
+            board.turns.clear();
+            board.known.clear();
+            for _ in 0..running {
+                board.end(&a, now);
+            }
+            assert!(board.lanes.is_empty());
+        };
+        assert_eq!(starts(&mut board), WINDOW_FIRST);
+        board.refused(&a);
+        board.refused(&a);
+        drain(&mut board, WINDOW_FIRST);
+        board.expire(now + SHRUNK_FOR - Duration::from_secs(1));
+        assert_eq!(starts(&mut board), 1);
+        drain(&mut board, 1);
+        board.expire(now + SHRUNK_FOR);
+        assert_eq!(starts(&mut board), WINDOW_FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn q_03_only_so_many_windows_are_remembered() {
+        let mut board = Board::new(WINDOW_MAX);
+        for n in 0..=u16::try_from(SHRUNK_MAX).unwrap() {
+            let to = to(&format!("d{n}.example"));
+            board.add(to.clone(), due(n, 0));
+            board.start();
+            board.refused(&to);
+            board.end(&to, Instant::now());
+        }
+        assert_eq!(board.shrunk.len(), SHRUNK_MAX);
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Shared {
     /// Looks at what is due, as far as it is time for it, and plans the next look.
     async fn look(&self, plan: &mut Plan) {
         let now = Instant::now();
+        self.board().expire(now);
         if plan.reclamp_at <= now {
             plan.reclamp_at = now + RECLAMP_EVERY;
             match self.parts.queue.reclamp().await {
@@ -182,7 +183,7 @@ impl Tasks {
             }
         };
         if let Some(to) = self.of.remove(&id) {
-            shared.board().end(&to);
+            shared.board().end(&to, Instant::now());
         }
     }
 
