@@ -155,10 +155,15 @@ impl Mailboxes {
         self.core.hub.announce(account);
     }
 
+    /// The sum of the sizes of all messages of the account.
+    pub async fn used_bytes(&self, account: AccountId) -> Result<u64, MailboxFault> {
+        self.core.sum(&key::used_bytes(account)).await
+    }
+
     /// What the account holds.
     pub async fn usage(&self, account: AccountId) -> Result<Usage, MailboxFault> {
         Ok(Usage {
-            bytes: self.core.sum(&key::used_bytes(account)).await?,
+            bytes: self.used_bytes(account).await?,
             messages: self.core.sum(&key::used_messages(account)).await?,
         })
     }

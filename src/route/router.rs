@@ -296,7 +296,7 @@ impl Router {
             let quota = snapshot
                 .account(*id)
                 .map_or(0, |account| account.quota_bytes);
-            if self.0.mailboxes.usage(*id).await?.bytes < quota {
+            if self.0.mailboxes.used_bytes(*id).await? < quota {
                 return Ok(false);
             }
         }
