@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     time::timeout,
 };
@@ -69,7 +69,7 @@ pub async fn serve(
     }
 }
 
-async fn converse(stream: UnixStream, operations: &Operations) {
+async fn converse(mut stream: UnixStream, operations: &Operations) {
     let ours = rustix::process::getuid().as_raw();
     let peer = stream.peer_cred().map(|peer| peer.uid());
     if !peer.as_ref().is_ok_and(|uid| *uid == ours || *uid == 0) {
@@ -77,9 +77,10 @@ async fn converse(stream: UnixStream, operations: &Operations) {
             peer.uid = peer.ok(),
             "somebody else's process at the local socket was refused"
         );
-        return;
+        let why = "the server refused this user: run as the server's user";
+        return say(&mut stream, &Answer::Refused(why.to_owned())).await;
     }
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader.take(REQUEST_BYTES_MAX));
     let mut line = String::new();
     if reader.read_line(&mut line).await.is_err() {
@@ -88,13 +89,18 @@ async fn converse(stream: UnixStream, operations: &Operations) {
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
             tracing::info!(request = name_of(&request), "operator's request");
-            operations.execute(request).await
+            let done = timeout(REQUEST_TIME_MAX, operations.execute(request)).await;
+            done.unwrap_or_else(|_| Answer::Refused(NOT_IN_TIME.to_owned()))
         }
         Err(error) => Answer::Refused(format!("not a request: {error}")),
     };
-    if let Ok(mut text) = serde_json::to_string(&answer) {
+    say(&mut writer, &answer).await;
+}
+
+async fn say(to: &mut (impl AsyncWrite + Unpin), answer: &Answer) {
+    if let Ok(mut text) = serde_json::to_string(answer) {
         text.push('\n');
-        let _ = writer.write_all(text.as_bytes()).await;
+        let _ = to.write_all(text.as_bytes()).await;
     }
 }
 
@@ -115,9 +121,7 @@ pub async fn ask(path: &Path, request: &Request) -> io::Result<Option<Answer>> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     if answer.is_empty() {
-        return Err(io::Error::other(
-            "the server refused this user: run as the server's user",
-        ));
+        return Err(io::Error::other("the server ended without an answer"));
     }
     Ok(Some(serde_json::from_str(&answer)?))
 }
@@ -156,3 +160,61 @@ fn name_of(request: &Request) -> &'static str {
 
 const REQUEST_BYTES_MAX: u64 = 1024 * 1024;
 const PEER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Of that, for the work itself: there must be time to say that it was not enough.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(25);
+const NOT_IN_TIME: &str = "there was more to do than the server does for one request (25 seconds); \
+    part of it may be done: ask again to go on";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        accounts::{self, Directory},
+        admin::QueueAction,
+        base::{
+            clock::{Clock, Timestamp},
+            random::Random,
+        },
+        mailbox::{self, Mailboxes},
+        queue::{self, Queue},
+        store::{Engine, fault::Fault, memory::Memory},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_said_to() {
+        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+        let engine: Arc<dyn Engine> = fault.clone();
+        let (clock, random) = (
+            Clock::steered(Timestamp::from_secs(1_000_000)),
+            Random::seeded(1),
+        );
+        let options = accounts::Options::default();
+        let directory = Directory::open(engine.clone(), clock.clone(), random.clone(), options);
+        let directory = directory.await.unwrap();
+        let options = mailbox::Options::default();
+        let mailboxes = Mailboxes::new(engine.clone(), clock.clone(), random.clone(), options);
+        let queue = Queue::new(engine, clock, random, queue::Options::default());
+        let operations = Operations::new(directory, mailboxes, queue);
+        for (each, in_time) in [(1, true), (60, false)] {
+            fault.delay_reads(Duration::from_secs(each));
+            let (mut ours, theirs) = UnixStream::pair().unwrap();
+            let request = Request::QueueChange {
+                action: QueueAction::Retry,
+                id: "all".to_owned(),
+                recipient: None,
+            };
+            let line = serde_json::to_string(&request).unwrap() + "\n";
+            ours.write_all(line.as_bytes()).await.unwrap();
+            let served = timeout(PEER_TIME_MAX, converse(theirs, &operations));
+            served.await.unwrap();
+            let mut answer = String::new();
+            ours.read_to_string(&mut answer).await.unwrap();
+            match serde_json::from_str(&answer).unwrap() {
+                Answer::Done(_) => assert!(in_time),
+                Answer::Refused(why) => assert!(!in_time && why == NOT_IN_TIME, "{why}"),
+            }
+        }
+    }
+}

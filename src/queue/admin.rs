@@ -2,7 +2,8 @@
 //!
 //! Reads are paged and show damaged records instead of failing on them. Actions touch only what is
 //! not in the relay's hands; what is, is counted as busy. Each message is changed in a commit of
-//! its own. Legal actions for each state: docs/STORE-queue.md.
+//! its own; many of them go to the store at once, which syncs them together. Legal actions for each
+//! state: docs/STORE-queue.md.
 
 use serde::Serialize;
 
@@ -13,7 +14,11 @@ use super::{
     record::{MessageRecord, Order, Read, RecipientRecord, State},
 };
 use crate::{
-    base::{clock::Timestamp, ids::MessageId},
+    base::{
+        clock::Timestamp,
+        future::{BoxFuture, all},
+        ids::MessageId,
+    },
     mail::{
         address::{Address, Domain},
         envelope::ReversePath,
@@ -177,8 +182,12 @@ impl Queue {
                 let mut from = None;
                 loop {
                     let page = self.message_ids(from, LIST_MESSAGES_MAX).await?;
-                    for id in page.ids {
-                        changed.add(self.apply_to(action, id, None).await?);
+                    for ids in page.ids.chunks(MESSAGES_AT_ONCE) {
+                        let works = ids.iter().map(|id| self.apply_to(action, *id, None));
+                        let works = works.map(|work| -> BoxFuture<'_, _> { Box::pin(work) });
+                        for outcome in all(works.collect()).await {
+                            changed.add(outcome?);
+                        }
                     }
                     from = page.next;
                     if from.is_none() {
@@ -242,6 +251,7 @@ impl Queue {
                 match judged(action, &old.record, now) {
                     Effect::Busy => counts.busy += 1,
                     Effect::Nothing => counts.unaffected += 1,
+                    Effect::Done => counts.changed += 1,
                     Effect::Remove => {
                         removed(&mut batch, (id, n), &old);
                         gone.push(n);
@@ -373,12 +383,18 @@ enum Effect {
     Become(State, Order),
     Remove,
     Busy,
+    /// It makes no sense here.
     Nothing,
+    /// The recipient is that already; nothing is written.
+    Done,
 }
 
 /// The table of docs/STORE-queue.md.
 fn judged(action: Action, record: &RecipientRecord, now: Timestamp) -> Effect {
+    let due = matches!(record.state, State::Waiting(at) if at <= now) && record.unfinished == 0;
     match (record.state, action) {
+        (_, Action::Retry) if due => Effect::Done,
+        (_, Action::Bounce) if due && record.order == Order::Bounce => Effect::Done,
         // A lease that ran out is nobody's.
         (State::Leased(until), _) if until > now => Effect::Busy,
         (_, Action::Drop) => Effect::Remove,
@@ -455,5 +471,7 @@ impl RecipientSummary {
 const LIST_MESSAGES_MAX: usize = 500;
 /// How many recipients are read or changed together.
 const RECIPIENTS_AT_ONCE: usize = 200;
+/// How many messages are changed at the same time.
+const MESSAGES_AT_ONCE: usize = 64;
 /// Conflicts in a row before an action gives up on a message.
 const CONFLICTS_MAX: usize = 8;

@@ -1,6 +1,6 @@
 //! The queue over the memory engine: leases, outcomes, damage, the operator's actions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use buzon::{
     base::{clock::Timestamp, ids::MessageId, random::Random},
@@ -13,8 +13,9 @@ use buzon::{
         admin::{Action, Filter, Selection, Standing},
         record::{Diagnosis, Due, Status},
     },
-    store::{Batch, ReadError, key},
+    store::{Batch, ReadError, fault::Fault, key, memory::Memory},
 };
+use tokio::time::Instant;
 
 use crate::relay::{
     mta::Mta,
@@ -314,6 +315,43 @@ async fn one_recipient_can_be_dropped_and_a_retry_is_due_now() {
         .unwrap();
     assert_eq!(all.changed, 1);
     assert_eq!(due(&world).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_everything_is_quick_and_writes_nothing_twice() {
+    let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let world = World::over(Mta::good(), Arc::clone(&engine) as _);
+    for _ in 0..600 {
+        world.submit(&["a@x.example"]).await;
+    }
+    let retry = || world.queue.apply(Action::Retry, &Selection::All);
+    // All of them are due as they are.
+    let commits = engine.commits();
+    assert_eq!(retry().await.unwrap().changed, 600);
+    assert_eq!(engine.commits(), commits);
+
+    world
+        .queue
+        .apply(Action::Hold, &Selection::All)
+        .await
+        .unwrap();
+    world
+        .queue
+        .apply(Action::Release, &Selection::All)
+        .await
+        .unwrap();
+    for due in world.queue.due(None, 1000).await.unwrap().rows {
+        let mut lease = world.queue.claim(&[due]).await.unwrap().unwrap();
+        let outcome = [(0, retry_at(world.clock.wall().plus(minutes(30))))];
+        let recorded = world.queue.record(&mut lease, &outcome, Batch::new());
+        recorded.await.unwrap();
+    }
+    engine.delay_reads(Duration::from_millis(10));
+    let begun = Instant::now();
+    assert_eq!(retry().await.unwrap().changed, 600);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    engine.delay_reads(Duration::ZERO);
+    assert_eq!(world.queue.due(None, 1000).await.unwrap().rows.len(), 600);
 }
 
 #[tokio::test(start_paused = true)]
