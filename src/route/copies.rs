@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::router::Target;
+use super::{plan::Copy, router::Target};
 use crate::{
     accounts::Snapshot,
     base::{
@@ -20,14 +20,14 @@ pub struct Copies {
     pub(super) targets: Vec<Target>,
     /// Names the accounts.
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) delivered: usize,
+    pub(super) delivered: Vec<Copy>,
     pub(super) queued: usize,
 }
 
 impl Copies {
     /// Mailboxes that have one.
     pub fn delivered(&self) -> usize {
-        self.delivered
+        self.delivered.len()
     }
 
     /// Addresses elsewhere that shall get one.
@@ -48,14 +48,17 @@ impl Copies {
             let shown = all.min(room.max(1));
             room = room.saturating_sub(shown);
             for account in reached.accounts.iter().take(shown) {
-                tracing::info!(
-                    target: "mail",
-                    id = %id,
-                    to = %Quoted::str(&given),
-                    account = %Quoted::str(&self.named(*account)),
-                    mailbox = "INBOX",
-                    "delivered"
-                );
+                let delivered = self.delivered.iter();
+                for copy in delivered.filter(|copy| copy.account == *account) {
+                    tracing::info!(
+                        target: "mail",
+                        id = %id,
+                        to = %Quoted::str(&given),
+                        account = %Quoted::str(&self.named(*account)),
+                        mailbox = copy.name.as_str(),
+                        "delivered"
+                    );
+                }
             }
             let forwards = shown.saturating_sub(reached.accounts.len());
             for remote in reached.forwards.iter().take(forwards) {

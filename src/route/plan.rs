@@ -1,32 +1,59 @@
-//! Which copies a message needs: each account one, each address elsewhere one.
+//! Which copies a message needs: each account those that its filing says, each address elsewhere
+//! one.
 //!
 //! Pure. An account that is reached by several recipients, or by an address and a group it is a
 //! member of, gets the message once. Addresses elsewhere are the same only when their local parts
-//! are the same to the letter: what case means there is not ours to say (RFC 5321 2.4).
+//! are the same to the letter: what case means there is not ours to say (RFC 5321 2.4). A plan is
+//! made again after a conflict: a mailbox of it may be gone.
 
 use std::collections::HashSet;
 
-use super::router::Target;
-use crate::{base::ids::AccountId, mail::address::Address};
+use super::router::{Acceptance, Target};
+use crate::{
+    base::ids::{AccountId, MailboxId},
+    mail::address::Address,
+    mailbox::{FlagSet, INBOX, Name},
+};
 
 /// The copies of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Who gets it here, in the order in which they were reached first.
-    pub(super) accounts: Vec<AccountId>,
+    /// Those that stay here, in the order in which their accounts were reached first.
+    pub(super) copies: Vec<Copy>,
     /// Where else it goes.
     pub(super) remotes: Vec<Address>,
 }
 
+/// One copy that stays here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Copy {
+    pub(super) account: AccountId,
+    pub(super) mailbox: MailboxId,
+    /// What the mailbox is called, for the log.
+    pub(super) name: Name,
+    pub(super) flags: FlagSet,
+}
+
+/// Where the message goes in an account, and with which flags. Nobody has rules of his own yet:
+/// everything is for INBOX.
+pub(super) fn filed(account: AccountId, _message: &Acceptance) -> Vec<Copy> {
+    vec![Copy {
+        account,
+        mailbox: INBOX,
+        name: Name::inbox(),
+        flags: FlagSet::default(),
+    }]
+}
+
 impl Plan {
-    /// The copies that reach all `targets`.
-    pub(super) fn of(targets: &[Target]) -> Self {
+    /// The copies that reach all `targets`; `filed` says which of them an account has.
+    pub(super) fn of(targets: &[Target], filed: impl Fn(AccountId) -> Vec<Copy>) -> Self {
         let mut plan = Self::default();
         let (mut accounts, mut remotes) = (HashSet::new(), HashSet::new());
         for target in targets {
             for account in &target.reached.accounts {
                 if accounts.insert(*account) {
-                    plan.accounts.push(*account);
+                    plan.copies.extend(filed(*account));
                 }
             }
             for remote in &target.reached.forwards {
@@ -38,17 +65,26 @@ impl Plan {
         plan
     }
 
-    /// How many hold the body: each account's email, and the queue once for all its recipients.
+    /// How many hold the body: each copy's email, and the queue once for all its recipients.
     pub(super) fn owners(&self) -> u32 {
         let queue = usize::from(!self.remotes.is_empty());
-        u32::try_from(self.accounts.len().saturating_add(queue)).unwrap_or(u32::MAX)
+        u32::try_from(self.copies.len().saturating_add(queue)).unwrap_or(u32::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accounts::Targets, mail::envelope::ForwardPath};
+    use crate::{accounts::Targets, mail::envelope::ForwardPath, mailbox::SystemFlags};
+
+    fn copy(account: AccountId, flags: SystemFlags) -> Copy {
+        Copy {
+            account,
+            mailbox: INBOX,
+            name: Name::inbox(),
+            flags: flags.into(),
+        }
+    }
 
     fn target(accounts: &[u64], forwards: &[&str]) -> Target {
         Target {
@@ -87,14 +123,25 @@ mod tests {
                 2,
             ),
         ] {
-            let plan = Plan::of(&targets);
+            let plan = Plan::of(&targets, |account| vec![copy(account, SystemFlags::NONE)]);
             let shown: Vec<String> = plan.remotes.iter().map(ToString::to_string).collect();
-            assert_eq!(
-                plan.accounts,
-                accounts.iter().copied().map(AccountId).collect::<Vec<_>>()
-            );
+            let reached: Vec<_> = plan.copies.iter().map(|copy| copy.account.0).collect();
+            assert_eq!(reached, accounts);
             assert_eq!(shown, remotes);
             assert_eq!(plan.owners(), owners);
         }
+    }
+    #[test]
+    fn an_account_has_the_copies_that_its_filing_says() {
+        let filed = |account| match account {
+            AccountId(1) => Vec::new(),
+            other => vec![
+                copy(other, SystemFlags::SEEN),
+                copy(other, SystemFlags::FLAGGED),
+            ],
+        };
+        let plan = Plan::of(&[target(&[1, 2], &["a@b.example"])], filed);
+        assert_eq!(plan.copies, filed(AccountId(2)));
+        assert_eq!(plan.owners(), 3);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     copies::Copies,
     pace::{Pace, Verdict},
-    plan::Plan,
+    plan::{Copy, Plan, filed},
 };
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
@@ -23,7 +23,7 @@ use crate::{
         text::Quoted,
     },
     mail::envelope::{Envelope, ForwardPath},
-    mailbox::{Arrived, FlagSet, INBOX, MailboxFault, Mailboxes, Placement},
+    mailbox::{Arrived, FlagSet, MailboxFault, Mailboxes, Placement},
     queue::{NewMessage, Queue},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
 };
@@ -223,24 +223,26 @@ impl Router {
     /// exist; after a conflict the targets must be asked for again.
     pub fn compose(&self, batch: &mut Batch, acceptance: &Acceptance) -> Result<Composed, Refusal> {
         let Acceptance { id, arrived, .. } = acceptance;
-        let plan = Plan::of(&acceptance.targets);
+        let plan = Plan::of(&acceptance.targets, |account| filed(account, acceptance));
         match plan.owners() {
             0 => return Err(Refusal::UnknownRecipient),
             owners => owners::own_first(batch, arrived.blob, owners),
         }
-        if plan.accounts.len().saturating_add(plan.remotes.len()) > COPIES_MAX {
+        if plan.copies.len().saturating_add(plan.remotes.len()) > COPIES_MAX {
             return Err(Refusal::TooManyCopies);
         }
         let now = self.0.clock.wall();
         batch.body(arrived.blob, another(&arrived.content));
         let mut placement = Placement::of(arrived, now, FlagSet::default());
-        let facts = placement.facts.len().saturating_mul(plan.accounts.len());
-        if plan.accounts.len() > 1 && facts > FACTS_BYTES_MAX {
+        let facts = placement.facts.len().saturating_mul(plan.copies.len());
+        if plan.copies.len() > 1 && facts > FACTS_BYTES_MAX {
             self.0.mailboxes.share_facts(batch, &mut placement);
         }
-        for account in &plan.accounts {
-            batch.present(key::account(*account));
-            self.0.mailboxes.place(batch, *account, INBOX, &placement);
+        for copy in &plan.copies {
+            batch.present(key::account(copy.account));
+            placement.flags.clone_from(&copy.flags);
+            let mailboxes = &self.0.mailboxes;
+            mailboxes.place(batch, copy.account, copy.mailbox, &placement);
         }
         let origin = match acceptance.origin {
             Origin::Account(account) => Some(account),
@@ -263,7 +265,7 @@ impl Router {
         self.0.queue.enqueue(batch, &message);
         Ok(Composed {
             router: self.clone(),
-            accounts: plan.accounts,
+            copies: plan.copies,
             queued,
         })
     }
@@ -303,7 +305,7 @@ impl Router {
         Ok(true)
     }
 
-    /// Asks for the targets again, after an account or its INBOX was gone at the commit.
+    /// Asks for the targets again, after an account or a mailbox was gone at the commit.
     async fn resolve_again(&self, acceptance: &mut Acceptance) -> Result<(), AcceptError> {
         self.0.directory.reload().await.map_err(RouteFault::from)?;
         let snapshot = self.0.directory.snapshot();
@@ -327,7 +329,7 @@ impl Target {
 #[must_use = "drop it after the commit"]
 pub struct Composed {
     router: Router,
-    accounts: Vec<AccountId>,
+    copies: Vec<Copy>,
     queued: usize,
 }
 
@@ -337,7 +339,7 @@ impl Composed {
         Copies {
             targets,
             snapshot: self.router.0.directory.snapshot(),
-            delivered: self.accounts.len(),
+            delivered: self.copies.clone(),
             queued: self.queued,
         }
     }
@@ -345,8 +347,8 @@ impl Composed {
 
 impl Drop for Composed {
     fn drop(&mut self) {
-        for account in &self.accounts {
-            self.router.0.mailboxes.announce(*account);
+        for copy in &self.copies {
+            self.router.0.mailboxes.announce(copy.account);
         }
         if self.queued > 0 {
             self.router.0.queue.wake();
