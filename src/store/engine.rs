@@ -58,6 +58,9 @@ pub trait Stage: Send {
     /// Appends a piece.
     fn append(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), CommitError>>;
 
+    /// Puts a piece before all that came so far: what begins a body may be known last.
+    fn prepend(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), CommitError>>;
+
     /// Ends the body; commit the result with [`Batch::body`].
     fn finish(self: Box<Self>) -> Staged;
 }

@@ -179,6 +179,12 @@ impl Stage for Pieces {
         Box::pin(ready(Ok(())))
     }
 
+    fn prepend(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), CommitError>> {
+        let behind = std::mem::replace(&mut self.0, BytesMut::from(piece));
+        self.0.unsplit(behind);
+        Box::pin(ready(Ok(())))
+    }
+
     fn finish(self: Box<Self>) -> Staged {
         let bytes = self.0.freeze();
         let length = bytes.len() as u64;

@@ -195,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn fields_may_be_put_before_what_was_scanned() {
+        let head = b"Return-Path: <a@b>\r\nReceived: from c\r\n\tby d; date\r\n";
+        for message in [
+            "",
+            "\r\n",
+            "\r\nx",
+            "A: b",
+            "From: a@b\r\nSubject: x\r\n\r\nhello\r\n",
+            "Content-Type: multipart/mixed; boundary=a\r\n\r\nx\r\n--a\r\nB: c\r\n\r\ny\r\n\
+             --a\r\nContent-Type: message/rfc822\r\n\r\nSubject: z\r\n\r\ny\r\n--a--\r\nend",
+        ] {
+            let whole = facts_of(&[head, message.as_bytes()].concat());
+            let mut scanner = Scanner::new(Bounds::default());
+            scanner.feed(message.as_bytes());
+            let scanned = scanner.finish().behind(head.len() as u64);
+            assert_eq!(Facts::from(&scanned), whole, "{message}");
+        }
+    }
+
+    #[test]
     fn leaves_that_are_messages_hold_text() {
         for (kind, is_text) in [
             ("message/delivery-status", true),

@@ -146,6 +146,24 @@ impl Scanned {
     pub fn header_length(&self) -> u64 {
         self.parts.first().map_or(0, |root| root.header.length)
     }
+
+    /// What a scan finds when `length` bytes of fields stand before the header. They are fields
+    /// that are no part of the structure or of the envelope; `top` and what else is told of lines
+    /// and bytes is still of what was scanned.
+    #[must_use]
+    pub fn behind(mut self, length: u64) -> Self {
+        self.size = self.size.saturating_add(length);
+        for part in &mut self.parts {
+            let at = match part.parent {
+                // The fields become part of the first header.
+                None => &mut part.header.length,
+                Some(_) => &mut part.header.offset,
+            };
+            *at = at.saturating_add(length);
+            part.body.offset = part.body.offset.saturating_add(length);
+        }
+        self
+    }
 }
 
 /// Facts about the header of the message itself, for the rules of acceptance and submission.

@@ -117,6 +117,27 @@ impl Staging {
             pin,
         }
     }
+
+    /// Writes a piece that is not empty; with its checksum.
+    async fn write(&mut self, bytes: Bytes) -> Result<(Piece, Hasher), CommitError> {
+        self.shared.accepts_bodies()?;
+        let crc = crc32fast::hash(&bytes);
+        let length = bytes.len() as u64;
+        // Counted before it is written: an append that failed or was given up in the middle
+        // leaves a body that cannot be committed.
+        self.length += length;
+        let (answer, written) = oneshot::channel();
+        let pin = Arc::clone(&self.pin);
+        let job = PieceJob {
+            bytes,
+            crc,
+            pin,
+            answer,
+        };
+        self.shared.queue.push(Job::Piece(job)).await?;
+        let piece = self.shared.answered(written).await?;
+        Ok((piece, Hasher::new_with_initial_len(crc, length)))
+    }
 }
 
 impl Stage for Staging {
@@ -125,26 +146,23 @@ impl Stage for Staging {
             if piece.is_empty() {
                 return Ok(());
             }
-            self.shared.accepts_bodies()?;
-            let crc = crc32fast::hash(&piece);
-            let length = piece.len() as u64;
-            // Counted before it is written: an append that failed or was given up in the middle
-            // leaves a body that cannot be committed.
-            self.length += length;
-            let (answer, written) = oneshot::channel();
-            let pin = Arc::clone(&self.pin);
-            self.shared
-                .queue
-                .push(Job::Piece(PieceJob {
-                    bytes: piece,
-                    crc,
-                    pin,
-                    answer,
-                }))
-                .await?;
-            self.pieces.push(self.shared.answered(written).await?);
-            self.hasher
-                .combine(&Hasher::new_with_initial_len(crc, length));
+            let (piece, hasher) = self.write(piece).await?;
+            self.pieces.push(piece);
+            self.hasher.combine(&hasher);
+            Ok(())
+        })
+    }
+
+    fn prepend(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            if piece.is_empty() {
+                return Ok(());
+            }
+            // A batch names its pieces in the order of the body; where they lie is all the same.
+            let (piece, mut hasher) = self.write(piece).await?;
+            self.pieces.insert(0, piece);
+            hasher.combine(&self.hasher);
+            self.hasher = hasher;
             Ok(())
         })
     }

@@ -49,6 +49,7 @@ engines!(
     pages_see_deletions,
     bodies_are_read_back_in_any_range,
     staged_bodies_are_bodies,
+    a_staged_body_may_begin_with_what_came_last,
     an_abandoned_stage_leaves_nothing,
     a_dropped_body_is_gone,
     a_refused_batch_leaves_no_body,
@@ -311,6 +312,24 @@ async fn staged_bodies_are_bodies(engine: Any) {
         }
         assert_eq!(engine.body(blob(n + 100), 0..6).await.unwrap(), "beside");
     }
+}
+
+async fn a_staged_body_may_begin_with_what_came_last(engine: Any) {
+    let whole = content(1, 300_000);
+    let mut stage = engine.stage().await.unwrap();
+    for piece in [300..200_000, 200_000..300_000] {
+        stage.append(whole.slice(piece)).await.unwrap();
+    }
+    for piece in [200..300, 200..200, 0..200] {
+        stage.prepend(whole.slice(piece)).await.unwrap();
+    }
+    let mut batch = Batch::new();
+    batch.body(blob(1), Content::Staged(stage.finish()));
+    engine.commit(batch).await.unwrap();
+    // Whole, so that its checksum is looked at.
+    assert_eq!(engine.body(blob(1), 0..300_000).await.unwrap(), whole);
+    let part = engine.body(blob(1), 100..250_000).await.unwrap();
+    assert_eq!(part, whole.slice(100..250_000));
 }
 
 async fn an_abandoned_stage_leaves_nothing(engine: Any) {
