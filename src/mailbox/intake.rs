@@ -2,12 +2,13 @@
 //! (LIM-36). When all of them together have no room left in memory, they are staged sooner, each
 //! in its turn (LIM-37); nothing fails for that.
 //!
-//! The structure is found in the same pass, so a message is never parsed again. Nothing is durable
-//! before the batch that names the body; an intake that is dropped leaves nothing.
+//! The structure is found in the same pass, so a message is never parsed again. Fields that are
+//! known only at the end may still be put before everything (RFC 5321 4.4, RFC 8601 4). Nothing is
+//! durable before the batch that names the body; an intake that is dropped leaves nothing.
 
 use std::{fmt, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::memory::{BodyMemory, Room};
 use crate::{
@@ -24,8 +25,10 @@ pub struct Intake {
     engine: Arc<dyn Engine>,
     memory: BodyMemory,
     blob: BlobId,
-    /// What is not staged yet.
+    /// What is not staged yet, behind room for a head.
     pending: BytesMut,
+    /// How much room that is.
+    head_room: usize,
     /// Holds room for it.
     room: Room,
     stage: Option<Box<dyn Stage>>,
@@ -47,7 +50,8 @@ pub struct Arrived {
     pub crlf_missing: u8,
     /// What FETCH needs of it, encoded.
     pub facts: Bytes,
-    /// What its header holds, for the rules of acceptance and submission.
+    /// What its header holds, for the rules of acceptance and submission. This and what follows
+    /// does not count the head that was put before it.
     pub top: TopHeader,
     /// Some byte is above 127.
     pub has_eight_bit: bool,
@@ -92,6 +96,7 @@ impl Intake {
             memory,
             blob,
             pending: BytesMut::new(),
+            head_room: 0,
             room: Room::default(),
             stage: None,
             scanner: Scanner::new(Bounds::default()),
@@ -112,12 +117,17 @@ impl Intake {
             [] => self.tail,
         };
         self.scanner.feed(&piece);
-        let held = self.pending.len() + piece.len();
+        let held = self.pending.len() - self.head_room + piece.len();
         if !self.memory.grow(&mut self.room, held) {
             let memory = self.memory.clone();
             let _turn = memory.pass().await;
             self.stage_pending().await?;
             return self.stage(piece).await;
+        }
+        if self.pending.is_empty() && self.stage.is_none() {
+            self.head_room = HEAD_BYTES_FREE;
+            self.pending.reserve(self.head_room + piece.len());
+            self.pending.resize(self.head_room, 0);
         }
         self.pending.extend_from_slice(&piece);
         if held > BODY_MEMORY_BYTES_MAX {
@@ -127,15 +137,29 @@ impl Intake {
     }
 
     /// Ends the body.
-    pub async fn finish(mut self) -> Result<Arrived, IntakeError> {
+    pub async fn finish(self) -> Result<Arrived, IntakeError> {
+        self.finish_behind(Bytes::new()).await
+    }
+
+    /// Ends the body and puts `head` before everything: whole header fields of the kind that no
+    /// structure and no envelope shows.
+    pub async fn finish_behind(mut self, head: Bytes) -> Result<Arrived, IntakeError> {
+        let head_bytes = head.len() as u64;
+        self.size += head_bytes;
+        if self.size > SIZE_MAX {
+            return Err(IntakeError::TooLarge);
+        }
         if self.stage.is_some() {
             self.stage_pending().await?;
         }
         let content = match self.stage {
-            Some(stage) => Content::Staged(stage.finish()),
-            None => Content::Bytes(self.pending.freeze()),
+            Some(mut stage) => {
+                stage.prepend(head).await?;
+                Content::Staged(stage.finish())
+            }
+            None => Content::Bytes(joined(&head, self.pending, self.head_room)),
         };
-        let scanned = self.scanner.finish();
+        let scanned = self.scanner.finish().behind(head_bytes);
         Ok(Arrived {
             blob: self.blob,
             content,
@@ -156,8 +180,9 @@ impl Intake {
 
     /// Stages what is in memory and gives its room back.
     async fn stage_pending(&mut self) -> Result<(), IntakeError> {
-        let pending = std::mem::take(&mut self.pending).freeze();
-        self.stage(pending).await?;
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.advance(std::mem::take(&mut self.head_room));
+        self.stage(pending.freeze()).await?;
         self.room = Room::default();
         Ok(())
     }
@@ -174,6 +199,26 @@ impl Intake {
         Ok(())
     }
 }
+
+/// The body in `pending`, behind `head_room` bytes of no meaning, with `head` before it. What fits
+/// the room moves nothing.
+fn joined(head: &[u8], mut pending: BytesMut, head_room: usize) -> Bytes {
+    match head_room.checked_sub(head.len()) {
+        Some(unused) => {
+            pending.advance(unused);
+            let (front, _) = pending.split_at_mut(head.len());
+            front.copy_from_slice(head);
+            pending.freeze()
+        }
+        None => {
+            pending.advance(head_room);
+            [head, &pending].concat().into()
+        }
+    }
+}
+
+/// Room for a head that is kept before every body in memory: our trace fields are half of that.
+const HEAD_BYTES_FREE: usize = 1024;
 
 impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

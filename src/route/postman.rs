@@ -76,8 +76,7 @@ impl Reports {
         let mut intake = self.mailboxes.intake();
         // RFC 5321 4.4: of final delivery; the queue leaves it out.
         let field = return_path(&ReversePath::Null);
-        let return_path_bytes = field.len();
-        intake.feed(field.into()).await.map_err(fault)?;
+        let final_delivery_bytes = field.len();
         intake.feed(report.bytes).await.map_err(fault)?;
         let acceptance = Acceptance {
             id: report.id,
@@ -89,8 +88,8 @@ impl Reports {
                 smtputf8: report.smtputf8,
             },
             targets: vec![target],
-            arrived: intake.finish().await.map_err(fault)?,
-            return_path_bytes,
+            arrived: intake.finish_behind(field.into()).await.map_err(fault)?,
+            final_delivery_bytes,
         };
         let composed = self.router.compose(batch, &acceptance).map_err(refused)?;
         let (id, targets) = (acceptance.id, acceptance.targets);

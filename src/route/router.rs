@@ -88,8 +88,9 @@ pub struct Acceptance {
     pub targets: Vec<Target>,
     /// Its bytes.
     pub arrived: Arrived,
-    /// How many of them, at its front, are its Return-Path: it stays here (RFC 5321 4.4).
-    pub return_path_bytes: usize,
+    /// How many of them, at its front, are fields of final delivery, Return-Path first: they stay
+    /// here (RFC 5321 4.4).
+    pub final_delivery_bytes: usize,
 }
 
 /// Why a recipient or a message is not taken.
@@ -249,7 +250,7 @@ impl Router {
             Origin::Peer | Origin::Ourselves => None,
         };
         let queued = plan.remotes.len();
-        let skipped = u32::try_from(acceptance.return_path_bytes).unwrap_or_default();
+        let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
         let message = NewMessage {
             id: *id,
             sender: acceptance.envelope.sender.clone(),

@@ -136,7 +136,7 @@ impl World {
             },
             targets,
             arrived: intake.finish().await.unwrap(),
-            return_path_bytes: 0,
+            final_delivery_bytes: 0,
         }
     }
 
@@ -311,7 +311,7 @@ async fn return_path_stays_here_and_the_rest_is_sent() {
     let body = b"Return-Path: <x@remote.example>\r\nSubject: x\r\n\r\nhello\r\n";
     let to = ["alice@example.org", "y@remote.example"];
     let mut message = world.message(ALICE, &to, body).await;
-    message.return_path_bytes = 33;
+    message.final_delivery_bytes = 33;
     let (id, blob) = (message.id, message.arrived.blob);
     world.router.accept(message).await.unwrap();
     let stored = world.engine.body(blob, 0..body.len() as u64).await.unwrap();

@@ -76,6 +76,47 @@ async fn the_structure_of_a_message_is_found_while_it_arrives() {
     }
 }
 
+/// RFC 5321 4.4, RFC 8601 4: what is decided at the end stands first.
+#[tokio::test(start_paused = true)]
+async fn fields_put_before_a_whole_message_are_part_of_it() {
+    let world = World::new().await;
+    let short = "Return-Path: <>\r\nReceived: by b; date\r\n".to_owned();
+    let long = short.clone() + &"X: y\r\n".repeat(1_000);
+    let small = "Subject: a\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n".to_owned();
+    let large = small.clone() + &"0123456789abcd\r\n".repeat(BODY_MEMORY_BYTES_MAX / 8);
+    for (head, text) in [
+        (&short, &String::new()),
+        (&short, &small),
+        (&short, &large),
+        (&long, &small),
+        (&long, &large),
+    ] {
+        let whole = head.clone() + text;
+        let mut expected = world.mailboxes.intake();
+        expected.feed(Bytes::from(whole.clone())).await.unwrap();
+        let expected = expected.finish().await.unwrap();
+        let mut intake = world.mailboxes.intake();
+        for piece in text.as_bytes().chunks(10_000) {
+            intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+        let head = Bytes::from(head.clone());
+        let arrived = intake.finish_behind(head).await.unwrap();
+        assert_eq!(arrived.size, whole.len() as u64);
+        assert_eq!(arrived.crlf_missing, 0);
+        assert_eq!(arrived.facts, expected.facts);
+        let (blob, now) = (arrived.blob, world.clock.wall());
+        let options = options(FlagSet::default(), now);
+        let appended = world.mailboxes.append(ALICE, INBOX, arrived, options);
+        appended.await.unwrap();
+        let mut pieces = world.mailboxes.body(blob, 0..whole.len() as u64);
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.next().await.unwrap() {
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == whole.as_bytes(), "{} bytes", whole.len());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn how_a_message_ends_is_known_without_reading_it() {
     let world = World::new().await;

@@ -106,10 +106,9 @@ impl Session {
             host: &options.host,
             submission: additions,
         };
-        let trace = self.trace(&id_text, now, transaction, sender);
         let intake = self.shared.services.mailboxes.intake();
         let room = (intake, self.shared.services.headroom.clone());
-        let mut reception = Reception::new(rules, options.message_bytes_max, trace, room);
+        let mut reception = Reception::new(rules, options.message_bytes_max, room);
         let mut body = turn.body(Frame::dot());
         while let Some(piece) = body.next().await? {
             if let Err(failure) = reception.take(piece, body.violations()).await {
@@ -118,7 +117,8 @@ impl Session {
                 return Ok(Err(failure));
             }
         }
-        Ok(reception.finish(body.violations()).await)
+        let trace = self.trace(&id_text, now, transaction, sender);
+        Ok(reception.finish(body.violations(), trace).await)
     }
 
     /// The fields that we put before the message.
@@ -179,7 +179,7 @@ impl Session {
         let acceptance = Acceptance {
             id,
             origin: self.origin(),
-            return_path_bytes: trace::return_path(&envelope.sender).len(),
+            final_delivery_bytes: trace::return_path(&envelope.sender).len(),
             envelope: envelope.clone(),
             targets,
             arrived: received.arrived,

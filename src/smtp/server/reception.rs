@@ -1,7 +1,8 @@
 //! A message on its way in: bytes from DATA to the store, checked and completed while they pass.
 //!
-//! The header is held until its end (LIM-29), because what is written before it depends on it; the
-//! body passes in pieces. Nothing is kept when a reception is dropped before it is finished.
+//! The header is held until its end (LIM-29), because what is added to it depends on it; the body
+//! passes in pieces. Our own trace fields are written last and stand first: they may tell what only
+//! the whole message shows. Nothing is kept when a reception is dropped before it is finished.
 
 use bytes::{Bytes, BytesMut};
 
@@ -29,8 +30,6 @@ pub(super) struct Reception<'a> {
     /// Where room for a large one is, and what of it we have.
     headroom: Headroom,
     large: Option<Large>,
-    /// Our own trace fields; they go first.
-    trace: Bytes,
     /// On submission, where they are tolerated.
     line_ends: Option<LineEnds>,
     received_bytes: u64,
@@ -58,11 +57,10 @@ pub(super) enum Failure {
 }
 
 impl<'a> Reception<'a> {
-    /// Begins; `trace` is written first.
+    /// Begins.
     pub(super) fn new(
         rules: Rules<'a>,
         message_bytes_max: u64,
-        trace: Bytes,
         (intake, headroom): (Intake, Headroom),
     ) -> Self {
         let tolerant = rules.submission.is_some() && quirk::BARE_LINE_ENDS_ON_SUBMISSION;
@@ -74,7 +72,6 @@ impl<'a> Reception<'a> {
             header_end: HeaderEnd::default(),
             headroom,
             large: None,
-            trace,
             line_ends: tolerant.then(LineEnds::default),
             received_bytes: 0,
             eight_bit: false,
@@ -124,14 +121,18 @@ impl<'a> Reception<'a> {
         }
     }
 
-    /// Ends the message.
+    /// Ends the message and puts `trace` before it.
     ///
     /// # Errors
     /// When it is not taken in.
-    pub(super) async fn finish(mut self, violations: Violations) -> Result<Received, Failure> {
+    pub(super) async fn finish(
+        mut self,
+        violations: Violations,
+        trace: Bytes,
+    ) -> Result<Received, Failure> {
         self.check(violations)?;
         self.end_header().await?;
-        let arrived = self.intake.finish().await.map_err(not_taken)?;
+        let arrived = self.intake.finish_behind(trace).await.map_err(not_taken)?;
         Ok(Received {
             arrived,
             eight_bit: self.eight_bit,
@@ -153,7 +154,7 @@ impl<'a> Reception<'a> {
         Ok(())
     }
 
-    /// Writes our trace fields and the header, if that is still to do.
+    /// Writes the header, if that is still to do.
     async fn end_header(&mut self) -> Result<(), Failure> {
         let Some(header) = self.header.take() else {
             return Ok(());
@@ -164,8 +165,6 @@ impl<'a> Reception<'a> {
         let fit = fit(&header.freeze(), &self.rules).map_err(Refused::Header)?;
         self.authors = fit.authors;
         self.message_id = fit.message_id;
-        let trace = std::mem::take(&mut self.trace);
-        self.feed(trace).await?;
         self.feed(fit.bytes).await?;
         self.large = None;
         Ok(())
