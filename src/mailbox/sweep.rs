@@ -86,7 +86,12 @@ impl Mailboxes {
             // What a deleted mailbox held is read from what it left.
             match load::load(&*self.core.engine, account, mailbox, ModSeq(0)).await {
                 Ok(loaded) => marked.emails.extend(loaded.index.emails()),
-                Err(error) => tracing::warn!(%error, "a deleted mailbox cannot be read"),
+                // No other try reads more of it: what only it named stays stored (DUR-10).
+                Err(error @ MailboxFault::Damaged(_)) => {
+                    tracing::warn!(%error, "a deleted mailbox cannot be read");
+                }
+                // Its mark and its log, which name the emails, stay for the next round.
+                Err(error) => return Err(error),
             }
         }
         let relocations = self.core.engine.get(&key::relocations(account)).await?;

@@ -103,6 +103,37 @@ async fn a_deleted_mailbox_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dur_10_a_read_that_fails_once_leaves_nothing_of_a_deleted_mailbox_behind() {
+    for n in 1.. {
+        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+        let world = World::over(Arc::clone(&fault) as Arc<dyn Engine>).await;
+        world.fill(ARCHIVE, 5).await;
+        world.mailboxes.write_snapshot_of(ARCHIVE).await.unwrap();
+        world.fill(ARCHIVE, 3).await;
+        world.fill(INBOX, 1).await;
+        world
+            .mailboxes
+            .delete(ALICE, &name("Archive"))
+            .await
+            .unwrap();
+        tokio::time::advance(Duration::from_secs(601)).await;
+        let before = fault.reads();
+        fault.fail_read(n);
+        world.mailboxes.sweep_all().await;
+        let all_passed = fault.reads() - before < n;
+        world.mailboxes.sweep_all().await;
+        assert_eq!(emails_of(&world, ALICE).await, 1, "read {n}");
+        assert_eq!(marks(&world).await, 0, "read {n}");
+        for left in [key::logs(ALICE, ARCHIVE), key::snapshot(ALICE, ARCHIVE)] {
+            assert_eq!(world.keys(left).await, [], "read {n}");
+        }
+        if all_passed {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_with_several_owners_goes_with_the_last() {
     let world = World::new().await;
     let bob = AccountId(2);
