@@ -114,6 +114,7 @@ mod space {
     pub(super) const SNAPSHOT_CHUNK: u8 = 0x35;
     pub(super) const LOG: u8 = 0x36;
     pub(super) const SUBSCRIPTION: u8 = 0x37;
+    pub(super) const RECENT: u8 = 0x38;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
     pub(super) const BODY_FACTS: u8 = 0x42;
@@ -238,7 +239,7 @@ pub fn removed_accounts() -> Key {
 /// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
 /// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
-    const SPACES: [u8; 16] = [
+    const SPACES: [u8; 17] = [
         space::MAILBOX,
         space::MAILBOX_NAME,
         space::SUBSCRIPTION,
@@ -247,6 +248,7 @@ pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
         space::LOG,
         space::UID,
         space::EXPUNGED,
+        space::RECENT,
         space::SWEEP,
         space::RELOCATIONS,
         space::USED_BYTES,
@@ -348,6 +350,11 @@ pub fn uid(account: AccountId, mailbox: MailboxId) -> Key {
 /// `EXPUNGED account mailbox`: modseq of the last expunge; conditions on it keep sums exact.
 pub fn expunged(account: AccountId, mailbox: MailboxId) -> Key {
     Fields::mailbox(space::EXPUNGED, account, mailbox).key()
+}
+
+/// `RECENT account mailbox`: the first UID that no session has had as recent.
+pub fn recent(account: AccountId, mailbox: MailboxId) -> Key {
+    Fields::mailbox(space::RECENT, account, mailbox).key()
 }
 
 /// `SNAPSHOT account mailbox`: head of the packed state.
