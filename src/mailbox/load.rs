@@ -120,6 +120,17 @@ pub(super) async fn read_trimmed(
     Ok(ModSeq(snapshot.map_or(0, |snapshot| snapshot.head.trimmed)))
 }
 
+/// The first UID that no session has had as recent; the first of all when that is not stored.
+pub(super) async fn read_recent(
+    engine: &dyn Engine,
+    account: AccountId,
+    mailbox: MailboxId,
+) -> Result<u32, ReadError> {
+    let stored = engine.get(&key::recent(account, mailbox)).await?;
+    let from = stored.and_then(|bytes| Some(u32::from_be_bytes(*bytes.first_chunk()?)));
+    Ok(from.unwrap_or(1))
+}
+
 /// The next page of the log behind `after`.
 pub(super) async fn log_page(
     engine: &dyn Engine,

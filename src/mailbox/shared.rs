@@ -40,7 +40,7 @@ pub(super) struct Shared {
     tail: AtomicU32,
     /// First UID that no session has had as recent (RFC 3501 2.3.2).
     recent_from: AtomicU32,
-    /// The same, as the snapshot has it.
+    /// The same, as it is stored.
     recent_saved: AtomicU32,
     /// The stored snapshot; held while the next one is written.
     pub(super) snapshot: tokio::sync::Mutex<Option<Snapshot>>,
@@ -82,15 +82,15 @@ impl Shared {
             snapshot,
             tail,
         } = loaded;
-        let recent_from = snapshot.as_ref().map_or(1, |s| s.head.recent_from);
+        let recent_from = load::read_recent(engine, account, mailbox).await?;
         Ok(Self {
             account,
             mailbox,
             record,
             index: RwLock::new(index),
             tail: AtomicU32::new(tail),
-            recent_from: AtomicU32::new(recent_from.max(1)),
-            recent_saved: AtomicU32::new(recent_from.max(1)),
+            recent_from: AtomicU32::new(recent_from),
+            recent_saved: AtomicU32::new(recent_from),
             snapshot: tokio::sync::Mutex::new(snapshot),
             changing: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
@@ -143,26 +143,31 @@ impl Shared {
         if read_write {
             self.recent_from.fetch_max(index.uid_next(), Relaxed)
         } else {
-            self.recent_from()
+            self.recent_from.load(Relaxed)
         }
     }
 
-    pub(super) fn recent_from(&self) -> u32 {
-        self.recent_from.load(Relaxed)
+    /// The first recent UID, when it is not stored yet.
+    pub(super) fn unsaved_recent(&self) -> Option<u32> {
+        let from = self.recent_from.load(Relaxed);
+        (from != self.recent_saved.load(Relaxed)).then_some(from)
     }
 
-    /// What the next snapshot would save: records of the log, and whether the recent mark moved.
-    pub(super) fn unsaved(&self) -> (u32, bool) {
-        let recent_moved = self.recent_from() != self.recent_saved.load(Relaxed);
-        (self.tail.load(Relaxed), recent_moved)
+    /// Notes that this first recent UID is stored.
+    pub(super) fn saved_recent(&self, from: u32) {
+        self.recent_saved.store(from, Relaxed);
     }
 
-    /// Notes that a snapshot covers `records` of the log and this recent mark.
-    pub(super) fn covered(&self, records: u32, recent_from: u32) {
+    /// Records of the log that the next snapshot would cover.
+    pub(super) fn unsaved(&self) -> u32 {
+        self.tail.load(Relaxed)
+    }
+
+    /// Notes that a snapshot covers `records` of the log.
+    pub(super) fn covered(&self, records: u32) {
         let _ = self
             .tail
             .fetch_update(Relaxed, Relaxed, |tail| Some(tail.saturating_sub(records)));
-        self.recent_saved.store(recent_from, Relaxed);
     }
 
     fn is_fresh(&self, notices: u64) -> bool {

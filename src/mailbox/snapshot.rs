@@ -16,8 +16,6 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) standing: Standing,
-    /// Messages with this UID or higher are recent for the next session.
-    pub(super) recent_from: u32,
     /// Above every chunk number that was ever reserved.
     pub(super) next_chunk: u32,
     /// Log records at or before this may be gone.
@@ -50,7 +48,6 @@ impl Head {
         put_number(&mut out, self.standing.modseq);
         put_number(&mut out, self.standing.last_expunge);
         put_number(&mut out, self.standing.last_flags);
-        put_number(&mut out, u64::from(self.recent_from));
         put_number(&mut out, u64::from(self.next_chunk));
         put_number(&mut out, self.trimmed);
         put_number(&mut out, self.marks.len() as u64);
@@ -83,7 +80,6 @@ impl Head {
         };
         let mut head = Self {
             standing,
-            recent_from: reader.small()?,
             next_chunk: reader.small()?,
             trimmed: reader.number()?,
             ..Self::default()
@@ -109,15 +105,14 @@ impl Head {
         Ok(head)
     }
 
-    /// The head for `index` as it stands, still without chunks.
-    fn following(&self, index: &Index, news: News) -> Self {
+    /// The head for `index` as it stands, `records` of the log later; still without chunks.
+    fn following(&self, index: &Index, records: u32) -> Self {
         let mut next = Self {
             standing: index.standing(),
-            recent_from: news.recent_from,
             next_chunk: self.next_chunk,
             trimmed: self.trimmed,
             marks: self.marks.clone(),
-            unmarked: self.unmarked.saturating_add(news.records),
+            unmarked: self.unmarked.saturating_add(records),
             chunks: Vec::new(),
         };
         if next.unmarked >= TAIL_RECORDS {
@@ -131,14 +126,6 @@ impl Head {
     }
 }
 
-/// What a snapshot is told beside the index.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct News {
-    /// Log records since the last snapshot.
-    pub(super) records: u32,
-    pub(super) recent_from: u32,
-}
-
 /// A snapshot to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -149,10 +136,10 @@ pub(super) struct Plan {
     pub(super) dropped: Vec<u32>,
 }
 
-/// Plans the snapshot of `index` that follows `last`.
-pub(super) fn plan(last: &Head, index: &Index, news: News) -> Plan {
+/// Plans the snapshot of `index` that follows `last`, `records` of the log later.
+pub(super) fn plan(last: &Head, index: &Index, records: u32) -> Plan {
     let mut plan = Plan {
-        head: last.following(index, news),
+        head: last.following(index, records),
         ..Plan::default()
     };
     // Runs of messages that no clean chunk covers are packed anew.
@@ -348,11 +335,7 @@ mod tests {
 
     impl Stored {
         fn write(&mut self, index: &Index) -> Plan {
-            let news = News {
-                records: self.records,
-                recent_from: 1,
-            };
-            let plan = plan(&self.head, index, news);
+            let plan = plan(&self.head, index, self.records);
             self.head = Head::decode(&plan.head.encode()).unwrap();
             assert_eq!(self.head, plan.head);
             for number in &plan.dropped {

@@ -264,6 +264,7 @@ impl Mailboxes {
         let mut batch = Batch::new();
         batch.delete(key::uid(account, mailbox));
         batch.delete(key::expunged(account, mailbox));
+        batch.delete(key::recent(account, mailbox));
         self.core
             .engine
             .commit(batch)

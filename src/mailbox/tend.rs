@@ -17,7 +17,7 @@ use super::{
     load::{self, Snapshot},
     service::Mailboxes,
     shared::Shared,
-    snapshot::{Head, News, Plan, plan},
+    snapshot::{Head, Plan, plan},
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq},
@@ -64,11 +64,13 @@ impl Mailboxes {
     pub(super) async fn write_snapshots(&self) {
         self.core.cache.evict();
         for shared in self.core.cache.all() {
-            let (tail, recent_moved) = shared.unsaved();
+            let tail = shared.unsaved();
             // The cache holds it, and this round.
             let idle = Arc::strong_count(&shared) <= 2;
-            let due = tail >= TAIL_RECORDS_IDLE || recent_moved;
-            if tail >= TAIL_RECORDS || (idle && due) {
+            if idle {
+                note(self.save_recent(&shared).await);
+            }
+            if tail >= TAIL_RECORDS || (idle && tail >= TAIL_RECORDS_IDLE) {
                 let outcome = self.write_snapshot(&shared).await;
                 if matches!(outcome, Err(MailboxFault::Deleted)) {
                     self.core.cache.forget(shared.account, shared.mailbox);
@@ -93,8 +95,29 @@ impl Mailboxes {
             None => Arc::new(self.core.loaded(account, mailbox).await?),
         };
         shared.refresh_now(&*self.core.engine).await?;
-        if shared.unsaved().0 >= TAIL_RECORDS_IDLE {
+        if shared.unsaved() >= TAIL_RECORDS_IDLE {
             self.write_snapshot(&shared).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores from where messages are recent, when a session moved that. It has a key of its own:
+    /// a snapshot would be packed again for every SELECT.
+    async fn save_recent(&self, shared: &Shared) -> Result<(), MailboxFault> {
+        let Some(from) = shared.unsaved_recent() else {
+            return Ok(());
+        };
+        let engine = &*self.core.engine;
+        shared.refresh_now(engine).await?;
+        let mut batch = Batch::new();
+        batch.present(key::mailbox(shared.account, shared.mailbox));
+        let key = key::recent(shared.account, shared.mailbox);
+        batch.put(key, from.to_be_bytes().to_vec());
+        match engine.commit(batch).await {
+            Ok(_) => shared.saved_recent(from),
+            // Deleted just now.
+            Err(CommitError::Conflict) => {}
+            Err(error) => return Err(MailboxFault::Commit(error)),
         }
         Ok(())
     }
@@ -105,17 +128,11 @@ impl Mailboxes {
         shared.refresh_now(engine).await?;
         let mut stored = shared.snapshot.lock().await;
         let last = stored.as_ref().map(|s| s.head.clone()).unwrap_or_default();
-        let recent_from = shared.recent_from();
-        let (covered, _) = shared.unsaved();
-        let news = News {
-            records: covered,
-            recent_from,
-        };
+        let covered = shared.unsaved();
         let planned = shared.read(|index| {
             let behind = index.modseq().0 > last.standing.modseq;
-            let due = behind || recent_from != last.recent_from;
             // What a damaged log lost must not become the truth (DUR-10).
-            (due && !index.is_damaged()).then(|| plan(&last, index, news))
+            (behind && !index.is_damaged()).then(|| plan(&last, index, covered))
         });
         let Some(mut planned) = planned else {
             return Ok(());
@@ -136,7 +153,7 @@ impl Mailboxes {
                     bytes,
                     strays: Vec::new(),
                 });
-                shared.covered(covered, recent_from);
+                shared.covered(covered);
                 drop(stored);
                 self.trim_log(shared, trimmed).await
             }

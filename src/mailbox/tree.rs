@@ -228,6 +228,7 @@ impl Mailboxes {
         batch.put(key::mailbox(account, INBOX), record);
         batch.delete(key::snapshot(account, INBOX));
         batch.delete(key::expunged(account, INBOX));
+        batch.delete(key::recent(account, INBOX));
         if index.uid_next() >= UIDS_LOW {
             batch.delete(key::uid(account, INBOX));
         }

@@ -245,6 +245,51 @@ async fn recent_messages_are_claimed_once() {
     // The background work saves the mark of a mailbox that nobody uses.
     world.mailboxes.write_snapshots().await;
     assert_eq!(claim(&world.restarted().open(INBOX).await, false), 4);
+    // It does so without packing anything.
+    for packed in [
+        key::snapshot(ALICE, INBOX),
+        key::snapshot_chunks(ALICE, INBOX),
+    ] {
+        assert_eq!(world.keys(packed).await, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inbox_that_begins_anew_has_recent_messages_again() {
+    let world = World::new().await;
+    let mut batch = Batch::new();
+    let last = u64::from(u32::MAX) - 3;
+    batch.put(key::uid(ALICE, INBOX), last.to_be_bytes().to_vec());
+    world.engine.commit(batch).await.unwrap();
+    world.fill(INBOX, 1).await;
+    assert_eq!(claim(&world.open(INBOX).await, true), 1);
+    world.mailboxes.write_snapshots().await;
+    let (from, to) = (name("INBOX"), name("full"));
+    world.mailboxes.rename(ALICE, &from, &to).await.unwrap();
+    world.fill(INBOX, 1).await;
+    let fresh = world.restarted();
+    assert_eq!(claim(&fresh.open(INBOX).await, true), 1);
+}
+
+/// What another writer may require to be unchanged: nothing of the account changes beside it.
+#[tokio::test(start_paused = true)]
+async fn every_change_of_messages_moves_the_modseq() {
+    let world = World::new().await;
+    let modseq = async || world.engine.get(&key::modseq(ALICE)).await.unwrap();
+    let mut before = modseq().await;
+    for change in 0..5 {
+        let inbox = world.open(INBOX).await;
+        match change {
+            0 => world.fill(INBOX, 3).await,
+            1 => drop(inbox.store_flags(&uids([1]), &add(SystemFlags::SEEN)).await),
+            2 => drop(inbox.copy_to(&uids([1]), ARCHIVE, None).await),
+            3 => drop(inbox.move_to(&uids([2]), ARCHIVE).await),
+            _ => drop(inbox.expunge(&uids([3])).await),
+        }
+        let after = modseq().await;
+        assert!(after > before, "change {change}");
+        before = after;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,6 +83,8 @@ async fn a_deleted_mailbox_leaves_nothing() {
     let x = world.open(entry.id).await;
     x.copy_to(&uids([5]), INBOX, None).await.unwrap();
     x.expunge(&uids([6])).await.unwrap();
+    x.read(|index| x.claim_recent(index, true));
+    drop(x);
     world.mailboxes.write_snapshots().await;
     world.mailboxes.delete(ALICE, &name("x")).await.unwrap();
     world.sweep().await;
@@ -94,6 +96,7 @@ async fn a_deleted_mailbox_leaves_nothing() {
         key::snapshot_chunks(ALICE, entry.id),
         key::uid(ALICE, entry.id),
         key::expunged(ALICE, entry.id),
+        key::recent(ALICE, entry.id),
         key::mailbox(ALICE, entry.id),
         key::sweeps(),
     ] {
