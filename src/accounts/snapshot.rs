@@ -1,14 +1,12 @@
 //! All domains, accounts and addresses at one version, in memory.
 //!
-//! A snapshot never changes; a change makes the next one from it. Domains are shared between
-//! snapshots, so that the next one costs what it changes. Loading from the store is in `directory`,
-//! resolving in `resolve`.
+//! A snapshot never changes; a change makes the next one from it. The maps are persistent: a copy
+//! of one shares all that is in it, so the next snapshot costs what it changes. Loading from the
+//! store is in `directory`, resolving in `resolve`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
+
+use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
 
 use super::record::{Account, DomainRecord, Entry};
 use crate::{
@@ -24,8 +22,8 @@ pub struct Snapshot {
     /// The last account number given out.
     pub(super) last_account: u64,
     pub(super) rules: Arc<Rules>,
-    domains: BTreeMap<Domain, Arc<LocalDomain>>,
-    accounts: BTreeMap<AccountId, Arc<Account>>,
+    domains: Map<Domain, LocalDomain>,
+    accounts: Map<AccountId, Account>,
 }
 
 /// A domain whose mail is kept here.
@@ -35,9 +33,9 @@ pub struct LocalDomain {
     pub name: Domain,
     pub(super) record: DomainRecord,
     /// By folded local part.
-    entries: BTreeMap<String, Entry>,
+    entries: Map<String, Entry>,
     /// Accounts whose first address is in the domain.
-    accounts: BTreeSet<AccountId>,
+    accounts: Set<AccountId>,
 }
 
 /// What resolving takes from the settings.
@@ -72,12 +70,12 @@ impl Snapshot {
 
     /// The local domains, by name.
     pub fn domains(&self) -> impl Iterator<Item = &LocalDomain> {
-        self.domains.values().map(Arc::as_ref)
+        self.domains.values()
     }
 
     /// The local domain of this name.
     pub fn domain(&self, name: &Domain) -> Option<&LocalDomain> {
-        self.domains.get(name).map(Arc::as_ref)
+        self.domains.get(name)
     }
 
     /// Whether mail for `domain` is kept here.
@@ -87,7 +85,7 @@ impl Snapshot {
 
     /// All accounts, oldest first.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values().map(Arc::as_ref)
+        self.accounts.values()
     }
 
     /// The address whose tagged form `address` would be, were it not an address of its own.
@@ -98,7 +96,7 @@ impl Snapshot {
 
     /// The account of this number.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        self.accounts.get(&id).map(Arc::as_ref)
+        self.accounts.get(&id)
     }
 
     /// The account that logs in with `name`: any address that is the account's own, or, when
@@ -108,8 +106,8 @@ impl Snapshot {
             let address = Address::parse(name).ok()?;
             self.entry(&address)?
         } else {
-            let (_, domain) = self.domains.first_key_value()?;
-            if self.domains.len() > 1 {
+            let (_, domain) = self.domains.first()?;
+            if self.domains.size() > 1 {
                 return None;
             }
             let local = LocalPart::from_unquoted(name).ok()?;
@@ -148,42 +146,45 @@ impl Snapshot {
     pub(super) fn apply(&mut self, edit: &Edit) {
         match edit {
             Edit::PutDomain(name, record) => {
-                let domain = self.domains.entry(name.clone());
-                let domain = domain.or_insert_with(|| Arc::new(LocalDomain::empty(name)));
-                let domain = Arc::make_mut(domain);
+                let known = self.domain(name).cloned();
+                let mut domain = known.unwrap_or_else(|| LocalDomain::empty(name));
                 domain.record = record.clone();
+                self.domains.insert_mut(name.clone(), domain);
             }
             Edit::RemoveDomain(name) => {
-                self.domains.remove(name);
+                self.domains.remove_mut(name);
             }
-            Edit::PutEntry(domain, local, entry) => {
-                if let Some(domain) = self.domains.get_mut(domain) {
-                    let domain = Arc::make_mut(domain);
-                    domain.entries.insert(local.clone(), entry.clone());
-                }
-            }
-            Edit::RemoveEntry(domain, local) => {
-                if let Some(domain) = self.domains.get_mut(domain) {
-                    Arc::make_mut(domain).entries.remove(local);
-                }
-            }
+            Edit::PutEntry(domain, local, entry) => self.edit_domain(domain, |domain| {
+                domain.entries.insert_mut(local.clone(), entry.clone());
+            }),
+            Edit::RemoveEntry(domain, local) => self.edit_domain(domain, |domain| {
+                domain.entries.remove_mut(local);
+            }),
             Edit::PutAccount(account) => {
-                if let Some(domain) = self.domains.get_mut(&account.address.domain)
-                    && !domain.accounts.contains(&account.id)
-                {
-                    Arc::make_mut(domain).accounts.insert(account.id);
-                }
-                let shared = Arc::new(account.as_ref().clone());
-                self.accounts.insert(account.id, shared);
+                self.edit_domain(&account.address.domain, |domain| {
+                    domain.accounts.insert_mut(account.id);
+                });
+                self.accounts.insert_mut(account.id, (**account).clone());
                 self.last_account = self.last_account.max(account.id.0);
             }
             Edit::RemoveAccount(id) => {
-                if let Some(account) = self.accounts.remove(id)
-                    && let Some(domain) = self.domains.get_mut(&account.address.domain)
-                {
-                    Arc::make_mut(domain).accounts.remove(id);
+                let domain = self
+                    .account(*id)
+                    .map(|account| account.address.domain.clone());
+                if let Some(domain) = domain {
+                    self.edit_domain(&domain, |domain| {
+                        domain.accounts.remove_mut(id);
+                    });
                 }
+                self.accounts.remove_mut(id);
             }
+        }
+    }
+
+    fn edit_domain(&mut self, name: &Domain, edit: impl FnOnce(&mut LocalDomain)) {
+        if let Some(mut domain) = self.domain(name).cloned() {
+            edit(&mut domain);
+            self.domains.insert_mut(name.clone(), domain);
         }
     }
 }
@@ -193,8 +194,8 @@ impl LocalDomain {
         Self {
             name: name.clone(),
             record: DomainRecord::default(),
-            entries: BTreeMap::new(),
-            accounts: BTreeSet::new(),
+            entries: Map::default(),
+            accounts: Set::default(),
         }
     }
 
@@ -214,5 +215,34 @@ impl LocalDomain {
     pub(super) fn entry(&self, folded: &str) -> Option<(&str, &Entry)> {
         let (local, entry) = self.entries.get_key_value(folded)?;
         Some((local, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_snapshot_shares_what_did_not_change() {
+        let name = Domain::parse("example.org").unwrap();
+        let mut before = Snapshot::default();
+        before.apply(&Edit::PutDomain(name.clone(), DomainRecord::default()));
+        for id in 1..=500 {
+            let local = format!("user{id}");
+            let entry = Entry::Account(AccountId(id));
+            before.apply(&Edit::PutEntry(name.clone(), local, entry));
+        }
+        let mut after = before.clone();
+        let local = "late".to_owned();
+        after.apply(&Edit::PutEntry(name.clone(), local, Entry::Damaged));
+        after.apply(&Edit::RemoveEntry(name.clone(), "user7".to_owned()));
+        let entry = |snapshot: &Snapshot, local: &str| {
+            let found = snapshot.domain(&name)?.entry(local);
+            found.map(|(_, entry)| std::ptr::from_ref(entry))
+        };
+        let shared = (1..=500).map(|id| format!("user{id}"));
+        let shared = shared.filter(|local| entry(&before, local) == entry(&after, local));
+        assert_eq!(shared.count(), 499);
+        assert!(entry(&before, "late").is_none() && entry(&before, "user7").is_some());
     }
 }
