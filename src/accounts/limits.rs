@@ -2,7 +2,7 @@
 //! value.
 //!
 //! Settings have their defaults in the options of the service; these are what an operator has no
-//! reason to change. Each public constant is named by a test that crosses it.
+//! reason to change. Each LIM id is in the name of a test that crosses it.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! Every limit that is not a setting: what it bounds, its name in the threat model, its value.
 //!
 //! Settings have their defaults in `config`; this file holds what an operator has no reason to
-//! change. Each constant is named by at least one test that crosses it (tests/suite/tidy.rs checks
-//! that). Owners of a protocol add their own here, with the LIM id in the doc sentence.
+//! change. The id of each, as of every constant with one, is in the name of a test that crosses it
+//! (tests/suite/tidy.rs looks for the name). Owners of a protocol have their own beside their code,
+//! with the LIM id in the doc sentence.
 
 use std::time::Duration;
 

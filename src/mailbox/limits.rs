@@ -1,7 +1,7 @@
 //! Fixed limits of mailboxes: what each bounds, its name in the threat model, its value.
 //!
 //! Settings have their defaults in the options of the service; these are what an operator has no
-//! reason to change. Each constant is named by a test that crosses it.
+//! reason to change. Each id is in the name of a test that crosses it.
 
 use std::time::Duration;
 

@@ -360,53 +360,71 @@ fn functions_are_short() {
     fail_on(complaints);
 }
 
-/// Everything that a test could name a limit in.
-fn all_tests() -> String {
-    let mut text = String::new();
-    for tree in ["src", "tests"] {
-        for source in sources_in(tree) {
-            let skip = if tree == "src" {
-                source.product().count()
-            } else {
-                0
-            };
-            text.extend(
-                source
-                    .text
-                    .lines()
-                    .skip(skip)
-                    .map(|line| format!("{line}\n")),
-            );
-        }
+/// The names of all tests: functions, and files of transcripts.
+fn test_names() -> String {
+    let mut names = String::new();
+    for source in ["src", "tests"].into_iter().flat_map(sources_in) {
+        let after = source.text.split("fn ").skip(1);
+        names.extend(after.filter_map(|rest| Some(format!("{}\n", rest.split_once('(')?.0))));
     }
     let mut transcripts = Vec::new();
     files_below(&root().join("tests/transcripts"), ".txt", &mut transcripts);
-    for path in transcripts {
-        text += &path.to_string_lossy();
-        text += &fs::read_to_string(&path).unwrap();
+    names.extend(
+        transcripts
+            .iter()
+            .filter_map(|path| Some(format!("{}\n", path.file_stem()?.to_str()?))),
+    );
+    names
+}
+
+/// The limits that the doc comments of constants name, with the line of the constant.
+fn limits_of<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Vec<(usize, String)> {
+    let (mut found, mut ids) = (Vec::new(), BTreeSet::new());
+    for (number, line) in lines {
+        let line = line.trim_start();
+        if line.starts_with("///") {
+            let named = line.match_indices("LIM-");
+            ids.extend(named.filter_map(|(at, _)| line.get(at..at + 6)));
+            continue;
+        }
+        if line.starts_with("#[") {
+            continue;
+        }
+        let item = match line.strip_prefix("pub") {
+            Some(rest) => rest
+                .trim_start_matches("(super)")
+                .trim_start_matches("(crate)"),
+            None => line,
+        };
+        let named = std::mem::take(&mut ids);
+        if item.trim_start().starts_with("const ") {
+            found.extend(named.into_iter().map(|id| (number, id.to_owned())));
+        }
     }
-    text
+    found
+}
+
+#[test]
+fn limits_are_found_in_the_words_above_a_constant() {
+    let text = "/// LIM-01: one.\n/// And LIM-02.\n#[rustfmt::skip]\npub(super) const A: u8 = 1;\n\
+        /// LIM-03\nfn no_constant() {}\n\
+        /// LIM-04\npub const fn b() {}\nconst C: u8 = 1;\n";
+    let found = limits_of(text.lines().enumerate());
+    let found: Vec<_> = found.iter().map(|(at, id)| (*at, id.as_str())).collect();
+    assert_eq!(found, [(3, "LIM-01"), (3, "LIM-02"), (7, "LIM-04")]);
 }
 
 #[test]
 fn every_limit_is_named_by_a_test() {
-    let tests = all_tests();
+    let names = test_names();
     let mut complaints = Vec::new();
     for source in sources_in("src") {
-        if !source.path.ends_with("limits.rs") {
-            continue;
-        }
-        let mut ids = BTreeSet::new();
-        for (_, line) in source.product() {
-            let doc = line.trim_start().starts_with("///");
-            for (at, _) in line.match_indices("LIM-").filter(|_| doc) {
-                ids.extend(line.get(at..at + 6).map(str::to_owned));
-            }
-        }
-        for id in ids {
-            let in_name = id.to_lowercase().replace('-', "_");
-            if !tests.contains(&in_name) && !tests.contains(&id) {
-                complaints.push(format!("src/{}: no test names {id}", source.path));
+        for (number, id) in limits_of(source.product()) {
+            if !names.contains(&id.to_lowercase().replace('-', "_")) {
+                complaints.push(format!(
+                    "src/{}:{number}: no test's name has {id}",
+                    source.path
+                ));
             }
         }
     }
