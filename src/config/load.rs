@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{locate::line_of, ranges, raw::Config};
+use super::{locate::line_of, ranges, raw::Config, units::Size};
 
 /// What is wrong with the configuration: where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +203,7 @@ fn check(config: &Config) -> Result<(), Misfit> {
         }
     }
     ranges::check(config)?;
+    low_water(config)?;
     data_directory(&config.server.data)?;
     if config.listen.is_empty() {
         let text = "every port is switched off: nothing to serve";
@@ -210,6 +211,16 @@ fn check(config: &Config) -> Result<(), Misfit> {
     }
     listeners(config)?;
     tag_separator(&config.accounts.tag_separator)
+}
+
+/// DUR-04: a message that is let in must have room, beside one that came just before it.
+fn low_water(config: &Config) -> Result<(), Misfit> {
+    let (low, least) = (config.store.low_water, Size(2 * config.limits.message.0));
+    if low.0 >= least.0 {
+        return Ok(());
+    }
+    let text = format!("{low} is less than {least}, which is twice limits.message");
+    Err(Misfit::new("store.low_water", text))
 }
 
 /// The kernel's file systems keep nothing.
@@ -429,6 +440,23 @@ mod tests {
             let error = load_text(&text, Path::new("x.toml"), &[], &fits);
             assert_eq!(error.unwrap_err().to_string(), place);
         }
+    }
+
+    #[test]
+    fn dur_04_there_is_room_for_two_of_the_largest_messages() {
+        let low = |size: &str| format!("store.low_water=\"{size}\"");
+        let message = "limits.message=\"150 MiB\"";
+        for settings in [
+            &[message][..],
+            &[message, &low("299 MiB")],
+            &[&low("99 MiB")],
+        ] {
+            let error = error_of(GOOD, settings);
+            let parts = ["store.low_water", "less than", "twice limits.message"];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+        let settings = [message.to_owned(), low("300 MiB")];
+        load_text(GOOD, Path::new("x"), &settings, &|_| Ok(())).unwrap();
     }
 
     #[test]

@@ -59,7 +59,8 @@ fn dur_04_deleting_on_a_full_disk_lets_mail_in_again_without_a_restart() {
         return;
     }
     let more = ports("127.0.5.9", 2525)
-        + "[store]\nballast = \"8 MiB\"\nlow_water = \"16 MiB\"\nsegment = \"8 MiB\"\n";
+        + "[limits]\nmessage = \"8 MiB\"\n[store]\nballast = \"8 MiB\"\n"
+        + "low_water = \"16 MiB\"\nsegment = \"8 MiB\"\n";
     let mut server = Installed::prepare("full", "mail.example.org", &more);
     let Some(_mounted) = Mounted::at(&server.dir.join("data"), "72m") else {
         return;
