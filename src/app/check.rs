@@ -1,10 +1,7 @@
 //! `buzon check`: everything that can be found out without starting, and for each failure the thing
 //! to fix.
 
-use std::{
-    collections::BTreeSet, fs, io, net::IpAddr, os::unix::fs::MetadataExt, path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, io, net::IpAddr, path::Path, time::Duration};
 
 use rustix::fs::{Access, access};
 use tokio::time::timeout;
@@ -99,9 +96,7 @@ fn data(path: &Path) -> Finding {
     let verdict = match fs::metadata(path) {
         Ok(facts) if !facts.is_dir() => Verdict::Wrong("is not a directory".to_owned()),
         Ok(_) if let Err(error) = owner::check(path) => Verdict::Wrong(error.to_string()),
-        Ok(facts) if facts.mode() & 0o077 != 0 => {
-            Verdict::Wrong("can be entered by others: `chmod 0700` it".to_owned())
-        }
+        Ok(_) if let Err(error) = owner::check_closed(path) => Verdict::Wrong(error.to_string()),
         Ok(_) if let Err(error) = Embedded::exists(path) => {
             Verdict::Wrong(Causes(&error).to_string())
         }

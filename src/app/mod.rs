@@ -29,9 +29,9 @@ use crate::{
 /// Why the server cannot start: for the operator, with what to do where that is known.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory is another user's.
+    /// The data directory is another user's, or open to others.
     #[error(transparent)]
-    Owner(#[from] owner::NotOwner),
+    Owner(#[from] owner::NotOurs),
     /// The store.
     #[error("{}", Causes(.0))]
     Store(#[from] embedded::OpenError),

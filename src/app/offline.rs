@@ -21,9 +21,9 @@ pub enum OfflineError {
     /// A server runs and does not answer as it should.
     #[error("the running server cannot be asked: {0}")]
     Socket(#[source] io::Error),
-    /// The data directory is another user's.
+    /// The data directory is another user's, or open to others.
     #[error(transparent)]
-    Owner(#[from] owner::NotOwner),
+    Owner(#[from] owner::NotOurs),
     /// The services cannot be opened.
     #[error(transparent)]
     Start(#[from] super::StartError),

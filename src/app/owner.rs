@@ -1,4 +1,5 @@
-//! SYS-05: the data directory is opened by its owner and by nobody else.
+//! SYS-05: the data directory is opened by its owner and by nobody else, and only while nobody else
+//! may read or write it.
 //!
 //! What another user makes in it, root most of all, the server's user cannot open afterwards: one
 //! command typed as root while no server runs would keep the server from starting. So whoever opens
@@ -15,14 +16,33 @@ use std::{
 
 use rustix::process::{Uid, geteuid};
 
-/// The data directory belongs to somebody else: for the operator, with the command that works.
+/// The data directory is not ours alone: for the operator, with the command that works.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} belongs to {owner}, and this is {us}: {way}", path = .path.display())]
-pub struct NotOwner {
-    path: PathBuf,
-    owner: User,
-    us: User,
-    way: String,
+pub enum NotOurs {
+    /// It belongs to somebody else.
+    #[error("{path} belongs to {owner}, and this is {us}: {way}", path = .path.display())]
+    Owner {
+        /// The directory, or the one that keeps us out of it.
+        path: PathBuf,
+        /// Whose it is.
+        owner: User,
+        /// Who runs this.
+        us: User,
+        /// How to become the owner.
+        way: String,
+    },
+    /// Others may read or write it. It is not closed here: what others could write deserves a
+    /// look.
+    #[error(
+        "{path} can be entered by others (mode {mode:04o}): `chmod 0700 {path}`",
+        path = .path.display()
+    )]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
 }
 
 /// Refuses to go on when the data directory at `data` is there and belongs to somebody else. What
@@ -30,7 +50,7 @@ pub struct NotOwner {
 ///
 /// # Errors
 /// Names the owner and how to become him.
-pub fn check(data: &Path) -> Result<(), NotOwner> {
+pub fn check(data: &Path) -> Result<(), NotOurs> {
     let Some((path, facts)) = seen(data) else {
         return Ok(());
     };
@@ -39,12 +59,28 @@ pub fn check(data: &Path) -> Result<(), NotOwner> {
         return Ok(());
     }
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    Err(NotOwner {
+    Err(NotOurs::Owner {
         path: path.to_path_buf(),
         way: way(&User::of(owner, &users), facts.gid(), us),
         owner: User::of(owner, &users),
         us: User::of(us, &users),
     })
+}
+
+/// Refuses to go on when others may read or write the data directory at `data`. Asked when it is
+/// known to hold nothing but a store: other directories should not be closed on our word.
+///
+/// # Errors
+/// Names the mode and how to mend it.
+pub fn check_closed(data: &Path) -> Result<(), NotOurs> {
+    let mode = fs::metadata(data).map_or(0, |facts| facts.mode() & 0o7777);
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(NotOurs::Open {
+            path: data.to_path_buf(),
+            mode,
+        }),
+    }
 }
 
 /// The data directory or, when it lies where we may not look, the directory that keeps us out.
@@ -85,7 +121,7 @@ fn way(owner: &User, group: u32, us: u32) -> String {
 
 /// A user of this machine.
 #[derive(Debug, PartialEq, Eq)]
-struct User {
+pub struct User {
     uid: u32,
     name: Option<String>,
 }
@@ -113,6 +149,8 @@ impl fmt::Display for User {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const USERS: &str = "root:x:0:0:root:/root:/bin/bash\n\
@@ -139,12 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn sys_05_our_own_and_absent_directories_are_fine() {
+    fn sys_05_our_own_closed_and_absent_directories_are_fine() {
         let ours = std::env::temp_dir().join(format!("buzon-owner-{}", std::process::id()));
         fs::create_dir_all(&ours).unwrap();
-        assert!(check(&ours).is_ok() && warning_before(&ours).is_none());
+        for mode in [0o755, 0o710, 0o702, 0o770] {
+            fs::set_permissions(&ours, fs::Permissions::from_mode(mode)).unwrap();
+            let said = check_closed(&ours).unwrap_err().to_string();
+            assert!(said.contains(&format!("mode {mode:04o}")), "{said}");
+            assert!(said.contains("chmod 0700 /"), "{said}");
+        }
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(check(&ours).is_ok() && check_closed(&ours).is_ok());
+        assert!(warning_before(&ours).is_none());
         fs::remove_dir_all(&ours).unwrap();
-        assert!(check(&ours).is_ok());
+        assert!(check(&ours).is_ok() && check_closed(&ours).is_ok());
         let warned = warning_before(&ours);
         assert_eq!(warned.is_some(), geteuid() == Uid::ROOT);
     }

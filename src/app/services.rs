@@ -47,10 +47,15 @@ impl Services {
     /// Opens the store and what works on it.
     ///
     /// # Errors
-    /// When the store is another user's, in use, of another version or damaged beyond use.
+    /// When the store is another user's, open to others, in use, of another version or damaged
+    /// beyond use.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        owner::check(&config.server.data)?;
-        let engine = Embedded::open(&config.server.data, settings::store(config))?;
+        let data = &config.server.data;
+        owner::check(data)?;
+        // Says so first when these are somebody's other files.
+        Embedded::exists(data)?;
+        owner::check_closed(data)?;
+        let engine = Embedded::open(data, settings::store(config))?;
         Self::over(engine, (Clock::system(), Random::system()), config).await
     }
 

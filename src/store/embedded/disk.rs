@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, statvfs},
+    fs::{FallocateFlags, OFlags, fallocate, statvfs},
     io::{Errno, ReadWriteFlags, preadv2, pwritev},
 };
 
@@ -126,6 +126,7 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(FILE_MODE);
+        options.custom_flags(NO_LINK);
         options.create_new(mode == OpenMode::New);
         Ok(Box::new(RealFile(options.open(path)?)))
     }
@@ -170,7 +171,8 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(FILE_MODE);
+            .mode(FILE_MODE)
+            .custom_flags(NO_LINK);
         let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(RealLock(file)))),
@@ -232,5 +234,25 @@ impl File for RealFile {
 
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// SYS-05: a file of the store is never a link to one elsewhere.
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// The kernel takes at most this many pieces in one write (IOV_MAX).
 const SLICES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sys_05_links_are_not_followed() {
+        let dir = std::env::temp_dir().join(format!("buzon-disk-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, link) = (dir.join("file"), dir.join("link"));
+        fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let opened = [&file, &link].map(|path| RealDisk.open(path, OpenMode::Existing).is_ok());
+        let locked = [&file, &link].map(|path| RealDisk.lock(path).is_ok());
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!((opened, locked), ([true, false], [true, false]));
+    }
+}

@@ -478,6 +478,19 @@ fn sys_05_nobody_but_its_owner_opens_the_data_directory() {
     let made = server.command(&["domain", "add", "example.org"], "");
     assert!(made.said().contains("chown -R"), "{}", made.said());
     made.expect_success();
+    for mode in [0o750, 0o700] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        let listed = server.command(&["domain", "list"], "");
+        match mode {
+            0o700 => drop(listed.expect_success()),
+            _ => {
+                for refused in [listed, server.command(&["serve"], "")] {
+                    let said = refused.expect_failure();
+                    assert!(said.contains("(mode 0750): `chmod 0700 /"), "{said}");
+                }
+            }
+        }
+    }
     run("chown", &["-R", "nobody", data.to_str().unwrap()]).expect_success();
     let files = || {
         let mut files: Vec<_> = fs::read_dir(&data)
