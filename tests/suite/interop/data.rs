@@ -42,6 +42,8 @@ const FILL: &str = "import smtplib,sys\nh,p=sys.argv[1:]\nm=smtplib.SMTP(h,int(p
     for n in range(90):\n\
     \x20   try: m.sendmail('x@example.net',['alice@example.org'],\
     'Subject: x\\r\\n\\r\\n'+('z'*998+'\\r\\n')*1000)\n\
+    \x20   except smtplib.SMTPRecipientsRefused as e:\n\
+    \x20       print(e.recipients['alice@example.org'][0]); break\n\
     \x20   except smtplib.SMTPResponseException as e: print(e.smtp_code); break\n";
 /// Deletes all but the last five.
 const DELETE: &str = "import imaplib,ssl,sys\nh,p=sys.argv[1:]\n\
@@ -51,6 +53,7 @@ const DELETE: &str = "import imaplib,ssl,sys\nh,p=sys.argv[1:]\n\
 /// Sends one short message; prints the code.
 const SEND: &str = "import smtplib,sys\nh,p=sys.argv[1:]\nm=smtplib.SMTP(h,int(p))\nc=250\n\
     try: m.sendmail('x@example.net',['alice@example.org'],'Subject: x\\r\\n\\r\\nx\\r\\n')\n\
+    except smtplib.SMTPRecipientsRefused as e: c=e.recipients['alice@example.org'][0]\n\
     except smtplib.SMTPResponseException as e: c=e.smtp_code\nprint(c)\n";
 
 #[test]
