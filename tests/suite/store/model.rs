@@ -127,12 +127,15 @@ impl Model {
                 Step::Staged(pieces) => {
                     let whole = content(next_body, total(pieces));
                     let mut stage = engine.stage().await?;
-                    let mut at = 0;
-                    for piece in pieces {
+                    let first = pieces.first().map_or(0, |first| usize::from(*first));
+                    let mut at = first;
+                    for piece in pieces.iter().skip(1) {
                         let end = at + usize::from(*piece);
                         stage.append(whole.slice(at..end)).await?;
                         at = end;
                     }
+                    // A body may begin with the piece that came last.
+                    stage.prepend(whole.slice(..first)).await?;
                     batch.body(blob(next_body), Content::Staged(stage.finish()));
                     next_body += 1;
                 }
