@@ -21,7 +21,7 @@ use super::{
     verbs,
 };
 use crate::{
-    base::ids::AccountId,
+    base::{ids::AccountId, text::Causes},
     imap::proto::{
         command::{Command, CommandBody, Tag},
         dialog::Imap,
@@ -380,16 +380,23 @@ impl Session {
         outcome: Outcome,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
-        if let State::Selected(_, selected) = &mut self.state {
-            let uids = asked.uids();
-            if let News::MailboxDeleted =
-                updates::tell(selected, asked.verb.numbers, uids, turn).await?
-            {
+        let State::Selected(_, selected) = &mut self.state else {
+            return Ok(Next::Reply(asked.answer(outcome)));
+        };
+        match updates::tell(selected, asked.verb.numbers, asked.uids(), turn).await {
+            Ok(News::Told) => Ok(Next::Reply(asked.answer(outcome))),
+            Ok(News::MailboxDeleted) => {
                 turn.reply(&asked.answer(outcome)).await?;
-                return Ok(Next::Close(updates::mailbox_deleted()));
+                Ok(Next::Close(updates::mailbox_deleted()))
             }
+            // What the command did is done (DUR-01): a client that hears NO does it again. What
+            // could not be told is told later.
+            Err(Halt::Fault(cause)) => {
+                tracing::error!(error = %Causes(&cause), "what changed cannot be told now");
+                Ok(Next::Reply(asked.answer(outcome)))
+            }
+            Err(gone) => Err(gone),
         }
-        Ok(Next::Reply(asked.answer(outcome)))
     }
 }
 

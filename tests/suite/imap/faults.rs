@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use buzon::{
-    mailbox::Name,
+    mailbox::{INBOX, Name},
     store::{Batch, Engine, key},
 };
 use tokio::time::timeout;
@@ -45,6 +45,60 @@ fn a_read_that_fails_is_told_and_the_session_goes_on() {
             }
         }
         client.ask("NOOP").await.ok();
+    });
+}
+
+#[test]
+fn dur_01_a_change_that_happened_is_answered_ok_though_the_news_cannot_be_told() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..20 {
+            deliver(&server, alice, MESSAGE).await;
+        }
+        let sent = Name::parse("Sent").unwrap();
+        let sent = server.mailboxes.find(alice, &sent).await.unwrap().unwrap();
+        let messages = async || {
+            let mut counts = Vec::new();
+            for id in [INBOX, sent.id] {
+                let mailbox = server.mailboxes.open(alice, id).await.unwrap();
+                mailbox.refresh().await.unwrap();
+                counts.push(mailbox.read(|index| index.len()));
+            }
+            counts
+        };
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        for command in ["APPEND INBOX {4+}\r\ntext", "COPY 1 INBOX", "MOVE 1 Sent"] {
+            let mut untold = 0;
+            for nth in 1.. {
+                let before = messages().await;
+                let reads = server.engine.reads();
+                server.engine.fail_read(nth);
+                server.engine.fail_read(nth + 1);
+                let answer = client.ask(command).await;
+                let failed = server.engine.reads() >= reads + nth;
+                // Failures that wait for the next reads are taken.
+                while server.engine.reads() <= reads + nth {
+                    let _ = server.mailboxes.usage(alice).await;
+                }
+                let happened = messages().await != before;
+                let says_ok = answer.completion.starts_with("OK");
+                assert_eq!(says_ok, happened, "{command} {nth} {answer:?}");
+                let exists = |line: &Vec<u8>| line.ends_with(b" EXISTS");
+                let expunge = |line: &Vec<u8>| line.ends_with(b" EXPUNGE");
+                let told = answer
+                    .untagged
+                    .iter()
+                    .any(|line| exists(line) || expunge(line));
+                untold += u32::from(happened && !told);
+                if !failed {
+                    assert!(told, "what was not told before is told now");
+                    break;
+                }
+                client.ask("NOOP").await.ok();
+            }
+            assert!(untold > 0, "{command}");
+        }
     });
 }
 
