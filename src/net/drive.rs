@@ -184,15 +184,25 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         };
         // Boxed: a connection that waits for its client must not hold the room of the largest verb
         // (LIM-36).
-        let ran = Box::pin(self.service.run(command, &mut turn)).await;
-        let next = match ran {
-            Ok(next) => next,
-            Err(halt) => match self.halted(halt) {
-                Ok(refusal) => Next::Reply(refusal),
-                Err(gone) => return Flow::End(ending(gone)),
-            },
-        };
+        let outcome = Box::pin(self.service.run(command, &mut turn)).await;
         conn.recall.heed(self.service.login());
+        self.obey(conn, outcome).await
+    }
+
+    /// Does what a verb says comes next. Faults are logged here, once, with their chain.
+    async fn obey(
+        &mut self,
+        conn: &mut Conn,
+        outcome: Result<Next<P::Reply>, Halt<S::Fault>>,
+    ) -> Flow<P::Reply> {
+        let next = match outcome {
+            Ok(next) => next,
+            Err(Halt::Gone(gone)) => return Flow::End(ending(gone)),
+            Err(Halt::Fault(fault)) => {
+                tracing::error!(error = %Causes(&fault), "a command failed for a reason of ours");
+                Next::Reply(self.service.refusal_for(&fault))
+            }
+        };
         let flow = match next {
             Next::Continue => Flow::Go,
             Next::Upgrade(reply) => return Flow::Upgrade(reply),
@@ -251,23 +261,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 protocol: &mut self.protocol,
                 idle,
             };
-            if let Err(halt) = Box::pin(self.service.catch_up(&mut turn)).await {
-                match self.halted(halt) {
-                    Ok(refusal) => self.protocol.encode(&refusal, &mut conn.output),
-                    Err(gone) => return Flow::End(ending(gone)),
-                }
-            }
-        }
-    }
-
-    /// The peer's side of a failed command: what to tell it, or that it is gone. Faults are logged
-    /// here, once, with their chain.
-    fn halted(&self, halt: Halt<S::Fault>) -> Result<P::Reply, Gone> {
-        match halt {
-            Halt::Gone(gone) => Err(gone),
-            Halt::Fault(fault) => {
-                tracing::error!(error = %Causes(&fault), "a command failed for a reason of ours");
-                Ok(self.service.refusal_for(&fault))
+            let outcome = Box::pin(self.service.catch_up(&mut turn)).await;
+            match self.obey(conn, outcome).await {
+                Flow::Go if self.service.is_parked() => {}
+                flow => return flow,
             }
         }
     }

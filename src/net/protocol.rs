@@ -49,12 +49,13 @@ pub trait Service<P: Protocol>: Send {
         std::future::pending()
     }
 
-    /// Tells a parked session's peer what changed.
+    /// Tells a parked session's peer what changed. `Continue` and `Reply` leave it parked as long
+    /// as [`Service::is_parked`] says so.
     fn catch_up(
         &mut self,
         _turn: &mut Turn<'_, P>,
-    ) -> impl Future<Output = Result<(), Halt<Self::Fault>>> + Send {
-        std::future::ready(Ok(()))
+    ) -> impl Future<Output = Result<Next<P::Reply>, Halt<Self::Fault>>> + Send {
+        std::future::ready(Ok(Next::Continue))
     }
 
     /// What the peer is told about `fault`; the driver logs it once with its chain.

@@ -100,6 +100,16 @@ async fn a_parked_session_hears_of_changes_until_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_parked_session_hears_of_may_end_it_politely() {
+    let mut session = start(4096);
+    session.say("park until then\r\n").await;
+    session.hear("hello\r\nparked\r\n").await;
+    session.running.change.notify_one();
+    let summary = session.end("changed\r\ngone\r\n").await;
+    assert!(matches!(summary.end, End::Closed), "{:?}", summary.end);
+}
+
+#[tokio::test(start_paused = true)]
 async fn plaintext_behind_the_tls_command_ends_the_connection() {
     let mut session = start(4096);
     session.say("tls\r\ninjected\r\n").await;

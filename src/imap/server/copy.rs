@@ -6,7 +6,7 @@
 //! 4.4.1).
 
 use super::{
-    fault::{Refusal, Stop, stop, target_refusal_of},
+    fault::{Refusal, Stop, target_refusal_of},
     lookup, mailboxes,
     select::{Selected, Uids, Which, uids_of},
     session::{Account, Outcome},
@@ -84,7 +84,9 @@ async fn chosen(selected: &Selected, which: &Which) -> Result<Result<Vec<Uid>, R
         Ok(shown) => shown,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    selected.mailbox.refresh().await.map_err(stop)?;
+    if let Err(refusal) = selected.refresh().await? {
+        return Ok(Err(refusal));
+    }
     let mut present = uids_of(&shown);
     selected
         .mailbox

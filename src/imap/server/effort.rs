@@ -1,8 +1,9 @@
 //! How much work one account may cause at once, and one command in all (LIM-25).
 //!
-//! SEARCH may have to read every body of a mailbox. One such command runs per account; others of
-//! the same account wait for it. Each has a budget of time and bytes, and lets other sessions run
-//! every few milliseconds. When the client goes away the command is dropped and its permit with it.
+//! SEARCH may have to read every body of a mailbox, LIST with STATUS every mailbox. One such
+//! command runs per account; others of the same account wait for it. Each has a budget of time and
+//! bytes, and lets other sessions run every few milliseconds. When the client goes away the command
+//! is dropped and its permit with it.
 
 use std::{
     collections::HashMap,

@@ -4,7 +4,7 @@
 //! told, before the completion.
 
 use super::{
-    fault::{Stop, refusal_of, stop},
+    fault::{Stop, refusal_of},
     lookup,
     select::{Selected, Uids, Which, uids_of},
     session::Outcome,
@@ -18,7 +18,9 @@ use crate::{
 /// EXPUNGE: all messages with `\Deleted`, also those that the client was not told of yet
 /// (RFC 3501 6.4.3).
 pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
-    selected.mailbox.refresh().await.map_err(stop)?;
+    if let Err(refusal) = selected.refresh().await? {
+        return Ok(Err(refusal));
+    }
     let deleted = selected.mailbox.read(|index| {
         let mut uids = index
             .uids()
@@ -33,7 +35,9 @@ pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
 
 /// UID EXPUNGE: those of them that the set names (RFC 4315 2.1).
 pub(super) async fn uid_expunge(selected: &Selected, set: SequenceSet) -> Result<Outcome, Stop> {
-    selected.mailbox.refresh().await.map_err(stop)?;
+    if let Err(refusal) = selected.refresh().await? {
+        return Ok(Err(refusal));
+    }
     let which = Which {
         uids: Uids::Said,
         set,

@@ -140,6 +140,11 @@ pub(super) fn nonexistent() -> Refusal {
     Refusal::no(Code::NonExistent, "no such mailbox")
 }
 
+/// The selected mailbox is no more.
+pub(super) fn deleted() -> Refusal {
+    Refusal::no(Code::NonExistent, "the mailbox was deleted")
+}
+
 /// RFC 5530 OVERQUOTA.
 pub(super) fn over_quota() -> Refusal {
     Refusal::no(Code::OverQuota, "the account has no room for this")

@@ -291,12 +291,12 @@ impl Answer<'_> {
     /// What cannot be read is damaged, unless it was expunged and swept while the client read
     /// what came before.
     async fn count_damaged(&self, message: Shown, missing: &mut Missing) -> Result<(), Stop> {
-        let mailbox = &self.selected.mailbox;
-        mailbox.refresh().await.map_err(stop)?;
-        let is_there = |index: &Index| Uid::new(message.uid).and_then(|uid| index.position(uid));
-        match mailbox.read(is_there) {
-            Some(_) => missing.damaged += 1,
-            None => missing.gone += 1,
+        let is_there = |index: &Index| lookup::find(index, message.uid).is_some();
+        let is_damaged =
+            self.selected.refresh().await?.is_ok() && self.selected.mailbox.read(is_there);
+        match is_damaged {
+            true => missing.damaged += 1,
+            false => missing.gone += 1,
         }
         Ok(())
     }

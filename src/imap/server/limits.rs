@@ -14,7 +14,7 @@ pub(super) const STRIKES_SLOW: u32 = 10;
 /// LIM-13: a message that nobody invited is received and dropped up to this size, in bytes; beyond
 /// it the connection ends.
 pub(super) const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// LIM-25: time of one SEARCH.
+/// LIM-25: time of one SEARCH, or of one LIST with STATUS.
 pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
 /// LIM-25: bytes that one SEARCH may scan.
 pub(super) const SEARCH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;

@@ -2,12 +2,14 @@
 //!
 //! RFC 3501 6.3.8 and 6.3.9, RFC 3348 (children), RFC 5258 (extended forms), RFC 5819 (with
 //! STATUS), RFC 6154 (special uses). All names of an account are looked at once, parents that do
-//! not exist included; which of them are answered is decided without waiting.
+//! not exist included; which of them are answered is decided without waiting. Looking into all of
+//! them is heavy work, done before anything is said (LIM-25).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    fault::{Cause, Stop, stop},
+    effort::{Budget, Exhausted},
+    fault::{Cause, Stop, nonexistent, stop},
     mailboxes,
     select::Selected,
     session::{Account, Outcome},
@@ -17,6 +19,7 @@ use crate::{
         dialog::Imap,
         list::{self, Attribute, ListQuery, Pattern},
         response::Response,
+        status::StatusItem,
     },
     mailbox::{Entry, MailboxFault, Name, SpecialUse},
     net::{Halt, Turn},
@@ -56,35 +59,67 @@ pub(super) async fn list(
         return Ok(Ok(None));
     }
     let wants_subscriptions = query.select_subscribed || query.return_subscribed;
-    let tree = Tree::read(account, wants_subscriptions).await?;
+    let tree = turn
+        .unless_gone(Tree::read(account, wants_subscriptions))
+        .await??;
     let patterns = query.patterns.iter();
     let patterns: Vec<_> = patterns
         .map(|text| Pattern::new(&query.reference, text))
         .collect();
+    let mut answers = Vec::new();
     for (name, row) in &tree.rows {
         let matches = patterns
             .iter()
             .any(|pattern| pattern.matches(name.as_str()));
-        let Some(response) = matches.then(|| tree.answer(query, name, row)).flatten() else {
-            continue;
-        };
-        turn.reply(&response).await?;
-        let Some(entry) = row
-            .entry
-            .as_ref()
-            .filter(|_| !query.return_status.is_empty())
-        else {
-            continue;
-        };
-        // RFC 5819 2: a mailbox that cannot be told of now is left out.
-        let items = &query.return_status;
-        match mailboxes::status_of(account, selected, entry, items).await {
-            Ok(Ok(status)) => turn.reply(&status).await?,
-            Ok(Err(_)) | Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => {}
-            Err(stop) => return Err(stop),
+        let response = matches.then(|| tree.answer(query, name, row)).flatten();
+        answers.extend(response.map(|response| (response, row.entry.as_ref())));
+    }
+    let entries = answers.iter().map(|(_, entry)| *entry);
+    let statuses = match query.return_status.as_slice() {
+        [] => Vec::new(),
+        items => {
+            let statuses = statuses(account, selected, entries, items);
+            turn.unless_gone(statuses).await??
+        }
+    };
+    let mut statuses = statuses.into_iter();
+    for (response, _) in &answers {
+        turn.reply(response).await?;
+        if let Some(Some(status)) = statuses.next() {
+            turn.reply(&status).await?;
         }
     }
     Ok(Ok(None))
+}
+
+/// What STATUS says of each of these, as far as LIM-25 goes. RFC 5819 2: one that cannot be told of
+/// now is left out, and the rest when it takes too long.
+async fn statuses<'e>(
+    account: Account<'_>,
+    selected: Option<&Selected>,
+    entries: impl Iterator<Item = Option<&'e Entry>>,
+    items: &[StatusItem],
+) -> Result<Vec<Option<Response>>, Stop> {
+    let (mut budget, mut statuses) = (Budget::new(), Vec::new());
+    let heavy_work = &account.services.heavy_work;
+    let Ok(_permit) = heavy_work.permit(account.id(), &budget).await else {
+        return Ok(statuses);
+    };
+    for entry in entries {
+        let status = match entry {
+            Some(entry) => mailboxes::status_of(account, selected, entry, items).await,
+            None => Ok(Err(nonexistent())),
+        };
+        statuses.push(match status {
+            Ok(status) => status.ok(),
+            Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => None,
+            Err(stop) => return Err(stop),
+        });
+        if let Err(Exhausted) = budget.spend(0).await {
+            break;
+        }
+    }
+    Ok(statuses)
 }
 
 /// LSUB.
@@ -99,7 +134,7 @@ pub(super) async fn lsub(
         turn.reply(&Response::Lsub { attributes, name }).await?;
         return Ok(Ok(None));
     }
-    let tree = Tree::read(account, true).await?;
+    let tree = turn.unless_gone(Tree::read(account, true)).await??;
     let compiled = Pattern::new(reference, pattern);
     let shows_levels = pattern.contains('%');
     let matching = tree

@@ -6,7 +6,7 @@
 
 use super::{
     Services,
-    fault::{Refusal, Stop, nonexistent, refusal_of},
+    fault::{Refusal, Stop, deleted, nonexistent, refusal_of, stop},
     flags, mailboxes,
     session::Account,
 };
@@ -20,7 +20,7 @@ use crate::{
         },
         view::View,
     },
-    mailbox::{Keyword, Mailbox, Watch},
+    mailbox::{Keyword, Mailbox, MailboxFault, Watch},
     net::{Gone, Turn},
 };
 
@@ -141,6 +141,15 @@ impl Selected {
     /// Which mailbox.
     pub(super) fn id(&self) -> MailboxId {
         self.mailbox.id()
+    }
+
+    /// Brings the index of the mailbox up to date; that somebody deleted the mailbox is no fault.
+    pub(super) async fn refresh(&self) -> Result<Result<(), Refusal>, Stop> {
+        match self.mailbox.refresh().await {
+            Ok(()) => Ok(Ok(())),
+            Err(MailboxFault::Deleted) => Ok(Err(deleted())),
+            Err(fault) => Err(stop(fault)),
+        }
     }
 
     pub(super) fn access(&self) -> Access {

@@ -509,18 +509,18 @@ impl Service<Imap> for Session {
         }
     }
 
-    async fn catch_up(&mut self, turn: &mut Turn<'_, Imap>) -> Result<(), Halt<ImapFault>> {
+    async fn catch_up(
+        &mut self,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Halt<ImapFault>> {
         let State::Selected(_, selected) = &mut self.state else {
-            return Ok(());
+            return Ok(Next::Continue);
         };
         let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
-        match told.map_err(|stop| with_tag(stop, None))? {
-            News::Told => Ok(()),
-            News::MailboxDeleted => {
-                turn.invite(&updates::mailbox_deleted()).await?;
-                Err(Halt::Gone(Gone::Closed))
-            }
-        }
+        Ok(match told.map_err(|stop| with_tag(stop, None))? {
+            News::Told => Next::Continue,
+            News::MailboxDeleted => Next::Close(updates::mailbox_deleted()),
+        })
     }
 
     fn refusal_for(&self, fault: &ImapFault) -> Response {

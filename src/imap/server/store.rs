@@ -5,7 +5,7 @@
 //! or not; what this command changed silently is not.
 
 use super::{
-    fault::{Refusal, Stop, refusal_of},
+    fault::{Refusal, Stop, deleted, refusal_of},
     flags,
     select::{Selected, Uids, Which, uids_of},
     session::Outcome,
@@ -41,10 +41,7 @@ pub(super) async fn store(
     };
     // What others did before is told first, so that our own change can be told from it.
     if let News::MailboxDeleted = updates::tell(selected, Numbers::Used, which.uids, turn).await? {
-        return Ok(Err(Refusal::no(
-            Code::NonExistent,
-            "the mailbox was deleted",
-        )));
+        return Ok(Err(deleted()));
     }
     let flag_change = FlagChange {
         mode: mode_of(change.mode),

@@ -6,7 +6,7 @@
 //! in chunks, no lock is held while a client reads.
 
 use super::{
-    fault::{Stop, stop},
+    fault::Stop,
     flags,
     lookup::Cursor,
     select::{Access, Selected, Shown, Uids},
@@ -19,7 +19,7 @@ use crate::{
         response::{Code, Response},
         verbs::Numbers,
     },
-    mailbox::{Changes, Index, MailboxFault, Stored},
+    mailbox::{Changes, Index, Stored},
     net::{Gone, Turn},
 };
 
@@ -39,10 +39,8 @@ pub(super) async fn tell(
     uids: Uids,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<News, Stop> {
-    match selected.mailbox.refresh().await {
-        Ok(()) => {}
-        Err(MailboxFault::Deleted) => return Ok(News::MailboxDeleted),
-        Err(fault) => return Err(stop(fault)),
+    if selected.refresh().await?.is_err() {
+        return Ok(News::MailboxDeleted);
     }
     tell_known(selected, numbers, uids, None, turn).await?;
     Ok(News::Told)

@@ -135,7 +135,11 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
         for _ in 0..20 {
             deliver(&server, alice, MESSAGE).await;
         }
-        for command in ["SEARCH TEXT nothing", "FETCH 1:* BODY.PEEK[]"] {
+        for command in [
+            "SEARCH TEXT nothing",
+            "FETCH 1:* BODY.PEEK[]",
+            "LIST \"\" * RETURN (STATUS (MESSAGES))",
+        ] {
             let mut client = ImapClient::log_in(&server, "alice").await;
             client.ask("SELECT INBOX").await.ok();
             server.engine.delay_reads(Duration::from_secs(1));
@@ -146,6 +150,23 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
             assert_eq!(server.tasks.count("session"), 0, "{command}");
             server.engine.delay_reads(Duration::ZERO);
         }
+    });
+}
+
+#[test]
+fn lim_25_list_names_all_mailboxes_and_looks_into_as_many_as_time_allows() {
+    run(async {
+        let (server, _) = server_with_alice().await;
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        server.engine.delay_reads(Duration::from_secs(7));
+        let listed = client.ask("LIST \"\" * RETURN (STATUS (MESSAGES))").await;
+        let lines = |what: &[u8]| {
+            let told = listed.untagged.iter();
+            told.filter(|line| line.starts_with(what)).count()
+        };
+        assert_eq!(lines(b"LIST"), 6);
+        assert!((1..6).contains(&lines(b"STATUS")), "{listed:?}");
+        assert!(listed.completion.starts_with("OK"));
     });
 }
 

@@ -75,6 +75,7 @@ struct Speaker {
     authn: Authn,
     parked: bool,
     forgives: bool,
+    leaves_on_change: bool,
     change: Arc<Notify>,
     ran: Arc<AtomicUsize>,
 }
@@ -171,6 +172,10 @@ impl Service<Words> for Speaker {
                 Ok(Next::Reply("welcome".to_owned()))
             }
             "bye" => Ok(Next::Close("bye".to_owned())),
+            "park until then" => {
+                (self.parked, self.leaves_on_change) = (true, true);
+                Ok(Next::Park("parked".to_owned()))
+            }
             "forgive" => {
                 self.forgives = true;
                 Ok(Next::Continue)
@@ -195,9 +200,12 @@ impl Service<Words> for Speaker {
         self.change.notified().await;
     }
 
-    async fn catch_up(&mut self, turn: &mut Turn<'_, Words>) -> Result<(), Halt<Broken>> {
+    async fn catch_up(&mut self, turn: &mut Turn<'_, Words>) -> Result<Next<String>, Halt<Broken>> {
         turn.reply(&"changed".to_owned()).await?;
-        Ok(())
+        Ok(match self.leaves_on_change {
+            true => Next::Close("gone".to_owned()),
+            false => Next::Continue,
+        })
     }
 
     fn secured(&mut self, _peer: &Peer) {}
@@ -260,6 +268,7 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
         authn: Authn::new(Arc::clone(&accounts) as _, throttle, gate),
         parked: false,
         forgives: false,
+        leaves_on_change: false,
         change: Arc::clone(&change),
         ran: Arc::clone(&ran),
     };
