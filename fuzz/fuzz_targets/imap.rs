@@ -9,7 +9,7 @@ use buzon::{
         dialog::Imap,
         verbs::{Stage, Tls},
     },
-    wire::{Frame, Input, Protocol, Step, frame::Pulled},
+    wire::{Frame, Input, Line, Protocol, Step, frame::Pulled},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -33,7 +33,9 @@ struct Peer {
     dialogue: Imap,
     input: Input,
     stage: Stage,
-    message: Option<Frame>,
+    body: Option<Frame>,
+    /// The message of an APPEND was taken, and its line has not ended.
+    is_behind: bool,
     over: bool,
     said: Vec<String>,
 }
@@ -41,10 +43,11 @@ struct Peer {
 impl Peer {
     fn new(stage: Stage) -> Self {
         Self {
-            dialogue: Imap::new(),
+            dialogue: Imap::new(1000),
             input: Input::new(),
             stage,
-            message: None,
+            body: None,
+            is_behind: false,
             over: false,
             said: Vec::new(),
         }
@@ -53,22 +56,29 @@ impl Peer {
     fn hears(&mut self, bytes: &[u8]) {
         self.input.push(bytes);
         while !self.over {
-            if let Some(frame) = &mut self.message {
+            if let Some(frame) = &mut self.body {
                 match frame.pull(&mut self.input) {
                     Pulled::Piece(_) => {}
                     Pulled::NeedMore => return,
-                    Pulled::End => {
-                        self.over = frame.violations().text_behind;
-                        self.message = None;
-                    }
+                    Pulled::End => self.body = None,
                 }
+                continue;
+            }
+            if self.is_behind {
+                match self.input.line(0) {
+                    Line::NeedMore => return,
+                    line => self.over = !matches!(line, Line::Whole(_)),
+                }
+                self.is_behind = false;
                 continue;
             }
             match self.dialogue.next(&mut self.input, self.stage) {
                 Step::NeedMore => return,
+                Step::Discard(frame) => self.body = Some(frame),
                 Step::Command(command) => {
                     if let CommandBody::Append { body, .. } = &command.body {
-                        self.message = Some(body.frame());
+                        self.body = Some(body.frame());
+                        self.is_behind = true;
                     }
                     self.said.push(format!("{command:?}"));
                 }

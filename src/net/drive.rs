@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
@@ -14,9 +14,9 @@ use super::{
     protocol::{Farewell, Halt, Next, Protocol, STRIKE_DELAY, Service, Step},
     recall::{Patience, Recall},
     shutdown::Shutdown,
-    turn::Turn,
+    turn::{BODY_TIME_MAX, Body, Turn},
 };
-use crate::base::text::Causes;
+use crate::{base::text::Causes, wire::Frame};
 
 /// What a finished connection amounted to, for its one summary line.
 #[derive(Debug)]
@@ -137,6 +137,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 self.protocol.encode(&reply, &mut conn.output);
                 Some(Flow::Go)
             }
+            Step::Discard(frame) => Some(self.discard(conn, frame).await),
             Step::Refuse(reply) => Some(self.refuse(conn, &reply).await),
             Step::Fatal(reply) => {
                 self.protocol.encode(&reply, &mut conn.output);
@@ -152,6 +153,20 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         terms
             .total
             .map_or(idle, |total| idle.min(self.began + total))
+    }
+
+    /// Receives and drops a body that nobody wants.
+    async fn discard(&mut self, conn: &mut Conn, frame: Frame) -> Flow<P::Reply> {
+        if let Err(gone) = conn.flush().await {
+            return Flow::End(ending(gone));
+        }
+        let total = self.service.terms().total;
+        let due = total.map_or(Instant::now() + BODY_TIME_MAX, |total| self.began + total);
+        let discarded = timeout_at(due, Body::new(conn, frame).discard()).await;
+        match discarded.unwrap_or(Err(Gone::TooSlow)) {
+            Ok(()) => Flow::Go,
+            Err(gone) => Flow::End(ending(gone)),
+        }
     }
 
     async fn refuse(&mut self, conn: &mut Conn, reply: &P::Reply) -> Flow<P::Reply> {

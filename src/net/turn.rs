@@ -117,11 +117,28 @@ impl<P: Protocol> Turn<'_, P> {
 
     /// Receives a body in pieces.
     pub fn body(&mut self, frame: Frame) -> Body<'_> {
-        Body {
-            conn: self.conn,
-            frame,
-            began: Instant::now(),
-            received_bytes: 0,
+        Body::new(self.conn, frame)
+    }
+
+    /// Reads what stands behind a counted body up to the end of its line; `None` when that is more
+    /// than `max` bytes, which are dropped.
+    ///
+    /// # Errors
+    /// When the peer is gone, too slow (LIM-08), or sends an endless line.
+    pub async fn line_behind(&mut self, max: usize) -> Result<Option<Bytes>, Gone> {
+        self.line(max, BODY_SILENCE).await
+    }
+
+    /// The next line, unless it is too long.
+    async fn line(&mut self, max: usize, patience: Duration) -> Result<Option<Bytes>, Gone> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.conn.input.line(max) {
+                Line::Whole(line) => return Ok(Some(line)),
+                Line::TooLong => return Ok(None),
+                Line::Endless => return Err(Gone::EndlessLine),
+                Line::NeedMore => self.conn.read(deadline, Patience::Listening).await?,
+            };
         }
     }
 
@@ -165,15 +182,8 @@ impl<P: Protocol> Turn<'_, P> {
     pub async fn challenge(&mut self, challenge: &[u8]) -> Result<Response, Gone> {
         let invitation = self.protocol.challenge(&base64::encode(challenge));
         self.invite(&invitation).await?;
-        let deadline = Instant::now() + self.idle;
-        loop {
-            match self.conn.input.line(SASL_LINE_BYTES_MAX) {
-                Line::Whole(line) => return Ok(response_of(&line)),
-                Line::TooLong => return Ok(Response::TooLong),
-                Line::Endless => return Err(Gone::EndlessLine),
-                Line::NeedMore => self.conn.read(deadline, Patience::Listening).await?,
-            };
-        }
+        let line = self.line(SASL_LINE_BYTES_MAX, self.idle).await?;
+        Ok(line.map_or(Response::TooLong, |line| response_of(&line)))
     }
 }
 
@@ -192,7 +202,16 @@ pub struct Body<'c> {
     received_bytes: u64,
 }
 
-impl Body<'_> {
+impl<'c> Body<'c> {
+    pub(super) fn new(conn: &'c mut Conn, frame: Frame) -> Self {
+        Self {
+            conn,
+            frame,
+            began: Instant::now(),
+            received_bytes: 0,
+        }
+    }
+
     /// The next piece; `None` when the body has ended and its framing is consumed.
     ///
     /// # Errors

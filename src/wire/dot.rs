@@ -42,8 +42,6 @@ pub struct Violations {
     /// Longest line in bytes, without its end (RFC 5321 4.5.3.1.6). Bare ones count as ends here:
     /// who does not refuse them makes line ends of them.
     pub longest_line_bytes: usize,
-    /// Text between the end of a counted body and the end of its line (RFC 3501 6.3.11).
-    pub text_behind: bool,
 }
 
 impl DotReader {

@@ -1,11 +1,11 @@
 //! How the end of an incoming body is known: by its own last line (DATA), or by a count (APPEND,
-//! BDAT).
+//! BDAT). What stands behind a counted body on its line is not of the body.
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
     dot::{DotReader, Violations},
-    input::{Input, Line},
+    input::Input,
 };
 
 /// Longest piece of a body handed out at once, in bytes.
@@ -18,24 +18,6 @@ pub enum Frame {
     Dot(DotReader),
     /// Ends after this many more octets (RFC 3501 4.3).
     Octets(u64),
-    /// Ends after this many more octets and the line end that must follow them (RFC 3501 6.3.11).
-    Literal {
-        /// Octets still to come.
-        left: u64,
-        /// How the line behind them turned out.
-        behind: Behind,
-    },
-}
-
-/// The line behind a literal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// Not read yet.
-    Unread,
-    /// Nothing but its end.
-    Empty,
-    /// Text, which was dropped.
-    Text,
 }
 
 /// What a frame gave.
@@ -55,29 +37,11 @@ impl Frame {
         Self::Dot(DotReader::new())
     }
 
-    /// A body of this many octets with a line end behind it.
-    pub fn literal(octets: u64) -> Self {
-        Self::Literal {
-            left: octets,
-            behind: Behind::Unread,
-        }
-    }
-
     /// The next piece, taken from `input`.
     pub fn pull(&mut self, input: &mut Input) -> Pulled {
         match self {
             Self::Octets(0) => Pulled::End,
-            Self::Literal { left: 0, behind } => {
-                if *behind == Behind::Unread {
-                    *behind = match input.line(0) {
-                        Line::NeedMore => return Pulled::NeedMore,
-                        Line::Whole(_) => Behind::Empty,
-                        Line::TooLong | Line::Endless => Behind::Text,
-                    };
-                }
-                Pulled::End
-            }
-            Self::Octets(left) | Self::Literal { left, .. } => {
+            Self::Octets(left) => {
                 let want = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
                     .min(PIECE_BYTES_MAX);
@@ -106,15 +70,11 @@ impl Frame {
         }
     }
 
-    /// What the body contained, or what stood behind it, that its protocol forbids.
+    /// What the body contained that its protocol forbids.
     pub fn violations(&self) -> Violations {
         match self {
             Self::Dot(reader) => reader.violations(),
             Self::Octets(_) => Violations::default(),
-            Self::Literal { behind, .. } => Violations {
-                text_behind: *behind == Behind::Text,
-                ..Violations::default()
-            },
         }
     }
 }
@@ -124,30 +84,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_literal_ends_with_its_line_and_text_behind_it_is_reported() {
-        for (bytes, text_behind, left) in [
-            (&b"abc\r\nNOOP\r\n"[..], false, &b"NOOP\r\n"[..]),
-            (b"abc\nNOOP\r\n", false, b"NOOP\r\n"),
-            (b"abc {3+}\r\nxyz\r\n", true, b"xyz\r\n"),
-            (b"abcd\nNOOP\r\n", true, b"NOOP\r\n"),
-        ] {
-            let (mut input, mut frame) = (Input::new(), Frame::literal(3));
+    fn a_counted_body_ends_with_its_last_octet_however_it_is_split() {
+        for step in 1..=5 {
+            let (mut input, mut frame) = (Input::new(), Frame::Octets(3));
             let mut body = Vec::new();
-            for byte in bytes {
-                input.push(&[*byte]);
-                if let Pulled::Piece(piece) = frame.pull(&mut input) {
+            for bytes in b"abc)\r\n".chunks(step) {
+                input.push(bytes);
+                while let Pulled::Piece(piece) = frame.pull(&mut input) {
                     body.extend_from_slice(&piece);
                 }
             }
-            assert_eq!(body, b"abc");
+            assert_eq!((&body[..], input.bytes()), (&b"abc"[..], &b")\r\n"[..]));
             assert_eq!(frame.pull(&mut input), Pulled::End);
-            assert_eq!(frame.violations().text_behind, text_behind, "{bytes:?}");
-            let mut whole = Input::new();
-            whole.push(bytes);
-            let mut frame = Frame::literal(3);
-            while frame.pull(&mut whole) != Pulled::End {}
-            assert_eq!(frame.violations().text_behind, text_behind, "{bytes:?}");
-            assert_eq!(whole.bytes(), left);
         }
+        let mut input = Input::new();
+        assert_eq!(Frame::Octets(0).pull(&mut input), Pulled::End);
     }
 }

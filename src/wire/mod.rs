@@ -1,4 +1,5 @@
-//! Bytes without a protocol: the buffer a peer fills, lines, counted octets, dot framing, base64.
+//! Bytes without a protocol: the buffer a peer fills, lines, literals, counted octets, dot framing,
+//! base64.
 //!
 //! Pure: no sockets, no time. Everything here gives the same result however the input is split.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
@@ -7,6 +8,7 @@ pub mod base64;
 pub mod dot;
 pub mod frame;
 pub mod input;
+pub mod literal;
 pub mod mechanism;
 pub mod output;
 pub mod protocol;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{input::Input, output::Output};
+use super::{frame::Frame, input::Input, output::Output};
 
 /// Pure: what the protocol is. One value per connection.
 pub trait Protocol: Send + 'static {
@@ -41,6 +41,9 @@ pub enum Step<C, R> {
     Invite(R),
     /// A command, admitted in this stage; it may announce a body.
     Command(C),
+    /// A body, or a literal, of a command that is refused when the dialogue goes on behind it. It
+    /// is received and dropped under the bounds of bodies (LIM-08); the protocol bounds its size.
+    Discard(Frame),
     /// Malformed, or not now; costs one strike.
     Refuse(R),
     /// Beyond what can be answered and skipped: send this and close.

@@ -100,6 +100,23 @@ async fn a_parked_session_hears_of_changes_until_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lim_08_what_is_refused_with_a_body_is_dropped_with_it_but_not_for_ever() {
+    let mut session = start(4096);
+    session.say("junk 7\r\nbye\r\nno").await;
+    session.say("?\r\na\r\njunk 100000\r\n").await;
+    session.hear("hello\r\nwhat\r\nok a\r\n").await;
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        session.say(&"x".repeat(50_000)).await;
+    }
+    session.say("bye\r\n").await;
+    session.end("bye\r\n").await;
+    let mut session = start(4096);
+    session.say("junk 7\r\nbye").await;
+    session.end("hello\r\nTooSlow\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_parked_session_hears_of_may_end_it_politely() {
     let mut session = start(4096);
     session.say("park until then\r\n").await;

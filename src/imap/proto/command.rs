@@ -223,11 +223,10 @@ pub struct AnnouncedLiteral {
 }
 
 impl AnnouncedLiteral {
-    /// How to receive it together with the line end behind it. When the frame has ended and its
-    /// violations say `text_behind`, the command was malformed: answer BAD, keep nothing, and
-    /// close the connection, as more messages (which would look like commands) may follow.
+    /// How to receive it. The command goes on behind it: until its line has ended (with
+    /// `Turn::line_behind`) nothing may be kept.
     pub fn frame(self) -> Frame {
-        Frame::literal(self.size_bytes)
+        Frame::Octets(self.size_bytes)
     }
 }
 

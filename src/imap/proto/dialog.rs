@@ -3,75 +3,50 @@
 //!
 //! A line is looked at once: at its end, for a literal; at its beginning, for tag and verb, so
 //! that what is not admitted is refused before its literals are invited. The arguments are parsed
-//! once, when all are there. What a refused command has already on its way (`{n+}`) is skipped,
+//! once, when all are there. What a refused command has already on its way (`{n+}`) is discarded,
 //! never read as commands; where that cannot be done the connection ends. The message of APPEND
-//! is not read here: the command is given out when its message is announced.
-
-use bytes::Bytes;
+//! is not read here: the command is given out when its message is announced, and its verb reads
+//! the line to its end.
 
 use super::{
     command::{AnnouncedLiteral, Command, CommandBody, Tag},
     encode,
-    gather::{ANNOUNCED_BYTES_MAX, Announced, Gathered, LINE_TOO_LONG},
-    limits::{AFTER_LOGIN, BEFORE_LOGIN, CommandLimits},
+    gather::{Gathered, LINE_TOO_LONG},
+    limits::{AFTER_LOGIN, BEFORE_LOGIN, discarded_bytes_max},
     parse::Mistake,
     response::{Code, Response},
     verbs::{Stage, Verb},
 };
-use crate::wire::{Farewell, Input, Line, Output, Protocol, Step, input::DROPPED_LINE_BYTES_MAX};
+use crate::wire::{
+    Farewell, Frame, Input, Output, Protocol, Step,
+    literal::{Announced, CommandLimits, Part, Reader},
+};
 
 /// One connection's dialogue.
 #[derive(Debug)]
 pub struct Imap {
-    expect: Expect,
+    reader: Reader,
     gathered: Gathered,
     /// Of the last IDLE: what DONE completes.
     idle_tag: Tag,
-}
-
-/// What the next bytes are.
-#[derive(Debug)]
-enum Expect {
-    /// A line.
-    Line,
-    /// A literal of this size.
-    Literal(usize),
-    /// So many octets of literals of a refused command.
-    Skipped(u64),
-    /// The rest of a line that is too long; so much of it was dropped.
-    DroppedLine(usize),
+    /// LIM-13: the largest message that APPEND takes.
+    message_bytes_max: u64,
 }
 
 type Next = Step<Command, Response>;
 
 impl Imap {
-    /// At the beginning.
-    pub fn new() -> Self {
+    /// At the beginning, for a server that takes messages of at most this size.
+    pub fn new(message_bytes_max: u64) -> Self {
         Self {
-            expect: Expect::Line,
+            reader: Reader::default(),
             gathered: Gathered::default(),
             idle_tag: Tag::of_nothing(),
+            message_bytes_max,
         }
     }
 
-    /// Takes one line, or goes on with what is under way.
-    fn line_due(&mut self, input: &mut Input, stage: Stage) -> Option<Next> {
-        let limits = limits_of(stage);
-        if is_too_long(input.bytes(), limits.line_bytes_max) {
-            self.gathered.ends_idle |= stage == Stage::Idling;
-            self.gathered.line_too_long(input.bytes());
-            self.expect = Expect::DroppedLine(0);
-            return None;
-        }
-        match input.line(limits.line_bytes_max) {
-            Line::NeedMore => Some(Step::NeedMore),
-            Line::Whole(line) => self.line(&line, stage),
-            // Longer lines were found before.
-            Line::TooLong | Line::Endless => Some(Step::Fatal(Response::bye(None, LINE_TOO_LONG))),
-        }
-    }
-
-    fn line(&mut self, line: &Bytes, stage: Stage) -> Option<Next> {
+    fn line(&mut self, line: &[u8], stage: Stage) -> Option<Next> {
         let announced = Announced::find(line);
         let text = line
             .get(..announced.map_or(line.len(), |announced| announced.at))
@@ -108,7 +83,7 @@ impl Imap {
     fn announced(&mut self, text: &[u8], announced: Announced, stage: Stage) -> Option<Next> {
         let limits = limits_of(stage);
         let gathered = &mut self.gathered;
-        if gathered.refusal.is_none() && gathered.is_message(text) {
+        if gathered.refusal.is_none() && gathered.is_body(text) {
             let message = AnnouncedLiteral {
                 size_bytes: announced.size_bytes,
                 synchronizing: announced.synchronizing,
@@ -129,15 +104,19 @@ impl Imap {
                 // RFC 7888 3: the client sees the refusal and does not send the literal.
                 return Some(self.refuse());
             }
-            if !gathered.skips(announced.size_bytes, stage, limits) {
+            let room = match stage {
+                Stage::Greeted { .. } => 0,
+                _ if gathered.takes_body() => discarded_bytes_max(self.message_bytes_max),
+                _ => 0,
+            };
+            if !gathered.parts.skips(announced, room, limits) {
                 // RFC 7888 4: what was announced is not read at all.
                 return Some(self.dismiss());
             }
-            self.expect = Expect::Skipped(announced.size_bytes);
-            return None;
+            return Some(Step::Discard(Frame::Octets(announced.size_bytes)));
         }
-        gathered.add_text(text, announced.size_bytes);
-        self.expect = Expect::Literal(usize::try_from(announced.size_bytes).unwrap_or(usize::MAX));
+        gathered.parts.add_text(text, announced);
+        self.reader.expect(announced);
         announced
             .synchronizing
             .then(|| Step::Invite(Response::Continuation("go ahead".into())))
@@ -205,58 +184,6 @@ impl Imap {
             None => Response::bye(code, text),
         })
     }
-
-    fn literal_due(&mut self, input: &mut Input, size: usize) -> Option<Next> {
-        if input.len() < size {
-            return Some(Step::NeedMore);
-        }
-        self.gathered.add_literal(&input.take(size));
-        self.expect = Expect::Line;
-        None
-    }
-
-    fn skip_due(&mut self, input: &mut Input, left: u64) -> Option<Next> {
-        let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-        input.skip(skipped);
-        let left = left.saturating_sub(skipped as u64);
-        if left > 0 {
-            self.expect = Expect::Skipped(left);
-            return Some(Step::NeedMore);
-        }
-        self.expect = Expect::Line;
-        None
-    }
-
-    /// Drops a line that is too long, but looks at its end: a literal behind it would be read as
-    /// commands.
-    fn drop_due(&mut self, input: &mut Input, dropped: usize, stage: Stage) -> Option<Next> {
-        let bytes = input.bytes();
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let endless = limits_of(stage).line_bytes_max + DROPPED_LINE_BYTES_MAX;
-        if dropped + end.unwrap_or(bytes.len()) > endless {
-            return Some(self.dismiss());
-        }
-        let Some(end) = end else {
-            let passed = bytes.len().saturating_sub(ANNOUNCED_BYTES_MAX);
-            input.skip(passed);
-            self.expect = Expect::DroppedLine(dropped + passed);
-            return Some(Step::NeedMore);
-        };
-        let line = bytes.get(..end).unwrap_or_default();
-        let announced = Announced::find(line.strip_suffix(b"\r").unwrap_or(line));
-        input.skip(end + 1);
-        self.expect = Expect::Line;
-        Some(match announced {
-            Some(announced) if !announced.synchronizing => self.dismiss(),
-            _ => self.refuse(),
-        })
-    }
-}
-
-impl Default for Imap {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Protocol for Imap {
@@ -266,11 +193,23 @@ impl Protocol for Imap {
 
     fn next(&mut self, input: &mut Input, stage: Stage) -> Next {
         loop {
-            let step = match self.expect {
-                Expect::Line => self.line_due(input, stage),
-                Expect::Literal(size) => self.literal_due(input, size),
-                Expect::Skipped(left) => self.skip_due(input, left),
-                Expect::DroppedLine(dropped) => self.drop_due(input, dropped, stage),
+            let line_bytes_max = limits_of(stage).line_bytes_max;
+            let step = match self.reader.part(input, line_bytes_max) {
+                Part::NeedMore => Some(Step::NeedMore),
+                Part::Line(line) => self.line(&line, stage),
+                Part::Literal(literal) => {
+                    self.gathered.parts.add_literal(&literal);
+                    None
+                }
+                Part::LongLine => {
+                    self.gathered.ends_idle |= stage == Stage::Idling;
+                    self.gathered.line_too_long(input.bytes());
+                    None
+                }
+                Part::LongLineEnd {
+                    literal_comes: false,
+                } => Some(self.refuse()),
+                Part::LongLineEnd { .. } | Part::Endless => Some(self.dismiss()),
             };
             if let Some(step) = step {
                 return step;
@@ -314,18 +253,7 @@ impl Protocol for Imap {
     }
 
     fn reset(&mut self) {
-        *self = Self::new();
-    }
-}
-
-/// Whether the line that begins `bytes` is longer than `max`, its end not counted.
-fn is_too_long(bytes: &[u8], max: usize) -> bool {
-    let Some(start) = bytes.get(..max + 2) else {
-        return false;
-    };
-    match start.iter().position(|byte| *byte == b'\n') {
-        Some(end) => end == max + 1 && start.get(max) != Some(&b'\r'),
-        None => true,
+        *self = Self::new(self.message_bytes_max);
     }
 }
 

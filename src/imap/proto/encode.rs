@@ -389,12 +389,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::imap::proto::{
-        command::Tag,
-        list::SpecialUse,
-        parse::{Piece, Scanner},
-        section::FieldName,
-        status::StatusItem,
+    use crate::{
+        imap::proto::{
+            command::Tag, list::SpecialUse, parse::Scanner, section::FieldName, status::StatusItem,
+        },
+        wire::literal::Piece,
     };
 
     fn said(what: &Response) -> String {

@@ -1,19 +1,6 @@
 //! What one IMAP client may ask of us at once; each limit is crossed by a test that names it.
 
-/// Bounds of one command in one stage of the dialogue (LIM-18, LIM-19).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandLimits {
-    /// Longest line, its end not counted.
-    pub line_bytes_max: usize,
-    /// Longest literal; the message of APPEND is not counted, it is a body.
-    pub literal_bytes_max: u64,
-    /// Lines and literals together.
-    pub command_bytes_max: u64,
-    /// Literals in one command.
-    pub literals_max: usize,
-    /// Opening parentheses in the lines of one command, quoted or not.
-    pub parentheses_max: usize,
-}
+use crate::wire::literal::CommandLimits;
 
 /// LIM-18: before login.
 pub const BEFORE_LOGIN: CommandLimits = CommandLimits {
@@ -33,9 +20,12 @@ pub const AFTER_LOGIN: CommandLimits = CommandLimits {
     parentheses_max: 4_096,
 };
 
-/// LIM-13: octets of a refused APPEND that are on their way anyway and are skipped; more end the
-/// connection.
-pub const SKIPPED_MESSAGE_BYTES_MAX: u64 = 50 * 1024 * 1024;
+/// LIM-13: octets of a message that is refused and on its way anyway are received and dropped up to
+/// this many, so that one a little too large is only refused; more end the connection (RFC 7888 4).
+pub const fn discarded_bytes_max(message_bytes_max: u64) -> u64 {
+    message_bytes_max.saturating_add(message_bytes_max / 4)
+}
+
 /// LIM-18: refusals before the connection is closed, before login.
 pub const STRIKES_BEFORE_LOGIN_MAX: u32 = 3;
 /// LIM-19: refusals before the connection is closed, after login.

@@ -90,6 +90,8 @@ pub struct Verb {
     pub numbers: Numbers,
     /// What we announce because of it, separated by spaces; empty for what RFC 3501 has.
     pub capability: &'static str,
+    /// Its last argument is a body: a literal that the verb pulls.
+    pub takes_body: bool,
     /// Reads its arguments.
     pub(super) parse: fn(&mut Scanner<'_>) -> Parsed<CommandBody>,
 }
@@ -202,6 +204,7 @@ const fn verb(
         stages,
         numbers,
         capability,
+        takes_body: false,
         parse,
     }
 }
@@ -231,7 +234,10 @@ pub static VERBS: &[Verb] = &[
          "CHILDREN LIST-EXTENDED LIST-STATUS",                       mailbox::list),
     verb("LSUB",         AfterLogin,  Untouched, "",                  mailbox::lsub),
     verb("STATUS",       AfterLogin,  Untouched, "STATUS=SIZE",       mailbox::status),
-    verb("APPEND",       AfterLogin,  Untouched, "",                  mailbox::append),
+    Verb {
+        takes_body: true,
+        ..verb("APPEND", AfterLogin,  Untouched, "",                  mailbox::append)
+    },
     verb("CHECK",        Selected,    Untouched, "",                  session::check),
     verb("CLOSE",        Selected,    Changed,   "",                  session::close),
     verb("UNSELECT",     Selected,    Changed,   "UNSELECT",          session::unselect),

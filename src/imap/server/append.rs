@@ -6,9 +6,7 @@
 
 use super::{
     fault::{Cause, Refusal, Stop, over_quota, stop, target_refusal_of},
-    flags,
-    limits::DISCARDED_BYTES_MAX,
-    mailboxes,
+    flags, mailboxes,
     session::{Account, Outcome},
 };
 use crate::{
@@ -17,6 +15,7 @@ use crate::{
         command::AnnouncedLiteral,
         dialog::Imap,
         flag::FlagList,
+        limits::discarded_bytes_max,
         response::{Code, Response},
     },
     mailbox::{AppendOptions, Entry, FlagSet, Intake, IntakeError},
@@ -50,7 +49,8 @@ pub(super) async fn append(
     let admitted = admit(account, &message).await;
     if !matches!(admitted, Ok(Ok(_))) && !literal.synchronizing {
         // It is on its way already; the dialogue must stay in step, also when it is we who failed.
-        if let Some(behind) = discard(literal, turn).await? {
+        let max = discarded_bytes_max(account.services.options.message_bytes_max);
+        if let Some(behind) = discard(literal, max, turn).await? {
             return Ok(behind);
         }
     }
@@ -65,8 +65,8 @@ pub(super) async fn append(
     let mut intake = account.mailboxes().intake();
     let mut body = turn.body(literal.frame());
     let received = receive(&mut body, &mut intake).await?;
-    if body.violations().text_behind {
-        return Ok(Taken::Behind(text_behind()));
+    if let Some(behind) = ended(turn).await? {
+        return Ok(behind);
     }
     let refused = match received {
         Received::Good => None,
@@ -122,19 +122,25 @@ async fn admit(
 /// Receives and drops a message that is on its way already.
 async fn discard(
     literal: AnnouncedLiteral,
+    max: u64,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Option<Taken>, Gone> {
-    if literal.size_bytes > DISCARDED_BYTES_MAX {
+    if literal.size_bytes > max {
         // RFC 7888 4: what is too much to be thrown away ends the connection.
         return Ok(Some(Taken::Behind(Refusal::no(
             Code::TooBig,
             "far too large",
         ))));
     }
-    let mut body = turn.body(literal.frame());
-    body.discard().await?;
-    let behind = body.violations().text_behind;
-    Ok(behind.then(|| Taken::Behind(text_behind())))
+    turn.body(literal.frame()).discard().await?;
+    ended(turn).await
+}
+
+/// Reads the line to its end; the message is to be the last argument.
+async fn ended(turn: &mut Turn<'_, Imap>) -> Result<Option<Taken>, Gone> {
+    let text = "one message in one APPEND, and nothing behind it";
+    let ended = turn.line_behind(0).await?.is_some();
+    Ok((!ended).then(|| Taken::Behind(Refusal::bad(text))))
 }
 
 /// How receiving went.
@@ -199,8 +205,4 @@ fn refusal_of_intake(error: IntakeError) -> Result<Refusal, Stop> {
         IntakeError::TooLarge => Ok(Refusal::no(Code::TooBig, "the message is too large")),
         fault @ IntakeError::Fault(_) => Err(Halt::Fault(Cause::Intake(fault))),
     }
-}
-
-fn text_behind() -> Refusal {
-    Refusal::bad("one message in one APPEND, and nothing behind it")
 }

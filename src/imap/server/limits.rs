@@ -11,9 +11,6 @@ pub(super) const IDLE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
 pub(super) const TOTAL_BEFORE_LOGIN: Duration = Duration::from_secs(180);
 /// LIM-16: from this many refusals on, each comes a second late.
 pub(super) const STRIKES_SLOW: u32 = 10;
-/// LIM-13: a message that nobody invited is received and dropped up to this size, in bytes; beyond
-/// it the connection ends.
-pub(super) const DISCARDED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// LIM-25: time of one SEARCH, or of one LIST with STATUS.
 pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
 /// LIM-25: bytes that one SEARCH may scan.

@@ -119,10 +119,10 @@ impl Opening for ImapServer {
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Imap, Session) {
         let session = Session::new(Arc::clone(&self.services), peer, permit);
-        (Imap::new(), session)
+        (self.protocol(), session)
     }
 
     fn protocol(&self) -> Imap {
-        Imap::new()
+        Imap::new(self.services.options.message_bytes_max)
     }
 }

@@ -458,7 +458,7 @@ mod tests {
                     out.push(wire(&reply));
                     return;
                 }
-                Step::Invite(_) => panic!("nothing is invited"),
+                Step::Invite(_) | Step::Discard(_) => panic!("nothing is invited or dropped"),
             }
         }
     }

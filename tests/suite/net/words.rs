@@ -50,6 +50,10 @@ impl Protocol for Words {
             Line::TooLong => Step::Refuse("long".to_owned()),
             Line::Endless => Step::Fatal("endless".to_owned()),
             Line::Whole(line) if line.starts_with(b"?") => Step::Refuse("what".to_owned()),
+            Line::Whole(line) if line.starts_with(b"junk ") => {
+                let octets = String::from_utf8_lossy(&line[5..]).parse().unwrap();
+                Step::Discard(Frame::Octets(octets))
+            }
             Line::Whole(line) => Step::Command(String::from_utf8_lossy(&line).into_owned()),
         }
     }

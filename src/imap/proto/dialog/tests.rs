@@ -7,10 +7,9 @@ use crate::{
     base::secret::Secret,
     imap::proto::{
         flag::FlagList,
-        limits::SKIPPED_MESSAGE_BYTES_MAX,
         verbs::{Tls, VERBS},
     },
-    wire::frame::Pulled,
+    wire::{Line, frame::Pulled, input::DROPPED_LINE_BYTES_MAX},
 };
 
 const PLAIN: Stage = Stage::Greeted {
@@ -24,6 +23,7 @@ const SECURED: Stage = Stage::Greeted {
 const READY: Stage = Stage::Authenticated;
 const READING: Stage = Stage::Selected { read_only: true };
 const WRITING: Stage = Stage::Selected { read_only: false };
+const MESSAGE_BYTES_MAX: u64 = 200 << 20;
 const STAGES: [Stage; 6] = [PLAIN, SECURED, READY, READING, WRITING, Stage::Idling];
 
 /// The driver and a server that takes every message it is offered, in one stage for ever.
@@ -31,7 +31,9 @@ struct Peer {
     dialogue: Imap,
     input: Input,
     stage: Stage,
-    message: Option<crate::wire::Frame>,
+    body: Option<Frame>,
+    /// The message of an APPEND was taken, and its line has not ended.
+    is_behind: bool,
     over: bool,
     said: Vec<String>,
 }
@@ -39,10 +41,11 @@ struct Peer {
 impl Peer {
     fn new(stage: Stage) -> Self {
         Self {
-            dialogue: Imap::new(),
+            dialogue: Imap::new(MESSAGE_BYTES_MAX),
             input: Input::new(),
             stage,
-            message: None,
+            body: None,
+            is_behind: false,
             over: false,
             said: Vec::new(),
         }
@@ -51,20 +54,26 @@ impl Peer {
     fn hears(&mut self, bytes: &[u8]) {
         self.input.push(bytes);
         while !self.over {
-            if let Some(frame) = &mut self.message {
+            if let Some(frame) = &mut self.body {
                 match frame.pull(&mut self.input) {
                     Pulled::Piece(_) => {}
                     Pulled::NeedMore => return,
-                    Pulled::End => {
-                        self.over = frame.violations().text_behind;
-                        self.said.push("message".to_owned());
-                        self.message = None;
-                    }
+                    Pulled::End => self.body = None,
                 }
+                continue;
+            }
+            if self.is_behind {
+                match self.input.line(0) {
+                    Line::NeedMore => return,
+                    line => self.over = !matches!(line, Line::Whole(_)),
+                }
+                self.is_behind = false;
+                self.said.push("message".to_owned());
                 continue;
             }
             match self.dialogue.next(&mut self.input, self.stage) {
                 Step::NeedMore => return,
+                Step::Discard(frame) => self.body = Some(frame),
                 Step::Invite(reply) => self.say("invite", &reply),
                 Step::Refuse(reply) => self.say("refuse", &reply),
                 Step::Fatal(reply) => {
@@ -73,7 +82,8 @@ impl Peer {
                 }
                 Step::Command(command) => {
                     if let CommandBody::Append { body, .. } = &command.body {
-                        self.message = Some(body.frame());
+                        self.body = Some(body.frame());
+                        self.is_behind = true;
                     }
                     self.said
                         .push(format!("{} {:?}", command.tag, command.body));
@@ -111,7 +121,7 @@ fn assert_said(stage: Stage, bytes: &[u8], expected: &[&str]) {
 }
 
 fn command(stage: Stage, bytes: &[u8]) -> Command {
-    let (mut dialogue, mut input) = (Imap::new(), Input::new());
+    let (mut dialogue, mut input) = (Imap::new(MESSAGE_BYTES_MAX), Input::new());
     input.push(bytes);
     loop {
         match dialogue.next(&mut input, stage) {
@@ -347,7 +357,7 @@ fn idle_ends_with_done_and_nothing_else() {
 
 #[test]
 fn starting_tls_forgets_what_was_begun() {
-    let (mut dialogue, mut input) = (Imap::new(), Input::new());
+    let (mut dialogue, mut input) = (Imap::new(MESSAGE_BYTES_MAX), Input::new());
     input.push(b"a1 LOGIN {5}\r\nal");
     assert!(matches!(
         dialogue.next(&mut input, SECURED),
@@ -468,7 +478,7 @@ fn lim_18_lim_19_lines_and_literals_together_are_bounded() {
                 peer.hears(&vec![b'x'; size]);
             }
         }
-        assert!(peer.dialogue.gathered.bytes.is_empty());
+        assert_eq!(format!("{:?}", peer.dialogue.gathered.parts), "0 bytes");
     }
 }
 
@@ -516,10 +526,14 @@ fn lim_18_a_tag_of_64_bytes_marks_a_command_and_a_longer_one_does_not() {
 }
 
 #[test]
-fn lim_13_a_refused_message_is_skipped_up_to_the_largest_we_take() {
+fn lim_13_a_refused_message_is_discarded_up_to_some_more_than_the_largest_we_take() {
     for (size, expected) in [
-        (SKIPPED_MESSAGE_BYTES_MAX - 1000, &[][..]),
-        (SKIPPED_MESSAGE_BYTES_MAX + 1, &["fatal a1 BAD"]),
+        (MESSAGE_BYTES_MAX, &[][..]),
+        (discarded_bytes_max(MESSAGE_BYTES_MAX) - 1000, &[]),
+        (
+            discarded_bytes_max(MESSAGE_BYTES_MAX) + 1,
+            &["fatal a1 BAD"],
+        ),
     ] {
         let line = format!("a1 APPEND INBOX bad {{{size}+}}\r\nx LOGOUT\r\n");
         assert_said(READY, line.as_bytes(), expected);

@@ -11,12 +11,15 @@ pub mod search;
 pub mod section;
 pub mod session;
 
-pub use scan::{Mistake, Parsed, Piece, Scanner};
+pub use scan::{Mistake, Parsed, Scanner};
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::imap::proto::{command::CommandBody, verbs::Verb};
+    use crate::{
+        imap::proto::{command::CommandBody, verbs::Verb},
+        wire::literal::Piece,
+    };
 
     /// What a command without tag and literals asks for; `None` when it is refused.
     pub(in crate::imap) fn parsed(text: &str) -> Option<CommandBody> {

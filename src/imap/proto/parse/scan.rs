@@ -16,6 +16,7 @@ use crate::{
         response::{Code, Status},
         sequence::{NotASet, SequenceSet},
     },
+    wire::literal::{Cursor, NotQuoted, Piece},
 };
 
 /// Why a command is refused.
@@ -52,21 +53,10 @@ impl Mistake {
 /// An argument, or why there is none.
 pub type Parsed<T> = Result<T, Mistake>;
 
-/// Some text of a command, and the literal that stands behind it.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece<'a> {
-    /// One line without its end and without the announcement of the literal.
-    pub text: &'a [u8],
-    /// What was announced at its end; none for the last line.
-    pub literal: Option<&'a [u8]>,
-}
-
 /// Reads a command's arguments from left to right.
 #[derive(Debug)]
 pub struct Scanner<'a> {
-    rest: &'a [u8],
-    literal: Option<&'a [u8]>,
-    behind: &'a [Piece<'a>],
+    cursor: Cursor<'a>,
     message: Option<AnnouncedLiteral>,
 }
 
@@ -74,52 +64,23 @@ impl<'a> Scanner<'a> {
     /// At the beginning of `pieces`; `message` is what was announced at the end of the last one
     /// and not read.
     pub fn new(pieces: &'a [Piece<'a>], message: Option<AnnouncedLiteral>) -> Self {
-        let (first, behind) = pieces.split_first().map_or(
-            (
-                Piece {
-                    text: b"",
-                    literal: None,
-                },
-                pieces,
-            ),
-            |(first, behind)| (*first, behind),
-        );
-        Self {
-            rest: first.text,
-            literal: first.literal,
-            behind,
-            message,
-        }
-    }
-
-    /// Takes `count` bytes of the current text.
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .unwrap_or((self.rest, b""));
-        self.rest = rest;
-        taken
+        let cursor = Cursor::new(pieces);
+        Self { cursor, message }
     }
 
     /// Takes the bytes that `wanted` accepts.
     pub fn run(&mut self, wanted: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self.rest.iter().position(|byte| !wanted(*byte));
-        self.take(end.unwrap_or(self.rest.len()))
+        self.cursor.run(wanted)
     }
 
     /// The next byte, not taken; none at the end of the text.
     pub fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
+        self.cursor.peek()
     }
 
     /// Takes `byte` if it is next.
     pub fn eat(&mut self, byte: u8) -> bool {
-        let next = self.peek() == Some(byte);
-        if next {
-            self.take(1);
-        }
-        next
+        self.cursor.eat(byte)
     }
 
     /// Takes `byte`, which must be next.
@@ -133,7 +94,7 @@ impl<'a> Scanner<'a> {
 
     /// Whether nothing is left.
     pub fn is_at_end(&self) -> bool {
-        self.rest.is_empty() && self.literal.is_none() && self.message.is_none()
+        self.cursor.is_at_end() && self.message.is_none()
     }
 
     /// Nothing may be left.
@@ -149,7 +110,7 @@ impl<'a> Scanner<'a> {
 
     /// RFC 3501 9: exactly one space.
     pub fn space(&mut self) -> Parsed<()> {
-        if self.rest.is_empty() && self.literal.is_none() {
+        if self.cursor.is_at_end() {
             return Err(Mistake::bad("an argument is missing"));
         }
         self.expect(b' ', "arguments are separated by exactly one space")
@@ -157,17 +118,7 @@ impl<'a> Scanner<'a> {
 
     /// The literal at the end of this text.
     fn literal(&mut self) -> Option<Parsed<&'a [u8]>> {
-        if !self.rest.is_empty() {
-            return None;
-        }
-        let octets = self.literal?;
-        let (next, behind) = self
-            .behind
-            .split_first()
-            .map_or((None, self.behind), |(next, behind)| (Some(*next), behind));
-        self.rest = next.map_or(b"", |piece| piece.text);
-        self.literal = next.and_then(|piece| piece.literal);
-        self.behind = behind;
+        let octets = self.cursor.literal()?;
         // RFC 3501 9: a literal has CHAR8s, which exclude NUL.
         Some(if octets.contains(&0) {
             Err(Mistake::bad(
@@ -207,32 +158,16 @@ impl<'a> Scanner<'a> {
 
     /// `quoted`, behind its opening quote.
     fn quoted(&mut self) -> Parsed<Cow<'a, [u8]>> {
-        let plain = self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0));
-        if self.eat(b'"') {
-            return quotable(plain).map(|()| Cow::Borrowed(plain));
-        }
-        let mut text = plain.to_vec();
-        loop {
-            match self.take(1) {
-                b"\"" => break,
-                b"\\" => match self.take(1) {
-                    [escaped @ (b'"' | b'\\')] => text.push(*escaped),
-                    _ => {
-                        return Err(Mistake::bad(
-                            "a backslash in quotes stands before a quote or a backslash",
-                        ));
-                    }
-                },
-                _ => {
-                    return Err(Mistake::bad(
-                        "a quoted string must end on its line, and hold no CR and no NUL",
-                    ));
-                }
+        let text = self.cursor.quoted().map_err(|error| match error {
+            NotQuoted::Escape => {
+                Mistake::bad("a backslash in quotes stands before a quote or a backslash")
             }
-            text.extend_from_slice(self.run(|byte| !matches!(byte, b'"' | b'\\' | b'\r' | 0)));
-        }
+            NotQuoted::Open => {
+                Mistake::bad("a quoted string must end on its line, and hold no CR and no NUL")
+            }
+        })?;
         quotable(&text)?;
-        Ok(Cow::Owned(text))
+        Ok(text)
     }
 
     /// `string`
