@@ -15,7 +15,7 @@ use crate::{
     base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
     mail::{
         facts::Facts,
-        mime::{Bounds, Scanner, TopHeader},
+        mime::{Bounds, Scanner},
     },
     store::{CommitError, Content, Engine, Stage},
 };
@@ -50,15 +50,6 @@ pub struct Arrived {
     pub crlf_missing: u8,
     /// What FETCH needs of it, encoded.
     pub facts: Bytes,
-    /// What its header holds, for the rules of acceptance and submission. This and what follows
-    /// does not count the head that was put before it.
-    pub top: TopHeader,
-    /// Some byte is above 127.
-    pub has_eight_bit: bool,
-    /// Some byte is zero.
-    pub has_nul: bool,
-    /// The longest line in bytes, without its ending.
-    pub longest_line: u64,
     /// Holds room for what of it is in memory.
     _room: Room,
 }
@@ -170,10 +161,6 @@ impl Intake {
                 _ => 2,
             },
             facts: Facts::from(&scanned).encode().into(),
-            top: scanned.top,
-            has_eight_bit: scanned.has_eight_bit,
-            has_nul: scanned.has_nul,
-            longest_line: scanned.longest_line,
             _room: self.room,
         })
     }

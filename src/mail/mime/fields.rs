@@ -6,7 +6,7 @@
 //! [`Bounds::held_bytes`].
 
 use super::{
-    Bounds, ContentType, Disposition, EnvelopeFields, Part, Text, TopHeader,
+    Bounds, ContentType, Disposition, EnvelopeFields, Part, Text,
     content::{first_word, words},
 };
 use crate::mail::header::{split_name, unfold};
@@ -28,10 +28,8 @@ pub(super) struct OpenHeader {
 /// Whose header is read, which decides the fields that matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// The message itself.
+    /// The message itself, or one within a part.
     #[default]
-    Top,
-    /// A message within a part.
     Message,
     /// A part of a multipart.
     Part,
@@ -68,9 +66,6 @@ impl OpenHeader {
         self.fields = self.fields.saturating_add(1);
         self.bytes = self.bytes.saturating_add(length);
         let (name, value) = split_name(&field);
-        if self.owner == Owner::Top {
-            note_top_field(out.top, name, &field, length);
-        }
         // LIM-29: what a header holds beyond its bounds is stored, but not looked at.
         if self.fields <= out.bounds.fields && self.bytes <= out.bounds.header_bytes {
             self.keep(name, value, out);
@@ -92,7 +87,6 @@ impl OpenHeader {
 /// What the fields of a header are written to.
 pub(super) struct Findings<'a> {
     pub(super) part: &'a mut Part,
-    pub(super) top: &'a mut TopHeader,
     pub(super) bounds: &'a Bounds,
     /// How many bytes of values may still be held.
     pub(super) room: &'a mut usize,
@@ -116,26 +110,6 @@ impl Findings<'_> {
         }
         fits
     }
-}
-
-fn note_top_field(top: &mut TopHeader, name: &[u8], field: &[u8], length: u64) {
-    let counters = [
-        (&b"received"[..], &mut top.received),
-        (b"from", &mut top.from),
-        (b"date", &mut top.date),
-        (b"message-id", &mut top.message_id),
-        (b"sender", &mut top.sender),
-    ];
-    for (counted, counter) in counters {
-        if name.eq_ignore_ascii_case(counted) {
-            *counter = counter.saturating_add(1);
-        }
-    }
-    top.fields = top.fields.saturating_add(1);
-    top.longest_field = top.longest_field.max(length);
-    top.has_stray_line |= name.is_empty();
-    top.has_eight_bit |= !field.is_ascii();
-    top.has_nul |= field.contains(&0);
 }
 
 /// RFC 2045, 2183, 3282, 2557, 1864: of fields that stand twice the first counts.
@@ -291,13 +265,11 @@ const STRUCTURED_BYTES_MAX: usize = 4 * 1024;
 mod tests {
     use super::*;
 
-    fn read(header: &[&str], bounds: &Bounds) -> (Part, TopHeader) {
-        let (mut part, mut top, mut room) =
-            (Part::default(), TopHeader::default(), bounds.held_bytes);
-        let mut open = OpenHeader::new(Owner::Top);
+    fn read(header: &[&str], bounds: &Bounds) -> Part {
+        let (mut part, mut room) = (Part::default(), bounds.held_bytes);
+        let mut open = OpenHeader::new(Owner::Message);
         let mut out = Findings {
             part: &mut part,
-            top: &mut top,
             bounds,
             room: &mut room,
         };
@@ -309,7 +281,7 @@ mod tests {
             );
         }
         open.end_field(&mut out);
-        (part, top)
+        part
     }
 
     fn text(held: Option<&Text>) -> Option<&str> {
@@ -325,29 +297,26 @@ mod tests {
             "To: a@b\r\n",
             "TO : c@d\n",
         ];
-        let (part, top) = read(&header, &Bounds::default());
+        let part = read(&header, &Bounds::default());
         let envelope = part.envelope.unwrap();
         assert_eq!(text(envelope.subject.as_ref()), Some("a\tb"));
         assert_eq!(text(envelope.to.as_ref()), Some("a@b, c@d"));
         assert!(!envelope.cut);
-        assert_eq!((top.fields, top.longest_field), (4, 16));
     }
 
     #[test]
     fn lim_29_two_thousand_fields_are_looked_at() {
         let mut header = vec!["X: y\r\n"; 1_998];
         header.extend(["Subject: a\r\n", "Date: b\r\n", "To: c\r\n"]);
-        let (part, top) = read(&header, &Bounds::default());
+        let part = read(&header, &Bounds::default());
         let envelope = part.envelope.unwrap();
         assert!(envelope.subject.is_some() && envelope.date.is_some() && envelope.to.is_none());
-        assert_eq!((top.fields, top.date), (2_001, 1));
     }
 
     #[test]
     fn lim_29_fields_and_headers_have_their_bytes() {
         let long = format!("Subject: {}\r\n", "x".repeat(200 * 1024));
-        let (part, top) = read(&[&long, "To: a\r\n"], &Bounds::default());
-        assert_eq!(top.longest_field, u64::try_from(long.len()).unwrap());
+        let part = read(&[&long, "To: a\r\n"], &Bounds::default());
         let envelope = part.envelope.unwrap();
         assert_eq!(envelope.subject.map(|s| s.len()), Some(4 * 1024));
         assert!(envelope.cut && envelope.to.is_some());
@@ -355,7 +324,6 @@ mod tests {
         let late = [block.as_slice(), &["To: a\r\n"]].concat();
         assert!(
             read(&late, &Bounds::default())
-                .0
                 .envelope
                 .unwrap()
                 .to
@@ -369,7 +337,7 @@ mod tests {
             held_bytes: 10,
             ..Bounds::default()
         };
-        let (part, _) = read(&["Subject: 12345678\r\n", "Message-ID: 1234\r\n"], &bounds);
+        let part = read(&["Subject: 12345678\r\n", "Message-ID: 1234\r\n"], &bounds);
         let envelope = part.envelope.unwrap();
         assert_eq!(text(envelope.subject.as_ref()), Some("12345678"));
         assert_eq!(envelope.message_id, None);
@@ -384,7 +352,7 @@ mod tests {
         };
         let field = format!("Content-Type: a/b{}\r\n", ";x=".repeat(100));
         let disposition = field.replace("Type: a/b", "Disposition: a");
-        let (part, _) = read(&[&field, &disposition], &bounds);
+        let part = read(&[&field, &disposition], &bounds);
         assert_eq!(part.content_type.parameters.len(), 100);
         assert_eq!(part.disposition, None);
     }
@@ -398,14 +366,14 @@ mod tests {
             format!("Cc: a@b, \"{}\" <c@d>\r\n", "last, first ".repeat(3_000)),
         ];
         let lines: Vec<&str> = header.iter().map(String::as_str).collect();
-        let (part, _) = read(&lines, &Bounds::default());
+        let part = read(&lines, &Bounds::default());
         let envelope = part.envelope.unwrap();
         let ids = text(envelope.in_reply_to.as_ref()).unwrap();
         assert_eq!(ids, [id.as_str(); 21].join(" "));
         assert_eq!(envelope.message_id, None);
         assert_eq!(text(envelope.cc.as_ref()), Some("a@b"));
         assert!(envelope.cut);
-        let (part, _) = read(&lines, &Bounds::of_whole_envelope());
+        let part = read(&lines, &Bounds::of_whole_envelope());
         let envelope = part.envelope.unwrap();
         assert_eq!(envelope.in_reply_to.unwrap().len(), 40 * (id.len() + 1) - 1);
         assert_eq!(envelope.message_id.unwrap().len(), 2_004);
@@ -416,7 +384,7 @@ mod tests {
     #[test]
     fn lim_30_a_cut_address_list_ends_with_a_whole_address() {
         let to = format!("To: {}last@b\r\n", "user@example.org, ".repeat(3_000));
-        let (part, _) = read(&[&to], &Bounds::default());
+        let part = read(&[&to], &Bounds::default());
         let kept = part.envelope.unwrap().to.unwrap();
         assert!(kept.len() <= 32 * 1024 && kept.ends_with(b"user@example.org"));
     }

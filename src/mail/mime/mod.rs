@@ -131,14 +131,6 @@ pub struct Scanned {
     pub size: u64,
     /// Line feeds in the message.
     pub lines: u64,
-    /// The longest line in bytes, without its ending.
-    pub longest_line: u64,
-    /// Some byte is above 127.
-    pub has_eight_bit: bool,
-    /// Some byte is zero.
-    pub has_nul: bool,
-    /// What the header of the message itself holds.
-    pub top: TopHeader,
 }
 
 impl Scanned {
@@ -164,29 +156,4 @@ impl Scanned {
         }
         self
     }
-}
-
-/// Facts about the header of the message itself, for the rules of acceptance and submission.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TopHeader {
-    /// LIM-29: how many fields it has.
-    pub fields: u32,
-    /// LIM-29: bytes of its longest field.
-    pub longest_field: u64,
-    /// LIM-31: how many Received fields it has.
-    pub received: u32,
-    /// How many From fields it has.
-    pub from: u32,
-    /// How many Date fields it has.
-    pub date: u32,
-    /// How many Message-ID fields it has.
-    pub message_id: u32,
-    /// How many Sender fields it has.
-    pub sender: u32,
-    /// Some byte of it is above 127 (RFC 6532).
-    pub has_eight_bit: bool,
-    /// Some byte of it is zero.
-    pub has_nul: bool,
-    /// Some line of it is no field, no continuation and not the empty line.
-    pub has_stray_line: bool,
 }

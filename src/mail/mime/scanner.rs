@@ -69,14 +69,12 @@ impl Scanner {
             line: HeldLine::default(),
             ending_before: 0,
         };
-        scanner.start_part(None, Owner::Top, 0);
+        scanner.start_part(None, Owner::Message, 0);
         scanner
     }
 
     /// Takes the next bytes of the message.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.found.has_eight_bit |= !bytes.is_ascii();
-        self.found.has_nul |= bytes.contains(&0);
         let mut rest = bytes;
         while let Some(feed) = find_line_feed(rest) {
             let (line, tail) = rest
@@ -146,7 +144,6 @@ impl Scanner {
     /// One line; `text` may be cut, `length` is not and includes the `ending`.
     fn end_line(&mut self, text: &[u8], length: u64, ending: u64) {
         let content = length.saturating_sub(ending);
-        self.found.longest_line = self.found.longest_line.max(content);
         let boundary = if text.first() == Some(&b'-') {
             self.boundary(text)
         } else {
@@ -189,18 +186,9 @@ impl Scanner {
             room,
             ..
         } = self;
-        let Scanned { parts, top, .. } = found;
+        let Scanned { parts, .. } = found;
         if let Some(part) = stack.last().and_then(|open| parts.get_mut(open.part)) {
-            header.line(
-                text,
-                length,
-                &mut Findings {
-                    part,
-                    top,
-                    bounds,
-                    room,
-                },
-            );
+            header.line(text, length, &mut Findings { part, bounds, room });
         }
     }
 
@@ -215,9 +203,7 @@ impl Scanner {
             room,
             ..
         } = self;
-        let Scanned {
-            parts, top, lines, ..
-        } = found;
+        let Scanned { parts, lines, .. } = found;
         let Some(open) = stack.last_mut() else { return };
         let parent = parts.get(open.part).and_then(|part| part.parent);
         let around = parent
@@ -228,7 +214,6 @@ impl Scanner {
         };
         header.end_field(&mut Findings {
             part: &mut *part,
-            top,
             bounds,
             room,
         });

@@ -57,12 +57,6 @@ async fn the_structure_of_a_message_is_found_while_it_arrives() {
             intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
         }
         let arrived = intake.finish().await.unwrap();
-        assert_eq!(
-            (arrived.top.fields, arrived.top.from, arrived.top.date),
-            (2, 1, 0)
-        );
-        assert!(arrived.has_eight_bit && !arrived.has_nul);
-        assert_eq!(arrived.longest_line, 19);
         let now = world.clock.wall();
         let appended =
             world
