@@ -82,8 +82,6 @@ pub enum Response {
         /// What was asked for.
         items: Vec<(StatusItem, u64)>,
     },
-    /// `* SEARCH`
-    Search(Vec<u32>),
     /// `* ENABLED`
     Enabled(Vec<&'static str>),
     /// `* ID`
@@ -98,19 +96,9 @@ impl Response {
         Self::tagged(tag, Status::Ok, None, text)
     }
 
-    /// `tag OK [code] text`
-    pub fn ok_with(tag: Tag, code: Code, text: impl Into<Text>) -> Self {
-        Self::tagged(tag, Status::Ok, Some(code), text)
-    }
-
     /// `tag NO [code] text`
     pub fn no(tag: Tag, code: Code, text: impl Into<Text>) -> Self {
         Self::tagged(tag, Status::No, Some(code), text)
-    }
-
-    /// `tag BAD text`
-    pub fn bad(tag: Tag, text: impl Into<Text>) -> Self {
-        Self::tagged(tag, Status::Bad, None, text)
     }
 
     /// A completion.
@@ -155,8 +143,6 @@ pub enum Status {
 /// A response code (RFC 3501 7.1, RFC 4315 3, RFC 5530, RFC 7888 4, RFC 9051 7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The text must be shown to the user.
-    Alert,
     /// The mailbox is already there.
     AlreadyExists,
     /// What APPEND made.
@@ -168,8 +154,6 @@ pub enum Code {
     },
     /// Wrong name or password.
     AuthenticationFailed,
-    /// Not as that other user.
-    AuthorizationFailed,
     /// This charset cannot be searched in; says which can.
     BadCharset,
     /// Never possible.
@@ -180,8 +164,6 @@ pub enum Code {
     ClientBug,
     /// The selected mailbox has just been left (RFC 7162 3.2.11).
     Closed,
-    /// Only the operator can help.
-    ContactAdmin,
     /// What COPY or MOVE made, both in the same order and of the same length.
     CopyUid {
         /// UIDVALIDITY of the target.
@@ -203,12 +185,8 @@ pub enum Code {
     Limit,
     /// No such mailbox.
     NonExistent,
-    /// Not yours to do.
-    NoPerm,
     /// The account is full.
     OverQuota,
-    /// The message could not be read as a message.
-    Parse,
     /// Flags that are kept.
     PermanentFlags {
         /// Which.
@@ -222,16 +200,12 @@ pub enum Code {
     ReadOnly,
     /// The mailbox may be changed.
     ReadWrite,
-    /// We are wrong.
-    ServerBug,
     /// A literal is too large.
     TooBig,
     /// The target is not there; CREATE would help.
     TryCreate,
     /// The next UID.
     UidNext(u32),
-    /// UIDs are not kept.
-    UidNotSticky,
     /// The validity of the UIDs.
     UidValidity(u32),
     /// Something that is needed is down; try later.
@@ -294,13 +268,6 @@ impl fmt::Debug for Text {
 pub struct Capabilities(pub(super) String);
 
 impl Capabilities {
-    /// With the largest message that APPEND takes (RFC 7889).
-    #[must_use]
-    pub fn with_append_limit(mut self, bytes: u64) -> Self {
-        self.0.push_str(&format!(" APPENDLIMIT={bytes}"));
-        self
-    }
-
     /// As they stand in a response.
     pub fn as_str(&self) -> &str {
         &self.0
