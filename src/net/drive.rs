@@ -137,7 +137,10 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 self.protocol.encode(&reply, &mut conn.output);
                 Some(Flow::Go)
             }
-            Step::Discard(frame) => Some(self.discard(conn, frame).await),
+            Step::Discard(frame) => {
+                let due = self.body_due();
+                Some(discard(conn, frame, due).await)
+            }
             Step::Refuse(reply) => Some(self.refuse(conn, &reply).await),
             Step::Fatal(reply) => {
                 self.protocol.encode(&reply, &mut conn.output);
@@ -155,18 +158,13 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             .map_or(idle, |total| idle.min(self.began + total))
     }
 
-    /// Receives and drops a body that nobody wants.
-    async fn discard(&mut self, conn: &mut Conn, frame: Frame) -> Flow<P::Reply> {
-        if let Err(gone) = conn.flush().await {
-            return Flow::End(ending(gone));
-        }
+    /// When a body that nobody wants must have come.
+    fn body_due(&self) -> Instant {
         let total = self.service.terms().total;
-        let due = total.map_or(Instant::now() + BODY_TIME_MAX, |total| self.began + total);
-        let discarded = timeout_at(due, Body::new(conn, frame).discard()).await;
-        match discarded.unwrap_or(Err(Gone::TooSlow)) {
-            Ok(()) => Flow::Go,
-            Err(gone) => Flow::End(ending(gone)),
-        }
+        total.map_or_else(
+            || Instant::now() + BODY_TIME_MAX,
+            |total| self.began + total,
+        )
     }
 
     async fn refuse(&mut self, conn: &mut Conn, reply: &P::Reply) -> Flow<P::Reply> {
@@ -345,6 +343,18 @@ async fn wait<R>(conn: &mut Conn, deadline: Instant) -> Flow<R> {
     match conn.read(deadline, Patience::Idle).await {
         Ok(()) => Flow::Go,
         Err(gone) => Flow::End(silent(gone)),
+    }
+}
+
+/// Receives and drops a body that nobody wants.
+async fn discard<R>(conn: &mut Conn, frame: Frame, due: Instant) -> Flow<R> {
+    if let Err(gone) = conn.flush().await {
+        return Flow::End(ending(gone));
+    }
+    let discarded = timeout_at(due, Body::new(conn, frame).discard()).await;
+    match discarded.unwrap_or(Err(Gone::TooSlow)) {
+        Ok(()) => Flow::Go,
+        Err(gone) => Flow::End(ending(gone)),
     }
 }
 

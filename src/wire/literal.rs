@@ -301,12 +301,10 @@ impl<'a> Cursor<'a> {
 
     /// Goes on to the next piece.
     fn advance(&mut self) {
-        let (next, behind) = self
-            .behind
-            .split_first()
-            .map_or((Piece::default(), self.behind), |(next, rest)| {
-                (*next, rest)
-            });
+        let (next, behind) = match self.behind {
+            [next, behind @ ..] => (*next, behind),
+            [] => (Piece::default(), self.behind),
+        };
         (self.here, self.behind) = (next, behind);
     }
 
