@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
@@ -149,7 +149,6 @@ impl<P: Protocol> Turn<'_, P> {
     /// connection ends.
     pub async fn send_body(&mut self, source: &mut dyn Pieces, how: Outgoing) -> Result<(), Gone> {
         let mut writer = DotWriter::new();
-        let mut stuffed = BytesMut::new();
         loop {
             let next = self.unless_gone(source.next()).await.map_err(Gone::amid)?;
             let Some(piece) = next.map_err(Gone::Source)? else {
@@ -159,18 +158,12 @@ impl<P: Protocol> Turn<'_, P> {
                 Outgoing::Octets => {
                     self.conn.output.bytes(&piece);
                 }
-                Outgoing::Dotted => {
-                    stuffed.clear();
-                    writer.write(&piece, &mut stuffed);
-                    self.conn.output.bytes(&stuffed);
-                }
+                Outgoing::Dotted => writer.write(&piece, self.conn.output.buffer()),
             }
             self.conn.make_room().await?;
         }
         if how == Outgoing::Dotted {
-            stuffed.clear();
-            writer.finish(&mut stuffed);
-            self.conn.output.bytes(&stuffed);
+            writer.finish(self.conn.output.buffer());
         }
         Ok(())
     }

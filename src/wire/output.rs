@@ -62,6 +62,11 @@ impl Output {
         self
     }
 
+    /// Where a framing appends.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
     /// Bytes waiting.
     pub fn len(&self) -> usize {
         self.bytes.len()
