@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,8 @@ struct Seen {
     read: Stamp,
     /// At the last look.
     last: Stamp,
+    /// When what was not valid then is read again.
+    again: Option<Timestamp>,
 }
 
 /// What tells two states of the chain and the key apart: which file, how long, when written and
@@ -95,6 +97,7 @@ impl Certificate {
             seen: Mutex::new(Seen {
                 read: stamp,
                 last: stamp,
+                again: None,
             }),
         })
     }
@@ -106,18 +109,25 @@ impl Certificate {
     pub fn validity(&self) -> Result<(), CertificateError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let current = Arc::clone(&current);
-        self.valid(&current)
+        self.valid(&current.cert)
     }
 
     /// Replaces the certificate by what the files hold now; on error the old one stays (TLS-05).
+    /// Of a chain only the first certificate must be valid: clients find ways around others.
     ///
     /// # Errors
     /// As [`Certificate::load`] and [`Certificate::validity`].
     pub fn reload(&self) -> Result<(), CertificateError> {
         let stamp = self.files.stamp();
-        self.seen().read = stamp;
+        let mut seen = self.seen();
+        (seen.read, seen.again) = (stamp, None);
+        drop(seen);
         let fresh = self.files.read()?;
-        self.valid(&fresh)?;
+        if let Err(lapsed) = self.valid(fresh.cert.get(..1).unwrap_or_default()) {
+            // It may become valid: its maker's clock and ours are not the same.
+            self.seen().again = Some(self.clock.wall().plus(READ_AGAIN));
+            return Err(lapsed);
+        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -129,15 +139,16 @@ impl Certificate {
         let stamp = self.files.stamp();
         let mut seen = self.seen();
         let rests = std::mem::replace(&mut seen.last, stamp) == stamp;
-        let is_new = seen.read != stamp;
+        let is_due = seen.again.is_some_and(|again| self.clock.wall() >= again);
+        let is_new = seen.read != stamp || is_due;
         drop(seen);
         (is_new && rests).then(|| self.reload())
     }
 
-    fn valid(&self, certified: &CertifiedKey) -> Result<(), CertificateError> {
+    fn valid(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateError> {
         let now = u64::try_from(self.clock.wall().secs()).unwrap_or(0);
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        for (at, certificate) in certified.cert.iter().enumerate() {
+        for (at, certificate) in chain.iter().enumerate() {
             if let Some(why) = lapse(certificate, now) {
                 let which = at + 1;
                 let text = format!("certificate {which} of the chain {why}");
@@ -280,6 +291,8 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// TLS-05: after this long what was not valid is looked at again.
+const READ_AGAIN: Duration = Duration::from_secs(3600);
 /// TLS-08: anything for others, and writing for the group.
 const OPEN_TO_OTHERS: u32 = 0o027;
 
@@ -375,7 +388,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tls_05_what_is_not_valid_now_replaces_nothing_and_is_told() {
         let dir = scratch("validity");
-        let at = |secs| Clock::steered(crate::base::clock::Timestamp::from_secs(secs));
+        let at = |secs| Clock::steered(Timestamp::from_secs(secs));
         // 2026-01-03.
         let clock = at(1_767_398_400);
         let (chain, key) = make_until(&dir, 2027);
@@ -395,6 +408,26 @@ mod tests {
             let error = certificate.validity().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_05_what_is_not_valid_yet_is_read_again_later() {
+        let dir = scratch("not-yet");
+        // Two minutes before 2001, when all these begin.
+        let clock = Clock::steered(Timestamp::from_secs(978_307_080));
+        let (chain, key) = make(&dir);
+        let certificate = Certificate::load(&chain, &key, clock).unwrap();
+        let first = inside(&certificate);
+        make(&dir);
+        assert!(certificate.refresh().is_none());
+        certificate.refresh().unwrap().unwrap_err();
+        tokio::time::advance(READ_AGAIN / 2).await;
+        assert!(certificate.refresh().is_none(), "told once");
+        tokio::time::advance(READ_AGAIN / 2).await;
+        certificate.refresh().unwrap().unwrap();
+        assert_ne!(inside(&certificate), first);
+        assert!(certificate.refresh().is_none());
         fs::remove_dir_all(dir).unwrap();
     }
 
