@@ -16,7 +16,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, rustls};
 
@@ -111,6 +111,8 @@ pub struct Conn {
     pub traffic: Traffic,
     /// What ends it from our side.
     pub recall: Recall,
+    /// Since when the peer says nothing any more, if it was seen to have closed its side.
+    silent_since: Option<Instant>,
     /// LIM-17: wrong logins so far.
     pub failed_logins: FailedLogins,
 }
@@ -135,6 +137,7 @@ impl Conn {
             sending: Bytes::new(),
             traffic: Traffic::default(),
             recall: Recall::default(),
+            silent_since: None,
             failed_logins: FailedLogins::default(),
         }
     }
@@ -176,11 +179,13 @@ impl Conn {
     ) -> Result<T, Gone> {
         let (transport, input) = (&mut self.transport, &mut self.input);
         let read_bytes = &mut self.traffic.read_bytes;
+        let silent_since = &mut self.silent_since;
         let departure = async {
             match poll_fn(|context| poll_departure(transport, input, read_bytes, context)).await {
                 Departure::Gone(gone) => gone,
                 Departure::Silent => {
-                    sleep(LAST_ANSWER).await;
+                    let since = silent_since.get_or_insert_with(Instant::now);
+                    sleep_until(*since + LAST_ANSWER).await;
                     Gone::Closed
                 }
             }
@@ -368,8 +373,8 @@ fn cipher_of(connection: &rustls::ServerConnection) -> Cipher {
     }
 }
 
-/// LIM-25: how long one piece of work goes on for a peer that says nothing any more. A search may
-/// take a quarter of it.
+/// LIM-25: how long is worked for a peer that says nothing any more, all its commands together. A
+/// search may take a quarter of it.
 const LAST_ANSWER: Duration = Duration::from_secs(120);
 /// Most bytes of one read.
 const READ_BYTES: usize = READ_AHEAD_BYTES_MAX;
