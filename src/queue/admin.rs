@@ -74,7 +74,7 @@ pub struct RecipientSummary {
     pub state: Standing,
     /// When it is due, in seconds since 1970.
     pub due_secs: Option<i64>,
-    /// Attempts begun.
+    /// Attempts begun; once it failed for good, those of the report.
     pub attempts: u32,
     /// When the last attempt began, in seconds since 1970.
     pub last_attempt_secs: Option<i64>,
@@ -90,7 +90,7 @@ pub struct RecipientSummary {
 pub enum Standing {
     /// It waits for its next attempt.
     Waiting,
-    /// It will be reported as failed at once.
+    /// It will be reported as failed as soon as that can be.
     Bouncing,
     /// An attempt is being made.
     Attempting,
@@ -394,11 +394,18 @@ fn judged(action: Action, record: &RecipientRecord, now: Timestamp) -> Effect {
     let due = matches!(record.state, State::Waiting(at) if at <= now) && record.unfinished == 0;
     match (record.state, action) {
         (_, Action::Retry) if due => Effect::Done,
-        (_, Action::Bounce) if due && record.order == Order::Bounce => Effect::Done,
+        (_, Action::Bounce) if due && record.order != Order::Deliver => Effect::Done,
         // A lease that ran out is nobody's.
         (State::Leased(until), _) if until > now => Effect::Busy,
         (_, Action::Drop) => Effect::Remove,
-        (_, Action::Bounce) => Effect::Become(State::Waiting(now), Order::Bounce),
+        (_, Action::Bounce) => {
+            let order = match record.order {
+                Order::Deliver | Order::Bounce => Order::Bounce,
+                // It goes on saying what the last attempt brought.
+                Order::Report => Order::Report,
+            };
+            Effect::Become(State::Waiting(now), order)
+        }
         (State::Held, Action::Release) => Effect::Become(State::Waiting(now), record.order),
         (State::Held, Action::Retry | Action::Hold) => Effect::Nothing,
         (State::Waiting(_) | State::Leased(_), Action::Release) => Effect::Nothing,
@@ -447,7 +454,7 @@ impl RecipientSummary {
             State::Held => Standing::Held,
             State::Waiting(_) | State::Leased(_) => match record.order {
                 Order::Deliver => Standing::Waiting,
-                Order::Bounce => Standing::Bouncing,
+                Order::Bounce | Order::Report => Standing::Bouncing,
             },
         });
         let last = record.and_then(|record| record.last.as_ref());

@@ -60,6 +60,13 @@ pub enum Outcome {
         /// Whether the sender is told of the delay in the same batch.
         delay_told: bool,
     },
+    /// Failed for good, and the report has no place now: nothing but the report is tried again.
+    Report {
+        /// When.
+        at: Timestamp,
+        /// What it shall say.
+        why: Diagnosis,
+    },
 }
 
 /// An outcome was not recorded.
@@ -129,7 +136,10 @@ impl Queue {
                     tracing::error!(%id, n = row.n, why, "a queued recipient is held");
                     let mut new = old.record.clone();
                     new.state = State::Held;
-                    new.last = Some(Diagnosis::new(None, 0, Status(4, 3, 0), why));
+                    // What is to be reported stays; why it is held is in the log.
+                    if new.order != Order::Report {
+                        new.last = Some(Diagnosis::new(None, 0, Status(4, 3, 0), why));
+                    }
                     moved(&mut batch, place, &old, &new);
                 }
                 Judgement::Attempt => {
@@ -183,9 +193,7 @@ impl Queue {
             let mut new = leased.record.clone();
             new.state = State::Waiting(now);
             new.unfinished = 0;
-            if new.order == Order::Deliver {
-                new.attempts = new.attempts.saturating_sub(1);
-            }
+            new.attempts = new.attempts.saturating_sub(1);
             moved(&mut batch, lease.place(leased.n), &leased.read(), &new);
         }
         self.commit_held(&lease, batch).await
@@ -219,6 +227,15 @@ impl Queue {
                     new.unfinished = 0;
                     new.last = Some(why.clone());
                     new.delay_told |= delay_told;
+                    moved(&mut batch, lease.place(*n), &leased.read(), &new);
+                }
+                Outcome::Report { at, why } => {
+                    let mut new = leased.record.clone();
+                    new.state = State::Waiting(*at);
+                    new.unfinished = 0;
+                    new.attempts = new.reports_tried();
+                    new.order = Order::Report;
+                    new.last = Some(why.clone());
                     moved(&mut batch, lease.place(*n), &leased.read(), &new);
                 }
             }
@@ -366,8 +383,8 @@ fn begun(old: &RecipientRecord, now: Timestamp, until: Timestamp) -> RecipientRe
     new.state = State::Leased(until);
     new.unfinished = new.unfinished.saturating_add(1);
     new.fence = new.fence.saturating_add(1);
+    new.attempts = new.attempts.saturating_add(1);
     if new.order == Order::Deliver {
-        new.attempts = new.attempts.saturating_add(1);
         new.attempted = Some((new.attempted.map_or(now, |(first, _)| first), now));
     }
     new

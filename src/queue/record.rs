@@ -51,7 +51,8 @@ pub struct RecipientRecord {
     pub state: State,
     /// What the next attempt shall do.
     pub order: Order,
-    /// Attempts begun, counted before each of them.
+    /// Attempts begun, counted before each of them; those of the report alone once it is
+    /// all that is left to do.
     pub attempts: u32,
     /// Attempts begun since one was last finished: crashes, when above one.
     pub unfinished: u8,
@@ -59,7 +60,7 @@ pub struct RecipientRecord {
     pub fence: u64,
     /// When the first and the last attempt began.
     pub attempted: Option<(Timestamp, Timestamp)>,
-    /// What came of the last attempt.
+    /// What came of the last attempt to deliver; with [`Order::Report`], what is to be reported.
     pub last: Option<Diagnosis>,
     /// Whether the sender was told of the delay.
     pub delay_told: bool,
@@ -93,6 +94,8 @@ pub enum Order {
     Deliver,
     /// Report failure to the sender, on an operator's word.
     Bounce,
+    /// Report to the sender what came of the last attempt; that report had no place so far.
+    Report,
 }
 
 /// RFC 3463 status code: class, subject, detail.
@@ -261,6 +264,15 @@ impl RecipientRecord {
         }
     }
 
+    /// How often the report of a failure was tried, with the attempt in hand: they are counted
+    /// anew, from the one that ended the delivery.
+    pub fn reports_tried(&self) -> u32 {
+        match self.order {
+            Order::Deliver | Order::Bounce => 1,
+            Order::Report => self.attempts,
+        }
+    }
+
     /// As stored.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -272,7 +284,11 @@ impl RecipientRecord {
         };
         out.0.push(tag);
         out.u64(at.0);
-        out.0.push(u8::from(self.order == Order::Bounce));
+        out.0.push(match self.order {
+            Order::Deliver => 0,
+            Order::Bounce => 1,
+            Order::Report => 2,
+        });
         out.u32(self.attempts);
         out.0.push(self.unfinished);
         out.u64(self.fence);
@@ -296,10 +312,11 @@ impl RecipientRecord {
                 (2, _) => State::Held,
                 _ => return Err(Undecodable),
             },
-            order: if input.flag()? {
-                Order::Bounce
-            } else {
-                Order::Deliver
+            order: match input.u8()? {
+                0 => Order::Deliver,
+                1 => Order::Bounce,
+                2 => Order::Report,
+                _ => return Err(Undecodable),
             },
             attempts: input.u32()?,
             unfinished: input.u8()?,

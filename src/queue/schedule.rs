@@ -56,15 +56,29 @@ impl Schedule {
     /// The decision after a temporary failure at `now`. `random` spreads the retries of messages
     /// that failed together: it shortens the wait by up to a tenth.
     pub fn after(&self, history: History, now: Timestamp, random: u64) -> Next {
-        let age = now.since(history.received);
-        if age >= self.give_up_after && history.attempts >= self.attempts_min() {
+        if self.is_over(history, now, 1) {
             return Next::GiveUp;
         }
         Next::RetryAt(self.again_at(history, now, random))
     }
 
-    /// When to try again, for what cannot be given up yet: whoever must be told cannot be.
-    pub fn again_at(&self, history: History, now: Timestamp, random: u64) -> Timestamp {
+    /// The decision when the report of a failure has no place. It has the time of the message, and
+    /// as much again; the attempts are those of the report.
+    pub fn after_report(&self, history: History, now: Timestamp, random: u64) -> Next {
+        if self.is_over(history, now, 2) {
+            return Next::GiveUp;
+        }
+        Next::RetryAt(self.again_at(history, now, random))
+    }
+
+    /// Whether this many times of the patience for a message are over, by age and by attempts.
+    fn is_over(&self, history: History, now: Timestamp, times: u32) -> bool {
+        now.since(history.received) >= self.give_up_after.saturating_mul(times)
+            && history.attempts >= self.attempts_min().saturating_mul(times)
+    }
+
+    /// When to try again.
+    fn again_at(&self, history: History, now: Timestamp, random: u64) -> Timestamp {
         let wait = self.wait(history.attempts, now.since(history.received));
         let tenth = u64::try_from(wait.as_millis() / 10).unwrap_or(u64::MAX);
         let shorter = Duration::from_millis(random % tenth.max(1));
@@ -173,6 +187,20 @@ mod tests {
             Next::RetryAt(_)
         ));
         assert_eq!(schedule.after(history(8), years, 0), Next::GiveUp);
+    }
+
+    #[test]
+    fn q_02_a_report_has_twice_the_time_of_its_message_and_attempts_of_its_own() {
+        let schedule = Schedule::default();
+        let received = Timestamp(0);
+        let after = |days: u64, attempts| {
+            let now = received.plus(MINUTE * 60 * 24 * u32::try_from(days).unwrap());
+            schedule.after_report(History { received, attempts }, now, 0)
+        };
+        assert!(matches!(after(9, 1000), Next::RetryAt(_)));
+        assert_eq!(after(10, 16), Next::GiveUp);
+        // DUR-07: nor is it ended at once by a clock that jumps, or after a long hold.
+        assert!(matches!(after(1000, 15), Next::RetryAt(_)));
     }
 
     #[test]

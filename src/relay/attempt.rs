@@ -151,7 +151,7 @@ impl<'a> Hand<'a> {
                 return Then::Next;
             }
         };
-        let ordered = bounces(&lease);
+        let ordered = failed(&lease);
         let mut on =
             ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
@@ -309,22 +309,28 @@ fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     findings.into_iter().filter_map(settle).collect()
 }
 
-/// The recipients that an operator gave up.
-fn bounces(lease: &Lease) -> Vec<(u32, Finding)> {
-    let given_up = lease
-        .recipients
-        .iter()
-        .filter(|leased| leased.record.order == Order::Bounce);
-    given_up
-        .map(|leased| {
-            let mut text = "the operator of this server gave up on this message".to_owned();
-            if let Some(last) = &leased.record.last {
-                text = format!("{text}; the last attempt: {}", last.text());
-            }
-            let why = Diagnosis::new(None, 0, Status(5, 0, 0), &text);
-            (leased.n, Finding::Never(why))
-        })
-        .collect()
+/// The recipients that only a report is left of: an operator gave them up, or they failed before
+/// and the report had no place. Nobody is asked again about them.
+fn failed(lease: &Lease) -> Vec<(u32, Finding)> {
+    let failed = lease.recipients.iter().filter_map(|leased| {
+        let record = &leased.record;
+        let why = match (record.order, &record.last) {
+            (Order::Deliver, _) => return None,
+            (Order::Report, Some(why)) => why.clone(),
+            (Order::Bounce | Order::Report, last) => given_up(last.as_ref()),
+        };
+        Some((leased.n, Finding::Never(why)))
+    });
+    failed.collect()
+}
+
+/// What is said of a recipient that an operator gave up.
+fn given_up(last: Option<&Diagnosis>) -> Diagnosis {
+    let mut text = "the operator of this server gave up on this message".to_owned();
+    if let Some(last) = last {
+        text = format!("{text}; the last attempt: {}", last.text());
+    }
+    Diagnosis::new(None, 0, Status(5, 0, 0), &text)
 }
 
 /// Does `work` while the lease is renewed and nobody aborts. Work that is not done is dropped.

@@ -3,7 +3,8 @@
 //! Done right after the peer's reply, in one commit: recipients that are finished go, others get
 //! their next time, and the report to the sender is part of it. No report is made about mail
 //! that has no sender, so reports never cause reports; a delay is told only to those who submitted
-//! here.
+//! here. A report that has no place now is tried again alone: who refused a message for good
+//! never gets it again, and after twice the patience for a message the report is given up, too.
 
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ struct Decision {
     attempted: Option<Timestamp>,
     becomes: Becomes,
     why: Diagnosis,
-    /// Its next time, should there be one.
-    again_at: Timestamp,
+    /// What follows should it have failed and the report have no place.
+    unreported: Next,
 }
 
 /// A report that is a message now, and how to tell whoever waits for it.
@@ -72,7 +73,16 @@ impl Told {
 enum Becomes {
     Delivered,
     Failed,
-    Retried { at: Timestamp, tell: bool },
+    Retried {
+        at: Timestamp,
+        tell: bool,
+    },
+    /// Failed, and the report is tried again then.
+    Unreported {
+        at: Timestamp,
+    },
+    /// Failed, and nobody will be told.
+    Untold,
 }
 
 impl Shared {
@@ -122,7 +132,7 @@ impl Shared {
             let outcomes: Vec<_> = decisions.iter().map(Decision::outcome).collect();
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
-                    log(lease.id, &decisions, started);
+                    log(lease, &decisions, started);
                     if let Some(told) = told {
                         told.log(lease.id);
                         told.posted.announce();
@@ -167,10 +177,12 @@ impl Shared {
     ) -> Option<Decision> {
         let leased = lease.recipients.iter().find(|leased| leased.n == n)?;
         let (now, random) = moment;
-        let history = History {
+        let history = |attempts| History {
             received: lease.message.received,
-            attempts: leased.record.attempts,
+            attempts,
         };
+        let unreported = history(leased.record.reports_tried());
+        let history = history(leased.record.attempts);
         let schedule = self.parts.queue.schedule();
         let (becomes, why) = match finding {
             Finding::Delivered(why) => (Becomes::Delivered, why),
@@ -194,7 +206,7 @@ impl Shared {
             attempted: leased.record.attempted.map(|(_, last)| last),
             becomes,
             why,
-            again_at: schedule.again_at(history, now, random),
+            unreported: schedule.after_report(unreported, now, random),
         })
     }
 
@@ -242,7 +254,7 @@ impl Shared {
     ) -> Option<Report> {
         let told: Vec<_> = decisions.iter().filter(|d| d.is_told()).collect();
         let kind = match told.first()?.becomes {
-            Becomes::Delivered => return None,
+            Becomes::Delivered | Becomes::Unreported { .. } | Becomes::Untold => return None,
             Becomes::Failed => Kind::Failed,
             Becomes::Retried { .. } => {
                 let schedule = self.parts.queue.schedule();
@@ -297,18 +309,18 @@ impl Shared {
     }
 }
 
-/// A report that cannot be written now must not be lost: what it is about is attempted again.
+/// A report that cannot be written now must not be lost: it is tried again, and nothing else is.
 fn postpone(decisions: &mut [Decision]) {
     for decision in decisions {
         match &mut decision.becomes {
             becomes @ Becomes::Failed => {
-                *becomes = Becomes::Retried {
-                    at: decision.again_at,
-                    tell: false,
+                *becomes = match decision.unreported {
+                    Next::RetryAt(at) => Becomes::Unreported { at },
+                    Next::GiveUp => Becomes::Untold,
                 };
             }
             Becomes::Retried { tell, .. } => *tell = false,
-            Becomes::Delivered => {}
+            Becomes::Delivered | Becomes::Unreported { .. } | Becomes::Untold => {}
         }
     }
 }
@@ -318,13 +330,33 @@ fn unwritten(about: MessageId, error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(%error, id = %about, "a report could not be written: it waits");
 }
 
+/// The end of a recipient whose sender was to be told and could not be, for too long.
+fn untold(lease: &Lease, decision: &Decision) {
+    let why = &decision.why;
+    let words = format!("{} {} {}", why.code, why.status, why.text());
+    tracing::error!(
+        target: "mail",
+        id = %lease.id,
+        to = %Quoted::str(&format!("<{}>", decision.address)),
+        from = %Quoted::str(&lease.message.sender.to_string()),
+        reason = %Quoted::str(&words),
+        "untold"
+    );
+}
+
 /// One line for each recipient, in the mail log.
-fn log(id: MessageId, decisions: &[Decision], started: Instant) {
+fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
+    let id = lease.id;
     let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     for decision in decisions {
         let event = match decision.becomes {
             Becomes::Delivered => "sent",
             Becomes::Failed => "bounced",
+            Becomes::Unreported { .. } => "unreported",
+            Becomes::Untold => {
+                untold(lease, decision);
+                continue;
+            }
             Becomes::Retried { tell: false, .. } => "deferred",
             Becomes::Retried { tell: true, .. } => "delayed",
         };
@@ -353,11 +385,15 @@ fn log(id: MessageId, decisions: &[Decision], started: Instant) {
 impl Decision {
     fn outcome(&self) -> (u32, Outcome) {
         let outcome = match self.becomes {
-            Becomes::Delivered | Becomes::Failed => Outcome::Finished,
+            Becomes::Delivered | Becomes::Failed | Becomes::Untold => Outcome::Finished,
             Becomes::Retried { at, tell } => Outcome::Retry {
                 at,
                 why: self.why.clone(),
                 delay_told: tell,
+            },
+            Becomes::Unreported { at } => Outcome::Report {
+                at,
+                why: self.why.clone(),
             },
         };
         (self.n, outcome)
@@ -368,7 +404,11 @@ impl Decision {
     }
 
     fn is_retried(&self) -> bool {
-        matches!(self.becomes, Becomes::Retried { .. })
+        let becomes = &self.becomes;
+        matches!(
+            becomes,
+            Becomes::Retried { .. } | Becomes::Unreported { .. }
+        )
     }
 
     fn is_told_of_delay(&self) -> bool {

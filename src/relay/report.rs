@@ -180,7 +180,8 @@ fn human_part(facts: &Facts<'_>) -> String {
     for entry in facts.recipients {
         let _ = write!(out, "\r\n<{}>\r\n", entry.address);
         if facts.kind == Kind::Failed {
-            let tried = facts.now.since(facts.received);
+            // The report itself may have waited since.
+            let tried = entry.attempted.unwrap_or(facts.now).since(facts.received);
             let text = advice::after_failure(entry.why.status, tried);
             out.push_str(&wrapped(&text, "    "));
         }

@@ -537,7 +537,7 @@ async fn a_report_that_cannot_be_written_keeps_its_recipient() {
     world.submit(&["a@there.example"]).await;
     world.start();
     world.pass(minutes(1)).await;
-    assert_eq!(world.only().await.state, Standing::Waiting);
+    assert_eq!(world.only().await.state, Standing::Bouncing);
     world.postman.set_broken(false);
     world.drained(minutes(10)).await;
     assert_eq!(world.postman.reports().len(), 1);

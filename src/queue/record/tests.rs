@@ -20,26 +20,20 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
             Diagnosis::new(host.as_deref(), code, Status(s.0, s.1, s.2), &text)
         });
     (
-        (
-            state,
-            any::<bool>(),
-            any::<u32>(),
-            any::<u8>(),
-            any::<u64>(),
-        ),
+        (state, 0..3_u8, any::<u32>(), any::<u8>(), any::<u64>()),
         proptest::option::of(any::<(u64, u64)>()),
         proptest::option::of(diagnosis),
         any::<bool>(),
     )
         .prop_map(|(numbers, attempted, last, delay_told)| {
-            let (state, bounce, attempts, unfinished, fence) = numbers;
+            let (state, order, attempts, unfinished, fence) = numbers;
             RecipientRecord {
                 address: Address::parse("\"a b\"@example.org").unwrap(),
                 state,
-                order: if bounce {
-                    Order::Bounce
-                } else {
-                    Order::Deliver
+                order: match order {
+                    0 => Order::Deliver,
+                    1 => Order::Bounce,
+                    _ => Order::Report,
                 },
                 attempts,
                 unfinished,
