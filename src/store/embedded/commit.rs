@@ -69,10 +69,7 @@ impl Committer {
         jobs.retain(|job| !matches!(job, Job::Turn));
         let asked = jobs.len() < asked;
         if asked || self.journal.wants_turn() {
-            self.turn();
-        }
-        if asked {
-            self.shared.upkeep.call();
+            self.turn(asked);
         }
         if jobs.is_empty() || self.shared.has_failed() {
             return;
@@ -112,14 +109,18 @@ impl Committer {
 
     /// Begins a new segment between two groups. The next checkpoint names it, whatever else is in
     /// it: the segment before may hold nothing but abandoned pieces.
-    fn turn(&mut self) {
+    fn turn(&mut self, asked: bool) {
         match self.journal.turn() {
             Ok(()) => {
                 let position = self.journal.position();
                 self.shared.view.write().active.turn(position);
+                if asked {
+                    self.shared.upkeep.call();
+                }
             }
-            // A long segment is better than a refused deletion. Tried again by the next group, or
-            // asked for again as long as room is short.
+            // Without a call: the upkeep asks again in its next round, not at once and for ever.
+            Err(JournalError::Full) if asked => self.shared.room.release_reserve(),
+            // A long segment is better than a refused deletion. Tried again by the next group.
             Err(JournalError::Full) => {}
             Err(JournalError::Broken(error)) => self.shared.fail_io("journal", &error),
         }

@@ -3,6 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -107,6 +108,62 @@ async fn dur_04_the_newest_segment_gives_its_room_too() {
     assert_eq!(engine.report().damaged, []);
     assert!(whole(&*engine, 99, 30_000).await);
     assert!(whole(&*engine, 100, 30_000).await);
+}
+
+/// A store whose one segment is nearly all deleted, all of it in the index.
+async fn mostly_deleted(disk: &SimDisk, options: Options) -> Arc<Embedded> {
+    let engine = open(disk, options).unwrap();
+    for n in 0..100 {
+        add_body(&*engine, n, 30_000).await.unwrap();
+    }
+    for n in 0..99 {
+        drop_body(&*engine, n).await.unwrap();
+    }
+    assert!(engine.checkpoint().await);
+    engine
+}
+
+#[tokio::test]
+async fn dur_04_a_disk_that_others_filled_is_not_asked_for_a_segment_without_a_pause() {
+    let disk = SimDisk::new();
+    let one_segment = Options {
+        segment_bytes: 1 << 30,
+        ..tight()
+    };
+    let engine = mostly_deleted(&disk, one_segment).await;
+    disk.set_capacity(disk.used());
+    for _ in 0..3 {
+        let before = disk.operations();
+        assert!(engine.checkpoint().await, "nothing is new");
+        // A file, no room for its header, and the file goes again.
+        disk.reaches(before + TURN_OPERATIONS).await;
+        // An hour lies between two rounds that nobody asks for.
+        let more = disk.reaches(before + 3 * TURN_OPERATIONS);
+        let more = tokio::time::timeout(Duration::from_millis(300), more).await;
+        assert!(more.is_err(), "it is tried again and again");
+    }
+}
+
+/// Making a file, writing, removing it, and the sync of the directory.
+const TURN_OPERATIONS: u64 = 4;
+
+#[tokio::test(start_paused = true)]
+async fn dur_04_the_reserve_is_given_up_to_compact_the_newest_segment() {
+    let disk = SimDisk::new();
+    let one_segment = Options {
+        segment_bytes: 1 << 30,
+        ballast_bytes: 2_000_000,
+        ..tight()
+    };
+    let engine = mostly_deleted(&disk, one_segment).await;
+    let ballast = Path::new(DIR).join("ballast");
+    while !disk.names().contains(&ballast) {
+        engine.checkpoint().await;
+    }
+    disk.set_capacity(disk.used());
+    assert!(comes_to_enough(&engine).await);
+    assert!(whole(&*engine, 99, 30_000).await);
+    add_body(&*engine, 100, 30_000).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
