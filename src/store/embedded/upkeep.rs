@@ -23,6 +23,7 @@ use super::{
     record::FileId,
     shortage::{Hindrance, Shortage},
 };
+use crate::store::engine::ReadError;
 
 /// How others talk to the thread.
 #[derive(Debug, Default)]
@@ -157,7 +158,8 @@ pub(super) struct Caretaker {
     incompressible: BTreeSet<u32>,
     /// Lengths of segments that are written no more.
     lengths: HashMap<FileId, u64>,
-    /// Whether bodies may have died since no segment was found worth compacting.
+    /// Whether bodies may have died since no segment was found worth compacting, or since the index
+    /// could not be read for it.
     may_be_dead: bool,
     shortage: Shortage,
 }
@@ -260,6 +262,15 @@ impl Caretaker {
             Ok(compacted) => compacted,
             Err(Abandoned::Interrupted) => return false,
             Err(Abandoned::Io(error)) if is_full(&error) => return false,
+            // Nothing is wrong with the segment: the index is opened anew, or was meanwhile. Not at
+            // once again, should it fail for ever.
+            Err(Abandoned::Index(error @ ReadError::Io(_))) => {
+                self.shared.notice(&error);
+                let error: &dyn Error = &error;
+                tracing::warn!(error, "a compaction could not read the index: it waits");
+                self.may_be_dead = false;
+                return false;
+            }
             Err(error) => {
                 if let Abandoned::Index(error) = &error {
                     self.shared.notice(error);

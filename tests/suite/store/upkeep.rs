@@ -131,6 +131,60 @@ async fn dur_03_an_index_that_failed_to_be_read_once_is_opened_anew() {
 }
 
 #[tokio::test]
+async fn dur_03_a_segment_is_compacted_although_the_index_failed_to_be_read_for_it_once() {
+    let disk = SimDisk::new();
+    let small = || Options {
+        segment_bytes: 50_000,
+        compact_below_percent: 60,
+        ..options()
+    };
+    // So much that the index is not all in memory once it is opened.
+    let uncompacted = Options {
+        compact_below_percent: 0,
+        ..small()
+    };
+    let engine = open(&disk, uncompacted).unwrap();
+    for n in 0..2_000 {
+        let mut batch = Batch::new();
+        batch.body(blob(n), Content::Bytes(content(n, 200)));
+        engine.commit(batch).await.unwrap();
+    }
+    for n in (0..2_000).filter(|n| n % 4 != 0) {
+        let mut batch = Batch::new();
+        batch.drop_body(blob(n));
+        engine.commit(batch).await.unwrap();
+    }
+    engine.close().await;
+    let whole_disk = disk.copy();
+    let engine = open(&whole_disk, small()).unwrap();
+    engine.compact().await;
+    let least = journal_bytes(&whole_disk);
+    engine.close().await;
+    let mut failed = 0;
+    for good in 0..12 {
+        let disk = disk.copy();
+        let engine = open(&disk, small()).unwrap();
+        disk.fail_reads(&index(), good, 1);
+        engine.compact().await;
+        failed += u32::from(disk.has_failed_to_read(1));
+        // Something new, so that there is another look.
+        engine.commit(marker()).await.unwrap();
+        assert!(engine.checkpoint().await);
+        engine.compact().await;
+        let bytes = journal_bytes(&disk);
+        assert!(bytes < least + 10_000, "read {good}: {bytes}, not {least}");
+        engine.close().await;
+    }
+    assert!(failed > 0, "an open index is read again");
+}
+
+fn marker() -> Batch {
+    let mut batch = Batch::new();
+    batch.put(key("marker"), b"x".to_vec());
+    batch
+}
+
+#[tokio::test]
 async fn dur_03_an_index_that_cannot_be_read_any_more_stops_the_store() {
     let (disk, model) = filled().await;
     let engine = open(&disk, options()).unwrap();
