@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{Answer, Operations, Request};
+use crate::base::future::{Panicked, caught};
 
 /// Where the socket of a data directory is.
 pub fn path_in(data: &Path) -> PathBuf {
@@ -54,11 +55,13 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 // One operator at a time: requests are short, and a stuck peer is cut off.
-                if timeout(PEER_TIME_MAX, converse(stream, &operations))
-                    .await
-                    .is_err()
-                {
-                    tracing::warn!("a peer at the local socket took too long");
+                let conversation = caught(converse(stream, &operations));
+                match timeout(PEER_TIME_MAX, conversation).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Panicked)) => {
+                        tracing::error!("an operator's request hit a bug; others are still served");
+                    }
+                    Err(_) => tracing::warn!("a peer at the local socket took too long"),
                 }
             }
             Err(error) => {
@@ -121,7 +124,7 @@ pub async fn ask(path: &Path, request: &Request) -> io::Result<Option<Answer>> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     if answer.is_empty() {
-        return Err(io::Error::other("the server ended without an answer"));
+        return Err(io::Error::other("the server gave no answer: see its log"));
     }
     Ok(Some(serde_json::from_str(&answer)?))
 }
@@ -182,10 +185,7 @@ mod tests {
         store::{Engine, fault::Fault, memory::Memory},
     };
 
-    #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_said_to() {
-        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
-        let engine: Arc<dyn Engine> = fault.clone();
+    async fn operations_over(engine: Arc<dyn Engine>) -> Operations {
         let (clock, random) = (
             Clock::steered(Timestamp::from_secs(1_000_000)),
             Random::seeded(1),
@@ -196,7 +196,37 @@ mod tests {
         let options = mailbox::Options::default();
         let mailboxes = Mailboxes::new(engine.clone(), clock.clone(), random.clone(), options);
         let queue = Queue::new(engine, clock, random, queue::Options::default());
-        let operations = Operations::new(directory, mailboxes, queue);
+        Operations::new(directory, mailboxes, queue)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_hits_a_bug_ends_no_others() {
+        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+        let operations = operations_over(fault.clone()).await;
+        let dir = std::env::temp_dir().join(format!("buzon-socket-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let path = path_in(&dir);
+        let listener = bind(&path).unwrap();
+        fault.before_commit(1, Box::pin(async { panic!("on purpose") }));
+        let asked = async {
+            let add = || Request::DomainAdd {
+                name: "example.org".to_owned(),
+            };
+            assert!(ask(&path, &add()).await.is_err());
+            let answer = ask(&path, &add()).await.unwrap();
+            assert!(matches!(answer, Some(Answer::Done(_))), "{answer:?}");
+        };
+        tokio::select! {
+            () = serve(listener, operations, std::future::pending()) => {}
+            () = asked => {}
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_said_to() {
+        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+        let operations = operations_over(fault.clone()).await;
         for (each, in_time) in [(1, true), (60, false)] {
             fault.delay_reads(Duration::from_secs(each));
             let (mut ours, theirs) = UnixStream::pair().unwrap();
