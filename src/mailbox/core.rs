@@ -182,15 +182,15 @@ impl Core {
         }
     }
 
-    pub(super) fn take_swept(&self) -> Option<Key> {
+    pub(super) fn swept(&self) -> Option<Key> {
         self.swept
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take()
+            .clone()
     }
 
-    pub(super) fn keep_swept(&self, from: Key) {
-        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = Some(from);
+    pub(super) fn set_swept(&self, from: Option<Key>) {
+        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = from;
     }
 
     /// A name for a new body.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{
     core::Core, email::Email, entry::MailboxRecord, fault::MailboxFault, index::Index, load,
-    mark::Mark, service::Mailboxes, shared::read_record, tree::pages,
+    mark::Mark, service::Mailboxes, shared::read_record, tend::attempt, tree::pages,
 };
 use crate::{
     base::{
@@ -49,7 +49,7 @@ impl Mailboxes {
     pub(super) async fn sweep(&self) -> Result<(), MailboxFault> {
         let (now, grace) = (self.core.clock.wall(), self.core.grace());
         let mut range = key::sweeps().prefix_range();
-        if let Some(from) = self.core.take_swept() {
+        if let Some(from) = self.core.swept() {
             range.from = from;
         }
         for _ in 0..ACCOUNTS_MAX {
@@ -63,13 +63,16 @@ impl Mailboxes {
                 .page(range.clone(), first, Order::Ascending)
                 .await?;
             let Some(account) = page.entries.first().and_then(|(key, _)| key.account()) else {
+                self.core.set_swept(None);
                 return Ok(());
             };
-            self.sweep_account(account, (now, grace)).await?;
             range.from = key::sweeps_of(account).prefix_range().to;
+            // However this account's sweep ends, others have theirs; its marks stay for later.
+            self.core.set_swept(Some(range.from.clone()));
+            if !attempt(self.sweep_account(account, (now, grace))).await {
+                tracing::warn!(account.id = account.0, "an account was not swept");
+            }
         }
-        // Others go on where this round ends.
-        self.core.keep_swept(range.from);
         Ok(())
     }
 

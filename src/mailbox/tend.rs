@@ -20,7 +20,10 @@ use super::{
     snapshot::{Head, Plan, plan},
 };
 use crate::{
-    base::ids::{AccountId, MailboxId, ModSeq},
+    base::{
+        future::{Panicked, caught},
+        ids::{AccountId, MailboxId, ModSeq},
+    },
     store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, Room, key},
 };
 
@@ -49,38 +52,44 @@ impl Mailboxes {
             };
             tokio::select! {
                 () = &mut stop => return,
-                () = work => {}
+                done = caught(work) => note_panic(&done),
             }
         }
     }
 
     /// One round of the sweep. May be dropped at any point.
     pub(super) async fn sweep_all(&self) {
-        note(self.sweep().await);
-        note(self.erase_removed().await);
+        attempt(self.sweep()).await;
+        attempt(self.erase_removed()).await;
     }
 
     /// Writes the snapshots that are due. May be dropped at any point.
     pub(super) async fn write_snapshots(&self) {
         self.core.cache.evict();
         for shared in self.core.cache.all() {
-            let tail = shared.unsaved();
             // The cache holds it, and this round.
             let idle = Arc::strong_count(&shared) <= 2;
             if idle {
-                note(self.save_recent(&shared).await);
+                attempt(self.save_recent(&shared)).await;
             }
-            if tail >= TAIL_RECORDS || (idle && tail >= TAIL_RECORDS_IDLE) {
-                let outcome = self.write_snapshot(&shared).await;
-                if matches!(outcome, Err(MailboxFault::Deleted)) {
-                    self.core.cache.forget(shared.account, shared.mailbox);
-                }
-                note(outcome);
-            }
+            attempt(self.write_due(&shared, idle)).await;
         }
         for (account, mailbox) in self.core.take_counted(TAIL_RECORDS) {
-            note(self.write_counted(account, mailbox).await);
+            attempt(self.write_counted(account, mailbox)).await;
         }
+    }
+
+    /// Writes the snapshot of a mailbox in memory when enough has happened since its last one.
+    async fn write_due(&self, shared: &Shared, idle: bool) -> Result<(), MailboxFault> {
+        let tail = shared.unsaved();
+        if tail < TAIL_RECORDS && !(idle && tail >= TAIL_RECORDS_IDLE) {
+            return Ok(());
+        }
+        let outcome = self.write_snapshot(shared).await;
+        if matches!(outcome, Err(MailboxFault::Deleted)) {
+            self.core.cache.forget(shared.account, shared.mailbox);
+        }
+        outcome
     }
 
     /// Writes the snapshot of a mailbox that got many records, unless it has one already.
@@ -277,13 +286,29 @@ impl Mailboxes {
     }
 }
 
-/// Background work goes on; what failed is tried again in a later round.
-fn note(outcome: Result<(), MailboxFault>) {
-    match outcome {
-        Ok(()) | Err(MailboxFault::Deleted) => {}
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "background work on mailboxes failed");
+/// Does one piece of the background work, whose failure or bug does not keep the others from being
+/// done; it is tried again in a later round. Whether it was done.
+pub(super) fn attempt(
+    work: impl Future<Output = Result<(), MailboxFault>>,
+) -> impl Future<Output = bool> {
+    let work = caught(work);
+    async {
+        let done = work.await;
+        note_panic(&done);
+        match done {
+            Ok(Ok(()) | Err(MailboxFault::Deleted)) => true,
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "background work on mailboxes failed");
+                false
+            }
+            Err(Panicked) => false,
         }
+    }
+}
+
+fn note_panic<T>(done: &Result<T, Panicked>) {
+    if done.is_err() {
+        tracing::error!("background work on mailboxes hit a bug; the rest of it goes on");
     }
 }
