@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{email::Email, fault::MailboxFault, service::Mailboxes};
+use super::{email::Email, fault::MailboxFault, service::Mailboxes, tend::attempt};
 use crate::{
     base::{
         clock::Timestamp,
@@ -36,7 +36,8 @@ impl Mailboxes {
             // A mark from the future is old: the clock was set back (DUR-07).
             let young = removed <= now && now.since(removed) < grace;
             if let (Some(account), false) = (mark.account(), young) {
-                self.erase(account).await?;
+                // However this ends, others are erased; the mark stays for a later round.
+                attempt(self.erase(account)).await;
             }
         }
         Ok(())
