@@ -56,6 +56,8 @@ struct State {
     dead: bool,
     /// How many syncs of files may still be done; the others wait. `None` for all.
     syncs: Option<u32>,
+    /// How many wait.
+    held: u32,
     capacity: u64,
 }
 
@@ -170,6 +172,7 @@ impl SimDisk {
             unreadable: None,
             dead: false,
             syncs: None,
+            held: 0,
             capacity: u64::MAX,
         });
         Self(Arc::new((state, Condvar::new())))
@@ -179,6 +182,13 @@ impl SimDisk {
     pub(crate) fn allow_syncs(&self, syncs: Option<u32>) {
         self.lock().syncs = syncs;
         self.0.1.notify_all();
+    }
+
+    /// Waits until somebody waits for a sync.
+    pub(crate) async fn holds_a_sync(&self) {
+        while self.lock().held == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits until there were so many operations.
@@ -505,9 +515,11 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let (state, _) = self.disk.operation()?;
+        let (mut state, _) = self.disk.operation()?;
         let held = |state: &mut State| state.syncs == Some(0);
+        state.held += 1;
         let mut state = self.disk.0.1.wait_while(state, held).unwrap();
+        state.held -= 1;
         state.syncs = state.syncs.map(|left| left - 1);
         state.files[self.file].sync();
         Ok(())
