@@ -136,40 +136,12 @@ async fn dur_10_a_read_that_fails_once_leaves_nothing_of_a_deleted_mailbox_behin
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_account_that_cannot_be_read_does_not_keep_others_from_being_swept() {
-    // The first read finds the first account; then its marks, its indexes.
-    for n in 2..=5 {
-        let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
-        let world = World::over(Arc::clone(&fault) as Arc<dyn Engine>).await;
-        let bob = AccountId(2);
-        world.provision(bob).await;
-        for account in [ALICE, bob] {
-            let arrived = world.arrived("x").await;
-            let options = options(FlagSet::default(), world.clock.wall());
-            let appended = world.mailboxes.append(account, INBOX, arrived, options);
-            appended.await.unwrap();
-            let inbox = world.mailboxes.open(account, INBOX).await.unwrap();
-            inbox.expunge(&uids([1])).await.unwrap();
-        }
-        tokio::time::advance(Duration::from_secs(601)).await;
-        fault.fail_read(n);
-        world.mailboxes.sweep_all().await;
-        assert_eq!(world.keys(key::sweeps_of(bob)).await, [], "read {n}");
-        assert_ne!(marks(&world).await, 0, "read {n}");
-        assert_eq!(emails_of(&world, bob).await, 0, "read {n}");
-        world.mailboxes.sweep_all().await;
-        assert_eq!(marks(&world).await, 0, "read {n}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_bug_met_in_one_account_ends_neither_the_round_nor_the_upkeep() {
+/// Alice and Bob each expunged a message, longer ago than the grace time.
+async fn with_expunged_of_two() -> (Arc<Fault>, World) {
     let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
     let world = World::over(Arc::clone(&fault) as Arc<dyn Engine>).await;
-    let bob = AccountId(2);
-    world.provision(bob).await;
-    for account in [ALICE, bob] {
+    world.provision(BOB).await;
+    for account in [ALICE, BOB] {
         let arrived = world.arrived("x").await;
         let options = options(FlagSet::default(), world.clock.wall());
         let appended = world.mailboxes.append(account, INBOX, arrived, options);
@@ -178,12 +150,35 @@ async fn a_bug_met_in_one_account_ends_neither_the_round_nor_the_upkeep() {
         inbox.expunge(&uids([1])).await.unwrap();
     }
     tokio::time::advance(Duration::from_secs(601)).await;
+    (fault, world)
+}
+
+const BOB: AccountId = AccountId(2);
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_cannot_be_read_does_not_keep_others_from_being_swept() {
+    // The first read finds the first account; then its marks, its indexes.
+    for n in 2..=5 {
+        let (fault, world) = with_expunged_of_two().await;
+        fault.fail_read(n);
+        world.mailboxes.sweep_all().await;
+        assert_eq!(world.keys(key::sweeps_of(BOB)).await, [], "read {n}");
+        assert_ne!(marks(&world).await, 0, "read {n}");
+        assert_eq!(emails_of(&world, BOB).await, 0, "read {n}");
+        world.mailboxes.sweep_all().await;
+        assert_eq!(marks(&world).await, 0, "read {n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_met_in_one_account_ends_neither_the_round_nor_the_upkeep() {
+    let (fault, world) = with_expunged_of_two().await;
     fault.before_commit(1, Box::pin(async { panic!("on purpose") }));
     let mut upkeep = pin!(world.mailboxes.maintain(std::future::pending()));
     let minute = Duration::from_secs(61);
     assert!(tokio::time::timeout(minute, upkeep.as_mut()).await.is_err());
     assert_ne!(world.keys(key::sweeps_of(ALICE)).await, []);
-    assert_eq!(world.keys(key::sweeps_of(bob)).await, []);
+    assert_eq!(world.keys(key::sweeps_of(BOB)).await, []);
     assert!(tokio::time::timeout(minute, upkeep.as_mut()).await.is_err());
     assert_eq!(marks(&world).await, 0);
 }

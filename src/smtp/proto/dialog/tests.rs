@@ -1,0 +1,186 @@
+//! What each line is in each stage, and where the input is cut changes nothing.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const GREETED: Stage = Stage {
+    phase: Phase::Greeted,
+    tls: Tls::Offered,
+    login: Login::Never,
+};
+
+fn wire(reply: &Reply) -> String {
+    let mut out = Output::new();
+    reply.encode(&mut out);
+    String::from_utf8(out.as_bytes().to_vec()).unwrap()
+}
+
+/// The code of the refusal, 0 for a command, 1 for an end.
+fn steps(input: &mut Input, stage: Stage, out: &mut Vec<String>) {
+    loop {
+        match Dialog.next(input, stage) {
+            Step::NeedMore => return,
+            Step::Command(command) => out.push(format!("{command:?}")),
+            Step::Refuse(reply) => out.push(wire(&reply)),
+            Step::Fatal(reply) => {
+                out.push(wire(&reply));
+                return;
+            }
+            Step::Invite(_) | Step::Discard(_) => panic!("nothing is invited or dropped"),
+        }
+    }
+}
+
+fn all_steps(bytes: &[u8], stage: Stage) -> Vec<String> {
+    let (mut input, mut out) = (Input::new(), Vec::new());
+    input.push(bytes);
+    steps(&mut input, stage, &mut out);
+    out
+}
+
+#[test]
+fn lines_become_commands_whatever_their_case_and_line_end() {
+    for (line, command) in [
+        ("NOOP\r\n", "Noop"),
+        ("noop\n", "Noop"),
+        ("nOoP  anything at all \t\r\n", "Noop"),
+        ("EHLO  client.example \r\n", "Ehlo(\"client.example\")"),
+        ("HELP\n", "Help(None)"),
+        ("help rcpt\n", "Help(Some(RCPT))"),
+        ("VRFY root\r\n", "Vrfy"),
+        ("QUIT\r\n", "Quit"),
+    ] {
+        assert_eq!(all_steps(line.as_bytes(), GREETED), [command], "{line:?}");
+    }
+}
+
+#[test]
+fn lines_that_are_no_command_are_refused() {
+    for (line, code) in [
+        (&b"\r\n"[..], "500 5.5.2"),
+        (b" NOOP\r\n", "500 5.5.2"),
+        (b"BREAKFAST\r\n", "500 5.5.2"),
+        (b"NOOP\0\r\n", "500 5.5.2"),
+        (b"NO\rOP\r\n", "500 5.5.2"),
+        (b"NOOP \x1b[2J\r\n", "500 5.5.2"),
+        (b"RCPT TO:<a\x7f@b>\r\n", "500 5.5.2"),
+        (b"NOOP \xff\r\n", "500 5.5.2"),
+        (b"EXPN list\r\n", "502 5.5.1"),
+        (b"SEND FROM:<a@b>\r\n", "502 5.5.1"),
+        (b"SOML FROM:<a@b>\r\n", "502 5.5.1"),
+        (b"SAML FROM:<a@b>\r\n", "502 5.5.1"),
+        (b"TURN\r\n", "502 5.5.1"),
+        (b"BDAT 5 LAST\r\n", "502 5.5.1"),
+    ] {
+        let said = all_steps(line, GREETED);
+        assert_eq!(said.len(), 1, "{line:?}");
+        assert!(said[0].starts_with(code), "{line:?}: {said:?}");
+    }
+}
+
+#[test]
+fn verbs_out_of_their_order_are_refused() {
+    use Login::{AfterTls, Awaited, Done, Never};
+    use Tls::{Absent, Active, Offered};
+    let (new, greeted, busy) = (Phase::Connected, Phase::Greeted, Phase::Transaction);
+    for (phase, tls, login, line, code) in [
+        (new, Absent, Never, "MAIL FROM:<>", "503 5.5.1"),
+        (new, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
+        (new, Absent, Never, "DATA", "503 5.5.1"),
+        (new, Offered, Never, "STARTTLS", "503 5.5.1"),
+        (greeted, Absent, Never, "STARTTLS", "502 5.5.1"),
+        (greeted, Active, Never, "STARTTLS", "503 5.5.1"),
+        (busy, Offered, Never, "STARTTLS", "503 5.5.1"),
+        (greeted, Active, Never, "AUTH PLAIN", "502 5.5.1"),
+        (greeted, Active, Done, "AUTH PLAIN", "503 5.5.1"),
+        (busy, Active, Done, "AUTH PLAIN", "503 5.5.1"),
+        (greeted, Offered, AfterTls, "AUTH PLAIN", "530 5.7.0"),
+        (new, Active, Awaited, "AUTH PLAIN", "503 5.5.1"),
+        (greeted, Offered, AfterTls, "MAIL FROM:<>", "530 5.7.0"),
+        (greeted, Active, Awaited, "MAIL FROM:<>", "530 5.7.0"),
+        (greeted, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
+        (greeted, Absent, Never, "DATA", "503 5.5.1"),
+        (busy, Absent, Never, "MAIL FROM:<>", "503 5.5.1"),
+    ] {
+        let stage = Stage { phase, tls, login };
+        let said = all_steps(format!("{line}\r\n").as_bytes(), stage);
+        assert!(said[0].starts_with(code), "{stage:?} {line}: {said:?}");
+    }
+}
+
+#[test]
+fn lim_11_command_lines_and_auth_lines_have_their_own_limits() {
+    for (verb, length, refused) in [
+        ("NOOP", COMMAND_LINE_BYTES_MAX, None),
+        ("NOOP", COMMAND_LINE_BYTES_MAX + 1, Some("500 5.5.2")),
+        ("AUTH", SASL_LINE_BYTES_MAX, None),
+        ("auth", SASL_LINE_BYTES_MAX + 1, Some("500 5.5.6")),
+    ] {
+        let stage = Stage {
+            login: Login::Awaited,
+            ..GREETED
+        };
+        let line = format!("{verb} {}\r\nQUIT\r\n", "x".repeat(length - verb.len() - 1));
+        let said = all_steps(line.as_bytes(), stage);
+        let code = said[0].get(..9).filter(|code| code.starts_with("500"));
+        assert_eq!(code, refused, "{verb} {length}");
+        assert_eq!(said[1], "Quit", "{verb} {length}");
+    }
+    let mut input = Input::new();
+    let mut said = Vec::new();
+    for _ in 0..20 {
+        input.push(&[b'x'; 10_000]);
+        steps(&mut input, GREETED, &mut said);
+    }
+    assert!(said.last().unwrap().starts_with("421 4.7.0"));
+}
+
+#[test]
+fn last_words_are_421_with_an_enhanced_code() {
+    for (why, start) in [
+        (Farewell::Shutdown, "421 4.3.2 "),
+        (Farewell::Revoked, "421 4.7.0 "),
+        (Farewell::Idle, "421 4.4.2 "),
+        (Farewell::TooSlow, "421 4.4.2 "),
+        (Farewell::Strikes, "421 4.7.0 "),
+        (Farewell::Crowded, "421 4.3.2 "),
+        (Farewell::CrowdedAddress, "421 4.7.0 "),
+        (Farewell::PlaintextBehindTls, "421 4.7.0 "),
+        (Farewell::Foreign, "421 4.7.0 "),
+        (Farewell::EndlessLine, "421 4.7.0 "),
+    ] {
+        assert!(wire(&last_words(why)).starts_with(start), "{why:?}");
+    }
+}
+
+fn dialogue() -> impl Strategy<Value = Vec<u8>> {
+    let verbs = VERBS.iter().map(|verb| verb.name).collect::<Vec<_>>();
+    let line = (
+        proptest::sample::select(verbs),
+        "[ -~]{0,30}",
+        "(\r\n|\n|\r| )",
+    )
+        .prop_map(|(verb, rest, end)| format!("{verb} {rest}{end}").into_bytes());
+    let junk = proptest::collection::vec(any::<u8>(), 0..20);
+    proptest::collection::vec(prop_oneof![3 => line, 1 => junk], 0..8)
+        .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn splitting_input_changes_nothing(
+        bytes in dialogue(), cuts in proptest::collection::vec(1_usize..20, 1..20),
+    ) {
+        let expected = all_steps(&bytes, GREETED);
+        let (mut input, mut found, mut rest) = (Input::new(), Vec::new(), &bytes[..]);
+        let mut cuts = cuts.iter().cycle();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+            input.push(now);
+            steps(&mut input, GREETED, &mut found);
+            rest = later;
+        }
+        prop_assert_eq!(found, expected);
+    }
+}
