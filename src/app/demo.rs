@@ -31,8 +31,8 @@ pub const DOMAIN: &str = "demo.test";
 pub struct Demo {
     /// The directory.
     pub dir: PathBuf,
-    /// Its ports begin here.
-    pub base_port: u16,
+    /// Its ports begin here; `None` for the usual ones.
+    pub base_port: Option<u16>,
     /// Its accounts.
     pub accounts: Vec<DemoAccount>,
 }
@@ -61,7 +61,7 @@ pub enum DemoError {
     #[error("the demo's certificate cannot be made: {0}")]
     Certificate(#[from] rcgen::Error),
     /// The ports do not fit.
-    #[error("--base-port {0}: the highest port is {0} + 993, which must stay below 65536")]
+    #[error("--base-port {0}: the highest port is {0} + 995, which must stay below 65536")]
     BasePort(u16),
 }
 
@@ -73,11 +73,11 @@ impl Demo {
     /// Names the file that cannot be made.
     pub fn prepare(
         dir: Option<PathBuf>,
-        base_port: u16,
+        base_port: Option<u16>,
         random: &Random,
     ) -> Result<Self, DemoError> {
-        if base_port > u16::MAX - 993 {
-            return Err(DemoError::BasePort(base_port));
+        if let Some(base) = base_port.filter(|base| *base > u16::MAX - HIGHEST_PORT) {
+            return Err(DemoError::BasePort(base));
         }
         let dir = dir.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("buzon-demo-{}", random.readable(8)))
@@ -120,7 +120,12 @@ impl Demo {
 
     /// The ports by name.
     pub fn ports(&self) -> [(&'static str, u16); 7] {
-        PORTS.map(|(name, offset)| (name, self.base_port + offset))
+        PORTS.map(|(name, well_known)| match (self.base_port, name) {
+            (Some(base), _) => (name, base + well_known),
+            // What everybody takes for it.
+            (None, "smtp") => (name, 2525),
+            (None, _) => (name, 2000 + well_known),
+        })
     }
 
     /// Writes `demo.json`, whole or not at all.
@@ -237,7 +242,7 @@ fn quoted(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// Offsets of the ports: what stands in the RFCs.
+/// The ports that stand in the RFCs.
 const PORTS: [(&str, u16); 7] = [
     ("smtp", 25),
     ("submission", 587),
@@ -247,6 +252,9 @@ const PORTS: [(&str, u16); 7] = [
     ("imap", 143),
     ("imaps", 993),
 ];
+
+/// Of these.
+const HIGHEST_PORT: u16 = 995;
 
 const WELCOME: &str = r#"
 buzon demo. Everything is in {dir}; Ctrl-C ends it.
@@ -291,9 +299,9 @@ mod tests {
     #[test]
     fn a_second_start_finds_the_same_accounts_and_certificate() {
         let random = Random::system();
-        let first = Demo::prepare(None, 2000, &random).unwrap();
+        let first = Demo::prepare(None, None, &random).unwrap();
         let key = fs::read(first.dir.join("key.pem")).unwrap();
-        let second = Demo::prepare(Some(first.dir.clone()), 3000, &random).unwrap();
+        let second = Demo::prepare(Some(first.dir.clone()), Some(3000), &random).unwrap();
         assert_eq!(fs::read(second.dir.join("key.pem")).unwrap(), key);
         let passwords = |demo: &Demo| {
             demo.accounts
@@ -312,7 +320,17 @@ mod tests {
         );
         let welcome = second.welcome();
         assert!(welcome.contains("3993") && !welcome.contains("{i") && !welcome.contains("{ca"));
-        assert!(Demo::prepare(None, 65_000, &random).is_err());
+        let usual = [2525, 2587, 2465, 2110, 2995, 2143, 2993];
+        assert_eq!(first.ports().map(|(_, port)| port), usual);
+        let moved = [3025, 3587, 3465, 3110, 3995, 3143, 3993];
+        assert_eq!(second.ports().map(|(_, port)| port), moved);
+        let highest = Some(u16::MAX - HIGHEST_PORT);
+        let last = Demo::prepare(Some(first.dir.clone()), highest, &random).unwrap();
+        assert_eq!(
+            last.ports().map(|(_, port)| port).iter().max(),
+            Some(&u16::MAX)
+        );
+        assert!(Demo::prepare(None, highest.map(|base| base + 1), &random).is_err());
         fs::remove_dir_all(&first.dir).unwrap();
     }
 }

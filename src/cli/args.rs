@@ -69,9 +69,10 @@ pub(super) struct Serve {
     /// With --demo: keep everything in this directory, and use what an earlier start left there
     #[arg(long, value_name = "DIR", requires = "demo")]
     pub(super) data: Option<PathBuf>,
-    /// With --demo: ports are N+25, N+587, N+465, N+110, N+995, N+143, N+993
-    #[arg(long, value_name = "N", requires = "demo", default_value_t = 2000)]
-    pub(super) base_port: u16,
+    /// With --demo: ports are N+25, N+587, N+465, N+110, N+995, N+143, N+993 [default: 2525, and
+    /// the others from 2000]
+    #[arg(long, value_name = "N", requires = "demo")]
+    pub(super) base_port: Option<u16>,
 }
 
 #[derive(Debug, ClapArgs)]
