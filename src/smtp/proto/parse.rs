@@ -144,7 +144,7 @@ pub fn help(argument: &str) -> Parsed {
     }
     match dialog::verb(argument) {
         Some(verb) => Ok(Command::Help(Some(verb))),
-        // RFC 5321 4.2.2: a parameter that is not implemented.
+        // RFC 5321 4.2.2: 555 for a parameter that the server does not know.
         None => Err(Reply::new(
             504,
             Detail(5, 4),

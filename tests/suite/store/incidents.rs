@@ -18,7 +18,7 @@ use super::{
     crash::{DIR, open},
     disk::SimDisk,
     model::{Model, Step},
-    scratch::{Scratch, blob, content, key, options},
+    scratch::{Scratch, add_body, blob, content, drop_body, key, options, whole},
 };
 
 fn segment(n: u32) -> PathBuf {
@@ -35,28 +35,8 @@ async fn put(engine: &dyn Engine, name: &str) -> Result<(), CommitError> {
     engine.commit(batch).await.map(|_| ())
 }
 
-async fn add_body(engine: &dyn Engine, n: u64, length: usize) -> Result<(), CommitError> {
-    let mut batch = Batch::new();
-    batch.put(key(format!("body/{n}")), b"here".to_vec());
-    batch.body(blob(n), Content::Bytes(content(n, length)));
-    engine.commit(batch).await.map(|_| ())
-}
-
-async fn drop_body(engine: &dyn Engine, n: u64) -> Result<(), CommitError> {
-    let mut batch = Batch::new();
-    batch.drop_body(blob(n)).delete(key(format!("body/{n}")));
-    engine.commit(batch).await.map(|_| ())
-}
-
 async fn has(engine: &dyn Engine, name: &str) -> bool {
     engine.get(&key(name)).await.unwrap().is_some()
-}
-
-async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
-    engine
-        .body(blob(n), 0..length as u64)
-        .await
-        .is_ok_and(|bytes| bytes == content(n, length))
 }
 
 /// Offset of the first bytes of a body in a file.

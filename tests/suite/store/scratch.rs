@@ -9,7 +9,7 @@ use std::{
 
 use buzon::{
     base::{clock::Clock, ids::BlobId},
-    store::{Key, embedded::Options},
+    store::{Batch, CommitError, Content, Engine, Key, embedded::Options},
 };
 use bytes::Bytes;
 
@@ -106,4 +106,29 @@ pub(crate) fn content(n: u64, length: usize) -> Bytes {
     }
     bytes.truncate(length);
     bytes.into()
+}
+
+/// A body, and a key that says so.
+pub(crate) async fn add_body(
+    engine: &dyn Engine,
+    n: u64,
+    length: usize,
+) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.body(blob(n), Content::Bytes(content(n, length)));
+    batch.put(key(format!("body/{n}")), b"here".to_vec());
+    engine.commit(batch).await.map(|_| ())
+}
+
+/// Drops what [`add_body`] made.
+pub(crate) async fn drop_body(engine: &dyn Engine, n: u64) -> Result<(), CommitError> {
+    let mut batch = Batch::new();
+    batch.drop_body(blob(n)).delete(key(format!("body/{n}")));
+    engine.commit(batch).await.map(|_| ())
+}
+
+/// Whether the body is there as it was made.
+pub(crate) async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
+    let body = engine.body(blob(n), 0..length as u64).await;
+    body.is_ok_and(|bytes| bytes == content(n, length))
 }

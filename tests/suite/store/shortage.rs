@@ -8,14 +8,14 @@ use std::{
 };
 
 use buzon::store::{
-    Batch, CommitError, Content, Engine, Room,
+    Engine, Room,
     embedded::{Embedded, OpenError, Options},
 };
 
 use super::{
     crash::{DIR, open},
     disk::{SimDisk, Survives, Trouble},
-    scratch::{Scratch, blob, content, key, options},
+    scratch::{Scratch, add_body, content, drop_body, options, whole},
 };
 
 /// Low water at 300 KB, without a reserve.
@@ -26,24 +26,6 @@ fn tight() -> Options {
         segment_bytes: 100_000,
         ..options()
     }
-}
-
-async fn add_body(engine: &dyn Engine, n: u64, length: usize) -> Result<(), CommitError> {
-    let mut batch = Batch::new();
-    batch.body(blob(n), Content::Bytes(content(n, length)));
-    batch.put(key(format!("body/{n}")), b"here".to_vec());
-    engine.commit(batch).await.map(|_| ())
-}
-
-async fn drop_body(engine: &dyn Engine, n: u64) -> Result<(), CommitError> {
-    let mut batch = Batch::new();
-    batch.drop_body(blob(n)).delete(key(format!("body/{n}")));
-    engine.commit(batch).await.map(|_| ())
-}
-
-async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
-    let body = engine.body(blob(n), 0..length as u64).await;
-    body.is_ok_and(|bytes| bytes == content(n, length))
 }
 
 /// Lets the upkeep go its rounds until there is room; whether there ever was.

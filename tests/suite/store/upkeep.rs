@@ -18,7 +18,7 @@ use super::{
     crash::{DIR, open},
     disk::SimDisk,
     model::{Model, Step},
-    scratch::{blob, content, key, options},
+    scratch::{blob, content, key, options, whole},
 };
 
 fn index() -> PathBuf {
@@ -30,11 +30,6 @@ fn journal_bytes(disk: &SimDisk) -> usize {
     let names = disk.names().into_iter();
     let files = names.filter(|name| name.starts_with(&journal));
     files.map(|name| disk.bytes(&name).len()).sum()
-}
-
-async fn whole(engine: &dyn Engine, n: u64, length: usize) -> bool {
-    let body = engine.body(blob(n), 0..length as u64).await;
-    body.is_ok_and(|bytes| bytes == content(n, length))
 }
 
 async fn abandon_pieces(engine: &dyn Engine) {
