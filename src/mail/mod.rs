@@ -19,6 +19,7 @@ pub mod charset;
 pub mod civil;
 pub mod date;
 pub mod envelope;
+pub mod envelope_text;
 pub mod facts;
 pub mod header;
 pub mod imap_text;

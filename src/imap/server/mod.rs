@@ -20,7 +20,6 @@ mod login;
 mod lookup;
 mod mailboxes;
 mod search;
-mod search_envelope;
 mod search_key;
 mod search_reading;
 mod select;

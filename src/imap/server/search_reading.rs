@@ -10,7 +10,6 @@ use super::{
     fetch_body::read_span,
     limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
     lookup::{self, Cursor},
-    search_envelope::{self, Said},
     search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
     select::Selected,
     session::Account,
@@ -19,6 +18,7 @@ use crate::{
     base::ids::EmailId,
     mail::{
         body_text,
+        envelope_text::{self, Said},
         facts::{Facts, PartFacts},
         header::Fields,
         mime::Span,
@@ -250,7 +250,7 @@ fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
     if facts.envelope_is_cut {
         return None;
     }
-    match search_envelope::field(&facts.envelope, &test.name) {
+    match envelope_text::field(&facts.envelope, &test.name) {
         Said::Text(text) => {
             let text = body_text::fold_line(&words::decode(&text));
             Some(test.needle.is_in_line(&text))

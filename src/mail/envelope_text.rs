@@ -17,7 +17,7 @@ const MEMBERS: [(&str, usize); 7] = [
 
 /// What an envelope says about a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// Its text, not decoded.
     Text(Vec<u8>),
     /// There is no such field, or nothing in it.
@@ -27,7 +27,7 @@ pub(super) enum Said {
 }
 
 /// What `envelope` says about the field with this lower-case name.
-pub(super) fn field(envelope: &[u8], name: &str) -> Said {
+pub fn field(envelope: &[u8], name: &str) -> Said {
     let Some((_, member)) = MEMBERS.iter().find(|(known, _)| *known == name) else {
         return Said::Unknown;
     };
