@@ -57,6 +57,11 @@ impl<P: Protocol> Turn<'_, P> {
         &self.conn.peer
     }
 
+    /// The dialogue, for what the peer has negotiated.
+    pub fn dialogue(&mut self) -> &mut P {
+        self.protocol
+    }
+
     /// Says `reply`. It is sent when the peer waits for us, or when much has gathered.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 
 use super::{
     command::{AnnouncedLiteral, Command, CommandBody, Tag},
+    enabled::Enabled,
     encode,
     gather::{Gathered, LINE_TOO_LONG},
     limits::{AFTER_LOGIN, BEFORE_LOGIN, discarded_bytes_max},
@@ -31,6 +32,7 @@ pub struct Imap {
     idle_tag: Tag,
     /// LIM-13: the largest message that APPEND takes.
     message_bytes_max: u64,
+    enabled: Enabled,
 }
 
 type Next = Step<Command, Response>;
@@ -43,7 +45,18 @@ impl Imap {
             gathered: Gathered::default(),
             idle_tag: Tag::of_nothing(),
             message_bytes_max,
+            enabled: Enabled::NONE,
         }
+    }
+
+    /// What the client has switched on.
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
+    }
+
+    /// Switches more on.
+    pub fn enable(&mut self, more: Enabled) {
+        self.enabled = self.enabled.with(more);
     }
 
     fn line(&mut self, line: &[u8], stage: Stage) -> Option<Next> {
@@ -88,7 +101,7 @@ impl Imap {
                 size_bytes: announced.size_bytes,
                 synchronizing: announced.synchronizing,
             };
-            match gathered.parse(text, Some(message)) {
+            match gathered.parse(text, Some(message), self.enabled) {
                 Ok(command) => {
                     self.gathered = Gathered::default();
                     return Some(Step::Command(command));
@@ -127,7 +140,7 @@ impl Imap {
         if self.gathered.refusal.is_some() {
             return self.refuse();
         }
-        match self.gathered.parse(text, None) {
+        match self.gathered.parse(text, None, self.enabled) {
             Ok(command) => {
                 self.gathered = Gathered::default();
                 if command.body == CommandBody::Idle {
@@ -218,7 +231,7 @@ impl Protocol for Imap {
     }
 
     fn encode(&self, reply: &Response, out: &mut Output) {
-        encode::response(reply, out);
+        encode::response(reply, self.enabled, out);
     }
 
     fn challenge(&self, base64: &str) -> Response {

@@ -6,6 +6,7 @@
 
 use super::{
     command::{AnnouncedLiteral, Command, Tag},
+    enabled::Enabled,
     limits::TAG_BYTES_MAX,
     parse::{Mistake, Scanner},
     quirk,
@@ -103,6 +104,7 @@ impl Gathered {
         &self,
         mut last: &[u8],
         message: Option<AnnouncedLiteral>,
+        enabled: Enabled,
     ) -> Result<Command, Mistake> {
         let (Some(tag), Some((verb, arguments_at))) = (self.tag.clone(), self.verb) else {
             return Err(Mistake::bad("this command cannot be read"));
@@ -113,7 +115,8 @@ impl Gathered {
             }
         }
         let pieces = self.parts.pieces(arguments_at, last);
-        let body = (verb.parse)(&mut Scanner::new(&pieces, message))?;
+        let mut scanner = Scanner::new(&pieces, message).of_client(enabled);
+        let body = (verb.parse)(&mut scanner)?;
         Ok(Command { tag, verb, body })
     }
 

@@ -13,6 +13,7 @@
 pub mod command;
 pub mod date;
 pub mod dialog;
+pub mod enabled;
 pub mod encode;
 pub mod fetch;
 pub mod flag;

@@ -83,7 +83,7 @@ pub enum Response {
         items: Vec<(StatusItem, u64)>,
     },
     /// `* ENABLED`
-    Enabled(Vec<&'static str>),
+    Enabled(Vec<String>),
     /// `* ID`
     Id(Vec<(&'static str, String)>),
     /// `* NAMESPACE`: one personal namespace, no others (RFC 2342).

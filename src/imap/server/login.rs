@@ -7,7 +7,11 @@
 
 use super::fault::Refusal;
 use crate::{
-    imap::proto::response::{Code, Response},
+    imap::proto::{
+        dialog::Imap,
+        enabled::Enabled,
+        response::{Code, Response},
+    },
     net::authn::AuthRefusal,
 };
 
@@ -29,4 +33,19 @@ pub(super) fn words_for(refusal: AuthRefusal) -> Refusal {
 /// ID (RFC 2971): we say our name and nothing that helps an attacker choose.
 pub(super) fn id() -> Response {
     Response::Id(vec![("name", env!("CARGO_PKG_NAME").to_owned())])
+}
+
+/// ENABLE (RFC 5161 3.1): switches on what is known, and says what was not on before.
+pub(super) fn enable(dialogue: &mut Imap, names: &[String]) -> Response {
+    let mut news = Vec::new();
+    for name in names {
+        let Some(known) = Enabled::named(name) else {
+            continue;
+        };
+        if !dialogue.enabled().contains(known) {
+            dialogue.enable(known);
+            news.push(name.clone());
+        }
+    }
+    Response::Enabled(news)
 }

@@ -6,7 +6,7 @@
 use super::{
     copy, expunge,
     fault::Stop,
-    fetch, list, mailboxes, search,
+    fetch, list, login, mailboxes, search,
     select::{Selected, Uids, Which},
     session::{Account, Outcome, not_now},
     store,
@@ -38,8 +38,9 @@ pub(super) async fn of_names(
         CommandBody::Status { mailbox, items } => {
             mailboxes::status(account, selected, &mailbox, &items, turn).await
         }
-        CommandBody::Enable(_) => {
-            turn.reply(&Response::Enabled(Vec::new())).await?;
+        CommandBody::Enable(names) => {
+            let enabled = login::enable(turn.dialogue(), &names);
+            turn.reply(&enabled).await?;
             Ok(Ok(None))
         }
         CommandBody::Namespace => {

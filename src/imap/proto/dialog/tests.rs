@@ -94,7 +94,7 @@ impl Peer {
 
     fn say(&mut self, kind: &str, reply: &Response) {
         let mut out = Output::new();
-        encode::response(reply, &mut out);
+        encode::response(reply, Enabled::NONE, &mut out);
         let text = std::str::from_utf8(out.as_bytes()).unwrap().trim_end();
         self.said.push(format!("{kind} {text}"));
     }

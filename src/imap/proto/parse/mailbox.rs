@@ -4,6 +4,7 @@
 use super::{Mistake, Parsed, Scanner};
 use crate::imap::proto::{
     command::CommandBody,
+    enabled::Enabled,
     flag::FlagList,
     limits::{LIST_PATTERN_BYTES_MAX, LIST_PATTERNS_MAX},
     list::{ListQuery, SpecialUse},
@@ -215,18 +216,22 @@ fn return_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()
 fn reference(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let bytes = scanner.astring()?;
     fits(&bytes)?;
-    Ok(decode_pattern(&bytes))
+    Ok(decode_pattern(&bytes, scanner.enabled()))
 }
 
 fn pattern(scanner: &mut Scanner<'_>) -> Parsed<String> {
     let bytes = scanner.list_mailbox()?;
     fits(&bytes)?;
-    Ok(decode_pattern(&bytes))
+    Ok(decode_pattern(&bytes, scanner.enabled()))
 }
 
-/// A pattern from its modified UTF-7. What is none is no name either: it matches nothing.
-fn decode_pattern(bytes: &[u8]) -> String {
-    mutf7::decode(bytes).unwrap_or_else(|| MATCHES_NOTHING.to_owned())
+/// A pattern, spelled as names are. What is no name matches nothing.
+fn decode_pattern(bytes: &[u8], enabled: Enabled) -> String {
+    let pattern = match enabled.names_are_utf8() {
+        true => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        false => mutf7::decode(bytes),
+    };
+    pattern.unwrap_or_else(|| MATCHES_NOTHING.to_owned())
 }
 
 /// No name holds a control character (RFC 9051 5.1).

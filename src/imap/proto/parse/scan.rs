@@ -10,6 +10,7 @@ use crate::{
     imap::proto::{
         command::AnnouncedLiteral,
         date::{self, Day, NotADateTime},
+        enabled::Enabled,
         flag::{FlagList, SystemFlags},
         limits::FLAGS_MAX,
         mutf7, quirk,
@@ -58,6 +59,7 @@ pub type Parsed<T> = Result<T, Mistake>;
 pub struct Scanner<'a> {
     cursor: Cursor<'a>,
     message: Option<AnnouncedLiteral>,
+    enabled: Enabled,
 }
 
 impl<'a> Scanner<'a> {
@@ -65,7 +67,22 @@ impl<'a> Scanner<'a> {
     /// and not read.
     pub fn new(pieces: &'a [Piece<'a>], message: Option<AnnouncedLiteral>) -> Self {
         let cursor = Cursor::new(pieces);
-        Self { cursor, message }
+        Self {
+            cursor,
+            message,
+            enabled: Enabled::NONE,
+        }
+    }
+
+    /// Reads as a client speaks that has `enabled` this.
+    #[must_use]
+    pub fn of_client(self, enabled: Enabled) -> Self {
+        Self { enabled, ..self }
+    }
+
+    /// What the client has enabled.
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
     }
 
     /// Takes the bytes that `wanted` accepts.
@@ -302,7 +319,12 @@ impl<'a> Scanner<'a> {
 
     /// `mailbox`, decoded.
     pub fn mailbox(&mut self) -> Parsed<String> {
-        decode_name(&self.astring()?)
+        let bytes = self.astring()?;
+        if self.enabled.names_are_utf8() {
+            // RFC 6855 3, RFC 9051 5.1: names are what they say.
+            return utf8(&bytes).map(str::to_owned);
+        }
+        decode_name(&bytes)
     }
 
     /// `list-mailbox`, as sent.

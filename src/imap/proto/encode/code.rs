@@ -1,0 +1,87 @@
+//! Response codes in wire form (RFC 3501 7.1, RFC 4315 3, RFC 5530).
+
+use super::flag_list;
+use crate::{
+    imap::proto::{response::Code, sequence},
+    wire::Output,
+};
+
+/// RFC 4315 3: COPYUID has no empty form.
+pub(super) fn says_something(code: &Code) -> bool {
+    !matches!(code, Code::CopyUid { from, .. } if from.is_empty())
+}
+
+pub(super) fn response_code(out: &mut Output, code: &Code) {
+    match code {
+        Code::AppendUid { uid_validity, uid } => {
+            out.text("APPENDUID ").number(u64::from(*uid_validity));
+            out.text(" ").number(u64::from(*uid));
+        }
+        Code::CopyUid {
+            uid_validity,
+            from,
+            to,
+        } => {
+            out.text("COPYUID ")
+                .number(u64::from(*uid_validity))
+                .text(" ");
+            sequence::write_set(out, from);
+            out.text(" ");
+            sequence::write_set(out, to);
+        }
+        Code::Capability(capabilities) => {
+            out.text("CAPABILITY ").text(capabilities.as_str());
+        }
+        Code::PermanentFlags {
+            flags,
+            new_keywords,
+        } => {
+            out.text("PERMANENTFLAGS ");
+            flag_list(out, flags, new_keywords.then_some("\\*"));
+        }
+        Code::UidNext(uid) => {
+            out.text("UIDNEXT ").number(u64::from(*uid));
+        }
+        Code::UidValidity(value) => {
+            out.text("UIDVALIDITY ").number(u64::from(*value));
+        }
+        Code::Unseen(number) => {
+            out.text("UNSEEN ").number(u64::from(*number));
+        }
+        plain => {
+            out.text(plain_code(plain));
+        }
+    }
+}
+
+const fn plain_code(code: &Code) -> &'static str {
+    match code {
+        Code::AlreadyExists => "ALREADYEXISTS",
+        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::Cannot => "CANNOT",
+        Code::ClientBug => "CLIENTBUG",
+        Code::Closed => "CLOSED",
+        Code::Corruption => "CORRUPTION",
+        Code::ExpungeIssued => "EXPUNGEISSUED",
+        Code::HasChildren => "HASCHILDREN",
+        Code::InUse => "INUSE",
+        Code::Limit => "LIMIT",
+        Code::NonExistent => "NONEXISTENT",
+        Code::OverQuota => "OVERQUOTA",
+        Code::PrivacyRequired => "PRIVACYREQUIRED",
+        Code::ReadOnly => "READ-ONLY",
+        Code::ReadWrite => "READ-WRITE",
+        Code::TooBig => "TOOBIG",
+        Code::TryCreate => "TRYCREATE",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::UseAttr => "USEATTR",
+        Code::AppendUid { .. }
+        | Code::CopyUid { .. }
+        | Code::Capability(_)
+        | Code::PermanentFlags { .. }
+        | Code::UidNext(_)
+        | Code::UidValidity(_)
+        | Code::Unseen(_) => "",
+    }
+}
