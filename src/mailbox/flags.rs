@@ -62,6 +62,8 @@ impl SystemFlags {
     pub const SEEN: Self = Self(8);
     /// `\Draft`
     pub const DRAFT: Self = Self(16);
+    /// All of them.
+    pub(super) const EVERY: Self = Self(31);
     /// Every system flag with its name, in the order in which they are listed.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::ANSWERED, "\\Answered"),
@@ -84,6 +86,11 @@ impl SystemFlags {
     /// These flags but not those of `other`.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// The flags that are in both.
+    pub(super) const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// The names of the flags that are here.

@@ -26,6 +26,7 @@ mod memory;
 mod name;
 mod notify;
 mod record;
+mod rights;
 mod service;
 mod sets;
 mod shared;
@@ -46,6 +47,7 @@ pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
 pub use notify::Watch;
+pub use rights::{FlagClasses, Rights};
 pub use service::{AppendOptions, Appended, Mailboxes, Options, Placed, Placement, Usage};
 pub use tree::INBOX;
 

@@ -183,6 +183,8 @@ pub enum Code {
     InUse,
     /// A limit of this server.
     Limit,
+    /// No right to do that.
+    NoPerm,
     /// No such mailbox.
     NonExistent,
     /// The account is full.

@@ -6,7 +6,8 @@
 
 use super::{
     fault::{Cause, Refusal, Stop, over_quota, stop, target_refusal_of},
-    flags, mailboxes,
+    flags,
+    place::{self, Place},
     session::{Account, Outcome},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         limits::discarded_bytes_max,
         response::{Code, Response},
     },
-    mailbox::{AppendOptions, Entry, FlagSet, Intake, IntakeError},
+    mailbox::{AppendOptions, FlagSet, Intake, IntakeError},
     net::{Body, Gone, Halt, Turn},
 };
 
@@ -54,7 +55,7 @@ pub(super) async fn append(
             return Ok(behind);
         }
     }
-    let (entry, flags) = match admitted? {
+    let (target, flags) = match admitted? {
         Ok(admitted) => admitted,
         Err(refusal) => return Ok(Taken::Whole(Err(refusal))),
     };
@@ -76,7 +77,7 @@ pub(super) async fn append(
     if let Some(refusal) = refused {
         return Ok(Taken::Whole(Err(refusal)));
     }
-    let outcome = place(account, &entry, intake, flags, message.date).await?;
+    let outcome = keep(account, &target, intake, flags, message.date).await?;
     Ok(Taken::Whole(outcome))
 }
 
@@ -84,7 +85,7 @@ pub(super) async fn append(
 async fn admit(
     account: Account<'_>,
     message: &Message,
-) -> Result<Result<(Entry, FlagSet), Refusal>, Stop> {
+) -> Result<Result<(Place, FlagSet), Refusal>, Stop> {
     let size = message.body.size_bytes;
     if size > account.services.options.message_bytes_max {
         let max = account.services.options.message_bytes_max;
@@ -102,21 +103,23 @@ async fn admit(
         Ok(flags) => flags,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let entry = match mailboxes::target(account, &message.mailbox).await? {
-        Ok(entry) => entry,
+    let target = match place::target(account, &message.mailbox).await? {
+        Ok(target) => target,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Some(quota) = account.quota_bytes() {
+    if let Some(quota) = account.quota_bytes_of(target.owner) {
         let used = account
             .mailboxes()
-            .usage(account.id())
+            .usage(target.owner)
             .await
             .map_err(stop)?;
         if used.bytes.saturating_add(size) > quota {
             return Ok(Err(over_quota()));
         }
     }
-    Ok(Ok((entry, flags)))
+    // RFC 4314 4: what the sender may not set is left out.
+    let flags = target.rights.flags().of(&flags);
+    Ok(Ok((target, flags)))
 }
 
 /// Receives and drops a message that is on its way already.
@@ -167,9 +170,9 @@ async fn receive(body: &mut Body<'_>, intake: &mut Intake) -> Result<Received, G
     Ok(received)
 }
 
-async fn place(
+async fn keep(
     account: Account<'_>,
-    entry: &Entry,
+    target: &Place,
     intake: Intake,
     flags: FlagSet,
     date: Option<Timestamp>,
@@ -182,12 +185,12 @@ async fn place(
         flags,
         internal_date: date.unwrap_or_else(|| account.services.clock.wall()),
         // Others may have filled the account while the message came.
-        quota_bytes: account.quota_bytes(),
+        quota_bytes: account.quota_bytes_of(target.owner),
     };
     let mailboxes = account.mailboxes();
     Ok(
         match mailboxes
-            .append(account.id(), entry.id, arrived, options)
+            .append(target.owner, target.entry.id, arrived, options)
             .await
         {
             Ok(appended) => Ok(Some(Code::AppendUid {

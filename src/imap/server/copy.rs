@@ -7,7 +7,7 @@
 
 use super::{
     fault::{Refusal, Stop, target_refusal_of},
-    lookup, mailboxes,
+    lookup, place,
     select::{Selected, Uids, Which, uids_of},
     session::{Account, Outcome},
 };
@@ -32,20 +32,19 @@ pub(super) async fn copy(
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let target = match mailboxes::target(account, target).await? {
+    let target = match place::target(account, target).await? {
         Ok(target) => target,
         Err(refusal) => return Ok(Err(refusal)),
     };
     if uids.is_empty() {
         return Ok(Ok(None));
     }
-    let quota = account.quota_bytes();
-    Ok(
-        match selected.mailbox.copy_to(&uids, target.id, quota).await {
-            Ok(copied) => Ok(code_of(&copied)),
-            Err(error) => Err(target_refusal_of(error)?),
-        },
-    )
+    let quota = account.quota_bytes_of(target.owner);
+    let copied = selected.mailbox.copy_to(&uids, target.entry.id, quota);
+    Ok(match copied.await {
+        Ok(copied) => Ok(code_of(&copied)),
+        Err(error) => Err(target_refusal_of(error)?),
+    })
 }
 
 /// MOVE and UID MOVE.
@@ -60,14 +59,14 @@ pub(super) async fn move_away(
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let target = match mailboxes::target(account, target).await? {
+    let target = match place::target(account, target).await? {
         Ok(target) => target,
         Err(refusal) => return Ok(Err(refusal)),
     };
     if uids.is_empty() {
         return Ok(Ok(None));
     }
-    let copied = match selected.mailbox.move_to(&uids, target.id).await {
+    let copied = match selected.mailbox.move_to(&uids, target.entry.id).await {
         Ok(copied) => copied,
         Err(error) => return Ok(Err(target_refusal_of(error)?)),
     };

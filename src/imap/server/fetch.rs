@@ -211,7 +211,7 @@ impl Answer<'_> {
             missing.gone += chunk.len() - rows.len();
             let ids: Vec<EmailId> = rows.iter().map(|(_, id)| *id).collect();
             let mailboxes = self.account.mailboxes();
-            let emails = mailboxes.emails(self.account.id(), &ids);
+            let emails = mailboxes.emails(self.selected.mailbox.account(), &ids);
             let emails = turn.unless_gone(emails).await?.map_err(stop)?;
             for ((message, _), email) in rows.iter().zip(emails) {
                 self.message(*message, email.as_ref(), &mut missing, turn)

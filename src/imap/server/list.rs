@@ -11,6 +11,7 @@ use super::{
     effort::{Budget, Exhausted},
     fault::{Cause, Stop, nonexistent, stop},
     mailboxes,
+    place::Place,
     select::Selected,
     session::{Account, Outcome},
 };
@@ -21,7 +22,7 @@ use crate::{
         response::Response,
         status::StatusItem,
     },
-    mailbox::{Entry, MailboxFault, Name, SpecialUse},
+    mailbox::{MailboxFault, Name, SpecialUse},
     net::{Halt, Turn},
 };
 
@@ -38,7 +39,7 @@ struct Tree {
 /// What is known of one name.
 #[derive(Clone, Debug, Default)]
 struct Row {
-    entry: Option<Entry>,
+    place: Option<Place>,
     subscribed: bool,
 }
 
@@ -72,13 +73,13 @@ pub(super) async fn list(
             .iter()
             .any(|pattern| pattern.matches(name.as_str()));
         let response = matches.then(|| tree.answer(query, name, row)).flatten();
-        answers.extend(response.map(|response| (response, row.entry.as_ref())));
+        answers.extend(response.map(|response| (response, row.place.as_ref())));
     }
-    let entries = answers.iter().map(|(_, entry)| *entry);
+    let places = answers.iter().map(|(_, place)| *place);
     let statuses = match query.return_status.as_slice() {
         [] => Vec::new(),
         items => {
-            let statuses = statuses(account, selected, entries, items);
+            let statuses = statuses(account, selected, places, items);
             turn.unless_gone(statuses).await??
         }
     };
@@ -94,10 +95,10 @@ pub(super) async fn list(
 
 /// What STATUS says of each of these, as far as LIM-25 goes. RFC 5819 2: one that cannot be told of
 /// now is left out, and the rest when it takes too long.
-async fn statuses<'e>(
+async fn statuses<'p>(
     account: Account<'_>,
     selected: Option<&Selected>,
-    entries: impl Iterator<Item = Option<&'e Entry>>,
+    places: impl Iterator<Item = Option<&'p Place>>,
     items: &[StatusItem],
 ) -> Result<Vec<Option<Response>>, Stop> {
     let (mut budget, mut statuses) = (Budget::new(), Vec::new());
@@ -105,9 +106,9 @@ async fn statuses<'e>(
     let Ok(_permit) = heavy_work.permit(account.id(), &budget).await else {
         return Ok(statuses);
     };
-    for entry in entries {
-        let status = match entry {
-            Some(entry) => mailboxes::status_of(account, selected, entry, items).await,
+    for place in places {
+        let status = match place {
+            Some(place) => mailboxes::status_of(account, selected, place, items).await,
             None => Ok(Err(nonexistent())),
         };
         statuses.push(match status {
@@ -172,15 +173,16 @@ impl Tree {
                 .map_err(stop)?,
             false => Vec::new(),
         };
-        Ok(Self::new(entries, subscriptions))
+        let own = entries.into_iter().map(|entry| Place::own(account, entry));
+        Ok(Self::new(own.collect(), subscriptions))
     }
 
-    fn new(entries: Vec<Entry>, subscriptions: Vec<Name>) -> Self {
+    fn new(places: Vec<Place>, subscriptions: Vec<Name>) -> Self {
         let mut tree = Self::default();
-        for entry in entries {
-            tree.parents.extend(ancestors(&entry.name));
-            let name = entry.name.clone();
-            tree.rows.entry(name).or_default().entry = Some(entry);
+        for place in places {
+            tree.parents.extend(ancestors(&place.name));
+            let name = place.name.clone();
+            tree.rows.entry(name).or_default().place = Some(place);
         }
         for name in subscriptions {
             tree.subscribed_above.extend(ancestors(&name));
@@ -201,7 +203,7 @@ impl Tree {
         if !subscribed_below && !self.is_selected(query, name, row) {
             return None;
         }
-        let mut attributes = match &row.entry {
+        let mut attributes = match &row.place {
             Some(_) => Vec::new(),
             None if query.extended => vec![Attribute::NonExistent],
             None => vec![Attribute::NoSelect],
@@ -210,7 +212,7 @@ impl Tree {
             attributes.push(Attribute::Subscribed);
         }
         attributes.extend(self.children(name, row));
-        let special_use = row.entry.as_ref().and_then(|entry| entry.special_use);
+        let special_use = row.special_use();
         attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
         Some(Response::List {
             attributes,
@@ -222,25 +224,28 @@ impl Tree {
     /// Whether a name is what the query selects, patterns aside.
     fn is_selected(&self, query: &ListQuery, name: &Name, row: &Row) -> bool {
         if query.select_special_use {
-            let used = row
-                .entry
-                .as_ref()
-                .is_some_and(|entry| entry.special_use.is_some());
+            let used = row.special_use().is_some();
             return used && (row.subscribed || !query.select_subscribed);
         }
         if query.select_subscribed {
             return row.subscribed;
         }
-        row.entry.is_some() || self.parents.contains(name)
+        row.place.is_some() || self.parents.contains(name)
     }
 
     /// RFC 3348: `\HasChildren` or `\HasNoChildren`.
     fn children(&self, name: &Name, row: &Row) -> Vec<Attribute> {
-        match (self.parents.contains(name), &row.entry) {
+        match (self.parents.contains(name), &row.place) {
             (true, _) => vec![Attribute::HasChildren],
             (false, Some(_)) => vec![Attribute::HasNoChildren],
             (false, None) => Vec::new(),
         }
+    }
+}
+
+impl Row {
+    fn special_use(&self) -> Option<SpecialUse> {
+        self.place.as_ref()?.entry.special_use
     }
 }
 
@@ -261,16 +266,24 @@ fn said_use(special_use: SpecialUse) -> list::SpecialUse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::MailboxId;
+    use crate::{
+        base::ids::{AccountId, MailboxId},
+        mailbox::{Entry, Rights},
+    };
 
     fn tree(existing: &[&str], subscribed: &[&str]) -> Tree {
         let name = |text: &&str| Name::parse(text).unwrap();
-        let entries = existing.iter().map(|text| Entry {
-            id: MailboxId(1),
+        let places = existing.iter().map(|text| Place {
+            owner: AccountId(1),
             name: name(text),
-            special_use: (*text == "Sent").then_some(SpecialUse::Sent),
+            entry: Entry {
+                id: MailboxId(1),
+                name: name(text),
+                special_use: (*text == "Sent").then_some(SpecialUse::Sent),
+            },
+            rights: Rights::ALL,
         });
-        Tree::new(entries.collect(), subscribed.iter().map(name).collect())
+        Tree::new(places.collect(), subscribed.iter().map(name).collect())
     }
 
     fn listed(tree: &Tree, query: &ListQuery) -> Vec<String> {

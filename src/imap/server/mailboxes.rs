@@ -5,19 +5,20 @@
 //! where it should be made.
 
 use super::{
-    fault::{Refusal, Stop, no_target, nonexistent, refusal_of, stop},
+    fault::{Refusal, Stop, nonexistent, refusal_of},
+    place::{self, Place, new_name},
     select::Selected,
     session::{Account, Outcome},
 };
 use crate::{
-    base::ids::MailboxId,
+    base::ids::{AccountId, MailboxId},
     imap::proto::{
         dialog::Imap,
         list,
         response::{Code, Response},
         status::StatusItem,
     },
-    mailbox::{Entry, Mailbox, Name, SpecialUse},
+    mailbox::{Mailbox, Name, Rights, SpecialUse},
     net::Turn,
 };
 
@@ -53,13 +54,13 @@ pub(super) async fn create(
 pub(super) async fn delete(
     account: Account<'_>,
     mailbox: &str,
-) -> Result<Result<MailboxId, Refusal>, Stop> {
+) -> Result<Result<(AccountId, MailboxId), Refusal>, Stop> {
     let Ok(name) = Name::parse(mailbox) else {
         return Ok(Err(nonexistent()));
     };
     Ok(
         match account.mailboxes().delete(account.id(), &name).await {
-            Ok(deleted) => Ok(deleted),
+            Ok(deleted) => Ok((account.id(), deleted)),
             Err(error) => Err(refusal_of(error)?),
         },
     )
@@ -101,10 +102,11 @@ pub(super) async fn status(
     items: &[StatusItem],
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let Some(entry) = find(account, mailbox).await? else {
-        return Ok(Err(nonexistent()));
+    let place = match place::find_with(account, mailbox, Rights::READ).await? {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    match status_of(account, selected, &entry, items).await? {
+    match status_of(account, selected, &place, items).await? {
         Ok(response) => turn.reply(&response).await?,
         Err(refusal) => return Ok(Err(refusal)),
     }
@@ -115,14 +117,14 @@ pub(super) async fn status(
 pub(super) async fn status_of(
     account: Account<'_>,
     selected: Option<&Selected>,
-    entry: &Entry,
+    place: &Place,
     items: &[StatusItem],
 ) -> Result<Result<Response, Refusal>, Stop> {
-    let mailbox = match account.mailboxes().open(account.id(), entry.id).await {
+    let mailbox = match account.mailboxes().open(place.owner, place.entry.id).await {
         Ok(mailbox) => mailbox,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
-    let recent = match selected.filter(|selected| selected.id() == entry.id) {
+    let recent = match selected.filter(|selected| selected.id() == place.id()) {
         // In the selected mailbox recent is what this session was told.
         Some(selected) => u64::from(selected.recent()),
         // RFC 3501 6.3.10: STATUS must not take \Recent from anybody.
@@ -140,7 +142,7 @@ pub(super) async fn status_of(
         items.iter().map(|item| (*item, value(item))).collect()
     });
     Ok(Ok(Response::Status {
-        name: entry.name.as_str().to_owned(),
+        name: place.name.as_str().to_owned(),
         items,
     }))
 }
@@ -149,45 +151,6 @@ fn recent_of(mailbox: &Mailbox) -> u64 {
     mailbox.read(|index| {
         let first = mailbox.claim_recent(index, false);
         index.positions(first, u32::MAX).len() as u64
-    })
-}
-
-/// The mailbox that a client calls `mailbox`; a text that cannot be a name names none.
-pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<Entry>, Stop> {
-    match Name::parse(mailbox) {
-        Ok(name) => account
-            .mailboxes()
-            .find(account.id(), &name)
-            .await
-            .map_err(stop),
-        Err(_) => Ok(None),
-    }
-}
-
-/// The mailbox that messages go to. RFC 3501 6.3.11, 6.4.7: TRYCREATE only where CREATE can help.
-pub(super) async fn target(
-    account: Account<'_>,
-    mailbox: &str,
-) -> Result<Result<Entry, Refusal>, Stop> {
-    let name = match new_name(mailbox) {
-        Ok(name) => name,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let found = account.mailboxes().find(account.id(), &name).await;
-    Ok(found.map_err(stop)?.ok_or_else(no_target))
-}
-
-/// The name of something that is not there yet.
-fn new_name(mailbox: &str) -> Result<Name, Refusal> {
-    Name::parse(mailbox).map_err(|error| match error {
-        crate::mailbox::NotAName::Syntax => Refusal::no(
-            Code::Cannot,
-            "a name has no empty level, no . or .., no control character",
-        ),
-        crate::mailbox::NotAName::TooLong => Refusal::no(
-            Code::Limit,
-            "a name has at most 1000 bytes in UTF-8, 255 in a level, and 32 levels",
-        ),
     })
 }
 

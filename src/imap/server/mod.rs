@@ -19,6 +19,7 @@ mod list;
 mod login;
 mod lookup;
 mod mailboxes;
+mod place;
 mod search;
 mod search_key;
 mod search_reading;

@@ -51,7 +51,7 @@ impl Reading<'_> {
             let ids: Vec<EmailId> = present.iter().map(|(_, id)| *id).collect();
             let mailboxes = self.account.mailboxes();
             let emails = mailboxes
-                .emails(self.account.id(), &ids)
+                .emails(self.selected.mailbox.account(), &ids)
                 .await
                 .map_err(stop)?;
             for ((candidate, _), email) in present.into_iter().zip(emails) {

@@ -6,12 +6,12 @@
 
 use super::{
     Services,
-    fault::{Refusal, Stop, deleted, nonexistent, refusal_of, stop},
-    flags, mailboxes,
+    fault::{Refusal, Stop, deleted, refusal_of, stop},
+    flags, place,
     session::Account,
 };
 use crate::{
-    base::ids::{MailboxId, Uid},
+    base::ids::{AccountId, MailboxId, Uid},
     imap::{
         proto::{
             dialog::Imap,
@@ -20,7 +20,7 @@ use crate::{
         },
         view::View,
     },
-    mailbox::{Keyword, Mailbox, MailboxFault, Watch},
+    mailbox::{Keyword, Mailbox, MailboxFault, Rights, Watch},
     net::{Gone, Turn},
 };
 
@@ -83,10 +83,11 @@ pub(super) async fn open(
     name: &str,
     access: Access,
 ) -> Result<Result<Opened, Refusal>, Stop> {
-    let Some(entry) = mailboxes::find(account, name).await? else {
-        return Ok(Err(nonexistent()));
+    let place = match place::find_with(account, name, Rights::READ).await? {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    let mailbox = match account.mailboxes().open(account.id(), entry.id).await {
+    let mailbox = match account.mailboxes().open(place.owner, place.entry.id).await {
         Ok(mailbox) => mailbox,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
@@ -138,9 +139,9 @@ impl Opened {
 }
 
 impl Selected {
-    /// Which mailbox.
-    pub(super) fn id(&self) -> MailboxId {
-        self.mailbox.id()
+    /// Which mailbox of all.
+    pub(super) fn id(&self) -> (AccountId, MailboxId) {
+        (self.mailbox.account(), self.mailbox.id())
     }
 
     /// Brings the index of the mailbox up to date; that somebody deleted the mailbox is no fault.

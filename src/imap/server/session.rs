@@ -76,9 +76,9 @@ impl<'a> Account<'a> {
         &self.services.mailboxes
     }
 
-    /// Bytes that it may hold.
-    pub(super) fn quota_bytes(self) -> Option<u64> {
-        self.services.quotas.quota_bytes(self.id())
+    /// Bytes that `owner`, whose mailbox it works with, may hold.
+    pub(super) fn quota_bytes_of(self, owner: AccountId) -> Option<u64> {
+        self.services.quotas.quota_bytes(owner)
     }
 }
 

@@ -67,6 +67,7 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::HasChildren => "HASCHILDREN",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
+        Code::NoPerm => "NOPERM",
         Code::NonExistent => "NONEXISTENT",
         Code::OverQuota => "OVERQUOTA",
         Code::PrivacyRequired => "PRIVACYREQUIRED",
