@@ -8,12 +8,12 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    fetch::FetchItem,
+    fetch::{FetchItem, FetchModifiers},
     flag::FlagList,
     limits::TAG_BYTES_MAX,
     list::{ListQuery, SpecialUse},
-    search::{Charset, SearchKey},
-    sequence::SequenceSet,
+    search::Query,
+    sequence::MessageSet,
     status::StatusItem,
     verbs::Verb,
 };
@@ -133,31 +133,26 @@ pub enum CommandBody {
     /// RFC 3501 6.4.3
     Expunge,
     /// RFC 4315 2.1
-    UidExpunge(SequenceSet),
+    UidExpunge(MessageSet),
     /// RFC 3501 6.4.4
-    Search {
-        /// Answer UIDs.
-        uid: bool,
-        /// What the texts are written in.
-        charset: Charset,
-        /// What to look for.
-        key: SearchKey,
-    },
+    Search(Query),
     /// RFC 3501 6.4.5
     Fetch {
         /// The set is of UIDs, and the answers say them.
         uid: bool,
         /// Of which messages.
-        set: SequenceSet,
+        set: MessageSet,
         /// What about them.
         items: Vec<FetchItem>,
+        /// Of which of them only.
+        modifiers: FetchModifiers,
     },
     /// RFC 3501 6.4.6
     Store {
         /// The set is of UIDs, and the answers say them.
         uid: bool,
         /// Of which messages.
-        set: SequenceSet,
+        set: MessageSet,
         /// What to do with the flags.
         mode: StoreMode,
         /// Do not answer with the new flags.
@@ -170,7 +165,7 @@ pub enum CommandBody {
         /// The set is of UIDs.
         uid: bool,
         /// Which messages.
-        set: SequenceSet,
+        set: MessageSet,
         /// Where to.
         mailbox: String,
     },
@@ -179,7 +174,7 @@ pub enum CommandBody {
         /// The set is of UIDs.
         uid: bool,
         /// Which messages.
-        set: SequenceSet,
+        set: MessageSet,
         /// Where to.
         mailbox: String,
     },

@@ -1,6 +1,9 @@
 //! What a FETCH asks for (RFC 3501 6.4.5).
 
-use super::section::{Partial, Section};
+use super::{
+    search::PartialRange,
+    section::{Partial, Section},
+};
 
 /// One data item of a FETCH; macros are already spelled out, and no item comes twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,13 @@ pub enum FetchItem {
         /// Leaves `\Seen` alone.
         peek: bool,
     },
+}
+
+/// Of which of the messages that a FETCH names it asks (RFC 4466 2.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchModifiers {
+    /// Those at these places among them (RFC 9394 3.3).
+    pub partial: Option<PartialRange>,
 }
 
 impl FetchItem {

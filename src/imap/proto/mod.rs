@@ -15,6 +15,7 @@ pub mod date;
 pub mod dialog;
 pub mod enabled;
 pub mod encode;
+pub mod esearch;
 pub mod fetch;
 pub mod flag;
 mod gather;

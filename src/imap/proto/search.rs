@@ -1,6 +1,99 @@
-//! What a SEARCH looks for (RFC 3501 6.4.4), as a tree of bounded depth and size (LIM-20).
+//! What a SEARCH looks for and what it answers (RFC 3501 6.4.4, RFC 4731, RFC 9394): keys as a
+//! tree of bounded depth and size (LIM-20), result options as values.
 
 use super::{date::Day, section::FieldName, sequence::SequenceSet};
+
+/// What SEARCH asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Answer UIDs.
+    pub uid: bool,
+    /// What is answered (`RETURN`); `None` when nothing was said of it.
+    pub returns: Option<Returns>,
+    /// What the texts are written in.
+    pub charset: Charset,
+    /// What to look for.
+    pub key: SearchKey,
+}
+
+/// The result options of an extended search (RFC 4731 3.1, RFC 5182, RFC 9394).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Returns {
+    /// The lowest.
+    pub min: bool,
+    /// The highest.
+    pub max: bool,
+    /// All of them, as a set.
+    pub all: bool,
+    /// How many.
+    pub count: bool,
+    /// Keep them as `$`.
+    pub save: bool,
+    /// Those at these places of the result.
+    pub partial: Option<PartialRange>,
+}
+
+impl Returns {
+    /// What is meant when the list of options is empty (RFC 4731 3.1).
+    pub const ALL: Self = Self {
+        min: false,
+        max: false,
+        all: true,
+        count: false,
+        save: false,
+        partial: None,
+    };
+
+    /// Whether there is an ESEARCH response; SAVE alone has none (RFC 5182 1).
+    pub fn are_told(&self) -> bool {
+        self.min || self.max || self.all || self.count || self.partial.is_some()
+    }
+
+    /// What `$` becomes of `found` (RFC 5182 2.4, RFC 9394 3.2); ascending.
+    pub fn saved<T: Copy + Ord>(&self, found: &[T]) -> Vec<T> {
+        let only_some = self.min || self.max || self.partial.is_some();
+        if self.all || self.count || !only_some {
+            return found.to_vec();
+        }
+        let mut saved: Vec<T> = self.partial.map_or_else(Vec::new, |range| {
+            found
+                .get(range.among(found.len()))
+                .unwrap_or_default()
+                .to_vec()
+        });
+        saved.extend(found.first().filter(|_| self.min));
+        saved.extend(found.last().filter(|_| self.max));
+        saved.sort_unstable();
+        saved.dedup();
+        saved
+    }
+}
+
+/// Places of a result, counted from 1 at its start or its end (RFC 9394 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialRange {
+    /// As it was said.
+    pub first: u32,
+    /// As it was said; perhaps less than the first.
+    pub last: u32,
+    /// Counted from the end (`-1:-100`).
+    pub from_end: bool,
+}
+
+impl PartialRange {
+    /// Which of `count` results, from the first one on. Places without a result are left out.
+    pub fn among(self, count: usize) -> std::ops::Range<usize> {
+        let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let low = place(self.first.min(self.last))
+            .saturating_sub(1)
+            .min(count);
+        let high = place(self.first.max(self.last)).min(count);
+        match self.from_end {
+            false => low..high,
+            true => count - high..count - low,
+        }
+    }
+}
 
 /// A search key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +110,8 @@ pub enum SearchKey {
     Numbers(SequenceSet),
     /// These UIDs.
     Uid(SequenceSet),
+    /// What a search has saved: `$` (RFC 5182).
+    Saved,
     /// With this flag; `UNSEEN` and its like are the negation.
     Flag(SearchFlag),
     /// With this keyword.
@@ -27,6 +122,22 @@ pub enum SearchKey {
     On(Day),
     /// Internal date on this day or later.
     Since(Day),
+    /// Internal date so many seconds ago, or longer (RFC 5032).
+    Older(u32),
+    /// Internal date so many seconds ago, or less (RFC 5032).
+    Younger(u32),
+    /// Saved in the mailbox before this day (RFC 8514).
+    SavedBefore(Day),
+    /// Saved in the mailbox on this day.
+    SavedOn(Day),
+    /// Saved in the mailbox on this day or later.
+    SavedSince(Day),
+    /// Every message, where it is known when messages were saved.
+    SaveDateSupported,
+    /// With this EMAILID (RFC 8474).
+    EmailId(String),
+    /// With this THREADID (RFC 8474).
+    ThreadId(String),
     /// `Date` field before this day.
     SentBefore(Day),
     /// `Date` field on this day.
@@ -70,4 +181,104 @@ pub enum Charset {
     Utf8,
     /// Another one; answer `NO [BADCHARSET]`, the texts of the keys mean nothing.
     Unsupported,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u32, last: u32, from_end: bool) -> PartialRange {
+        PartialRange {
+            first,
+            last,
+            from_end,
+        }
+    }
+
+    #[test]
+    fn a_partial_range_names_places_of_what_is_there() {
+        for (first, last, from_end, found) in [
+            (1, 3, false, 0..3),
+            (3, 1, false, 0..3),
+            (4, 9, false, 3..5),
+            (5, 5, false, 4..5),
+            (6, 9, false, 5..5),
+            (u32::MAX, u32::MAX, false, 5..5),
+            (1, 1, true, 4..5),
+            (1, 3, true, 2..5),
+            (4, 2, true, 1..4),
+            (4, u32::MAX, true, 0..2),
+            (6, 7, true, 0..0),
+        ] {
+            let places = range(first, last, from_end).among(5);
+            assert_eq!(places, found, "{first} {last} {from_end}");
+        }
+        assert_eq!(range(1, 1, true).among(0), 0..0);
+    }
+
+    #[test]
+    fn what_is_saved_follows_what_is_returned() {
+        let found = [2, 4, 6, 8];
+        let (none, partial) = (Returns::default(), Some(range(2, 3, false)));
+        for (returns, saved) in [
+            // RFC 5182 2.4
+            (none, &[2, 4, 6, 8][..]),
+            (Returns { min: true, ..none }, &[2]),
+            (Returns { max: true, ..none }, &[8]),
+            (
+                Returns {
+                    min: true,
+                    max: true,
+                    ..none
+                },
+                &[2, 8],
+            ),
+            (
+                Returns {
+                    min: true,
+                    count: true,
+                    ..none
+                },
+                &[2, 4, 6, 8],
+            ),
+            (
+                Returns {
+                    max: true,
+                    all: true,
+                    ..none
+                },
+                &[2, 4, 6, 8],
+            ),
+            // RFC 9394 3.2
+            (Returns { partial, ..none }, &[4, 6]),
+            (
+                Returns {
+                    partial,
+                    min: true,
+                    ..none
+                },
+                &[2, 4, 6],
+            ),
+            (
+                Returns {
+                    partial,
+                    min: true,
+                    max: true,
+                    ..none
+                },
+                &[2, 4, 6, 8],
+            ),
+            (
+                Returns {
+                    partial,
+                    count: true,
+                    ..none
+                },
+                &[2, 4, 6, 8],
+            ),
+        ] {
+            assert_eq!(returns.saved(&found), saved, "{returns:?}");
+            assert_eq!(returns.saved::<u32>(&[]), [0_u32; 0]);
+        }
+    }
 }

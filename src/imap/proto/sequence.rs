@@ -20,6 +20,15 @@ pub struct SequenceSet {
     largest_named: u32,
 }
 
+/// The messages that a command names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageSet {
+    /// By their numbers or UIDs.
+    Listed(SequenceSet),
+    /// Those that a search has saved: `$` (RFC 5182).
+    Saved,
+}
+
 /// Why a text is no set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotASet {
@@ -65,6 +74,18 @@ impl SequenceSet {
             return Err(NotASet::TooMany);
         }
         Ok(set)
+    }
+
+    /// The set of these ranges, from first to last each; there may be none, and as many as there
+    /// are.
+    pub fn of_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
+        merge(&mut ranges);
+        let largest_named = ranges.last().map_or(0, |(_, last)| *last);
+        Self {
+            ranges,
+            open: None,
+            largest_named,
+        }
     }
 
     fn open_from(&mut self, first: u32) {
@@ -189,21 +210,48 @@ fn position(number: u32) -> usize {
 /// Writes numbers as a set, in the order given, runs as ranges: for COPYUID and APPENDUID (RFC
 /// 4315 3).
 pub(super) fn write_set(out: &mut Output, numbers: &[u32]) {
-    let mut rest = numbers;
-    let mut separator: &[u8] = b"";
-    while let Some(first) = rest.first() {
-        let run = rest
-            .iter()
-            .zip(*first..=u32::MAX)
-            .take_while(|(number, expected)| *number == expected)
-            .count();
-        out.bytes(separator).number(u64::from(*first));
-        separator = b",";
-        let (this, behind) = rest.split_at(run.max(1));
-        if let [_, .., last] = this {
-            out.bytes(b":").number(u64::from(*last));
+    let mut set = SetWriter::default();
+    for number in numbers {
+        set.push(out, *number);
+    }
+    set.end(out);
+}
+
+/// Writes a set number by number, in the order given; runs that ascend as ranges (RFC 5267 3.2).
+#[derive(Debug, Default)]
+pub struct SetWriter {
+    /// First and last of the run that is not written yet.
+    run: Option<(u32, u32)>,
+    begun: bool,
+}
+
+impl SetWriter {
+    /// Takes one number.
+    pub fn push(&mut self, out: &mut Output, number: u32) {
+        match &mut self.run {
+            Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+            run => {
+                let run = run.replace((number, number));
+                self.write(out, run);
+            }
         }
-        rest = behind;
+    }
+
+    /// Writes what is left.
+    pub fn end(mut self, out: &mut Output) {
+        let run = self.run.take();
+        self.write(out, run);
+    }
+
+    fn write(&mut self, out: &mut Output, run: Option<(u32, u32)>) {
+        let Some((first, last)) = run else { return };
+        if std::mem::replace(&mut self.begun, true) {
+            out.bytes(b",");
+        }
+        out.number(u64::from(first));
+        if last > first {
+            out.bytes(b":").number(u64::from(last));
+        }
     }
 }
 

@@ -243,7 +243,8 @@ pub static VERBS: &[Verb] = &[
     verb("UNSELECT",     Selected,    Changed,   "UNSELECT",          session::unselect),
     verb("EXPUNGE",      Writable,    Changed,   "",                  session::expunge),
     verb("UID EXPUNGE",  Writable,    Changed,   "UIDPLUS",           message::uid_expunge),
-    verb("SEARCH",       Selected,    Used,      "",                  search::search),
+    verb("SEARCH",       Selected,    Used,
+         "ESEARCH SEARCHRES WITHIN PARTIAL",                          search::search),
     verb("UID SEARCH",   Selected,    Untouched, "",                  search::uid_search),
     verb("FETCH",        Selected,    Used,      "",                  message::fetch),
     verb("UID FETCH",    Selected,    Untouched, "",                  message::uid_fetch),
@@ -330,6 +331,7 @@ mod tests {
             "CHILDREN",
             "CREATE-SPECIAL-USE",
             "ENABLE",
+            "ESEARCH",
             "ID",
             "IDLE",
             "IMAP4rev1",
@@ -338,10 +340,13 @@ mod tests {
             "LITERAL+",
             "MOVE",
             "NAMESPACE",
+            "PARTIAL",
+            "SEARCHRES",
             "SPECIAL-USE",
             "STATUS=SIZE",
             "UIDPLUS",
             "UNSELECT",
+            "WITHIN",
         ];
         assert_eq!(announced, expected);
     }

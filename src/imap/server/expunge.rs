@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     base::ids::Uid,
-    imap::proto::sequence::SequenceSet,
+    imap::proto::sequence::MessageSet,
     mailbox::{EntryRef, SystemFlags},
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
 }
 
 /// UID EXPUNGE: those of them that the set names (RFC 4315 2.1).
-pub(super) async fn uid_expunge(selected: &Selected, set: SequenceSet) -> Result<Outcome, Stop> {
+pub(super) async fn uid_expunge(selected: &Selected, set: MessageSet) -> Result<Outcome, Stop> {
     if let Err(refusal) = selected.refresh().await? {
         return Ok(Err(refusal));
     }

@@ -21,13 +21,24 @@ use super::{
 use crate::{
     base::ids::{EmailId, Uid},
     imap::proto::{
-        date::write_date_time, dialog::Imap, encode::Items, fetch::FetchItem, response::Code,
+        date::write_date_time,
+        dialog::Imap,
+        encode::Items,
+        fetch::{FetchItem, FetchModifiers},
+        response::Code,
         verbs::Numbers,
     },
     mail::facts::Facts,
     mailbox::{Email, EntryRef, FlagChange, FlagMode, Index, SystemFlags},
     net::Turn,
 };
+
+/// What a FETCH asks for.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) items: Vec<FetchItem>,
+    pub(super) modifiers: FetchModifiers,
+}
 
 /// What is asked for, sorted by where it comes from.
 #[derive(Debug, Default)]
@@ -57,14 +68,20 @@ pub(super) async fn fetch(
     account: Account<'_>,
     selected: &mut Selected,
     which: &Which,
-    items: &[FetchItem],
+    wish: &Wish,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let shown = match selected.shown(which) {
+    let mut shown = match selected.shown(which) {
         Ok(shown) => shown,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let plan = Plan::new(items, which.uids);
+    if let Some(range) = wish.modifiers.partial {
+        // RFC 9394 3.3
+        let places = range.among(shown.len());
+        shown.truncate(places.end);
+        shown.drain(..places.start);
+    }
+    let plan = Plan::new(&wish.items, which.uids);
     let newly_seen = match see(selected, &plan, &shown, which.uids, turn).await? {
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),

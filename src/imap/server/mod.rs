@@ -21,6 +21,7 @@ mod lookup;
 mod mailboxes;
 mod place;
 mod search;
+mod search_answer;
 mod search_key;
 mod search_reading;
 mod select;

@@ -1,36 +1,30 @@
 //! SEARCH and UID SEARCH.
 //!
-//! RFC 3501 6.4.4. Each message is decided with as little of it as suffices: the index first, then
-//! its header, then its texts; what is decided is not read. Searches that read messages are bounded
-//! in time and bytes and run one at a time per account (LIM-25). They end with their connection.
+//! RFC 3501 6.4.4, RFC 4731, RFC 5182. Each message is decided with as little of it as suffices:
+//! the index first, then its header, then its texts; what is decided is not read. Searches that
+//! read messages are bounded in time and bytes and run one at a time per account (LIM-25). They
+//! end with their connection.
 
 use super::{
     effort::{Budget, Exhausted},
     fault::{Refusal, Stop},
     lookup::Cursor,
-    search_key::{Candidate, Known, Search, Verdict},
+    search_answer::{self, Results},
+    search_key::{Candidate, Ground, Known, Search, Verdict},
     search_reading::Reading,
     select::{Selected, Shown, Uids},
-    session::{Account, Outcome},
+    session::{Account, Asked, Outcome},
     updates::CHUNK_MESSAGES,
 };
 use crate::{
     imap::proto::{
         dialog::Imap,
         response::Code,
-        search::{Charset, SearchKey},
+        search::{Charset, Query},
+        sequence::SequenceSet,
     },
-    net::{Gone, Turn},
+    net::Turn,
 };
-
-/// What SEARCH asks for.
-#[derive(Debug)]
-pub(super) struct Query {
-    /// What is answered.
-    pub(super) uids: Uids,
-    pub(super) charset: Charset,
-    pub(super) key: SearchKey,
-}
 
 /// Messages found, and those that must be read to be decided.
 #[derive(Debug, Default)]
@@ -42,36 +36,93 @@ struct Sorted {
 /// SEARCH and UID SEARCH.
 pub(super) async fn search(
     account: Account<'_>,
-    selected: &Selected,
-    query: Query,
+    selected: &mut Selected,
+    asked: &Asked,
+    query: &Query,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    if query.charset == Charset::Unsupported {
-        return Ok(Err(Refusal::no(
-            Code::BadCharset,
-            "texts are in US-ASCII or UTF-8",
-        )));
-    }
-    let search = Search::new(&query.key, selected.view.uids());
-    let found = turn.unless_gone(found(account, selected, &search));
-    match found.await?? {
-        Ok(found) => tell(&found, query.uids, turn).await?,
-        Err(Exhausted) => {
-            let text = "the search takes too long; ask for less at once";
-            return Ok(Err(Refusal::no(Code::Limit, text)));
+    let found = match found(account, selected, query, turn).await? {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let uids = Uids::of(query.uid);
+    match query.returns {
+        Some(returns) if returns.are_told() => {
+            let results = Results {
+                tag: asked.tag(),
+                uids,
+                returns,
+                found: &found,
+            };
+            results.tell(turn).await?;
         }
+        // RFC 5182 1: nothing but SAVE.
+        Some(_) => {}
+        None => search_answer::numbers("* SEARCH", &found, uids, turn).await?,
     }
     Ok(Ok(None))
 }
 
+/// What a query finds, ascending, kept as `$` when it says so. A refusal that the client hears as
+/// NO leaves nothing in `$` then (RFC 5182 2.1).
+pub(super) async fn found(
+    account: Account<'_>,
+    selected: &mut Selected,
+    query: &Query,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
+    let saves = query.returns.filter(|returns| returns.save);
+    let outcome = looked_up(account, selected, query, turn).await;
+    if let Some(returns) = saves {
+        let found = match &outcome {
+            Ok(Ok(found)) => found.as_slice(),
+            _ => &[],
+        };
+        selected.saved = kept(&returns.saved(found));
+    }
+    outcome
+}
+
+async fn looked_up(
+    account: Account<'_>,
+    selected: &Selected,
+    query: &Query,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
+    if query.charset == Charset::Unsupported {
+        let text = "texts are in US-ASCII or UTF-8";
+        return Ok(Err(Refusal::no(Code::BadCharset, text)));
+    }
+    let ground = Ground {
+        uids: selected.view.uids(),
+        saved: &selected.saved,
+        now: account.services.clock.wall(),
+    };
+    let search = Search::new(&query.key, ground);
+    let mut budget = Budget::new();
+    let work = matching(account, selected, &search, &mut budget);
+    Ok(turn
+        .unless_gone(work)
+        .await??
+        .map_err(|Exhausted| too_long()))
+}
+
+/// LIM-25
+pub(super) fn too_long() -> Refusal {
+    Refusal::no(
+        Code::Limit,
+        "the search takes too long; ask for less at once",
+    )
+}
+
 /// The messages that are looked for, ascending.
-async fn found(
+async fn matching(
     account: Account<'_>,
     selected: &Selected,
     search: &Search,
+    budget: &mut Budget,
 ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
-    let mut budget = Budget::new();
-    let Ok(Sorted { mut found, open }) = by_index(selected, search, &mut budget).await else {
+    let Ok(Sorted { mut found, open }) = by_index(selected, search, budget).await else {
         return Ok(Err(Exhausted));
     };
     if open.is_empty() {
@@ -87,7 +138,7 @@ async fn found(
         return Ok(Err(Exhausted));
     };
     found.extend(more);
-    found.sort_unstable_by_key(|candidate| candidate.position);
+    found.sort_unstable();
     Ok(Ok(found))
 }
 
@@ -127,20 +178,20 @@ async fn by_index(
     Ok(sorted)
 }
 
-/// RFC 3501 7.2.5, written in chunks: there may be as many numbers as messages.
-async fn tell(found: &[Candidate], uids: Uids, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
-    turn.output().text("* SEARCH");
-    for chunk in found.chunks(CHUNK_MESSAGES) {
-        let out = turn.output();
-        for candidate in chunk {
-            let number = match uids {
-                Uids::Said => candidate.uid,
-                Uids::Silent => Shown::at(candidate.position, candidate.uid).number,
-            };
-            out.bytes(b" ").number(u64::from(number));
+/// Messages of a view as a set of UIDs that stays true: neighbours are one range, and no message
+/// ever comes between them (RFC 3501 2.3.1.1).
+fn kept(found: &[Candidate]) -> SequenceSet {
+    let neighbours = found.chunk_by(|a, b| a.position + 1 == b.position);
+    let ends = neighbours.filter_map(|run| Some((run.first()?.uid, run.last()?.uid)));
+    SequenceSet::of_ranges(ends.collect())
+}
+
+impl Candidate {
+    /// What a client calls it.
+    pub(super) fn number(self, uids: Uids) -> u32 {
+        match uids {
+            Uids::Said => self.uid,
+            Uids::Silent => Shown::at(self.position, self.uid).number,
         }
-        turn.make_room().await?;
     }
-    turn.output().crlf();
-    Ok(())
 }

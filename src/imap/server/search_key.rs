@@ -11,10 +11,21 @@ use crate::{
     imap::proto::{
         date::Day,
         search::{SearchFlag, SearchKey},
+        sequence::SequenceSet,
     },
     mail::body_text,
     mailbox::{EntryRef, Keyword, SystemFlags},
 };
+
+/// What keys refer to beside the messages themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    /// The messages that the view shows.
+    pub(super) uids: &'a [u32],
+    /// What `$` stands for, as UIDs.
+    pub(super) saved: &'a SequenceSet,
+    pub(super) now: Timestamp,
+}
 
 /// A search made ready.
 #[derive(Clone, Debug)]
@@ -54,6 +65,8 @@ enum Test {
     Keyword(Keyword),
     /// INTERNALDATE, in days since 1970.
     Internal(Range<i64>),
+    /// INTERNALDATE, in seconds since 1970.
+    InternalSecond(Range<i64>),
     /// The day of the Date field.
     Sent(Range<i64>),
     Size(Range<u64>),
@@ -83,8 +96,8 @@ pub(super) enum Verdict {
     Open,
 }
 
-/// A message of the session's view.
-#[derive(Clone, Copy, Debug)]
+/// A message of the session's view; ordered as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
     pub(super) position: usize,
     pub(super) uid: u32,
@@ -129,15 +142,15 @@ impl Needle {
 }
 
 impl Search {
-    /// Makes `key` ready for a view that shows the messages `uids`.
-    pub(super) fn new(key: &SearchKey, uids: &[u32]) -> Self {
+    /// Makes `key` ready.
+    pub(super) fn new(key: &SearchKey, ground: Ground<'_>) -> Self {
         let mut search = Self {
             test: Test::Nothing,
             fields: Vec::new(),
             needles: Vec::new(),
             needles_in_header: false,
         };
-        search.test = Test::new(key, uids, &mut search);
+        search.test = Test::new(key, ground, &mut search);
         search
     }
 
@@ -171,30 +184,48 @@ impl Search {
 }
 
 impl Test {
-    fn new(key: &SearchKey, uids: &[u32], search: &mut Search) -> Self {
+    fn new(key: &SearchKey, ground: Ground<'_>, search: &mut Search) -> Self {
+        let uids = ground.uids;
         match key {
             SearchKey::All => Self::All,
             SearchKey::And(keys) => {
-                let tests = keys.iter().map(|key| Self::new(key, uids, search));
+                let tests = keys.iter().map(|key| Self::new(key, ground, search));
                 Self::And(tests.collect())
             }
             SearchKey::Or(a, b) => {
-                let a = Self::new(a, uids, search);
-                Self::Or(Box::new(a), Box::new(Self::new(b, uids, search)))
+                let a = Self::new(a, ground, search);
+                Self::Or(Box::new(a), Box::new(Self::new(b, ground, search)))
             }
-            SearchKey::Not(key) => Self::Not(Box::new(Self::new(key, uids, search))),
+            SearchKey::Not(key) => Self::Not(Box::new(Self::new(key, ground, search))),
             SearchKey::Numbers(set) => {
                 let count = u32::try_from(uids.len()).unwrap_or(u32::MAX);
                 // RFC 3501 6.4.4: a search finds what is there; nothing has such a number.
                 Self::Positions(set.among_numbers_there(count))
             }
             SearchKey::Uid(set) => Self::Positions(set.among_uids(uids)),
+            SearchKey::Saved => Self::Positions(ground.saved.among_uids(uids)),
             SearchKey::Flag(flag) => Self::flag(*flag),
             // What cannot be a keyword no message has.
             SearchKey::Keyword(name) => Keyword::parse(name).map_or(Self::Nothing, Self::Keyword),
             SearchKey::Before(day) => Self::Internal(before(*day)),
             SearchKey::On(day) => Self::Internal(on(*day)),
             SearchKey::Since(day) => Self::Internal(since(*day)),
+            // RFC 5032 2: both are "or equal".
+            SearchKey::Older(secs) => {
+                let target = ground.now.secs() - i64::from(*secs);
+                Self::InternalSecond(i64::MIN..target + 1)
+            }
+            SearchKey::Younger(secs) => {
+                let target = ground.now.secs() - i64::from(*secs);
+                Self::InternalSecond(target..i64::MAX)
+            }
+            // RFC 8514 4.3: without save dates it is the internal date.
+            SearchKey::SavedBefore(day) => Self::Internal(before(*day)),
+            SearchKey::SavedOn(day) => Self::Internal(on(*day)),
+            SearchKey::SavedSince(day) => Self::Internal(since(*day)),
+            SearchKey::SaveDateSupported => Self::Nothing,
+            // No message has an id that was never told.
+            SearchKey::EmailId(_) | SearchKey::ThreadId(_) => Self::Nothing,
             SearchKey::SentBefore(day) => Self::Sent(before(*day)),
             SearchKey::SentOn(day) => Self::Sent(on(*day)),
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
@@ -269,6 +300,7 @@ impl Message<'_> {
             Test::Recent => candidate.recent,
             Test::Keyword(keyword) => entry.keywords().any(|known| known == keyword),
             Test::Internal(days) => days.contains(&day_of(entry.internal_date)),
+            Test::InternalSecond(secs) => secs.contains(&entry.internal_date.secs()),
             Test::Size(sizes) => sizes.contains(&entry.size),
             _ => false,
         }

@@ -32,7 +32,7 @@ pub(super) struct Reading<'a> {
     pub(super) account: Account<'a>,
     pub(super) selected: &'a Selected,
     pub(super) search: &'a Search,
-    pub(super) budget: Budget,
+    pub(super) budget: &'a mut Budget,
 }
 
 impl Reading<'_> {
@@ -42,7 +42,7 @@ impl Reading<'_> {
         open: &[Candidate],
     ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
         let heavy_work = &self.account.services.heavy_work;
-        let Ok(_permit) = heavy_work.permit(self.account.id(), &self.budget).await else {
+        let Ok(_permit) = heavy_work.permit(self.account.id(), self.budget).await else {
             return Ok(Err(Exhausted));
         };
         let mut found = Vec::new();

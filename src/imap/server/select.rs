@@ -16,7 +16,7 @@ use crate::{
         proto::{
             dialog::Imap,
             response::{Code, Response},
-            sequence::{BeyondLast, SequenceSet},
+            sequence::{BeyondLast, MessageSet, SequenceSet},
         },
         view::View,
     },
@@ -28,6 +28,9 @@ use crate::{
 pub(super) struct Selected {
     pub(super) mailbox: Mailbox,
     pub(super) view: View,
+    /// What a search has saved: `$`, as UIDs (RFC 5182 2.1). Messages that are gone are in no view,
+    /// so they are left out where it is used.
+    pub(super) saved: SequenceSet,
     access: Access,
     /// What the last EXISTS, RECENT and FLAGS responses told.
     pub(super) count_told: u32,
@@ -58,7 +61,7 @@ pub(super) enum Uids {
 pub(super) struct Which {
     /// What the numbers of the set are.
     pub(super) uids: Uids,
-    pub(super) set: SequenceSet,
+    pub(super) set: MessageSet,
 }
 
 /// A message of the view.
@@ -100,6 +103,7 @@ pub(super) async fn open(
             selected: Selected {
                 mailbox: mailbox.clone(),
                 access,
+                saved: SequenceSet::of_ranges(Vec::new()),
                 count_told: view.count(),
                 recent_told: view.recent(),
                 keywords_told: index.keywords(),
@@ -207,10 +211,11 @@ impl Selected {
     /// out (RFC 3501 6.4.8, 9).
     pub(super) fn shown(&self, which: &Which) -> Result<Vec<Shown>, Refusal> {
         let uids = self.view.uids();
-        let ranges = match which.uids {
-            Uids::Said => which.set.among_uids(uids),
-            Uids::Silent => {
-                let ranges = which.set.among_numbers(self.view.count());
+        let ranges = match (&which.set, which.uids) {
+            (MessageSet::Saved, _) => self.saved.among_uids(uids),
+            (MessageSet::Listed(set), Uids::Said) => set.among_uids(uids),
+            (MessageSet::Listed(set), Uids::Silent) => {
+                let ranges = set.among_numbers(self.view.count());
                 ranges.map_err(|BeyondLast| beyond_last())?
             }
         };

@@ -252,7 +252,7 @@ impl Session {
                             services: &self.services,
                             login,
                         };
-                        verbs::of_messages(account, selected, body, turn).await?
+                        verbs::of_messages(account, selected, asked, body, turn).await?
                     }
                     State::Greeted | State::LoggedOut => Err(not_now()),
                 };
@@ -405,6 +405,11 @@ pub(super) fn not_now() -> Refusal {
 }
 
 impl Asked {
+    /// What marks the command.
+    pub(super) fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
     fn answer(&self, outcome: Outcome) -> Response {
         match outcome {
             Ok(code) => {

@@ -8,7 +8,7 @@ use super::{
     fault::Stop,
     fetch, list, login, mailboxes, search,
     select::{Selected, Uids, Which},
-    session::{Account, Outcome, not_now},
+    session::{Account, Asked, Outcome, not_now},
     store,
 };
 use crate::{
@@ -55,6 +55,7 @@ pub(super) async fn of_names(
 pub(super) async fn of_messages(
     account: Account<'_>,
     selected: &mut Selected,
+    asked: &Asked,
     body: CommandBody,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
@@ -63,20 +64,19 @@ pub(super) async fn of_messages(
         CommandBody::Check => Ok(Ok(None)),
         CommandBody::Expunge => expunge::expunge(selected).await,
         CommandBody::UidExpunge(set) => expunge::uid_expunge(selected, set).await,
-        CommandBody::Search { uid, charset, key } => {
-            let query = search::Query {
-                uids: Uids::of(uid),
-                charset,
-                key,
-            };
-            search::search(account, selected, query, turn).await
-        }
-        CommandBody::Fetch { uid, set, items } => {
+        CommandBody::Search(query) => search::search(account, selected, asked, &query, turn).await,
+        CommandBody::Fetch {
+            uid,
+            set,
+            items,
+            modifiers,
+        } => {
             let which = Which {
                 uids: Uids::of(uid),
                 set,
             };
-            fetch::fetch(account, selected, &which, &items, turn).await
+            let wish = fetch::Wish { items, modifiers };
+            fetch::fetch(account, selected, &which, &wish, turn).await
         }
         CommandBody::Store {
             uid,

@@ -1,17 +1,17 @@
 //! Arguments of the commands about messages, but SEARCH (RFC 3501 6.4, RFC 4315, RFC 6851).
 
-use super::{Mistake, Parsed, Scanner, section};
+use super::{Mistake, Parsed, Scanner, search, section};
 use crate::imap::proto::{
     command::{CommandBody, StoreMode},
-    fetch::FetchItem,
+    fetch::{FetchItem, FetchModifiers},
     limits::FETCH_ITEMS_MAX,
-    sequence::SequenceSet,
+    sequence::MessageSet,
 };
 
 /// RFC 4315 2.1: `"UID" SP "EXPUNGE" SP sequence-set`
 pub fn uid_expunge(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
     scanner.space()?;
-    let set = scanner.set()?;
+    let set = scanner.message_set()?;
     scanner.end()?;
     Ok(CommandBody::UidExpunge(set))
 }
@@ -56,9 +56,9 @@ pub fn uid_move(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
     })
 }
 
-fn set_and_mailbox(scanner: &mut Scanner<'_>) -> Parsed<(SequenceSet, String)> {
+fn set_and_mailbox(scanner: &mut Scanner<'_>) -> Parsed<(MessageSet, String)> {
     scanner.space()?;
-    let set = scanner.set()?;
+    let set = scanner.message_set()?;
     scanner.space()?;
     let mailbox = scanner.mailbox()?;
     scanner.end()?;
@@ -77,7 +77,7 @@ pub fn uid_store(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 fn store_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
-    let set = scanner.set()?;
+    let set = scanner.message_set()?;
     scanner.space()?;
     let mode = if scanner.eat(b'+') {
         StoreMode::Add
@@ -123,7 +123,7 @@ pub fn uid_fetch(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
-    let set = scanner.set()?;
+    let set = scanner.message_set()?;
     scanner.space()?;
     let mut items = Vec::new();
     if scanner.eat(b'(') {
@@ -138,8 +138,40 @@ fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     } else {
         items = fetch_macro_or_item(scanner)?;
     }
+    let modifiers = fetch_modifiers(scanner, uid)?;
     scanner.end()?;
-    Ok(CommandBody::Fetch { uid, set, items })
+    Ok(CommandBody::Fetch {
+        uid,
+        set,
+        items,
+        modifiers,
+    })
+}
+
+/// RFC 4466 2.4: `fetch-modifiers`
+fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<FetchModifiers> {
+    let mut modifiers = FetchModifiers::default();
+    if !scanner.eat(b' ') {
+        return Ok(modifiers);
+    }
+    scanner.expect(
+        b'(',
+        "behind the items of a FETCH may stand a list of modifiers",
+    )?;
+    loop {
+        match scanner.word().to_ascii_uppercase().as_slice() {
+            // RFC 9394 3.3: only of UID FETCH.
+            b"PARTIAL" if uid && modifiers.partial.is_none() => {
+                scanner.space()?;
+                modifiers.partial = Some(search::partial_range(scanner)?);
+            }
+            _ => return Err(Mistake::bad("this FETCH does not take this modifier")),
+        }
+        if scanner.eat(b')') {
+            return Ok(modifiers);
+        }
+        scanner.space()?;
+    }
 }
 
 fn add(items: &mut Vec<FetchItem>, item: FetchItem) -> Parsed<()> {
@@ -200,11 +232,13 @@ mod tests {
     use crate::imap::proto::{
         flag::{FlagList, SystemFlags},
         parse::tests::{assert_all_refused, parsed},
+        search::PartialRange,
         section::{FieldName, Partial, Section, SectionText},
+        sequence::SequenceSet,
     };
 
-    fn set(text: &str) -> SequenceSet {
-        SequenceSet::parse(text.as_bytes()).unwrap()
+    fn set(text: &str) -> MessageSet {
+        MessageSet::Listed(SequenceSet::parse(text.as_bytes()).unwrap())
     }
 
     #[test]
@@ -372,10 +406,54 @@ mod tests {
             "FETCH 1 (UID  FLAGS)",
             "FETCH 1 UID FLAGS",
             "FETCH 1 (UID) (CHANGEDSINCE 1)",
+            "FETCH 1 UID (PARTIAL 1:2)",
+            "UID FETCH 1 UID ()",
+            "UID FETCH 1 UID (PARTIAL)",
+            "UID FETCH 1 UID (PARTIAL 1:2) ",
+            "UID FETCH 1 UID (PARTIAL 1:2 PARTIAL 1:2)",
+            "UID FETCH 1 UID (X)",
+            "FETCH $1 UID",
             "FETCH 1 BODY.PEEK",
             "FETCH 1 X",
             "FETCH 0 UID",
         ]);
+    }
+
+    #[test]
+    fn what_a_search_saved_may_stand_for_a_set() {
+        for text in [
+            "FETCH $ UID",
+            "UID FETCH $ UID",
+            "STORE $ FLAGS ()",
+            "COPY $ a",
+            "UID MOVE $ a",
+            "UID EXPUNGE $",
+        ] {
+            let (CommandBody::Fetch { set, .. }
+            | CommandBody::Store { set, .. }
+            | CommandBody::Copy { set, .. }
+            | CommandBody::Move { set, .. }
+            | CommandBody::UidExpunge(set)) = parsed(text).unwrap()
+            else {
+                panic!("{text}")
+            };
+            assert_eq!(set, MessageSet::Saved, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uid_fetch_may_ask_for_a_part_of_the_messages() {
+        let Some(CommandBody::Fetch { modifiers, .. }) =
+            parsed("UID FETCH 1:* (UID FLAGS) (PARTIAL -1:-30)")
+        else {
+            panic!()
+        };
+        let range = PartialRange {
+            first: 1,
+            last: 30,
+            from_end: true,
+        };
+        assert_eq!(modifiers.partial, Some(range));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
         limits::FLAGS_MAX,
         mutf7, quirk,
         response::{Code, Status},
-        sequence::{NotASet, SequenceSet},
+        sequence::{MessageSet, NotASet, SequenceSet},
     },
     wire::literal::{Cursor, NotQuoted, Piece},
 };
@@ -241,7 +241,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `sequence-set`
+    /// `sequence-set`, or `$` (RFC 5182 3).
+    pub fn message_set(&mut self) -> Parsed<MessageSet> {
+        if self.eat(b'$') {
+            return Ok(MessageSet::Saved);
+        }
+        self.set().map(MessageSet::Listed)
+    }
+
+    /// `sequence-set` of numbers.
     pub fn set(&mut self) -> Parsed<SequenceSet> {
         let text = self.run(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b',' | b'*'));
         SequenceSet::parse(text).map_err(|error| match error {

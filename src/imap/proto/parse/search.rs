@@ -7,7 +7,7 @@ use super::{Mistake, Parsed, Scanner};
 use crate::imap::proto::{
     command::CommandBody,
     limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
-    search::{Charset, SearchFlag, SearchKey},
+    search::{Charset, PartialRange, Query, Returns, SearchFlag, SearchKey},
     section::FieldName,
 };
 
@@ -23,30 +23,112 @@ pub fn uid_search(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 fn search_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
-    let mut charset = Charset::Utf8;
-    let mut first = Some(next_word(scanner));
-    if first.as_ref().is_some_and(|word| word == b"CHARSET") {
+    let mut first = next_word(scanner);
+    let mut returns = None;
+    if first == b"RETURN" {
+        // RFC 4466 2.6.1
         scanner.space()?;
-        let name = scanner.astring()?.to_ascii_uppercase();
-        // Texts are compared as UTF-8, which holds ASCII.
-        if !matches!(name.as_slice(), b"UTF-8" | b"UTF8" | b"US-ASCII" | b"ASCII") {
-            charset = Charset::Unsupported;
-        }
+        returns = Some(returns_list(scanner)?);
         scanner.space()?;
-        first = None;
+        first = next_word(scanner);
     }
-    let first = first.unwrap_or_else(|| next_word(scanner));
+    let mut charset = Charset::Utf8;
+    if first == b"CHARSET" {
+        scanner.space()?;
+        charset = charset_named(&scanner.astring()?);
+        scanner.space()?;
+        first = next_word(scanner);
+    }
+    let key = keys(scanner, &charset, first)?;
+    scanner.end()?;
+    Ok(CommandBody::Search(Query {
+        uid,
+        returns,
+        charset,
+        key,
+    }))
+}
+
+/// Texts are compared as UTF-8, which holds ASCII.
+fn charset_named(name: &[u8]) -> Charset {
+    match name.to_ascii_uppercase().as_slice() {
+        b"UTF-8" | b"UTF8" | b"US-ASCII" | b"ASCII" => Charset::Utf8,
+        _ => Charset::Unsupported,
+    }
+}
+
+/// All search keys up to the end of the command; `word` is the first word.
+fn keys(scanner: &mut Scanner<'_>, charset: &Charset, word: Vec<u8>) -> Parsed<SearchKey> {
     let mut keys = Keys {
         scanner,
         charset,
         waiting: Vec::new(),
         count: 0,
     };
-    let key = keys.all(first)?;
-    let charset = keys.charset;
-    scanner.end()?;
-    Ok(CommandBody::Search { uid, charset, key })
+    keys.all(word)
 }
+
+/// RFC 4466 2.6.1: `"(" [search-return-opt *(SP search-return-opt)] ")"`
+fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
+    scanner.expect(
+        b'(',
+        "RETURN is followed by a list, as in RETURN (MIN COUNT)",
+    )?;
+    if scanner.eat(b')') {
+        return Ok(Returns::ALL);
+    }
+    let mut returns = Returns::default();
+    loop {
+        match next_word(scanner).as_slice() {
+            b"MIN" => returns.min = true,
+            b"MAX" => returns.max = true,
+            b"ALL" => returns.all = true,
+            b"COUNT" => returns.count = true,
+            b"SAVE" => returns.save = true,
+            b"PARTIAL" if returns.partial.is_none() => {
+                scanner.space()?;
+                returns.partial = Some(partial_range(scanner)?);
+            }
+            b"PARTIAL" => return Err(one_partial_or_all()),
+            _ => {
+                return Err(Mistake::bad(
+                    "RETURN knows MIN, MAX, ALL, COUNT, SAVE and PARTIAL",
+                ));
+            }
+        }
+        if scanner.eat(b')') {
+            break;
+        }
+        scanner.space()?;
+    }
+    if returns.all && returns.partial.is_some() {
+        return Err(one_partial_or_all());
+    }
+    Ok(returns)
+}
+
+/// RFC 9394 3.1
+fn one_partial_or_all() -> Mistake {
+    Mistake::bad("RETURN takes one PARTIAL, or ALL, not both")
+}
+
+/// RFC 9394 4: `partial-range`
+pub(super) fn partial_range(scanner: &mut Scanner<'_>) -> Parsed<PartialRange> {
+    let from_end = scanner.eat(b'-');
+    let first = scanner.nz_number()?;
+    scanner.expect(b':', PARTIAL_RULE)?;
+    if scanner.eat(b'-') != from_end {
+        return Err(Mistake::bad(PARTIAL_RULE));
+    }
+    let last = scanner.nz_number()?;
+    Ok(PartialRange {
+        first,
+        last,
+        from_end,
+    })
+}
+
+const PARTIAL_RULE: &str = "PARTIAL takes a range, as in 1:100 or -1:-100";
 
 /// The next word in capitals; empty when a set or a parenthesis is next.
 fn next_word(scanner: &mut Scanner<'_>) -> Vec<u8> {
@@ -57,7 +139,7 @@ fn next_word(scanner: &mut Scanner<'_>) -> Vec<u8> {
 
 struct Keys<'s, 'a> {
     scanner: &'s mut Scanner<'a>,
-    charset: Charset,
+    charset: &'s Charset,
     /// The keys that wait for keys within them, from the outside in.
     waiting: Vec<Waiting>,
     count: usize,
@@ -147,6 +229,8 @@ impl Keys<'_, '_> {
         use SearchFlag::{Answered, Deleted, Draft, Flagged, Recent, Seen};
         let not = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
         Ok(match word {
+            // RFC 5182 3
+            b"" if self.scanner.eat(b'$') => SearchKey::Saved,
             b"" => SearchKey::Numbers(self.scanner.set()?),
             b"ALL" => SearchKey::All,
             b"ANSWERED" => SearchKey::Flag(Answered),
@@ -162,6 +246,7 @@ impl Keys<'_, '_> {
             b"UNSEEN" => not(Seen),
             b"NEW" => SearchKey::And(vec![SearchKey::Flag(Recent), not(Seen)]),
             b"OLD" => not(Recent),
+            b"SAVEDATESUPPORTED" => SearchKey::SaveDateSupported,
             _ => {
                 self.scanner.space()?;
                 return self.leaf_with_argument(word);
@@ -174,11 +259,19 @@ impl Keys<'_, '_> {
             b"BEFORE" => SearchKey::Before(self.scanner.date()?),
             b"ON" => SearchKey::On(self.scanner.date()?),
             b"SINCE" => SearchKey::Since(self.scanner.date()?),
+            b"OLDER" => SearchKey::Older(self.scanner.nz_number()?),
+            b"YOUNGER" => SearchKey::Younger(self.scanner.nz_number()?),
+            b"SAVEDBEFORE" => SearchKey::SavedBefore(self.scanner.date()?),
+            b"SAVEDON" => SearchKey::SavedOn(self.scanner.date()?),
+            b"SAVEDSINCE" => SearchKey::SavedSince(self.scanner.date()?),
+            b"EMAILID" => SearchKey::EmailId(self.object_id()?),
+            b"THREADID" => SearchKey::ThreadId(self.object_id()?),
             b"SENTBEFORE" => SearchKey::SentBefore(self.scanner.date()?),
             b"SENTON" => SearchKey::SentOn(self.scanner.date()?),
             b"SENTSINCE" => SearchKey::SentSince(self.scanner.date()?),
             b"LARGER" => SearchKey::Larger(self.scanner.number()?),
             b"SMALLER" => SearchKey::Smaller(self.scanner.number()?),
+            b"UID" if self.scanner.eat(b'$') => SearchKey::Saved,
             b"UID" => SearchKey::Uid(self.scanner.set()?),
             b"KEYWORD" => SearchKey::Keyword(self.keyword()?),
             b"UNKEYWORD" => SearchKey::Not(Box::new(SearchKey::Keyword(self.keyword()?))),
@@ -209,6 +302,18 @@ impl Keys<'_, '_> {
         Ok(SearchKey::Header(name, self.text()?))
     }
 
+    /// RFC 8474 7: `objectid`
+    fn object_id(&mut self) -> Parsed<String> {
+        let is_id_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let id = self.scanner.run(is_id_byte);
+        match id.len() {
+            1..=OBJECT_ID_BYTES_MAX => Ok(String::from_utf8_lossy(id).into_owned()),
+            _ => Err(Mistake::bad(
+                "an id is 1 to 255 letters, digits, underscores and dashes (RFC 8474 4)",
+            )),
+        }
+    }
+
     fn keyword(&mut self) -> Parsed<String> {
         Ok(String::from_utf8_lossy(self.scanner.atom()?).into_owned())
     }
@@ -216,13 +321,16 @@ impl Keys<'_, '_> {
     /// What to look for. In a charset we do not know it means nothing.
     fn text(&mut self) -> Parsed<String> {
         let octets = self.scanner.astring()?;
-        match (std::str::from_utf8(&octets), &self.charset) {
+        match (std::str::from_utf8(&octets), self.charset) {
             (Ok(text), _) => Ok(text.to_owned()),
             (Err(_), Charset::Unsupported) => Ok(Cow::into_owned(String::from_utf8_lossy(&octets))),
             (Err(_), Charset::Utf8) => Err(Mistake::bad("search texts must be ASCII or UTF-8")),
         }
     }
 }
+
+/// RFC 8474 4: longest id in bytes.
+const OBJECT_ID_BYTES_MAX: usize = 255;
 
 fn one_or_all(mut keys: Vec<SearchKey>) -> SearchKey {
     match (keys.pop(), keys.is_empty()) {
@@ -246,7 +354,7 @@ mod tests {
 
     fn key(text: &str) -> Option<SearchKey> {
         match parsed(&format!("SEARCH {text}"))? {
-            CommandBody::Search { key, .. } => Some(key),
+            CommandBody::Search(query) => Some(query.key),
             other => panic!("{other:?}"),
         }
     }
@@ -293,6 +401,16 @@ mod tests {
             ("BEFORE 1-Feb-2024", SearchKey::Before(day)),
             ("ON \"1-Feb-2024\"", SearchKey::On(day)),
             ("SINCE 1-Feb-2024", SearchKey::Since(day)),
+            ("OLDER 1", SearchKey::Older(1)),
+            ("younger 259200", SearchKey::Younger(259_200)),
+            ("$", SearchKey::Saved),
+            ("SAVEDBEFORE 1-Feb-2024", SearchKey::SavedBefore(day)),
+            ("SAVEDON 1-Feb-2024", SearchKey::SavedOn(day)),
+            ("SAVEDSINCE 1-Feb-2024", SearchKey::SavedSince(day)),
+            ("SAVEDATESUPPORTED", SearchKey::SaveDateSupported),
+            ("EMAILID M1_-x", SearchKey::EmailId("M1_-x".to_owned())),
+            ("THREADID T1", SearchKey::ThreadId("T1".to_owned())),
+            ("UID $", SearchKey::Saved),
             ("SENTBEFORE 1-Feb-2024", SearchKey::SentBefore(day)),
             ("SENTON 1-Feb-2024", SearchKey::SentOn(day)),
             ("SENTSINCE 1-Feb-2024", SearchKey::SentSince(day)),
@@ -373,8 +491,80 @@ mod tests {
             "SEARCH HEADER \"a b\" x",
             "SEARCH CHARSET UTF-8",
             "SEARCH CHARSET UTF-8 ",
-            "SEARCH RETURN (MIN) ALL",
+            "SEARCH OLDER 0",
+            "SEARCH YOUNGER -1",
+            "SEARCH $1",
+            "SEARCH 1,$",
+            "SEARCH SAVEDON",
+            "SEARCH EMAILID",
+            "SEARCH THREADID \"a b\"",
+            "SEARCH RETURN",
+            "SEARCH RETURN ALL",
+            "SEARCH RETURN ()",
+            "SEARCH RETURN () ",
+            "SEARCH RETURN (X) ALL",
+            "SEARCH RETURN (MIN ) ALL",
+            "SEARCH RETURN ( MIN) ALL",
+            "SEARCH RETURN (MIN)ALL",
+            "SEARCH RETURN (MIN  MAX) ALL",
+            "SEARCH CHARSET UTF-8 RETURN (MIN) ALL",
+            "SEARCH RETURN (PARTIAL) ALL",
+            "SEARCH RETURN (PARTIAL 1) ALL",
+            "SEARCH RETURN (PARTIAL 0:1) ALL",
+            "SEARCH RETURN (PARTIAL 1:*) ALL",
+            "SEARCH RETURN (PARTIAL -1:2) ALL",
+            "SEARCH RETURN (PARTIAL 1:-2) ALL",
+            "SEARCH RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL",
+            "SEARCH RETURN (PARTIAL 1:2 ALL) ALL",
+            "SEARCH RETURN (ALL PARTIAL 1:2) ALL",
         ]);
+    }
+
+    #[test]
+    fn what_is_returned_is_read_as_the_grammar_says() {
+        let none = Returns::default();
+        let partial = |first, last, from_end| {
+            Some(PartialRange {
+                first,
+                last,
+                from_end,
+            })
+        };
+        for (text, expected) in [
+            ("", None),
+            ("RETURN () ", Some(Returns::ALL)),
+            ("return (all) ", Some(Returns::ALL)),
+            ("RETURN (SAVE) ", Some(Returns { save: true, ..none })),
+            (
+                "RETURN (MIN max Count SAVE) ",
+                Some(Returns {
+                    min: true,
+                    max: true,
+                    count: true,
+                    save: true,
+                    ..none
+                }),
+            ),
+            (
+                "RETURN (PARTIAL 1:100) ",
+                Some(Returns {
+                    partial: partial(1, 100, false),
+                    ..none
+                }),
+            ),
+            (
+                "RETURN (PARTIAL -100:-1) CHARSET UTF-8 ",
+                Some(Returns {
+                    partial: partial(100, 1, true),
+                    ..none
+                }),
+            ),
+        ] {
+            let Some(CommandBody::Search(query)) = parsed(&format!("SEARCH {text}ALL")) else {
+                panic!("{text}");
+            };
+            assert_eq!(query.returns, expected, "{text}");
+        }
     }
 
     #[test]
@@ -385,11 +575,11 @@ mod tests {
             ("UID SEARCH CHARSET ISO-8859-1 TEXT x", Charset::Unsupported),
             ("SEARCH ALL", Charset::Utf8),
         ] {
-            let Some(CommandBody::Search { charset, uid, .. }) = parsed(text) else {
+            let Some(CommandBody::Search(query)) = parsed(text) else {
                 panic!("{text}");
             };
-            assert_eq!(charset, expected, "{text}");
-            assert_eq!(uid, text.starts_with("UID"));
+            assert_eq!(query.charset, expected, "{text}");
+            assert_eq!(query.uid, text.starts_with("UID"));
         }
     }
 

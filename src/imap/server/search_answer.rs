@@ -1,0 +1,87 @@
+//! Telling what was found: SEARCH, and ESEARCH with the results that were asked for.
+//!
+//! RFC 3501 7.2.5, RFC 4731 3.1, RFC 9394 3.1. Written in chunks: there may be as many numbers as
+//! messages.
+
+use super::{search_key::Candidate, select::Uids, updates::CHUNK_MESSAGES};
+use crate::{
+    imap::proto::{command::Tag, dialog::Imap, esearch, search::Returns, sequence::SetWriter},
+    net::{Gone, Turn},
+};
+
+/// What an extended search found, in the order of the result.
+pub(super) struct Results<'a> {
+    pub(super) tag: &'a Tag,
+    /// What the answer says of messages.
+    pub(super) uids: Uids,
+    pub(super) returns: Returns,
+    pub(super) found: &'a [Candidate],
+}
+
+impl Results<'_> {
+    /// One ESEARCH response.
+    pub(super) async fn tell(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+        let (returns, found) = (self.returns, self.found);
+        let out = turn.output();
+        esearch::begin(out, self.tag, self.uids == Uids::Said);
+        // RFC 4731 3.1: of nothing there is no lowest, no highest, and no set.
+        for (name, wanted, one) in [
+            ("MIN", returns.min, found.first()),
+            ("MAX", returns.max, found.last()),
+        ] {
+            if let Some(one) = one.filter(|_| wanted) {
+                esearch::item(out, name, u64::from(one.number(self.uids)));
+            }
+        }
+        if returns.count {
+            esearch::item(out, "COUNT", u64::try_from(found.len()).unwrap_or(u64::MAX));
+        }
+        if let Some(range) = returns.partial {
+            esearch::partial(out, range);
+            let some = found.get(range.among(found.len())).unwrap_or_default();
+            if some.is_empty() {
+                out.bytes(b"NIL");
+            }
+            self.set(some, turn).await?;
+            turn.output().bytes(b")");
+        }
+        if returns.all && !found.is_empty() {
+            turn.output().bytes(b" ALL ");
+            self.set(found, turn).await?;
+        }
+        turn.output().crlf();
+        turn.make_room().await
+    }
+
+    async fn set(&self, some: &[Candidate], turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+        let mut set = SetWriter::default();
+        for chunk in some.chunks(CHUNK_MESSAGES) {
+            let out = turn.output();
+            for candidate in chunk {
+                set.push(out, candidate.number(self.uids));
+            }
+            turn.make_room().await?;
+        }
+        set.end(turn.output());
+        Ok(())
+    }
+}
+
+/// `name` and the numbers, in the order of the result.
+pub(super) async fn numbers(
+    name: &str,
+    found: &[Candidate],
+    uids: Uids,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    turn.output().text(name);
+    for chunk in found.chunks(CHUNK_MESSAGES) {
+        let out = turn.output();
+        for candidate in chunk {
+            out.bytes(b" ").number(u64::from(candidate.number(uids)));
+        }
+        turn.make_room().await?;
+    }
+    turn.output().crlf();
+    Ok(())
+}
