@@ -7,6 +7,8 @@
 
 use std::{borrow::Cow, fmt, ops::Range};
 
+use memchr::memchr;
+
 /// One header field of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -46,9 +48,7 @@ impl<'a> Fields<'a> {
     /// The length of the line that begins at `at`, with its ending.
     fn line_length(&self, at: usize) -> usize {
         let rest = self.block.get(at..).unwrap_or_default();
-        rest.iter()
-            .position(|b| *b == b'\n')
-            .map_or(rest.len(), |lf| lf.saturating_add(1))
+        memchr(b'\n', rest).map_or(rest.len(), |lf| lf.saturating_add(1))
     }
 }
 
@@ -91,11 +91,7 @@ pub fn header_length(message: &[u8]) -> usize {
 
 /// The name and the value of a field's text; the name is empty when there is no colon.
 pub(super) fn split_name(field: &[u8]) -> (&[u8], &[u8]) {
-    match field
-        .iter()
-        .position(|b| *b == b':')
-        .and_then(|colon| field.split_at_checked(colon))
-    {
+    match memchr(b':', field).and_then(|colon| field.split_at_checked(colon)) {
         // RFC 5322 4.5.8 lets white space stand before the colon.
         Some((name, value)) => (name.trim_ascii_end(), value.get(1..).unwrap_or_default()),
         None => (&[], field),

@@ -1,29 +1,8 @@
-//! Line feeds and boundary lines, found fast.
+//! Boundary lines, found fast.
 //!
 //! RFC 2046 5.1.1: a boundary line is two hyphens and a boundary, followed by anything; two more
 //! hyphens close the multipart. When several open boundaries are beginnings of a line, an exact
 //! match wins over a longer one, a longer one over a shorter one, an inner one over an outer one.
-
-/// The place of the first line feed.
-pub(super) fn find_line_feed(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        // A byte of `folded` is zero exactly where the word has a line feed; the subtraction sets
-        // the high bit of the lowest such byte, and of none below it.
-        let folded = u64::from_le_bytes(*word) ^ (ONES * 0x0a);
-        let zeros = folded.wrapping_sub(ONES) & !folded & HIGHS;
-        if zeros != 0 {
-            let byte = usize::try_from(zeros.trailing_zeros() / 8).unwrap_or(0);
-            return Some(index.saturating_mul(8).saturating_add(byte));
-        }
-    }
-    let before = words.len().saturating_mul(8);
-    tail.iter()
-        .position(|b| *b == b'\n')
-        .map(|at| before.saturating_add(at))
-}
 
 /// How a line matches a boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,18 +157,6 @@ mod tests {
         ) {
             let refs: Vec<&str> = open.iter().map(String::as_str).collect();
             prop_assert_eq!(find(&line, &refs), find_naively(&line, &open));
-        }
-
-        #[test]
-        fn the_first_line_feed_is_found(bytes in prop::collection::vec(8_u8..13, 0..40)) {
-            prop_assert_eq!(find_line_feed(&bytes), bytes.iter().position(|b| *b == b'\n'));
-        }
-
-        #[test]
-        fn the_first_line_feed_is_found_among_all_bytes(
-            bytes in prop::collection::vec(any::<u8>(), 0..400)
-        ) {
-            prop_assert_eq!(find_line_feed(&bytes), bytes.iter().position(|b| *b == b'\n'));
         }
     }
 }

@@ -5,10 +5,12 @@
 //! more than one line. Invariants: a part's index is above its parent's; its spans lie within its
 //! parent's body; siblings do not overlap.
 
+use memchr::memchr;
+
 use super::{
     Bounds, ContentType, Part, PartKind, Scanned, Span,
     fields::{Findings, OpenHeader, Owner},
-    line::{Boundaries, Match, find_line_feed},
+    line::{Boundaries, Match},
 };
 
 /// Takes a message in pieces and finds its structure.
@@ -76,7 +78,7 @@ impl Scanner {
     /// Takes the next bytes of the message.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
-        while let Some(feed) = find_line_feed(rest) {
+        while let Some(feed) = memchr(b'\n', rest) {
             let (line, tail) = rest
                 .split_at_checked(feed.saturating_add(1))
                 .unwrap_or((rest, &[]));
