@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq, Uid},
-    store::{CommitError, key},
+    store::{CommitError, Engine, key},
 };
 
 /// A mailbox that was opened: the right to use it. Cheap to clone.
@@ -39,6 +39,8 @@ pub struct Stored {
     pub preceded_by: ModSeq,
     /// The messages that it changed, ascending.
     pub changed: Vec<Uid>,
+    /// The messages that it left as they are, because they had changed since.
+    pub refused: Vec<Uid>,
 }
 
 /// What a COPY or MOVE did (RFC 4315 3): `from[i]` is now `to[i]` in the target.
@@ -77,6 +79,15 @@ impl Mailbox {
         self.shared.refresh(&*self.core.engine).await
     }
 
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.core.engine
+    }
+
+    /// Where the account stood when it was made.
+    pub(super) fn created(&self) -> ModSeq {
+        self.shared.record.created
+    }
+
     /// Reads the index; no waiting inside.
     pub fn read<R>(&self, f: impl FnOnce(&Index) -> R) -> R {
         self.shared.read(f)
@@ -103,9 +114,8 @@ impl Mailbox {
             (index.uids_at(&touched), index.ranges(&touched), fits)
         });
         let mut stored = Stored {
-            modseqs: ModSeq(u64::MAX)..=ModSeq(0),
-            preceded_by: ModSeq(u64::MAX),
             changed,
+            ..Stored::nothing()
         };
         if ranges.is_empty() {
             return Ok(stored);
@@ -117,13 +127,77 @@ impl Mailbox {
         for step in compose::store(self.account(), self.id(), change, &ranges) {
             // The only condition is that the mailbox exists.
             let done = self.commit(step).await.map_err(absent_on_conflict)?;
-            let first = done.first_modseq.min(*stored.modseqs.start());
-            stored.modseqs = first..=done.modseq;
+            stored.add(&done);
         }
-        let first = *stored.modseqs.start();
-        let preceded_by = self.read(|index| index.flags_before(first));
-        stored.preceded_by = preceded_by.unwrap_or(ModSeq(u64::MAX));
+        self.note_predecessor(&mut stored);
         Ok(stored)
+    }
+
+    /// STORE of those messages that have not changed since `since` (RFC 7162 3.1.3), decided and
+    /// done at one moment. The others are answered.
+    pub async fn store_flags_unless_changed(
+        &self,
+        uids: &[Uid],
+        change: &FlagChange,
+        since: ModSeq,
+    ) -> Result<Stored, ChangeError> {
+        let _changing = self.shared.changing.lock().await;
+        let mut stored = Stored::nothing();
+        for part in uids.chunks(CONDITIONAL_MAX) {
+            self.store_part_unless_changed(part, change, since, &mut stored)
+                .await?;
+        }
+        self.note_predecessor(&mut stored);
+        Ok(stored)
+    }
+
+    async fn store_part_unless_changed(
+        &self,
+        uids: &[Uid],
+        change: &FlagChange,
+        since: ModSeq,
+        stored: &mut Stored,
+    ) -> Result<(), ChangeError> {
+        let counter = key::modseq(self.account());
+        for _ in 0..ATTEMPTS_MAX {
+            // Read first: what is behind it in the index makes the commit fail, and be tried again.
+            let stands = self.engine().get(&counter).await?;
+            self.after_conflict().await?;
+            let (touched, ranges, refused, fits) = self.read(|index| {
+                let (old, new) = index.split_at(&index.present(uids), since);
+                let touched = index.touched(&old, change);
+                let adds = change.mode != FlagMode::Remove;
+                let fits = !adds || index.has_room_for(change.flags.keywords());
+                let (ranges, refused) = (index.ranges(&touched), index.uids_at(&new));
+                (index.uids_at(&touched), ranges, refused, fits)
+            });
+            if !ranges.is_empty() && !fits {
+                // LIM-24
+                return Err(ChangeError::TooMany("keywords"));
+            }
+            let steps = compose::store(self.account(), self.id(), change, &ranges);
+            let mut conflict = false;
+            for mut step in steps {
+                step.batch.unchanged(counter.clone(), stands.clone());
+                match self.commit(step).await {
+                    Ok(done) => stored.add(&done),
+                    Err(CommitError::Conflict) => conflict = true,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !conflict {
+                stored.changed.extend(touched);
+                stored.refused.extend(refused);
+                return Ok(());
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    fn note_predecessor(&self, stored: &mut Stored) {
+        let first = *stored.modseqs.start();
+        let before = self.read(|index| index.flags_before(first));
+        stored.preceded_by = before.unwrap_or(ModSeq(u64::MAX));
     }
 
     /// Removes these messages for good, in one commit up to some 360,000; the caller chose them.
@@ -291,6 +365,25 @@ impl Mailbox {
         })
     }
 }
+
+impl Stored {
+    fn nothing() -> Self {
+        Self {
+            modseqs: ModSeq(u64::MAX)..=ModSeq(0),
+            preceded_by: ModSeq(u64::MAX),
+            changed: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, done: &Done) {
+        let first = done.first_modseq.min(*self.modseqs.start());
+        self.modseqs = first..=done.modseq;
+    }
+}
+
+/// Messages that are decided on at once for a conditional STORE: never more than one batch.
+const CONDITIONAL_MAX: usize = 100_000;
 
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

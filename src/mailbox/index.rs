@@ -438,6 +438,12 @@ impl Index {
             .collect()
     }
 
+    /// Of ascending `positions` those whose messages have not changed since, and the others.
+    pub(super) fn split_at(&self, positions: &[usize], since: ModSeq) -> (Vec<usize>, Vec<usize>) {
+        let is_old = |position: &usize| self.columns.modseqs[*position] <= since.0;
+        positions.iter().copied().partition(is_old)
+    }
+
     /// The UIDs at ascending `positions`, as few ranges: one may run over UIDs that are gone for
     /// good.
     pub(super) fn ranges(&self, positions: &[usize]) -> UidRanges {

@@ -17,6 +17,7 @@ mod erase;
 mod fault;
 mod flags;
 mod handle;
+mod history;
 mod index;
 mod intake;
 mod limits;

@@ -3,6 +3,7 @@
 mod bodies;
 mod damage;
 mod durability;
+mod history;
 mod messages;
 mod model;
 mod names;
