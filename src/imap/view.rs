@@ -22,6 +22,8 @@ pub struct View {
     recent: Vec<Range<u32>>,
     /// Up to where the mailbox's changes are known.
     modseq: ModSeq,
+    /// What that was before the first of the `gone`.
+    before_gone: ModSeq,
 }
 
 impl View {
@@ -32,6 +34,7 @@ impl View {
             gone: Vec::new(),
             recent: Vec::new(),
             modseq,
+            before_gone: modseq,
         };
         view.note_recent(uids, recent_from);
         view
@@ -40,6 +43,9 @@ impl View {
     /// Notes what changed since [`View::modseq`]: what is gone keeps its number, what is new is
     /// shown from now on, recent from `recent_from` on.
     pub fn learn(&mut self, modseq: ModSeq, expunged: &[u32], appended: &[u32], recent_from: u32) {
+        if self.gone.is_empty() {
+            self.before_gone = self.modseq;
+        }
         self.modseq = self.modseq.max(modseq);
         if !expunged.is_empty() {
             self.gone.extend(expunged);
@@ -93,6 +99,24 @@ impl View {
         numbers
     }
 
+    /// As [`View::expunge`], for a client that is told UIDs (RFC 7162 3.2.10): ascending ranges.
+    pub fn vanish(&mut self) -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for &uid in &self.gone {
+            match ranges.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+                _ => ranges.push((uid, uid)),
+            }
+        }
+        self.expunge();
+        ranges
+    }
+
+    /// Whether messages are gone and that was not said.
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// The UIDs of the messages shown, ascending: a message's number is its position plus one.
     pub fn uids(&self) -> &[u32] {
         &self.uids
@@ -122,6 +146,15 @@ impl View {
     /// The position of the message with this UID, when it is shown.
     pub fn position(&self, uid: u32) -> Option<usize> {
         self.uids.binary_search(&uid).ok()
+    }
+
+    /// From where a client that remembers this misses nothing (RFC 7162 3.2): below what was not
+    /// said yet.
+    pub fn resumable(&self) -> ModSeq {
+        match self.has_gone() {
+            true => self.before_gone,
+            false => self.modseq,
+        }
     }
 
     /// Up to where the mailbox's changes are known.
@@ -158,6 +191,20 @@ mod tests {
         let mut view = View::new(&uids, ModSeq(1), 12);
         view.learn(ModSeq(2), &[3, 4, 7, 11], &[], 12);
         assert_eq!(view.expunge(), [3, 3, 5, 8]);
+    }
+
+    #[test]
+    fn rfc_7162_3_2_who_comes_back_misses_no_expunge() {
+        let mut view = View::new(&[1, 2, 3, 7, 8], ModSeq(5), 9);
+        assert_eq!(view.resumable(), ModSeq(5));
+        view.learn(ModSeq(6), &[], &[9], 9);
+        assert_eq!(view.resumable(), ModSeq(6));
+        view.learn(ModSeq(8), &[2, 3], &[], 9);
+        view.learn(ModSeq(9), &[8], &[], 9);
+        assert_eq!((view.resumable(), view.modseq()), (ModSeq(6), ModSeq(9)));
+        assert_eq!(view.vanish(), [(2, 3), (8, 8)]);
+        assert_eq!((view.resumable(), view.uids()), (ModSeq(9), &[1, 7, 9][..]));
+        assert!(view.vanish().is_empty());
     }
 
     #[test]

@@ -12,13 +12,14 @@ use super::{
     flag::FlagList,
     limits::TAG_BYTES_MAX,
     list::{ListQuery, SpecialUse},
+    resync::SelectParameters,
     search::Query,
     sequence::MessageSet,
     status::StatusItem,
     verbs::Verb,
 };
 use crate::{
-    base::{clock::Timestamp, secret::Secret},
+    base::{clock::Timestamp, ids::ModSeq, secret::Secret},
     wire::{Frame, MechanismName},
 };
 
@@ -62,11 +63,15 @@ pub enum CommandBody {
     Select {
         /// Decoded from modified UTF-7, as every mailbox here.
         mailbox: String,
+        /// RFC 7162
+        parameters: SelectParameters,
     },
     /// RFC 3501 6.3.2
     Examine {
         /// Which.
         mailbox: String,
+        /// RFC 7162
+        parameters: SelectParameters,
     },
     /// RFC 3501 6.3.3, RFC 6154 3
     Create {
@@ -155,6 +160,8 @@ pub enum CommandBody {
         set: MessageSet,
         /// What to do with the flags.
         mode: StoreMode,
+        /// Only of those that have not changed since (RFC 7162 3.1.3).
+        unchanged_since: Option<ModSeq>,
         /// Do not answer with the new flags.
         silent: bool,
         /// Which flags.

@@ -57,7 +57,10 @@ impl fmt::Debug for Enabled {
 }
 
 /// What ENABLE knows.
-const NAMES: [(&str, Enabled); 0] = [];
+const NAMES: [(&str, Enabled); 2] = [
+    ("CONDSTORE", Enabled::CONDSTORE),
+    ("QRESYNC", Enabled::QRESYNC),
+];
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use super::{
     search::PartialRange,
     section::{Partial, Section},
 };
+use crate::base::ids::ModSeq;
 
 /// One data item of a FETCH; macros are already spelled out, and no item comes twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum FetchItem {
     BodyStructure,
     /// `UID`
     Uid,
+    /// `MODSEQ` (RFC 7162 3.1.4.2)
+    ModSeq,
     /// `BODY[...]<...>`, `BODY.PEEK[...]<...>`
     Section {
         /// Which.
@@ -44,6 +47,10 @@ pub enum FetchItem {
 pub struct FetchModifiers {
     /// Those at these places among them (RFC 9394 3.3).
     pub partial: Option<PartialRange>,
+    /// Those that changed since (RFC 7162 3.1.4.1).
+    pub changed_since: Option<ModSeq>,
+    /// Also which of them are gone since (RFC 7162 3.2.6).
+    pub vanished: bool,
 }
 
 impl FetchItem {

@@ -38,6 +38,10 @@ pub const SEARCH_DEPTH_MAX: usize = 50;
 pub const SEARCH_KEYS_MAX: usize = 1_000;
 /// LIM-21: ranges of a sequence set after merging.
 pub const SET_RANGES_MAX: usize = 10_000;
+/// LIM-38: known message numbers of one QRESYNC; its known UIDs are a set of LIM-21.
+pub const MATCHES_MAX: usize = 1_000;
+/// LIM-38: the largest mod-sequence (RFC 7162 3.1).
+pub const MODSEQ_MAX: u64 = 9_223_372_036_854_775_807;
 /// LIM-26: patterns of one LIST.
 pub const LIST_PATTERNS_MAX: usize = 32;
 /// LIM-26: longest reference or pattern of a LIST in bytes, as sent.

@@ -25,6 +25,7 @@ pub mod mutf7;
 pub mod parse;
 pub mod quirk;
 pub mod response;
+pub mod resync;
 pub mod search;
 pub mod section;
 pub mod sequence;

@@ -4,6 +4,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use crate::base::ids::ModSeq;
+
 use super::{command::Tag, flag::FlagList, list::Attribute, status::StatusItem};
 
 /// One response.
@@ -59,6 +61,13 @@ pub enum Response {
     Recent(u32),
     /// `* n EXPUNGE`
     Expunge(u32),
+    /// `* VANISHED` (RFC 7162 3.2.10)
+    Vanished {
+        /// Not messages that the client still counts.
+        earlier: bool,
+        /// Ascending ranges, not empty.
+        uids: Vec<(u32, u32)>,
+    },
     /// `* LIST`; the delimiter is always `/`.
     List {
         /// Attributes.
@@ -179,10 +188,14 @@ pub enum Code {
     ExpungeIssued,
     /// The mailbox has children (RFC 9051 7.1).
     HasChildren,
+    /// Where the mailbox's changes stand, as far as the client knows them (RFC 7162 3.1.2.1).
+    HighestModSeq(ModSeq),
     /// Someone else uses it, or changed it meanwhile.
     InUse,
     /// A limit of this server.
     Limit,
+    /// Messages that a conditional STORE left alone, numbers or UIDs (RFC 7162 3.1.3).
+    Modified(Vec<u32>),
     /// No right to do that.
     NoPerm,
     /// No such mailbox.

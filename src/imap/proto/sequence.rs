@@ -92,6 +92,16 @@ impl SequenceSet {
         self.open = Some(self.open.map_or(first, |open| open.min(first)));
     }
 
+    /// Whether `*` is in it.
+    pub fn has_star(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Its ranges, ascending and disjoint, where `*` is `largest`; nothing for `*` of nothing.
+    pub fn ranges(&self, largest: u32) -> Vec<(u32, u32)> {
+        self.resolved(largest)
+    }
+
     /// Positions (message number less one) among `count` messages, ascending and disjoint.
     ///
     /// # Errors

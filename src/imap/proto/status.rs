@@ -15,17 +15,20 @@ pub enum StatusItem {
     Unseen,
     /// Sum of the sizes (RFC 8438).
     Size,
+    /// Where its changes stand (RFC 7162 3.1.7).
+    HighestModSeq,
 }
 
 impl StatusItem {
     /// Every item.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
         Self::UidValidity,
         Self::Unseen,
         Self::Size,
+        Self::HighestModSeq,
     ];
 
     /// Its name on the wire.
@@ -37,6 +40,7 @@ impl StatusItem {
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
             Self::Size => "SIZE",
+            Self::HighestModSeq => "HIGHESTMODSEQ",
         }
     }
 

@@ -223,7 +223,7 @@ pub static VERBS: &[Verb] = &[
     verb("IDLE",         AfterLogin,  Untouched, "IDLE",              session::idle),
     verb("DONE",         Idling,      Untouched, "",                  session::done),
     verb("NAMESPACE",    AfterLogin,  Untouched, "NAMESPACE",         session::namespace),
-    verb("SELECT",       AfterLogin,  Changed,   "",                  mailbox::select),
+    verb("SELECT",       AfterLogin,  Changed,   "CONDSTORE QRESYNC", mailbox::select),
     verb("EXAMINE",      AfterLogin,  Changed,   "",                  mailbox::examine),
     verb("CREATE",       AfterLogin,  Untouched, "SPECIAL-USE CREATE-SPECIAL-USE", mailbox::create),
     verb("DELETE",       AfterLogin,  Untouched, "",                  mailbox::delete),
@@ -329,6 +329,7 @@ mod tests {
         announced.sort_unstable();
         let expected = [
             "CHILDREN",
+            "CONDSTORE",
             "CREATE-SPECIAL-USE",
             "ENABLE",
             "ESEARCH",
@@ -341,6 +342,7 @@ mod tests {
             "MOVE",
             "NAMESPACE",
             "PARTIAL",
+            "QRESYNC",
             "SEARCHRES",
             "SPECIAL-USE",
             "STATUS=SIZE",

@@ -9,20 +9,22 @@
 use std::{borrow::Cow, io};
 
 use super::{
-    fault::{Refusal, Stop, refusal_of, stop},
+    fault::{Refusal, Stop, deleted, refusal_of, stop},
     fetch_body::{self, Opened, Source, Wanted},
     flags,
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
+    resync,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
-    updates::{self, CHUNK_MESSAGES},
+    updates::{self, CHUNK_MESSAGES, News},
 };
 use crate::{
     base::ids::{EmailId, Uid},
     imap::proto::{
         date::write_date_time,
         dialog::Imap,
+        enabled::Enabled,
         encode::Items,
         fetch::{FetchItem, FetchModifiers},
         response::Code,
@@ -47,6 +49,9 @@ pub(super) struct Plan {
     flags: bool,
     internal_date: bool,
     size: bool,
+    modseq: bool,
+    /// Where fetching sets `\Seen`, its MODSEQ is told (RFC 7162 3.2.4).
+    modseq_of_seen: bool,
     envelope: bool,
     structure: bool,
     basic_structure: bool,
@@ -71,17 +76,16 @@ pub(super) async fn fetch(
     wish: &Wish,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let mut shown = match selected.shown(which) {
+    let mut plan = Plan::new(&wish.items, which.uids);
+    plan.modseq |= wish.modifiers.changed_since.is_some();
+    if plan.modseq {
+        resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
+    }
+    plan.modseq_of_seen = turn.dialogue().enabled().contains(Enabled::CONDSTORE);
+    let shown = match chosen(selected, which, wish.modifiers, turn).await? {
         Ok(shown) => shown,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    if let Some(range) = wish.modifiers.partial {
-        // RFC 9394 3.3
-        let places = range.among(shown.len());
-        shown.truncate(places.end);
-        shown.drain(..places.start);
-    }
-    let plan = Plan::new(&wish.items, which.uids);
     let newly_seen = match see(selected, &plan, &shown, which.uids, turn).await? {
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
@@ -100,6 +104,47 @@ pub(super) async fn fetch(
     Ok(missing.outcome(which.uids))
 }
 
+/// The messages that are answered; of those that are gone is told on the way (RFC 7162 3.2.6).
+async fn chosen(
+    selected: &mut Selected,
+    which: &Which,
+    modifiers: FetchModifiers,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Vec<Shown>, Refusal>, Stop> {
+    if modifiers.vanished {
+        // What the client still counts is told before what it cannot know.
+        let news = updates::tell(selected, Numbers::Untouched, which.uids, turn).await?;
+        if news == News::MailboxDeleted {
+            return Ok(Err(deleted()));
+        }
+    }
+    let mut shown = match selected.shown(which) {
+        Ok(shown) => shown,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(range) = modifiers.partial {
+        // RFC 9394 3.3: first, and of these what changed.
+        let places = range.among(shown.len());
+        shown.truncate(places.end);
+        shown.drain(..places.start);
+    }
+    if let Some(since) = modifiers.changed_since {
+        if modifiers.vanished {
+            let last = selected.mailbox.read(Index::uid_next) - 1;
+            let among = selected.set(&which.set).ranges(last);
+            resync::tell_gone(selected, since, &among, turn).await?;
+        }
+        selected.mailbox.read(|index| {
+            let mut cursor = Cursor::default();
+            shown.retain(|message| {
+                let entry = cursor.seek(index, message.uid);
+                entry.is_some_and(|entry| entry.modseq > since)
+            });
+        });
+    }
+    Ok(Ok(shown))
+}
+
 impl Plan {
     fn new(items: &[FetchItem], uids: Uids) -> Self {
         // RFC 3501 6.4.8: UID FETCH always says the UID.
@@ -111,6 +156,7 @@ impl Plan {
             match item {
                 FetchItem::Uid => plan.uid = true,
                 FetchItem::Flags => plan.flags = true,
+                FetchItem::ModSeq => plan.modseq = true,
                 FetchItem::InternalDate => plan.internal_date = true,
                 FetchItem::Rfc822Size => plan.size = true,
                 FetchItem::Envelope => plan.envelope = true,
@@ -321,8 +367,11 @@ impl Answer<'_> {
     /// Writes what the index knows.
     fn write_entry(&self, items: &mut Items<'_>, entry: &EntryRef<'_>) {
         let uid = entry.uid.number();
-        if self.plan.uid {
+        if self.plan.uid || self.tells_change(uid) {
             items.item().bytes(b"UID ").number(u64::from(uid));
+        }
+        if self.plan.modseq || self.tells_change(uid) {
+            flags::write_modseq(items.item(), entry);
         }
         if self.tells_flags(uid) {
             flags::write(items.item(), entry, self.selected.view.is_recent(uid));
@@ -341,6 +390,7 @@ impl Answer<'_> {
             uid: says_uid,
             internal_date,
             size,
+            modseq,
             ..
         } = *self.plan;
         let Plan {
@@ -349,18 +399,27 @@ impl Answer<'_> {
             basic_structure,
             ..
         } = *self.plan;
-        let of_index = says_uid || internal_date || size || self.tells_flags(uid);
+        let of_index = says_uid || internal_date || size || modseq || self.tells_flags(uid);
         let before = of_index || envelope || structure || basic_structure;
         if before { b" " } else { b"" }
     }
 
     /// RFC 3501 6.4.5: flags that fetching changed are said.
     fn tells_flags(&self, uid: u32) -> bool {
+        self.plan.flags || self.is_newly_seen(uid)
+    }
+
+    /// RFC 7162 3.2.4: then with UID and MODSEQ.
+    fn tells_change(&self, uid: u32) -> bool {
+        self.plan.modseq_of_seen && self.is_newly_seen(uid)
+    }
+
+    fn is_newly_seen(&self, uid: u32) -> bool {
         let newly_seen = || {
             self.newly_seen
                 .binary_search_by_key(&uid, |seen| seen.number())
         };
-        self.plan.flags || (!self.newly_seen.is_empty() && newly_seen().is_ok())
+        !self.newly_seen.is_empty() && newly_seen().is_ok()
     }
 }
 

@@ -62,6 +62,11 @@ pub(super) fn write(out: &mut Output, entry: &EntryRef<'_>, recent: bool) {
     out.bytes(b")");
 }
 
+/// Writes the MODSEQ of a message as an item of a FETCH response (RFC 7162 7).
+pub(super) fn write_modseq(out: &mut Output, entry: &EntryRef<'_>) {
+    out.bytes(b"MODSEQ (").number(entry.modseq.0).bytes(b")");
+}
+
 fn stored_system(said: flag::SystemFlags) -> SystemFlags {
     PAIRS
         .into_iter()

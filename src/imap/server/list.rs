@@ -79,6 +79,7 @@ pub(super) async fn list(
     let statuses = match query.return_status.as_slice() {
         [] => Vec::new(),
         items => {
+            mailboxes::note_items(items, selected, turn).await?;
             let statuses = statuses(account, selected, places, items);
             turn.unless_gone(statuses).await??
         }

@@ -37,12 +37,12 @@ pub(super) fn id() -> Response {
 
 /// ENABLE (RFC 5161 3.1): switches on what is known, and says what was not on before.
 pub(super) fn enable(dialogue: &mut Imap, names: &[String]) -> Response {
-    let mut news = Vec::new();
+    let (before, mut news) = (dialogue.enabled(), Vec::new());
     for name in names {
         let Some(known) = Enabled::named(name) else {
             continue;
         };
-        if !dialogue.enabled().contains(known) {
+        if !before.contains(known) {
             dialogue.enable(known);
             news.push(name.clone());
         }

@@ -7,6 +7,7 @@
 use super::{
     fault::{Refusal, Stop, nonexistent, refusal_of},
     place::{self, Place, new_name},
+    resync,
     select::Selected,
     session::{Account, Outcome},
 };
@@ -14,12 +15,13 @@ use crate::{
     base::ids::{AccountId, MailboxId},
     imap::proto::{
         dialog::Imap,
+        enabled::Enabled,
         list,
         response::{Code, Response},
         status::StatusItem,
     },
     mailbox::{Mailbox, Name, Rights, SpecialUse},
-    net::Turn,
+    net::{Gone, Turn},
 };
 
 /// CREATE.
@@ -106,11 +108,24 @@ pub(super) async fn status(
         Ok(place) => place,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    note_items(items, selected, turn).await?;
     match status_of(account, selected, &place, items).await? {
         Ok(response) => turn.reply(&response).await?,
         Err(refusal) => return Ok(Err(refusal)),
     }
     Ok(Ok(None))
+}
+
+/// RFC 7162 3.1: who asks for HIGHESTMODSEQ knows MODSEQ.
+pub(super) async fn note_items(
+    items: &[StatusItem],
+    selected: Option<&Selected>,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    if items.contains(&StatusItem::HighestModSeq) {
+        resync::enable(Enabled::CONDSTORE, selected, turn).await?;
+    }
+    Ok(())
 }
 
 /// What STATUS says of one mailbox.
@@ -138,6 +153,7 @@ pub(super) async fn status_of(
             StatusItem::UidValidity => u64::from(mailbox.uid_validity()),
             StatusItem::Unseen => index.unseen() as u64,
             StatusItem::Size => index.bytes(),
+            StatusItem::HighestModSeq => index.modseq().0,
         };
         items.iter().map(|item| (*item, value(item))).collect()
     });

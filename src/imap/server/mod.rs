@@ -20,6 +20,7 @@ mod login;
 mod lookup;
 mod mailboxes;
 mod place;
+mod resync;
 mod search;
 mod search_answer;
 mod search_key;

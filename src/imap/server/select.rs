@@ -7,7 +7,7 @@
 use super::{
     Services,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
-    flags, place,
+    flags, place, resync,
     session::Account,
 };
 use crate::{
@@ -36,6 +36,8 @@ pub(super) struct Selected {
     pub(super) count_told: u32,
     pub(super) recent_told: u32,
     pub(super) keywords_told: Vec<Keyword>,
+    /// VANISHED was told, and not yet where that leaves the client (RFC 7162 3.2.7).
+    pub(super) owes_modseq: bool,
 }
 
 /// What the session may do with the mailbox.
@@ -107,6 +109,7 @@ pub(super) async fn open(
                 count_told: view.count(),
                 recent_told: view.recent(),
                 keywords_told: index.keywords(),
+                owes_modseq: false,
                 view,
             },
         }
@@ -138,7 +141,8 @@ impl Opened {
         let code = Code::UidValidity(selected.mailbox.uid_validity());
         turn.reply(&Response::note(code, "UIDs are valid")).await?;
         let code = Code::UidNext(self.uid_next);
-        turn.reply(&Response::note(code, "the next UID")).await
+        turn.reply(&Response::note(code, "the next UID")).await?;
+        turn.reply(&resync::highest(selected.view.modseq())).await
     }
 }
 
@@ -205,6 +209,14 @@ impl Selected {
             Response::Flags(all),
             Response::note(code, "flags that are kept"),
         ]
+    }
+
+    /// What a command names.
+    pub(super) fn set<'s>(&'s self, set: &'s MessageSet) -> &'s SequenceSet {
+        match set {
+            MessageSet::Listed(set) => set,
+            MessageSet::Saved => &self.saved,
+        }
     }
 
     /// The messages of a set, ascending. Numbers must be there; UIDs that are not shown are left

@@ -15,7 +15,7 @@ use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
     limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
-    login, mailboxes,
+    login, mailboxes, resync,
     select::{self, Access, Selected, Uids},
     updates::{self, News},
     verbs,
@@ -25,8 +25,10 @@ use crate::{
     imap::proto::{
         command::{Command, CommandBody, Tag},
         dialog::Imap,
+        enabled::Enabled,
         limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
         response::{Capabilities, Code, Response, Status},
+        resync::SelectParameters,
         verbs::{Numbers, Stage, Tls, Verb, capabilities},
     },
     mailbox::{Mailboxes, Watch},
@@ -190,11 +192,19 @@ impl Session {
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         match body {
-            CommandBody::Select { mailbox } => {
-                self.select(asked, &mailbox, Access::Full, turn).await
+            CommandBody::Select {
+                mailbox,
+                parameters,
+            } => {
+                let wish = (&*mailbox, &parameters, Access::Full);
+                self.select(asked, wish, turn).await
             }
-            CommandBody::Examine { mailbox } => {
-                self.select(asked, &mailbox, Access::Read, turn).await
+            CommandBody::Examine {
+                mailbox,
+                parameters,
+            } => {
+                let wish = (&*mailbox, &parameters, Access::Read);
+                self.select(asked, wish, turn).await
             }
             CommandBody::Delete { mailbox } => self.delete(asked, &mailbox, turn).await,
             CommandBody::Close => self.close(asked).await,
@@ -265,8 +275,7 @@ impl Session {
     async fn select(
         &mut self,
         asked: &Asked,
-        mailbox: &str,
-        access: Access,
+        (mailbox, parameters, access): (&str, &SelectParameters, Access),
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         // RFC 3501 6.3.1: the selected mailbox is left first, even when the new one cannot be had.
@@ -284,7 +293,13 @@ impl Session {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
         };
+        if parameters.condstore {
+            turn.dialogue().enable(Enabled::CONDSTORE);
+        }
         opened.introduce(turn).await?;
+        if let Some(known) = &parameters.qresync {
+            resync::catch_up(&opened.selected, known, turn).await?;
+        }
         if let State::Ready(login) = mem::replace(&mut self.state, State::LoggedOut) {
             self.state = State::Selected(login, Box::new(opened.selected));
         }
@@ -384,7 +399,10 @@ impl Session {
             return Ok(Next::Reply(asked.answer(outcome)));
         };
         match updates::tell(selected, asked.verb.numbers, asked.uids(), turn).await {
-            Ok(News::Told) => Ok(Next::Reply(asked.answer(outcome))),
+            Ok(News::Told) => {
+                let outcome = updates::settle_modseq(selected, outcome, turn).await?;
+                Ok(Next::Reply(asked.answer(outcome)))
+            }
             Ok(News::MailboxDeleted) => {
                 turn.reply(&asked.answer(outcome)).await?;
                 Ok(Next::Close(updates::mailbox_deleted()))
@@ -393,6 +411,8 @@ impl Session {
             // could not be told is told later.
             Err(Halt::Fault(cause)) => {
                 tracing::error!(error = %Causes(&cause), "what changed cannot be told now");
+                selected.owes_modseq = true;
+                let outcome = updates::settle_modseq(selected, outcome, turn).await?;
                 Ok(Next::Reply(asked.answer(outcome)))
             }
             Err(gone) => Err(gone),

@@ -1,28 +1,32 @@
 //! STORE and UID STORE.
 //!
-//! RFC 3501 6.4.6, RFC 2180 4.2. One change of the store for the whole command, then the new flags
+//! RFC 3501 6.4.6, RFC 2180 4.2, RFC 7162 3.1.3. One change of the store for the whole command, then the new flags
 //! are told from the index in chunks. What other sessions changed meanwhile is told as well, silent
 //! or not; what this command changed silently is not.
 
 use super::{
     fault::{Refusal, Stop, deleted, refusal_of},
-    flags,
-    select::{Selected, Uids, Which, uids_of},
+    flags, resync,
+    select::{Selected, Shown, Uids, Which, uids_of},
     session::Outcome,
-    updates::{self, News},
+    updates::{self, News, Telling},
 };
 use crate::{
+    base::ids::{ModSeq, Uid},
     imap::proto::{
-        command::StoreMode, dialog::Imap, flag::FlagList, response::Code, verbs::Numbers,
+        command::StoreMode, dialog::Imap, enabled::Enabled, flag::FlagList, response::Code,
+        verbs::Numbers,
     },
-    mailbox::{FlagChange, FlagMode},
-    net::Turn,
+    mailbox::{FlagChange, FlagMode, Stored},
+    net::{Gone, Turn},
 };
 
 /// What STORE does.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) mode: StoreMode,
+    /// Only where nothing has changed since.
+    pub(super) unchanged_since: Option<ModSeq>,
     /// The new flags are not told.
     pub(super) silent: bool,
     pub(super) flags: FlagList,
@@ -43,28 +47,80 @@ pub(super) async fn store(
     if let News::MailboxDeleted = updates::tell(selected, Numbers::Used, which.uids, turn).await? {
         return Ok(Err(deleted()));
     }
+    if change.unchanged_since.is_some() {
+        resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
+    }
     let flag_change = FlagChange {
         mode: mode_of(change.mode),
         flags,
     };
-    let uids = uids_of(&shown);
-    let stored = match selected.mailbox.store_flags(&uids, &flag_change).await {
+    let (uids, mailbox) = (uids_of(&shown), &selected.mailbox);
+    let stored = match change.unchanged_since {
+        Some(since) => {
+            mailbox
+                .store_flags_unless_changed(&uids, &flag_change, since)
+                .await
+        }
+        None => mailbox.store_flags(&uids, &flag_change).await,
+    };
+    let stored = match stored {
         Ok(stored) => stored,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
     updates::tell_keywords(selected, turn).await?;
-    if !change.silent {
-        updates::tell_flags(selected, &shown, which.uids, turn).await?;
-    }
+    tell_own(selected, &shown, which.uids, (change, &stored), turn).await?;
     updates::tell_known(selected, Numbers::Used, which.uids, Some(&stored), turn).await?;
+    let modified = modified(&shown, &stored, which.uids);
     // RFC 2180 4.2: silently, what is there was changed and all is well; else the client must know.
     if !change.silent && which.uids == Uids::Silent && selected.misses_any(&uids) {
-        return Ok(Err(Refusal::no(
-            Code::ExpungeIssued,
-            "some of the messages are gone",
-        )));
+        let code = modified.unwrap_or(Code::ExpungeIssued);
+        return Ok(Err(Refusal::no(code, "some of the messages are gone")));
     }
-    Ok(Ok(None))
+    Ok(Ok(modified))
+}
+
+/// Tells what became of the messages: all of it, or what a silent change leaves unknown.
+async fn tell_own(
+    selected: &Selected,
+    shown: &[Shown],
+    uids: Uids,
+    (change, stored): (&Change, &Stored),
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    if !change.silent {
+        return updates::tell_flags(selected, shown, Telling::news(uids), turn).await;
+    }
+    if !turn.dialogue().enabled().contains(Enabled::CONDSTORE) {
+        return Ok(());
+    }
+    // RFC 7162 3.1.3: of a conditional change all MODSEQs are told, and why it was not made.
+    let (refused, passed) = parted(shown, &stored.refused);
+    let passed = match change.unchanged_since {
+        Some(_) => passed,
+        None => parted(shown, &stored.changed).0,
+    };
+    let silently = Telling::only_modseq(uids);
+    updates::tell_flags(selected, &passed, silently, turn).await?;
+    updates::tell_flags(selected, &refused, Telling::news(uids), turn).await
+}
+
+/// Those of ascending messages whose UIDs are among ascending ones, and the others.
+fn parted(shown: &[Shown], uids: &[Uid]) -> (Vec<Shown>, Vec<Shown>) {
+    let is_in = |message: &Shown| {
+        let found = uids.binary_search_by_key(&message.uid, |uid| uid.number());
+        found.is_ok()
+    };
+    shown.iter().copied().partition(is_in)
+}
+
+/// RFC 7162 3.1.3: messages that were left alone, as the command names them.
+fn modified(shown: &[Shown], stored: &Stored, uids: Uids) -> Option<Code> {
+    let (refused, _) = parted(shown, &stored.refused);
+    let numbers = refused.iter().map(|message| match uids {
+        Uids::Said => message.uid,
+        Uids::Silent => message.number,
+    });
+    (!refused.is_empty()).then(|| Code::Modified(numbers.collect()))
 }
 
 fn mode_of(mode: StoreMode) -> FlagMode {

@@ -9,12 +9,15 @@ use super::{
     fault::Stop,
     flags,
     lookup::Cursor,
+    resync,
     select::{Access, Selected, Shown, Uids},
+    session::Outcome,
 };
 use crate::{
     base::ids::ModSeq,
     imap::proto::{
         dialog::Imap,
+        enabled::Enabled,
         encode::Items,
         response::{Code, Response},
         verbs::Numbers,
@@ -30,6 +33,39 @@ pub(super) enum News {
     Told,
     /// Another session deleted the mailbox.
     MailboxDeleted,
+}
+
+/// What a FETCH response that nobody asked for says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling {
+    /// The UID.
+    uid: bool,
+    /// The flags; else only the MODSEQ, where that is enabled.
+    flags: bool,
+}
+
+impl Telling {
+    /// To a client that comes back (RFC 7162 3.2.5.1).
+    pub(super) const RESYNC: Self = Self {
+        uid: true,
+        flags: true,
+    };
+
+    /// What is news.
+    pub(super) fn news(uids: Uids) -> Self {
+        Self {
+            uid: uids == Uids::Said,
+            flags: true,
+        }
+    }
+
+    /// What a client that changed flags silently does not know (RFC 7162 3.1.3).
+    pub(super) fn only_modseq(uids: Uids) -> Self {
+        Self {
+            flags: false,
+            ..Self::news(uids)
+        }
+    }
 }
 
 /// Tells everything that a command which treats message numbers like `numbers` allows to be told.
@@ -56,10 +92,7 @@ pub(super) async fn tell_known(
 ) -> Result<(), Gone> {
     let (flagged, has_grown) = learn(selected, own);
     if numbers != Numbers::Used {
-        for number in selected.view.expunge() {
-            turn.reply(&Response::Expunge(number)).await?;
-            selected.count_told = selected.count_told.saturating_sub(1);
-        }
+        tell_expunged(selected, turn).await?;
     }
     // RFC 3501 7.4.1: the client counts expunged messages itself.
     let (count, recent) = (selected.view.count(), selected.view.recent());
@@ -80,7 +113,61 @@ pub(super) async fn tell_known(
         .iter()
         .filter_map(|uid| selected.find(*uid))
         .collect();
-    tell_flags(selected, &shown, uids, turn).await
+    tell_flags(selected, &shown, Telling::news(uids), turn).await
+}
+
+/// Tells what is gone, and lets it go from the view.
+async fn tell_expunged(selected: &mut Selected, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+    if !selected.view.has_gone() {
+        return Ok(());
+    }
+    if turn.dialogue().enabled().contains(Enabled::QRESYNC) {
+        // RFC 7162 3.2.10
+        let before = selected.view.count();
+        let gone = selected.view.vanish();
+        selected.owes_modseq = true;
+        let fewer = before.saturating_sub(selected.view.count());
+        selected.count_told = selected.count_told.saturating_sub(fewer);
+        return tell_vanished(&gone, false, turn).await;
+    }
+    for number in selected.view.expunge() {
+        turn.reply(&Response::Expunge(number)).await?;
+        selected.count_told = selected.count_told.saturating_sub(1);
+    }
+    Ok(())
+}
+
+/// VANISHED responses of a length that every client can read.
+pub(super) async fn tell_vanished(
+    gone: &[(u32, u32)],
+    earlier: bool,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    for part in gone.chunks(VANISHED_RANGES) {
+        let uids = part.to_vec();
+        turn.reply(&Response::Vanished { earlier, uids }).await?;
+    }
+    Ok(())
+}
+
+/// Tells a client that resynchronises from where it will have to, before a completion: after
+/// VANISHED, and while one is held back (RFC 7162 3.2, 3.2.7). The completion carries it if it can.
+pub(super) async fn settle_modseq(
+    selected: &mut Selected,
+    outcome: Outcome,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Gone> {
+    let enabled = turn.dialogue().enabled().contains(Enabled::QRESYNC);
+    let owes = std::mem::take(&mut selected.owes_modseq) || selected.view.has_gone();
+    if !enabled || !owes {
+        return Ok(outcome);
+    }
+    let modseq = selected.view.resumable();
+    if let Ok(None) = outcome {
+        return Ok(Ok(Some(Code::HighestModSeq(modseq))));
+    }
+    turn.reply(&resync::highest(modseq)).await?;
+    Ok(outcome)
 }
 
 /// Takes over what changed; answers whose flags the client must be told, and whether there are new
@@ -148,9 +235,11 @@ pub(super) async fn tell_keywords(
 pub(super) async fn tell_flags(
     selected: &Selected,
     shown: &[Shown],
-    uids: Uids,
+    telling: Telling,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
+    // RFC 7162 3.2.4: both go together.
+    let modseq = turn.dialogue().enabled().contains(Enabled::CONDSTORE);
     for chunk in shown.chunks(CHUNK_MESSAGES) {
         let out = turn.output();
         selected.mailbox.read(|index| {
@@ -160,11 +249,16 @@ pub(super) async fn tell_flags(
                     continue;
                 };
                 let mut items = Items::begin(out, message.number);
-                if uids == Uids::Said {
+                if telling.uid || modseq {
                     items.item().bytes(b"UID ").number(u64::from(message.uid));
                 }
-                let recent = selected.view.is_recent(message.uid);
-                flags::write(items.item(), &entry, recent);
+                if modseq {
+                    flags::write_modseq(items.item(), &entry);
+                }
+                if telling.flags {
+                    let recent = selected.view.is_recent(message.uid);
+                    flags::write(items.item(), &entry, recent);
+                }
                 items.end();
             }
         });
@@ -179,5 +273,7 @@ pub(super) fn mailbox_deleted() -> Response {
     Response::bye(Some(Code::NonExistent), "the selected mailbox was deleted")
 }
 
+/// Ranges in one VANISHED response: some eight thousand octets (RFC 7162 4).
+const VANISHED_RANGES: usize = 400;
 /// Messages told of under one look at the index.
 pub(super) const CHUNK_MESSAGES: usize = 500;

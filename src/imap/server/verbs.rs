@@ -6,7 +6,7 @@
 use super::{
     copy, expunge,
     fault::Stop,
-    fetch, list, login, mailboxes, search,
+    fetch, list, login, mailboxes, resync, search,
     select::{Selected, Uids, Which},
     session::{Account, Asked, Outcome, not_now},
     store,
@@ -39,8 +39,10 @@ pub(super) async fn of_names(
             mailboxes::status(account, selected, &mailbox, &items, turn).await
         }
         CommandBody::Enable(names) => {
+            let before = turn.dialogue().enabled();
             let enabled = login::enable(turn.dialogue(), &names);
             turn.reply(&enabled).await?;
+            resync::note_condstore(before, selected, turn).await?;
             Ok(Ok(None))
         }
         CommandBody::Namespace => {
@@ -82,6 +84,7 @@ pub(super) async fn of_messages(
             uid,
             set,
             mode,
+            unchanged_since,
             silent,
             flags,
         } => {
@@ -91,6 +94,7 @@ pub(super) async fn of_messages(
             };
             let change = store::Change {
                 mode,
+                unchanged_since,
                 silent,
                 flags,
             };

@@ -2,6 +2,7 @@
 
 use super::flag_list;
 use crate::{
+    base::ids::ModSeq,
     imap::proto::{response::Code, sequence},
     wire::Output,
 };
@@ -45,6 +46,13 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
         Code::UidValidity(value) => {
             out.text("UIDVALIDITY ").number(u64::from(*value));
         }
+        Code::HighestModSeq(ModSeq(modseq)) => {
+            out.text("HIGHESTMODSEQ ").number(*modseq);
+        }
+        Code::Modified(numbers) => {
+            out.text("MODIFIED ");
+            sequence::write_set(out, numbers);
+        }
         Code::Unseen(number) => {
             out.text("UNSEEN ").number(u64::from(*number));
         }
@@ -81,6 +89,8 @@ const fn plain_code(code: &Code) -> &'static str {
         | Code::CopyUid { .. }
         | Code::Capability(_)
         | Code::PermanentFlags { .. }
+        | Code::HighestModSeq(_)
+        | Code::Modified(_)
         | Code::UidNext(_)
         | Code::UidValidity(_)
         | Code::Unseen(_) => "",

@@ -82,6 +82,7 @@ fn mailbox_data(response: &Response, enabled: Enabled, out: &mut Output) {
         Response::Exists(count) => counted(out, *count, "EXISTS"),
         Response::Recent(count) => counted(out, *count, "RECENT"),
         Response::Expunge(number) => counted(out, *number, "EXPUNGE"),
+        Response::Vanished { earlier, uids } => vanished(out, *earlier, uids),
         Response::List {
             attributes,
             name,
@@ -124,6 +125,23 @@ fn counted(out: &mut Output, number: u32, what: &str) {
         .text(" ")
         .text(what)
         .crlf();
+}
+
+/// RFC 7162 3.2.10
+fn vanished(out: &mut Output, earlier: bool, uids: &[(u32, u32)]) {
+    out.text("* VANISHED ");
+    if earlier {
+        out.text("(EARLIER) ");
+    }
+    let mut separator = "";
+    for (first, last) in uids {
+        out.text(separator).number(u64::from(*first));
+        if last > first {
+            out.text(":").number(u64::from(*last));
+        }
+        separator = ",";
+    }
+    out.crlf();
 }
 
 fn name_line(out: &mut Output, start: &str, attributes: &[Attribute]) {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    base::ids::ModSeq,
     imap::proto::{
         command::Tag,
         list::SpecialUse,
@@ -103,6 +104,28 @@ fn mailbox_data_is_written_as_the_grammar_says() {
     for (response, line) in [
         (Response::Flags(FlagList::default()), "* FLAGS ()\r\n"),
         (Response::Exists(4_294_967_295), "* 4294967295 EXISTS\r\n"),
+        (
+            Response::Vanished {
+                earlier: false,
+                uids: vec![(7, 7)],
+            },
+            "* VANISHED 7\r\n",
+        ),
+        (
+            Response::Vanished {
+                earlier: true,
+                uids: vec![(1, 3), (9, 10)],
+            },
+            "* VANISHED (EARLIER) 1:3,9:10\r\n",
+        ),
+        (
+            Response::note(Code::HighestModSeq(ModSeq(u64::MAX >> 1)), "x"),
+            "* OK [HIGHESTMODSEQ 9223372036854775807] x\r\n",
+        ),
+        (
+            Response::note(Code::Modified(vec![7, 8, 9, 12]), "x"),
+            "* OK [MODIFIED 7:9,12] x\r\n",
+        ),
         (Response::Recent(0), "* 0 RECENT\r\n"),
         (Response::Enabled(vec![]), "* ENABLED\r\n"),
         (Response::Id(vec![]), "* ID NIL\r\n"),

@@ -1,7 +1,7 @@
 //! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
 //! RFC 6154).
 
-use super::{Mistake, Parsed, Scanner};
+use super::{Mistake, Parsed, Scanner, resync};
 use crate::imap::proto::{
     command::CommandBody,
     enabled::Enabled,
@@ -10,6 +10,7 @@ use crate::imap::proto::{
     list::{ListQuery, SpecialUse},
     mutf7,
     response::Code,
+    resync::SelectParameters,
     status::StatusItem,
 };
 
@@ -23,12 +24,28 @@ fn only_mailbox(scanner: &mut Scanner<'_>) -> Parsed<String> {
 
 /// RFC 3501 9: `"SELECT" SP mailbox`
 pub fn select(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
-    only_mailbox(scanner).map(|mailbox| CommandBody::Select { mailbox })
+    let (mailbox, parameters) = selected(scanner)?;
+    Ok(CommandBody::Select {
+        mailbox,
+        parameters,
+    })
 }
 
 /// RFC 3501 9: `"EXAMINE" SP mailbox`
 pub fn examine(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
-    only_mailbox(scanner).map(|mailbox| CommandBody::Examine { mailbox })
+    let (mailbox, parameters) = selected(scanner)?;
+    Ok(CommandBody::Examine {
+        mailbox,
+        parameters,
+    })
+}
+
+fn selected(scanner: &mut Scanner<'_>) -> Parsed<(String, SelectParameters)> {
+    scanner.space()?;
+    let mailbox = scanner.mailbox()?;
+    let parameters = resync::select_parameters(scanner)?;
+    scanner.end()?;
+    Ok((mailbox, parameters))
 }
 
 /// RFC 3501 9: `"DELETE" SP mailbox`
@@ -309,8 +326,20 @@ mod tests {
     fn commands_about_one_mailbox_take_its_name() {
         let name = || "Entw\u{fc}rfe".to_owned();
         for (verb, body) in [
-            ("SELECT", CommandBody::Select { mailbox: name() }),
-            ("EXAMINE", CommandBody::Examine { mailbox: name() }),
+            (
+                "SELECT",
+                CommandBody::Select {
+                    mailbox: name(),
+                    parameters: SelectParameters::default(),
+                },
+            ),
+            (
+                "EXAMINE",
+                CommandBody::Examine {
+                    mailbox: name(),
+                    parameters: SelectParameters::default(),
+                },
+            ),
             ("DELETE", CommandBody::Delete { mailbox: name() }),
             ("SUBSCRIBE", CommandBody::Subscribe { mailbox: name() }),
             ("UNSUBSCRIBE", CommandBody::Unsubscribe { mailbox: name() }),
@@ -335,7 +364,8 @@ mod tests {
         assert_eq!(
             parsed("SELECT \"a \\\"b\""),
             Some(CommandBody::Select {
-                mailbox: "a \"b".to_owned()
+                mailbox: "a \"b".to_owned(),
+                parameters: SelectParameters::default(),
             })
         );
     }

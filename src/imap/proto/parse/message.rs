@@ -1,8 +1,9 @@
 //! Arguments of the commands about messages, but SEARCH (RFC 3501 6.4, RFC 4315, RFC 6851).
 
-use super::{Mistake, Parsed, Scanner, search, section};
+use super::{Mistake, Parsed, Scanner, resync, search, section};
 use crate::imap::proto::{
     command::{CommandBody, StoreMode},
+    enabled::Enabled,
     fetch::{FetchItem, FetchModifiers},
     limits::FETCH_ITEMS_MAX,
     sequence::MessageSet,
@@ -79,6 +80,7 @@ fn store_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
     let set = scanner.message_set()?;
     scanner.space()?;
+    let unchanged_since = resync::store_modifier(scanner)?;
     let mode = if scanner.eat(b'+') {
         StoreMode::Add
     } else if scanner.eat(b'-') {
@@ -106,6 +108,7 @@ fn store_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
         uid,
         set,
         mode,
+        unchanged_since,
         silent,
         flags,
     })
@@ -148,7 +151,7 @@ fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     })
 }
 
-/// RFC 4466 2.4: `fetch-modifiers`
+/// RFC 4466 2.4: `[SP "(" fetch-modifier *(SP fetch-modifier) ")"]`
 fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<FetchModifiers> {
     let mut modifiers = FetchModifiers::default();
     if !scanner.eat(b' ') {
@@ -165,13 +168,26 @@ fn fetch_modifiers(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<FetchModifier
                 scanner.space()?;
                 modifiers.partial = Some(search::partial_range(scanner)?);
             }
+            b"CHANGEDSINCE" if modifiers.changed_since.is_none() => {
+                scanner.space()?;
+                modifiers.changed_since = Some(resync::modseq(scanner)?);
+            }
+            // RFC 7162 3.2.6: only of UID FETCH, and after ENABLE QRESYNC.
+            b"VANISHED" if uid && scanner.enabled().contains(Enabled::QRESYNC) => {
+                modifiers.vanished = true;
+            }
             _ => return Err(Mistake::bad("this FETCH does not take this modifier")),
         }
         if scanner.eat(b')') {
-            return Ok(modifiers);
+            break;
         }
         scanner.space()?;
     }
+    if modifiers.vanished && modifiers.changed_since.is_none() {
+        // RFC 7162 3.2.6
+        return Err(Mistake::bad("VANISHED goes with CHANGEDSINCE"));
+    }
+    Ok(modifiers)
 }
 
 fn add(items: &mut Vec<FetchItem>, item: FetchItem) -> Parsed<()> {
@@ -218,6 +234,7 @@ fn item_named(word: &[u8], scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
         b"BODY" => FetchItem::Body,
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,
         b"UID" => FetchItem::Uid,
+        b"MODSEQ" => FetchItem::ModSeq,
         _ => {
             return Err(Mistake::bad(
                 "FETCH does not know this item; try (UID FLAGS ENVELOPE)",
@@ -304,6 +321,7 @@ mod tests {
                 uid,
                 set: set("2"),
                 mode,
+                unchanged_since: None,
                 silent,
                 flags: FlagList {
                     system,
@@ -344,7 +362,6 @@ mod tests {
             "STORE 2 FLAGS (x",
             "STORE 2 FLAGS (x) y",
             "STORE 2 FLAGS x ",
-            "STORE 2 (UNCHANGEDSINCE 1) FLAGS x",
             "STORE x FLAGS x",
         ]);
     }
@@ -405,7 +422,6 @@ mod tests {
             "FETCH 1 (UID )",
             "FETCH 1 (UID  FLAGS)",
             "FETCH 1 UID FLAGS",
-            "FETCH 1 (UID) (CHANGEDSINCE 1)",
             "FETCH 1 UID (PARTIAL 1:2)",
             "UID FETCH 1 UID ()",
             "UID FETCH 1 UID (PARTIAL)",

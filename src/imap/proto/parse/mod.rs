@@ -6,6 +6,7 @@
 
 pub mod mailbox;
 pub mod message;
+pub mod resync;
 pub mod scan;
 pub mod search;
 pub mod section;
