@@ -35,8 +35,8 @@ pub(super) const CHUNK_MESSAGES: usize = 1_000;
 pub(super) const TAIL_RECORDS: u32 = 256;
 /// Log records behind a snapshot that make the next one due in a mailbox that nobody uses.
 pub(super) const TAIL_RECORDS_IDLE: u32 = 32;
-/// Marks behind which the log is history that is kept: about four thousand records, a week of a busy
-/// mailbox, so that a client that was away so long hears exactly what is gone (RFC 7162 3.2.6).
+/// Marks behind which the log is history that is kept: about four thousand records, a week of a
+/// busy mailbox. A client that was away so long hears exactly what is gone (RFC 7162 3.2.6).
 pub(super) const HISTORY_MARKS: usize = 16;
 /// Unused mailboxes that stay in memory, at most.
 pub(super) const IDLE_MAILBOXES_MAX: usize = 256;

@@ -2,6 +2,7 @@
 //! tree of bounded depth and size (LIM-20), result options as values.
 
 use super::{date::Day, section::FieldName, sequence::SequenceSet};
+use crate::base::ids::ModSeq;
 
 /// What SEARCH asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub enum SearchKey {
     Flag(SearchFlag),
     /// With this keyword.
     Keyword(String),
+    /// Changed at this mod-sequence or later (RFC 7162 3.1.5).
+    ModSeq(ModSeq),
     /// Internal date before this day.
     Before(Day),
     /// Internal date on this day.
@@ -155,6 +158,36 @@ pub enum SearchKey {
     Body(String),
     /// This text in the header or the body.
     Text(String),
+}
+
+impl SearchKey {
+    /// Whether one of the keys in it `is` so.
+    pub fn any(&self, is: impl Fn(&Self) -> bool) -> bool {
+        let mut open = vec![self];
+        while let Some(key) = open.pop() {
+            if is(key) {
+                return true;
+            }
+            match key {
+                Self::And(keys) => open.extend(keys),
+                Self::Or(first, second) => open.extend([&**first, &**second]),
+                Self::Not(key) => open.push(key),
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether it asks for mod-sequences; then the answer says one (RFC 7162 3.1.5).
+    pub fn asks_modseq(&self) -> bool {
+        self.any(|key| matches!(key, Self::ModSeq(_)))
+    }
+
+    /// Whether it names messages by their numbers: none may change before it is answered, whatever
+    /// the command (RFC 7162 3.2.10.2).
+    pub fn names_numbers(&self) -> bool {
+        self.any(|key| matches!(key, Self::Numbers(_)))
+    }
 }
 
 /// A flag that SEARCH names.

@@ -9,6 +9,7 @@ use super::{
     effort::{Budget, Exhausted},
     fault::{Refusal, Stop},
     lookup::Cursor,
+    resync,
     search_answer::{self, Results},
     search_key::{Candidate, Ground, Known, Search, Verdict},
     search_reading::Reading,
@@ -17,8 +18,10 @@ use super::{
     updates::CHUNK_MESSAGES,
 };
 use crate::{
+    base::ids::ModSeq,
     imap::proto::{
         dialog::Imap,
+        enabled::Enabled,
         response::Code,
         search::{Charset, Query},
         sequence::SequenceSet,
@@ -41,11 +44,19 @@ pub(super) async fn search(
     query: &Query,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
+    if query.key.asks_modseq() {
+        resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
+    }
     let found = match found(account, selected, query, turn).await? {
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let uids = Uids::of(query.uid);
+    let asks_modseq = query.key.asks_modseq();
+    let modseq_of = |told: &[Candidate]| match asks_modseq {
+        true => highest(selected, told),
+        false => None,
+    };
     match query.returns {
         Some(returns) if returns.are_told() => {
             let results = Results {
@@ -53,14 +64,29 @@ pub(super) async fn search(
                 uids,
                 returns,
                 found: &found,
+                modseq: modseq_of(&returns.saved(&found)),
             };
             results.tell(turn).await?;
         }
         // RFC 5182 1: nothing but SAVE.
         Some(_) => {}
-        None => search_answer::numbers("* SEARCH", &found, uids, turn).await?,
+        None => {
+            let about = (uids, modseq_of(&found));
+            search_answer::numbers("* SEARCH", &found, about, turn).await?;
+        }
     }
     Ok(Ok(None))
+}
+
+/// The highest mod-sequence of these messages.
+fn highest(selected: &Selected, told: &[Candidate]) -> Option<ModSeq> {
+    let modseqs = selected.mailbox.read(|index| {
+        let mut cursor = Cursor::default();
+        let entries = told.iter().filter_map(|one| cursor.seek(index, one.uid));
+        entries.map(|entry| entry.modseq).max()
+    });
+    // All that was found may be gone by now.
+    (!told.is_empty()).then(|| modseqs.unwrap_or(selected.view.modseq()))
 }
 
 /// What a query finds, ascending, kept as `$` when it says so. A refusal that the client hears as

@@ -5,6 +5,7 @@
 
 use super::{search_key::Candidate, select::Uids, updates::CHUNK_MESSAGES};
 use crate::{
+    base::ids::ModSeq,
     imap::proto::{command::Tag, dialog::Imap, esearch, search::Returns, sequence::SetWriter},
     net::{Gone, Turn},
 };
@@ -16,6 +17,8 @@ pub(super) struct Results<'a> {
     pub(super) uids: Uids,
     pub(super) returns: Returns,
     pub(super) found: &'a [Candidate],
+    /// The highest mod-sequence of what is told, when that was asked for (RFC 4731 3.2).
+    pub(super) modseq: Option<ModSeq>,
 }
 
 impl Results<'_> {
@@ -49,6 +52,9 @@ impl Results<'_> {
             turn.output().bytes(b" ALL ");
             self.set(found, turn).await?;
         }
+        if let Some(ModSeq(modseq)) = self.modseq {
+            esearch::item(turn.output(), "MODSEQ", modseq);
+        }
         turn.output().crlf();
         turn.make_room().await
     }
@@ -67,11 +73,12 @@ impl Results<'_> {
     }
 }
 
-/// `name` and the numbers, in the order of the result.
+/// `name` and the numbers, in the order of the result, and their highest mod-sequence when that
+/// was asked for (RFC 7162 3.1.6).
 pub(super) async fn numbers(
     name: &str,
     found: &[Candidate],
-    uids: Uids,
+    (uids, modseq): (Uids, Option<ModSeq>),
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     turn.output().text(name);
@@ -81,6 +88,10 @@ pub(super) async fn numbers(
             out.bytes(b" ").number(u64::from(candidate.number(uids)));
         }
         turn.make_room().await?;
+    }
+    if let Some(ModSeq(modseq)) = modseq {
+        let out = turn.output().bytes(b" (MODSEQ ");
+        out.number(modseq).bytes(b")");
     }
     turn.output().crlf();
     Ok(())

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::{
-    base::clock::Timestamp,
+    base::{clock::Timestamp, ids::ModSeq},
     imap::proto::{
         date::Day,
         search::{SearchFlag, SearchKey},
@@ -70,6 +70,7 @@ enum Test {
     /// The day of the Date field.
     Sent(Range<i64>),
     Size(Range<u64>),
+    ChangedFrom(ModSeq),
     /// The field at this place is there.
     Field(usize),
     /// The needle at this place is in the texts.
@@ -229,6 +230,7 @@ impl Test {
             SearchKey::SentBefore(day) => Self::Sent(before(*day)),
             SearchKey::SentOn(day) => Self::Sent(on(*day)),
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
+            SearchKey::ModSeq(from) => Self::ChangedFrom(*from),
             SearchKey::Larger(size) => Self::Size(u64::from(*size) + 1..u64::MAX),
             SearchKey::Smaller(size) => Self::Size(0..u64::from(*size)),
             SearchKey::Header(name, text) => Self::Field(search.field(name.as_str(), text)),
@@ -302,6 +304,7 @@ impl Message<'_> {
             Test::Internal(days) => days.contains(&day_of(entry.internal_date)),
             Test::InternalSecond(secs) => secs.contains(&entry.internal_date.secs()),
             Test::Size(sizes) => sizes.contains(&entry.size),
+            Test::ChangedFrom(from) => entry.modseq >= *from,
             _ => false,
         }
     }

@@ -28,7 +28,6 @@ use crate::{
         enabled::Enabled,
         limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
         response::{Capabilities, Code, Response, Status},
-        resync::SelectParameters,
         verbs::{Numbers, Stage, Tls, Verb, capabilities},
     },
     mailbox::{Mailboxes, Watch},
@@ -91,6 +90,8 @@ pub(super) type Outcome = Result<Option<Code>, Refusal>;
 pub(super) struct Asked {
     tag: Tag,
     verb: &'static Verb,
+    /// What it does with message numbers.
+    numbers: Numbers,
 }
 
 impl Session {
@@ -192,19 +193,8 @@ impl Session {
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         match body {
-            CommandBody::Select {
-                mailbox,
-                parameters,
-            } => {
-                let wish = (&*mailbox, &parameters, Access::Full);
-                self.select(asked, wish, turn).await
-            }
-            CommandBody::Examine {
-                mailbox,
-                parameters,
-            } => {
-                let wish = (&*mailbox, &parameters, Access::Read);
-                self.select(asked, wish, turn).await
+            body @ (CommandBody::Select { .. } | CommandBody::Examine { .. }) => {
+                self.select(asked, body, turn).await
             }
             CommandBody::Delete { mailbox } => self.delete(asked, &mailbox, turn).await,
             CommandBody::Close => self.close(asked).await,
@@ -275,9 +265,20 @@ impl Session {
     async fn select(
         &mut self,
         asked: &Asked,
-        (mailbox, parameters, access): (&str, &SelectParameters, Access),
+        body: CommandBody,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
+        let (mailbox, parameters, access) = match body {
+            CommandBody::Select {
+                mailbox,
+                parameters,
+            } => (mailbox, parameters, Access::Full),
+            CommandBody::Examine {
+                mailbox,
+                parameters,
+            } => (mailbox, parameters, Access::Read),
+            _ => return Ok(Next::Reply(asked.answer(Err(not_now())))),
+        };
         // RFC 3501 6.3.1: the selected mailbox is left first, even when the new one cannot be had.
         if self.leave() {
             turn.reply(&select::closed()).await?;
@@ -289,7 +290,7 @@ impl Session {
             services: &self.services,
             login,
         };
-        let opened = match select::open(account, mailbox, access).await? {
+        let opened = match select::open(account, &mailbox, access).await? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
         };
@@ -379,7 +380,7 @@ impl Session {
             _ => None,
         };
         if let State::Selected(_, selected) = &mut self.state {
-            let news = updates::tell(selected, asked.verb.numbers, Uids::Silent, turn).await?;
+            let news = updates::tell(selected, asked.numbers, Uids::Silent, turn).await?;
             if let News::MailboxDeleted = news {
                 return Ok(Next::Close(updates::mailbox_deleted()));
             }
@@ -398,7 +399,7 @@ impl Session {
         let State::Selected(_, selected) = &mut self.state else {
             return Ok(Next::Reply(asked.answer(outcome)));
         };
-        match updates::tell(selected, asked.verb.numbers, asked.uids(), turn).await {
+        match updates::tell(selected, asked.numbers, asked.uids(), turn).await {
             Ok(News::Told) => {
                 let outcome = updates::settle_modseq(selected, outcome, turn).await?;
                 Ok(Next::Reply(asked.answer(outcome)))
@@ -502,7 +503,12 @@ impl Service<Imap> for Session {
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
         let Command { tag, verb, body } = command;
-        let asked = Asked { tag, verb };
+        let numbers = match &body {
+            // RFC 7162 3.2.10.2
+            CommandBody::Search(query) if query.key.names_numbers() => Numbers::Used,
+            _ => verb.numbers,
+        };
+        let asked = Asked { tag, verb, numbers };
         let outcome = self.command(&asked, body, turn).await;
         outcome.map_err(|stop| with_tag(stop, Some(asked.tag)))
     }

@@ -1,8 +1,8 @@
 //! STORE and UID STORE.
 //!
-//! RFC 3501 6.4.6, RFC 2180 4.2, RFC 7162 3.1.3. One change of the store for the whole command, then the new flags
-//! are told from the index in chunks. What other sessions changed meanwhile is told as well, silent
-//! or not; what this command changed silently is not.
+//! RFC 3501 6.4.6, RFC 2180 4.2, RFC 7162 3.1.3. One change of the store for the whole command,
+//! then the new flags are told from the index in chunks. What other sessions changed meanwhile is
+//! told as well, silent or not; what this command changed silently is not.
 
 use super::{
     fault::{Refusal, Stop, deleted, refusal_of},

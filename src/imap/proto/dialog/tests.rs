@@ -237,7 +237,7 @@ fn literals_that_do_not_wait_are_taken_at_once() {
     assert_said(
         READY,
         b"a1 SELECT {0+}\r\n\r\n",
-        &["a1 Select { mailbox: \"\" }"],
+        &["a1 Select { mailbox: \"\", parameters: SelectParameters"],
     );
 }
 

@@ -537,7 +537,7 @@ mod tests {
             "STATUS INBOX MESSAGES",
             "STATUS INBOX (MESSAGES",
             "STATUS INBOX (MESSAGES )",
-            "STATUS INBOX (HIGHESTMODSEQ)",
+            "STATUS INBOX (LOWESTMODSEQ)",
             "STATUS INBOX (MESSAGES) x",
         ]);
     }

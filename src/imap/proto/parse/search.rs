@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::{Mistake, Parsed, Scanner};
+use super::{Mistake, Parsed, Scanner, resync};
+use crate::base::ids::ModSeq;
 use crate::imap::proto::{
     command::CommandBody,
     limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
@@ -259,6 +260,7 @@ impl Keys<'_, '_> {
             b"BEFORE" => SearchKey::Before(self.scanner.date()?),
             b"ON" => SearchKey::On(self.scanner.date()?),
             b"SINCE" => SearchKey::Since(self.scanner.date()?),
+            b"MODSEQ" => SearchKey::ModSeq(self.modseq()?),
             b"OLDER" => SearchKey::Older(self.scanner.nz_number()?),
             b"YOUNGER" => SearchKey::Younger(self.scanner.nz_number()?),
             b"SAVEDBEFORE" => SearchKey::SavedBefore(self.scanner.date()?),
@@ -312,6 +314,23 @@ impl Keys<'_, '_> {
                 "an id is 1 to 255 letters, digits, underscores and dashes (RFC 8474 4)",
             )),
         }
+    }
+
+    /// RFC 7162 3.1.5: `[entry-name SP entry-type-req SP] mod-sequence-valzer`; a message has one
+    /// mod-sequence here, so entries are ignored.
+    fn modseq(&mut self) -> Parsed<ModSeq> {
+        const RULE: &str = "an entry is \"/flags/...\" and priv, shared or all";
+        if self.scanner.peek() == Some(b'"') {
+            let entry = self.scanner.string()?.to_ascii_lowercase();
+            self.scanner.space()?;
+            let kind = self.scanner.word().to_ascii_lowercase();
+            let is_known = matches!(kind.as_slice(), b"priv" | b"shared" | b"all");
+            if !is_known || entry.strip_prefix(b"/flags/").is_none_or(<[u8]>::is_empty) {
+                return Err(Mistake::bad(RULE));
+            }
+            self.scanner.space()?;
+        }
+        resync::modseq_or_zero(self.scanner)
     }
 
     fn keyword(&mut self) -> Parsed<String> {
@@ -401,6 +420,11 @@ mod tests {
             ("BEFORE 1-Feb-2024", SearchKey::Before(day)),
             ("ON \"1-Feb-2024\"", SearchKey::On(day)),
             ("SINCE 1-Feb-2024", SearchKey::Since(day)),
+            ("MODSEQ 0", SearchKey::ModSeq(ModSeq(0))),
+            (
+                "MODSEQ \"/flags/\\\\draft\" all 620162338",
+                SearchKey::ModSeq(ModSeq(620_162_338)),
+            ),
             ("OLDER 1", SearchKey::Older(1)),
             ("younger 259200", SearchKey::Younger(259_200)),
             ("$", SearchKey::Saved),
