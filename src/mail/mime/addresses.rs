@@ -102,6 +102,7 @@ struct Element {
     /// Between the angle brackets, once one was opened.
     angle: Option<Vec<Word>>,
     angle_closed: bool,
+    /// The last one; the name, where there is no other.
     comment: Option<Vec<u8>>,
 }
 
@@ -134,7 +135,7 @@ impl Element {
                 return;
             }
             Token::Comment(text) => {
-                self.comment.get_or_insert_with(|| text.into_owned());
+                self.comment = Some(text.into_owned());
                 return;
             }
             Token::Special(byte) => vec![byte],
@@ -300,7 +301,7 @@ mod tests {
             ("A \"B\" C <a@b>", "A B C|-|a|b"),
             ("John Q. Public <a@b>", "John Q. Public|-|a|b"),
             ("a@b (Full (nested) Name)", "Full (nested) Name|-|a|b"),
-            ("(x) a@b (y)", "x|-|a|b"),
+            ("(x) a@b (y)", "y|-|a|b"),
             ("\"a b\"@c", "-|-|a b|c"),
             ("\"a@b\"@c", "-|-|a@b|c"),
             ("a . b @ c . d", "-|-|a.b|c.d"),

@@ -1,9 +1,11 @@
 //! Content-Type, Content-Disposition and their kin: a value and parameters.
 //!
-//! RFC 2045 5.1, RFC 2183 2, RFC 2231 (parameters are shown as they are written, neither joined
-//! nor decoded: RFC 3501 7.4.2 calls for attribute/value pairs of the field). Tolerant: an
+//! RFC 2045 5.1, RFC 2183 2, RFC 2231 (the pieces of a parameter are joined, as its section 6 asks
+//! of IMAP servers, but not decoded: whoever reads them wants the charset). Tolerant: an
 //! unquoted value may hold spaces and specials, as many senders write file names. At most LIM-28
 //! parameters.
+
+use std::collections::BTreeMap;
 
 use super::{
     Bounds, Text,
@@ -64,19 +66,9 @@ impl ContentType {
         self.parameters.iter().find(named).map(|p| &*p.value)
     }
 
-    /// The boundary of a multipart; RFC 2231 3 lets it stand in numbered pieces.
-    pub(super) fn boundary(&self) -> Option<Vec<u8>> {
-        if let Some(boundary) = self.parameter("boundary") {
-            return Some(boundary.to_vec());
-        }
-        let mut joined = Vec::new();
-        for number in 0..BOUNDARY_PIECES_MAX {
-            let Some(piece) = self.parameter(&format!("boundary*{number}")) else {
-                break;
-            };
-            joined.extend_from_slice(piece);
-        }
-        (!joined.is_empty()).then_some(joined)
+    /// The boundary of a multipart.
+    pub(super) fn boundary(&self) -> Option<&[u8]> {
+        self.parameter("boundary")
     }
 
     /// The unfolded value of a Content-Type field; `None` if it is not one.
@@ -174,7 +166,86 @@ fn parameters_after(value: &[u8], bounds: &Bounds) -> Vec<Parameter> {
         }
         parameters.push(parameter);
     }
-    parameters
+    join_continuations(parameters)
+}
+
+/// RFC 2231 3 and 6: a value that was cut into `name*0`, `name*1` and so on stands as one, where
+/// its first piece stood. What has no first piece or comes behind a gap is left as it is.
+fn join_continuations(parameters: Vec<Parameter>) -> Vec<Parameter> {
+    let mut pieces = BTreeMap::new();
+    for (at, parameter) in parameters.iter().enumerate() {
+        if let Some(piece) = Piece::of(&parameter.name) {
+            let key = (piece.name.to_ascii_lowercase(), piece.number);
+            pieces.entry(key).or_insert((at, piece.is_encoded));
+        }
+    }
+    if pieces.is_empty() {
+        return parameters;
+    }
+    let mut joined: Vec<Option<Parameter>> = parameters.into_iter().map(Some).collect();
+    let firsts: Vec<_> = pieces.keys().filter(|(_, number)| *number == 0).collect();
+    for (name, _) in firsts {
+        let places: Vec<_> = (0..)
+            .map_while(|number| pieces.get(&(name.clone(), number)))
+            .collect();
+        let is_encoded = places.iter().any(|(_, is_encoded)| *is_encoded);
+        let mut value = Vec::new();
+        for (at, piece_is_encoded) in &places {
+            let piece = joined.get_mut(*at).and_then(Option::take);
+            let text = piece.map(|piece| piece.value).unwrap_or_default();
+            match is_encoded && !piece_is_encoded {
+                true => encode_percent(&text, &mut value),
+                false => value.extend_from_slice(&text),
+            }
+        }
+        let mut name = name.clone();
+        name.extend(is_encoded.then_some(b'*'));
+        if let Some((at, _)) = places.first()
+            && let Some(place) = joined.get_mut(*at)
+        {
+            *place = Some(Parameter {
+                name: name.into(),
+                value: value.into(),
+            });
+        }
+    }
+    joined.into_iter().flatten().collect()
+}
+
+/// RFC 2231 4: an octet that may not stand for itself in an encoded value.
+fn encode_percent(text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        match byte.is_ascii_alphanumeric() || b"!#$&+-.^_`{|}~".contains(byte) {
+            true => out.push(*byte),
+            false => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+}
+
+/// The name of a parameter that holds a piece of a value: `name*0`, `name*1*`.
+struct Piece<'a> {
+    name: &'a [u8],
+    number: u8,
+    is_encoded: bool,
+}
+
+impl<'a> Piece<'a> {
+    fn of(name: &'a [u8]) -> Option<Self> {
+        let (numbered, is_encoded) = match name.strip_suffix(b"*") {
+            Some(numbered) => (numbered, true),
+            None => (name, false),
+        };
+        let star = numbered.iter().rposition(|byte| *byte == b'*')?;
+        let (name, number) = numbered.split_at_checked(star)?;
+        let number = std::str::from_utf8(number.get(1..)?).ok()?;
+        // RFC 2231 7: no leading zeros, no signs.
+        let parsed: u8 = number.parse().ok()?;
+        (!name.is_empty() && parsed.to_string() == number).then_some(Self {
+            name,
+            number: parsed,
+            is_encoded,
+        })
+    }
 }
 
 /// Reads up to and including the next semicolon; tells whether there was one.
@@ -239,8 +310,6 @@ const NAME_BYTES_MAX: usize = 127;
 const WORDS_MAX: usize = 50;
 /// LIM-30: bytes of the parameters of one field that are kept.
 const PARAMETERS_BYTES_MAX: usize = 4 * 1024;
-/// A boundary of LIM-28's length would not be cut into more pieces.
-const BOUNDARY_PIECES_MAX: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -285,7 +354,17 @@ mod tests {
             ("a/b; x=", "a/b x="),
             ("a/b; =y", "a/b"),
             ("a/b c/d; x=y", "a/b x=y"),
-            ("a/b; f*0*=utf-8''a%20; f*1=b", "a/b f*0*=utf-8''a%20 f*1=b"),
+            ("a/b; f*0*=utf-8''a%20; f*1=b", "a/b f*=utf-8''a%20b"),
+            (
+                "a/b; f*0*=utf-8''a; x=y; F*1=\"b %\"",
+                "a/b f*=utf-8''ab%20%25 x=y",
+            ),
+            ("a/b; f*1=b; g*0=c; f*0=a; g*2=e", "a/b g=c f=ab g*2=e"),
+            (
+                "a/b; f*0=a; f*0=b; f*01=c; *0=d",
+                "a/b f=a f*0=b f*01=c *0=d",
+            ),
+            ("a/b; f*1=b; f*x=c; f*=d", "a/b f*1=b f*x=c f*=d"),
             ("a/b; x=\"unclosed; y=z", "a/b x=unclosed; y=z"),
         ] {
             assert_eq!(
@@ -309,7 +388,10 @@ mod tests {
 
     #[test]
     fn a_boundary_may_stand_in_pieces() {
-        let boundary = |value: &[u8]| ContentType::parse(value, &Bounds::default())?.boundary();
+        let boundary = |value: &[u8]| {
+            let content = ContentType::parse(value, &Bounds::default())?;
+            content.boundary().map(<[u8]>::to_vec)
+        };
         assert_eq!(
             boundary(b"a/b; boundary*1=d; boundary*0=c"),
             Some(b"cd".to_vec())
