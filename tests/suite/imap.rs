@@ -2,6 +2,7 @@
 
 mod babble;
 mod client;
+mod differential;
 mod faults;
 mod model;
 mod races;

@@ -15,6 +15,6 @@ mod crash;
 mod data;
 mod install;
 mod peers;
-mod server;
+pub(crate) mod server;
 mod syscalls;
 mod telnet;

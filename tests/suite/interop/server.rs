@@ -194,7 +194,7 @@ pub(super) fn have(program: &str) -> bool {
 
 /// Says that a test is skipped for want of a program. Where all are said to be there, as by
 /// `.ci/run` when it installed them, it fails.
-pub(super) fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     let strict = std::env::var_os("BUZON_TEST_SKIPS").is_some_and(|value| value == "none");
     assert!(!strict, "must not be skipped: {reason}");
     println!("skipped: {reason}");

@@ -1,0 +1,49 @@
+//! Two ends to ask the same of: this server in memory, and whatever else speaks IMAP.
+
+use super::super::client::{Answer, ImapClient, server_with_alice};
+use crate::support::server::TestServer;
+
+/// Somebody who answers commands.
+pub(super) trait Server {
+    /// Sends a command without its tag and gives all that it is answered.
+    fn ask(&mut self, command: &[u8]) -> Answer;
+
+    /// Whether a capability is announced.
+    fn announces(&mut self, capability: &str) -> bool {
+        let answer = self.ask(b"CAPABILITY").ok();
+        let words = String::from_utf8_lossy(&answer.untagged[0]).to_uppercase();
+        words.split(' ').any(|word| word == capability)
+    }
+}
+
+/// This server, on an in-memory pipe under a paused clock.
+pub(super) struct Ours {
+    client: ImapClient,
+    _server: TestServer,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Ours {
+    pub(super) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (client, server) = runtime.block_on(async {
+            let (server, _) = server_with_alice().await;
+            (ImapClient::log_in(&server, "alice").await, server)
+        });
+        Self {
+            client,
+            _server: server,
+            runtime,
+        }
+    }
+}
+
+impl Server for Ours {
+    fn ask(&mut self, command: &[u8]) -> Answer {
+        self.runtime.block_on(self.client.ask_bytes(command))
+    }
+}
