@@ -95,7 +95,7 @@ impl Corpus {
             (
                 "address",
                 &made("addresses"),
-                "Date: {date}\r\nFrom: {}\r\nReply-To: x@example.org\r\nTo: {}\r\nSubject: address\r\n",
+                "Date: {date}\r\nFrom: {}\r\nReply-To: x@example.org\r\nTo: {}\r\nSubject: a\r\n",
                 "\r\nx\r\n",
             ),
             (

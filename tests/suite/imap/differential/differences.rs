@@ -39,7 +39,8 @@ impl Differences {
         read
     }
 
-    /// Fails on a difference without a row, and on a row (or a pattern of one) without a difference.
+    /// Fails on a difference without a row, and on a row (or a pattern of one) without a
+    /// difference.
     pub(super) fn judge(&self, ours: &Facts, theirs: &Facts) {
         let mut complaints = Vec::new();
         let mut used = BTreeSet::new();
