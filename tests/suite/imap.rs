@@ -1,5 +1,6 @@
 //! IMAP as a whole: its transcripts, and what cannot be said in one.
 
+mod agreement;
 mod babble;
 mod client;
 mod differential;

@@ -4,7 +4,7 @@ use super::super::client::{Answer, ImapClient, server_with_alice};
 use crate::support::server::TestServer;
 
 /// Somebody who answers commands.
-pub(super) trait Server {
+pub(in crate::imap) trait Server {
     /// Sends a command without its tag and gives all that it is answered.
     fn ask(&mut self, command: &[u8]) -> Answer;
 
@@ -17,14 +17,14 @@ pub(super) trait Server {
 }
 
 /// This server, on an in-memory pipe under a paused clock.
-pub(super) struct Ours {
+pub(in crate::imap) struct Ours {
     client: ImapClient,
     _server: TestServer,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Ours {
-    pub(super) fn start() -> Self {
+    pub(in crate::imap) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)

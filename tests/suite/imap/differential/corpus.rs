@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 use buzon::base::random::Random;
 
 /// A message and how it is appended.
-pub(super) struct Message {
-    pub(super) name: String,
+pub(in crate::imap) struct Message {
+    pub(in crate::imap) name: String,
     pub(super) flags: &'static str,
     pub(super) date: String,
     pub(super) text: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) fn made(name: &str) -> String {
 }
 
 /// Every message, always the same.
-pub(super) fn all() -> Vec<Message> {
+pub(in crate::imap) fn all() -> Vec<Message> {
     let mut corpus = Corpus::default();
     corpus.files();
     corpus.whole(&made("messages"));

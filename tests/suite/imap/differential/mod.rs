@@ -4,8 +4,8 @@
 //! Both answer in the same run; nothing recorded is trusted. Values are compared as what they mean
 //! (`value`, `structure`), not as bytes. A row that explains nothing fails the test as well.
 
-mod ask;
-mod corpus;
+pub(super) mod ask;
+pub(super) mod corpus;
 mod differences;
 mod dovecot;
 mod fetches;
@@ -44,7 +44,7 @@ fn this_server_and_dovecot_say_the_same_of_the_same_messages() {
 }
 
 /// Puts the corpus into a mailbox and opens it.
-fn fill(server: &mut dyn Server, corpus: &[Message]) {
+pub(super) fn fill(server: &mut dyn Server, corpus: &[Message]) {
     server.ask(b"CREATE Corpus").ok();
     for message in corpus {
         let (flags, date) = (&message.flags, &message.date);
