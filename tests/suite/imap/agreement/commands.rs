@@ -310,7 +310,7 @@ impl Line<'_> {
                 _ => {
                     self.word(&["HEADER.FIELDS (", "HEADER.FIELDS.NOT ("]);
                     self.some(" ", 2, |line| {
-                        line.string(&["Subject", "FROM", "x-odd", "X!y"]);
+                        line.string(&["Subject", "FROM", "x-odd", "X!y", "x:y"]);
                     });
                     self.add(")");
                 }

@@ -15,7 +15,6 @@ use buzon::imap::proto::{
 use imap_codec::imap_types::{
     command::CommandBody as Theirs,
     datetime::NaiveDate,
-    extensions::binary::LiteralOrLiteral8,
     fetch::{MacroOrMessageDataItemNames, MessageDataItemName, Part, Section},
     flag::{Flag, StoreResponse},
     mailbox::{ListMailbox, Mailbox},
@@ -77,64 +76,17 @@ pub(super) fn ours(body: &Ours) -> Option<String> {
 pub(super) fn theirs(body: &Theirs<'_>) -> Option<String> {
     Some(match body {
         Theirs::Login { username, password } => {
-            let (user, password) = (
-                text(username.as_ref()),
-                text(password.declassify().as_ref()),
-            );
-            format!("LOGIN {user:?} {password:?}")
+            let password = text(password.declassify().as_ref());
+            format!("LOGIN {:?} {password:?}", text(username.as_ref()))
         }
         Theirs::Authenticate { .. } => "AUTHENTICATE".to_owned(),
-        Theirs::Select { mailbox, .. } => format!("SELECT {}", their_name(mailbox)),
-        Theirs::Examine { mailbox, .. } => format!("EXAMINE {}", their_name(mailbox)),
-        Theirs::Create { mailbox } => {
-            // RFC 3501 6.3.3: the delimiter at the end is no part of the name.
-            let name = their_name(mailbox);
-            let name = name
-                .strip_suffix("/\"")
-                .map_or(name.clone(), |name| format!("{name}\""));
-            format!("CREATE {name}")
-        }
-        Theirs::Delete { mailbox } => format!("DELETE {}", their_name(mailbox)),
-        Theirs::Rename { from, to } => format!("RENAME {} {}", their_name(from), their_name(to)),
-        Theirs::Subscribe { mailbox } => format!("SUBSCRIBE {}", their_name(mailbox)),
-        Theirs::Unsubscribe { mailbox } => format!("UNSUBSCRIBE {}", their_name(mailbox)),
-        Theirs::List {
-            reference,
-            mailbox_wildcard,
-        } => {
-            format!(
-                "LIST {} {:?}",
-                their_name(reference),
-                their_pattern(mailbox_wildcard)
-            )
-        }
-        Theirs::Lsub {
-            reference,
-            mailbox_wildcard,
-        } => {
-            format!(
-                "LSUB {} {:?}",
-                their_name(reference),
-                their_pattern(mailbox_wildcard)
-            )
-        }
-        Theirs::Status {
-            mailbox,
-            item_names,
-        } => {
-            format!(
-                "STATUS {} {}",
-                their_name(mailbox),
-                debugged(item_names.iter())
-            )
-        }
-        Theirs::ExpungeUid { sequence_set } => format!("EXPUNGE {}", their_set(sequence_set)),
+        Theirs::ExpungeUid { sequence_set: set } => format!("EXPUNGE {}", their_set(set)),
         Theirs::Search { criteria, uid, .. } => {
             let keys: Option<Vec<_>> = criteria.as_ref().iter().map(their_key).collect();
             format!("SEARCH {uid} {}", and(keys?))
         }
         Theirs::Fetch {
-            sequence_set,
+            sequence_set: set,
             macro_or_item_names,
             uid,
             ..
@@ -144,10 +96,10 @@ pub(super) fn theirs(body: &Theirs<'_>) -> Option<String> {
                 MacroOrMessageDataItemNames::MessageDataItemNames(names) => names.clone(),
             };
             let items: Vec<String> = items.iter().map(their_item).collect();
-            format!("FETCH {uid} {} {}", their_set(sequence_set), sorted(items))
+            format!("FETCH {uid} {} {}", their_set(set), sorted(items))
         }
         Theirs::Store {
-            sequence_set,
+            sequence_set: set,
             kind,
             response,
             flags,
@@ -155,46 +107,52 @@ pub(super) fn theirs(body: &Theirs<'_>) -> Option<String> {
             ..
         } => {
             let silent = *response == StoreResponse::Silent;
-            let set = their_set(sequence_set);
-            format!("STORE {uid} {set} {kind:?} {silent} {}", their_flags(flags))
+            let (set, flags) = (their_set(set), their_flags(flags));
+            format!("STORE {uid} {set} {kind:?} {silent} {flags}")
         }
         Theirs::Copy {
-            sequence_set,
+            sequence_set: set,
             mailbox,
             uid,
-        } => {
-            format!(
-                "COPY {uid} {} {}",
-                their_set(sequence_set),
-                their_name(mailbox)
-            )
-        }
+        } => format!("COPY {uid} {} {}", their_set(set), their_name(mailbox)),
         Theirs::Move {
-            sequence_set,
+            sequence_set: set,
             mailbox,
             uid,
-        } => {
-            format!(
-                "MOVE {uid} {} {}",
-                their_set(sequence_set),
-                their_name(mailbox)
-            )
+        } => format!("MOVE {uid} {} {}", their_set(set), their_name(mailbox)),
+        other => match of_mailboxes(other) {
+            Some(said) => said,
+            None => plain(&format!("{other:?}"))?,
+        },
+    })
+}
+
+/// Of their commands those about mailboxes.
+fn of_mailboxes(body: &Theirs<'_>) -> Option<String> {
+    Some(match body {
+        Theirs::Select { mailbox, .. } => format!("SELECT {}", their_name(mailbox)),
+        Theirs::Examine { mailbox, .. } => format!("EXAMINE {}", their_name(mailbox)),
+        Theirs::Create { mailbox } => {
+            // RFC 3501 6.3.3: the delimiter at the end is no part of the name.
+            format!("CREATE {}", their_name(mailbox).replace("/\"", "\""))
         }
-        Theirs::Append {
+        Theirs::Delete { mailbox } => format!("DELETE {}", their_name(mailbox)),
+        Theirs::Rename { from, to } => format!("RENAME {} {}", their_name(from), their_name(to)),
+        Theirs::Subscribe { mailbox } => format!("SUBSCRIBE {}", their_name(mailbox)),
+        Theirs::Unsubscribe { mailbox } => format!("UNSUBSCRIBE {}", their_name(mailbox)),
+        Theirs::List {
+            reference,
+            mailbox_wildcard: pattern,
+        } => format!("LIST {} {}", their_name(reference), their_pattern(pattern)),
+        Theirs::Lsub {
+            reference,
+            mailbox_wildcard: pattern,
+        } => format!("LSUB {} {}", their_name(reference), their_pattern(pattern)),
+        Theirs::Status {
             mailbox,
-            flags,
-            date,
-            message,
-        } => {
-            let size = match message {
-                LiteralOrLiteral8::Literal(literal) => literal.as_ref().len(),
-                LiteralOrLiteral8::Literal8(_) => return None,
-            };
-            let date = date.as_ref().map(|date| date.as_ref().timestamp());
-            let flags = their_flags(flags);
-            format!("APPEND {} {flags} {date:?} {size}", their_name(mailbox))
-        }
-        other => plain(&format!("{other:?}"))?,
+            item_names: items,
+        } => format!("STATUS {} {}", their_name(mailbox), debugged(items.iter())),
+        _ => return None,
     })
 }
 
@@ -230,7 +188,8 @@ fn their_pattern(pattern: &ListMailbox<'_>) -> String {
         ListMailbox::Token(token) => token.as_ref(),
         ListMailbox::String(string) => string.as_ref(),
     };
-    mutf7::decode(raw).unwrap_or_else(|| "\0".to_owned())
+    let pattern = mutf7::decode(raw).unwrap_or_else(|| "\0".to_owned());
+    format!("{pattern:?}")
 }
 
 fn our_list(query: &ListQuery) -> Option<String> {

@@ -60,6 +60,11 @@ const DIFFERENCES: &[Difference] = &[
         is_of: |line| line.to_uppercase().contains(" CHARSET "),
     },
     Difference {
+        reason: "RFC 5322 2.2: the name of a header field has no colon and no space",
+        ours_accepts: false,
+        is_of: |line| line.to_uppercase().contains("HEADER"),
+    },
+    Difference {
         reason: "quirk::SPACES_AT_END: clients leave spaces at the end of a line",
         ours_accepts: true,
         is_of: |line| line.ends_with(" \\r\\n"),
