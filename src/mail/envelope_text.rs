@@ -48,6 +48,15 @@ pub fn field(envelope: &[u8], name: &str) -> Said {
     }
 }
 
+/// What `envelope` says of all the fields that it tells of: lower-case names, texts not decoded.
+pub fn fields(envelope: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let said = |(name, _): &(&'static str, usize)| match field(envelope, name) {
+        Said::Text(text) => Some((*name, text)),
+        Said::Nothing | Said::Unknown => None,
+    };
+    MEMBERS.iter().filter_map(said)
+}
+
 /// One value, as far as it is looked at.
 enum Value<'a> {
     Nil,
@@ -180,6 +189,8 @@ mod tests {
         for name in ["sender", "reply-to", "date", "x-other"] {
             assert_eq!(field(ENVELOPE, name), Said::Unknown, "{name}");
         }
+        let names: Vec<_> = fields(ENVELOPE).map(|(name, _)| name).collect();
+        assert_eq!(names, ["subject", "from", "to", "message-id"]);
     }
 
     #[test]

@@ -58,8 +58,9 @@ impl Mailboxes {
                 break;
             }
             match engine.commit(without_emails(engine, &page).await?).await {
+                Ok(_) => self.core.hub.removed(page.entries.len()),
                 // Another owner of a body came or went: look again.
-                Ok(_) | Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict) => {}
                 Err(error) => return Err(MailboxFault::Commit(error)),
             }
         }

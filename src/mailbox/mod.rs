@@ -47,7 +47,7 @@ pub use handle::{Copied, Mailbox, Stored};
 pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
-pub use notify::Watch;
+pub use notify::{Follower, News, Watch};
 pub use rights::{FlagClasses, Rights};
 pub use service::{AppendOptions, Appended, Mailboxes, Options, Placed, Placement, Usage};
 pub use tree::INBOX;

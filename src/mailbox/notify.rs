@@ -2,13 +2,16 @@
 //!
 //! A notice carries no content and may come without a change; correctness never rests on one. An
 //! account that nobody watches and that has no mailbox in memory costs nothing here.
+//!
+//! One follower may ask which accounts changed at all: it does work that no commit waits for.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::base::ids::AccountId;
 
@@ -36,6 +39,62 @@ impl Watch {
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     shards: [Mutex<HashMap<AccountId, Weak<Notice>>>; SHARDS],
+    feed: Feed,
+}
+
+/// What the follower has not heard yet.
+#[derive(Debug, Default)]
+struct Feed {
+    /// `None` without a follower.
+    news: Mutex<Option<News>>,
+    wake: Notify,
+}
+
+/// What happened to accounts, as hints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Accounts that changed.
+    pub accounts: BTreeSet<AccountId>,
+    /// How many emails were removed for good, of whatever accounts.
+    pub removed_emails: u64,
+}
+
+/// Hears of the changes of all accounts. There is one at a time.
+#[derive(Debug)]
+pub struct Follower(Arc<Hub>);
+
+impl Follower {
+    /// Waits until there is something to take. May be dropped and called again.
+    pub async fn heard(&mut self) {
+        while *self.0.feed.lock() == Some(News::default()) {
+            self.0.feed.wake.notified().await;
+        }
+    }
+
+    /// What happened since the last time, or since the follower was made.
+    pub fn take(&mut self) -> News {
+        let mut news = self.0.feed.lock();
+        news.as_mut().map(mem::take).unwrap_or_default()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        *self.0.feed.lock() = None;
+    }
+}
+
+impl Feed {
+    fn tell(&self, say: impl FnOnce(&mut News)) {
+        if let Some(news) = &mut *self.lock() {
+            say(news);
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<News>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 const SHARDS: usize = 16;
@@ -73,8 +132,20 @@ impl Hub {
         }
     }
 
+    /// Follows all accounts from now on.
+    pub(super) fn follow(self: &Arc<Self>) -> Follower {
+        *self.feed.lock() = Some(News::default());
+        Follower(Arc::clone(self))
+    }
+
+    /// Tells the follower that emails were removed.
+    pub(super) fn removed(&self, emails: usize) {
+        self.feed.tell(|news| news.removed_emails += emails as u64);
+    }
+
     /// Wakes all who are interested in `account`.
     pub(super) fn announce(&self, account: AccountId) {
+        self.feed.tell(|news| _ = news.accounts.insert(account));
         let notice = self.shard(account).get(&account).and_then(Weak::upgrade);
         if let Some(notice) = notice {
             notice.changes.send_modify(|count| *count += 1);
@@ -184,6 +255,26 @@ mod tests {
         drop(two);
         assert_eq!(entries(&hub), 0);
         hub.announce(AccountId(1));
+    }
+
+    #[test]
+    fn a_follower_hears_of_all_accounts_once() {
+        let hub = Arc::new(Hub::default());
+        hub.announce(AccountId(1));
+        let mut follower = hub.follow();
+        assert!(now_or_never(follower.heard()).is_none());
+        for account in [3, 2, 3] {
+            hub.announce(AccountId(account));
+        }
+        hub.removed(5);
+        assert!(now_or_never(follower.heard()).is_some());
+        let news = follower.take();
+        assert_eq!(Vec::from_iter(news.accounts), [AccountId(2), AccountId(3)]);
+        assert_eq!(news.removed_emails, 5);
+        assert!(now_or_never(follower.heard()).is_none());
+        drop(follower);
+        hub.announce(AccountId(1));
+        assert!(hub.feed.lock().is_none());
     }
 
     #[test]

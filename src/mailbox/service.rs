@@ -16,7 +16,7 @@ use super::{
     flags::FlagSet,
     handle::Mailbox,
     intake::{Arrived, Intake},
-    notify::Watch,
+    notify::{Follower, Watch},
     record::{self, Arrival, Arrivals},
     shared::read_record,
 };
@@ -148,6 +148,11 @@ impl Mailboxes {
     /// Watches an account for changes from now on.
     pub fn watch(&self, account: AccountId) -> Watch {
         self.core.hub.watch(account)
+    }
+
+    /// Hears which accounts change, from now on. For one task of the process.
+    pub fn follow(&self) -> Follower {
+        self.core.hub.follow()
     }
 
     /// Wakes the watchers of an account, after a commit that changed it.
@@ -319,6 +324,35 @@ impl Mailboxes {
         }
         self.add_shared_facts(&mut emails).await?;
         Ok(emails)
+    }
+
+    /// The first emails of the account numbered above `after`, ascending; `None` for a record that
+    /// is damaged. There are no more when there are none. Numbers only rise, so whoever has read
+    /// up to one has missed none below it.
+    pub async fn emails_after(
+        &self,
+        account: AccountId,
+        after: EmailId,
+    ) -> Result<Vec<(EmailId, Option<Email>)>, MailboxFault> {
+        let range = KeyRange {
+            from: key::email(account, after).successor(),
+            to: key::emails(account).prefix_range().to,
+        };
+        let limit = PageLimit {
+            entries: 100,
+            ..PageLimit::default()
+        };
+        let page = self
+            .core
+            .engine
+            .page(range, limit, Order::Ascending)
+            .await?;
+        let ids = page.entries.iter().filter_map(|(key, _)| key.last_u64());
+        let ids: Vec<EmailId> = ids.map(EmailId).collect();
+        let values = ids.iter().zip(&page.entries);
+        let mut emails: Vec<_> = values.map(|(id, (_, value))| decoded(*id, value)).collect();
+        self.add_shared_facts(&mut emails).await?;
+        Ok(ids.into_iter().zip(emails).collect())
     }
 
     /// Completes emails without facts of their own: those that share them with others.

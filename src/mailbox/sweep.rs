@@ -254,6 +254,7 @@ impl Mailboxes {
         }
         batch.unchanged(key::relocations(account), relocations);
         self.core.engine.commit(batch).await?;
+        self.core.hub.removed(emails.len());
         Ok(())
     }
 

@@ -272,6 +272,11 @@ pub fn email_counter(account: AccountId) -> Key {
     Fields::account(space::EMAIL_COUNTER, account).key()
 }
 
+/// The counters of emails of all accounts: every account that mail can be in.
+pub fn email_counters() -> Key {
+    Fields::of(space::EMAIL_COUNTER).key()
+}
+
 /// `MAILBOX_COUNTER account`: last mailbox number given out.
 pub fn mailbox_counter(account: AccountId) -> Key {
     Fields::account(space::MAILBOX_COUNTER, account).key()
