@@ -7,6 +7,7 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod dns;
+pub mod fulltext;
 pub mod imap;
 pub mod mail;
 pub mod mailbox;

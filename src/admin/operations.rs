@@ -12,6 +12,7 @@ use crate::{
         secret::Secret,
         text::Causes,
     },
+    fulltext::{Fulltext, Unreadable},
     mail::{
         address::{Address, Domain},
         envelope::ReversePath,
@@ -30,6 +31,7 @@ pub struct Operations {
     directory: Directory,
     mailboxes: Mailboxes,
     queue: Queue,
+    fulltext: Fulltext,
 }
 
 /// Why a request was not done.
@@ -59,6 +61,8 @@ enum Refusal {
     #[error(transparent)]
     Queue(#[from] QueueFault),
     #[error(transparent)]
+    Fulltext(#[from] Unreadable),
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
@@ -66,11 +70,17 @@ type Outcome = Result<Value, Refusal>;
 
 impl Operations {
     /// Over these services.
-    pub fn new(directory: Directory, mailboxes: Mailboxes, queue: Queue) -> Self {
+    pub fn new(
+        directory: Directory,
+        mailboxes: Mailboxes,
+        queue: Queue,
+        fulltext: Fulltext,
+    ) -> Self {
         Self {
             directory,
             mailboxes,
             queue,
+            fulltext,
         }
     }
 
@@ -126,6 +136,11 @@ impl Operations {
                 id,
                 recipient,
             } => self.queue_change(action, id, recipient).await,
+            Request::SearchIndexStatus => Ok(serde_json::to_value(self.fulltext.status().await?)?),
+            Request::SearchIndexRebuild => {
+                self.fulltext.rebuild().await?;
+                Ok(json!({ "search_index": "is made again" }))
+            }
         }
     }
 

@@ -109,6 +109,10 @@ pub enum Request {
         /// Only this recipient.
         recipient: Option<String>,
     },
+    /// How far the index of texts is.
+    SearchIndexStatus,
+    /// Make the index of texts again.
+    SearchIndexRebuild,
 }
 
 /// What can be done with waiting mail.

@@ -158,6 +158,8 @@ fn name_of(request: &Request) -> &'static str {
         Request::QueueList { .. } => "queue list",
         Request::QueueShow { .. } => "queue show",
         Request::QueueChange { .. } => "queue change",
+        Request::SearchIndexStatus => "search-index status",
+        Request::SearchIndexRebuild => "search-index rebuild",
     }
 }
 
@@ -180,6 +182,7 @@ mod tests {
             clock::{Clock, Timestamp},
             random::Random,
         },
+        fulltext::Fulltext,
         mailbox::{self, Mailboxes},
         queue::{self, Queue},
         store::{Engine, fault::Fault, memory::Memory},
@@ -196,7 +199,7 @@ mod tests {
         let options = mailbox::Options::default();
         let mailboxes = Mailboxes::new(engine.clone(), clock.clone(), random.clone(), options);
         let queue = Queue::new(engine, clock, random, queue::Options::default());
-        Operations::new(directory, mailboxes, queue)
+        Operations::new(directory, mailboxes, queue, Fulltext::default())
     }
 
     #[tokio::test]

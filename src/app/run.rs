@@ -110,6 +110,15 @@ impl Server {
         self.tasks.spawn_essential("mailbox upkeep", async move {
             mailboxes.maintain(async { stop.requested().await }).await;
         });
+        let (fulltext, on) = (self.services.fulltext.clone(), self.config.search.index);
+        let mut stop = self.stop.clone();
+        // Not essential: searches do without.
+        self.tasks.spawn("search index", async move {
+            match on {
+                true => fulltext.follow(async { stop.requested().await }).await,
+                false => fulltext.switch_off().await,
+            }
+        });
         let relay = self.relay()?;
         let mut stop = self.stop.clone();
         self.tasks.spawn_essential("relay", async move {

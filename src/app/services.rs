@@ -16,12 +16,16 @@ use crate::{
         secret::Secret,
     },
     config::Config,
+    fulltext::Fulltext,
     imap::server::Quotas,
     mailbox::Mailboxes,
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
     route::{self, Router},
-    store::{Engine, embedded::Embedded},
+    store::{
+        Engine,
+        embedded::{Embedded, disk::RealDisk},
+    },
 };
 
 /// Everything that works on the store. Cheap to clone.
@@ -37,6 +41,8 @@ pub struct Services {
     pub directory: Directory,
     /// Mailboxes.
     pub mailboxes: Mailboxes,
+    /// The index of texts.
+    pub fulltext: Fulltext,
     /// Mail to other servers.
     pub queue: Queue,
     /// Where mail goes.
@@ -56,10 +62,16 @@ impl Services {
         Embedded::exists(data)?;
         owner::check_closed(data)?;
         let engine = Embedded::open(data, settings::store(config))?;
-        Self::over(engine, (Clock::system(), Random::system()), config).await
+        let mut services = Self::over(engine, (Clock::system(), Random::system()), config).await?;
+        services.fulltext = Fulltext::new(
+            (Arc::new(RealDisk), data.join("search")),
+            Arc::clone(&services.engine),
+            services.mailboxes.clone(),
+        );
+        Ok(services)
     }
 
-    /// What works on an open store, with this time and chance.
+    /// What works on an open store, with this time and chance; without an index of texts.
     ///
     /// # Errors
     /// When accounts cannot be read or a value of the configuration is no good.
@@ -103,6 +115,7 @@ impl Services {
             random,
             directory,
             mailboxes,
+            fulltext: Fulltext::default(),
             queue,
             router,
         })
@@ -116,7 +129,12 @@ impl Services {
     /// The operator's door.
     pub fn operations(&self) -> Operations {
         let (directory, mailboxes) = (self.directory.clone(), self.mailboxes.clone());
-        Operations::new(directory, mailboxes, self.queue.clone())
+        Operations::new(
+            directory,
+            mailboxes,
+            self.queue.clone(),
+            self.fulltext.clone(),
+        )
     }
 }
 

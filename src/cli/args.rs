@@ -55,6 +55,9 @@ pub(super) enum Command {
     /// Mail waiting to go to other servers
     #[command(subcommand)]
     Queue(Queue),
+    /// The index of texts, which SEARCH asks
+    #[command(subcommand)]
+    SearchIndex(SearchIndex),
     /// The data directory, while no server runs
     #[command(subcommand)]
     Store(Store),
@@ -221,6 +224,14 @@ pub(super) enum Queue {
         #[arg(long)]
         recipient: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SearchIndex {
+    /// Say how far it is
+    Status,
+    /// Make it again; searches read all messages meanwhile
+    Rebuild,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod check;
 mod manage;
 mod password;
 mod queue;
+mod search_index;
 mod serve;
 mod store;
 mod table;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => manage::account(&args.common, account),
         Command::Alias(alias) => manage::alias(&args.common, alias),
         Command::Queue(queue) => queue::run(&args.common, queue),
+        Command::SearchIndex(command) => search_index::run(&args.common, &command),
         Command::Store(store) => store::run(&args.common, &store),
     };
     match done {

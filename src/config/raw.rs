@@ -54,6 +54,8 @@ table! {
         smtp: Smtp = Smtp::default(),
         /// Mail read over IMAP.
         imap: Imap = Imap::default(),
+        /// Searches in texts.
+        search: Search = Search::default(),
         /// Mail read over POP3.
         pop3: Pop3 = Pop3::default(),
         /// Retries and bounces.
@@ -191,6 +193,14 @@ table! {
     Imap {
         /// LIM-09: silence after the login (RFC 9051 5.4: 30 minutes at least).
         idle: Span = Span::secs(1800),
+    }
+}
+
+table! {
+    /// `[search]`
+    Search {
+        /// Keeps an index of texts beside the store.
+        index: bool = true,
     }
 }
 
@@ -335,6 +345,7 @@ impl Config {
             ("limits", Limits::KEYS),
             ("smtp", Smtp::KEYS),
             ("imap", Imap::KEYS),
+            ("search", Search::KEYS),
             ("pop3", Pop3::KEYS),
             ("queue", Queue::KEYS),
             ("relay", Relay::KEYS),

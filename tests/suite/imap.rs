@@ -5,6 +5,7 @@ mod babble;
 mod client;
 mod differential;
 mod faults;
+mod indexed;
 mod model;
 mod races;
 mod search;

@@ -7,7 +7,7 @@
 
 mod conformance;
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod incidents;
 mod model;
 mod scratch;

@@ -25,6 +25,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("pop3/proto", &["base", "wire", "mail", "sasl"]),
     ("accounts", &["base", "mail", "store", "observe"]),
     ("mailbox", &["base", "mail", "store", "observe"]),
+    // It reads what mailboxes hold; of the store it uses the keys and the disk.
+    ("fulltext", &["base", "mail", "store", "mailbox", "observe"]),
     ("queue", &["base", "mail", "store", "observe"]),
     (
         "route",
@@ -61,12 +63,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("smtp/server", SERVER),
-    ("imap/server", SERVER),
+    ("imap/server", IMAP_SERVER),
     ("pop3/server", SERVER),
     (
         "admin",
         &[
-            "base", "mail", "accounts", "mailbox", "queue", "store", "observe",
+            "base", "mail", "accounts", "mailbox", "fulltext", "queue", "store", "observe",
         ],
     ),
     ("config", &["base"]),
@@ -79,6 +81,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// A server sees its own grammar (its own folder), the mechanism and the services.
 const SERVER: &[&str] = &[
     "base", "wire", "mail", "sasl", "net", "accounts", "mailbox", "route", "store", "observe",
+];
+
+/// The same, and who may know which messages hold a text.
+const IMAP_SERVER: &[&str] = &[
+    "base", "wire", "mail", "sasl", "net", "accounts", "mailbox", "route", "store", "observe",
+    "fulltext",
 ];
 
 const EVERYTHING: &[&str] = &[""];

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use buzon::{
@@ -20,6 +21,7 @@ use buzon::{
         secret::Secret,
     },
     config::Config,
+    fulltext::{Fulltext, Phase},
     imap::server::ImapServer,
     mail::address::{Address, Domain},
     mailbox::Mailboxes,
@@ -48,6 +50,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::client::Client;
+use crate::store::disk::SimDisk;
 
 /// Everything that runs, put together as the running server is, and the settings that transcripts
 /// may change before they connect.
@@ -57,6 +60,10 @@ pub(crate) struct TestServer {
     pub(crate) directory: Directory,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) queue: Queue,
+    /// Not fed but by [`Self::index`].
+    pub(crate) fulltext: Fulltext,
+    /// What it is on, below `search`.
+    pub(crate) search_disk: SimDisk,
     pub(crate) gate: Gate,
     pub(crate) tasks: Tasks,
     pub(crate) trigger: Trigger,
@@ -77,9 +84,15 @@ impl TestServer {
         let clock = Clock::steered(Timestamp::from_secs(1_767_225_600));
         let config = config();
         let chance = (clock.clone(), Random::seeded(1));
-        let services = Services::over(engine.clone(), chance, &config)
+        let mut services = Services::over(engine.clone(), chance, &config)
             .await
             .unwrap();
+        let search_disk = SimDisk::new();
+        services.fulltext = Fulltext::new(
+            (Arc::new(search_disk.clone()), "search".into()),
+            engine.clone(),
+            services.mailboxes.clone(),
+        );
         let domain = Domain::parse("example.org").unwrap();
         services.directory.add_domain(&domain).await.unwrap();
         let servers = Servers::new(services.clone(), &config);
@@ -90,6 +103,8 @@ impl TestServer {
             directory: services.directory,
             mailboxes: services.mailboxes,
             queue: services.queue,
+            fulltext: services.fulltext,
+            search_disk,
             gate: servers.gate.clone(),
             tasks: Tasks::default(),
             trigger,
@@ -100,6 +115,20 @@ impl TestServer {
             servers,
             tls: certificate(),
         }
+    }
+
+    /// Another index of texts, on `disk`.
+    pub(crate) fn fulltext_on(&self, disk: &SimDisk) -> Fulltext {
+        Fulltext::new(
+            (Arc::new(disk.clone()), "search".into()),
+            self.engine.clone(),
+            self.mailboxes.clone(),
+        )
+    }
+
+    /// Brings all mail into the index of texts.
+    pub(crate) async fn index(&self) {
+        index(&self.fulltext).await;
     }
 
     /// Makes `name@example.org` (or the full address) with the password `secret-name`.
@@ -200,6 +229,21 @@ impl TestServer {
         };
         (ours, Conn::new(Box::new(Pipe(theirs)), peer))
     }
+}
+
+/// Feeds `fulltext` until it has everything.
+pub(crate) async fn index(fulltext: &Fulltext) {
+    let all = async {
+        for _ in 0..3600 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let status = fulltext.status().await.unwrap();
+            if status.phase == Phase::Waiting && status.left == 0 {
+                return;
+            }
+        }
+        panic!("the index is not whole after an hour");
+    };
+    fulltext.follow(all).await;
 }
 
 /// Our end of a pipe. Where the client has dropped its end that shows as a reset, as of a client

@@ -20,6 +20,7 @@
 //! @ password alice             is another one now; `disabled alice` and `removed alice` likewise
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
+//! @ index                      all mail comes into the index of texts
 //! @ sweep                      two minutes of the mailboxes' upkeep
 //! @ room low|enough            what the store says of its disk
 //! @ commit fails full|conflict|crash    the store's next one
@@ -169,6 +170,10 @@ impl Player {
             ["sweep"] => {
                 let stop = tokio::time::sleep(Duration::from_secs(120));
                 self.server.mailboxes.maintain(stop).await;
+                Ok(())
+            }
+            ["index"] => {
+                self.server.index().await;
                 Ok(())
             }
             ["room", room] => {
