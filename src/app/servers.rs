@@ -67,6 +67,7 @@ impl Servers {
             self.services.mailboxes.clone(),
             self.authn.clone(),
             Arc::new(AccountQuotas(self.services.directory.clone())),
+            self.services.fulltext.clone(),
             self.services.clock.clone(),
             settings::imap(config, name),
         )

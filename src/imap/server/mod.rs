@@ -35,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     base::{clock::Clock, ids::AccountId},
+    fulltext::Fulltext,
     imap::proto::dialog::Imap,
     mailbox::Mailboxes,
     net::{
@@ -80,6 +81,7 @@ pub(in crate::imap::server) struct Services {
     mailboxes: Mailboxes,
     authn: Authn,
     quotas: Arc<dyn Quotas>,
+    fulltext: Fulltext,
     clock: Clock,
     heavy_work: effort::HeavyWork,
     options: Options,
@@ -91,6 +93,7 @@ impl ImapServer {
         mailboxes: Mailboxes,
         authn: Authn,
         quotas: Arc<dyn Quotas>,
+        fulltext: Fulltext,
         clock: Clock,
         options: Options,
     ) -> Self {
@@ -99,6 +102,7 @@ impl ImapServer {
                 mailboxes,
                 authn,
                 quotas,
+                fulltext,
                 clock,
                 heavy_work: effort::HeavyWork::default(),
                 options,

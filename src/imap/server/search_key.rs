@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::{
     base::{clock::Timestamp, ids::ModSeq},
+    fulltext::Query,
     imap::proto::{
         date::Day,
         search::{SearchFlag, SearchKey},
@@ -166,6 +167,30 @@ impl Search {
     fn needle(&mut self, text: &str) -> usize {
         self.needles.push(Needle::new(text));
         self.needles.len() - 1
+    }
+
+    /// What an index of texts can tell of it: every message that passes has what this asks for.
+    pub(super) fn query(&self) -> Query {
+        self.query_of(&self.test)
+    }
+
+    fn query_of(&self, test: &Test) -> Query {
+        let of = |place: &usize, make: fn(&str, &str) -> Query| {
+            let needle = self.needles.get(*place);
+            needle.map_or_else(Query::anything, |needle| make(&needle.text, &needle.line))
+        };
+        match test {
+            Test::And(tests) => Query::all(tests.iter().map(|test| self.query_of(test))),
+            Test::Or(a, b) => Query::one_of([self.query_of(a), self.query_of(b)]),
+            Test::Body(place) => of(place, Query::body),
+            Test::Text(place) => of(place, Query::text),
+            Test::Field(place) => {
+                let field = self.fields.get(*place);
+                let query = |field: &FieldTest| Query::field(&field.name, &field.needle.line);
+                field.map_or_else(Query::anything, query)
+            }
+            _ => Query::anything(),
+        }
     }
 
     /// Whether the message passes, as far as it is known.

@@ -45,9 +45,18 @@ impl Reading<'_> {
         let Ok(_permit) = heavy_work.permit(self.account.id(), self.budget).await else {
             return Ok(Err(Exhausted));
         };
+        let fulltext = &self.account.services.fulltext;
+        let account = self.selected.mailbox.account();
+        let possible = fulltext.narrow(account, self.search.query()).await;
         let mut found = Vec::new();
         for run in open.chunks(RUN_MESSAGES) {
-            let present = self.present(run);
+            if self.budget.spend(0).await.is_err() {
+                return Ok(Err(Exhausted));
+            }
+            let mut present = self.present(run);
+            if let Some(possible) = &possible {
+                present.retain(|(_, email)| possible.contains(*email));
+            }
             let ids: Vec<EmailId> = present.iter().map(|(_, id)| *id).collect();
             let mailboxes = self.account.mailboxes();
             let emails = mailboxes
