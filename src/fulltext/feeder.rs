@@ -18,7 +18,9 @@ use super::{
     catalog::Catalog,
     codec::Unreadable,
     grams::Grams,
-    limits::{PAUSE, REMOVED_MIN, REMOVED_SHARE, SETTLE, TOLD_AGAIN},
+    limits::{
+        MERGE_ROOM_BYTES, PAUSE, REMOVED_MIN, REMOVED_SHARE, SETTLE, SMALL_MERGE_BYTES, TOLD_AGAIN,
+    },
     merge::{self, Living},
     service::{Core, Fulltext, Phase, blocking},
     texts,
@@ -276,7 +278,8 @@ impl<'a> Feeder<'a> {
                 true => (0..segments.len()).collect(),
                 false => merge::due(&lengths),
             };
-            if due.is_empty() {
+            let bytes = due.iter().filter_map(|place| lengths.get(*place)).sum();
+            if due.is_empty() || !self.has_room_for(bytes).await? {
                 return Ok(());
             }
             self.may_go_on()?;
@@ -304,6 +307,16 @@ impl<'a> Feeder<'a> {
                 self.removed = 0;
             }
         }
+    }
+
+    /// Whether a merge of so many bytes leaves the disk as it is for mail (DUR-04).
+    async fn has_room_for(&self, bytes: u64) -> Result<bool, Halt> {
+        if bytes <= SMALL_MERGE_BYTES {
+            return Ok(true);
+        }
+        let home = self.core.home.clone();
+        let free = blocking(move || Ok(home.disk.free_bytes(&home.dir)?)).await?;
+        Ok(free >= bytes.saturating_mul(2).saturating_add(MERGE_ROOM_BYTES))
     }
 
     fn show(&mut self, catalog: Catalog) {

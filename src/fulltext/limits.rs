@@ -28,6 +28,10 @@ pub(super) const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 pub(super) const MERGED_SEGMENTS: usize = 6;
 /// A segment up to this many bytes is of the smallest class; each class is so many times larger.
 pub(super) const CLASS_BYTES: u64 = 64 * 1024;
+/// DUR-04: a larger merge must leave [`MERGE_ROOM_BYTES`] free, and its own size once more.
+pub(super) const SMALL_MERGE_BYTES: u64 = 16 * 1024 * 1024;
+/// See [`SMALL_MERGE_BYTES`].
+pub(super) const MERGE_ROOM_BYTES: u64 = 1024 * 1024 * 1024;
 /// Removed emails that may stay in the index at most, and their share of all.
 pub(super) const REMOVED_MIN: u64 = 1_000;
 /// See [`REMOVED_MIN`].
