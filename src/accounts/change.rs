@@ -60,6 +60,9 @@ pub enum DirectoryError {
     /// The alias or group would not work.
     #[error("mail for this address would reach nobody: {}", reason(*.0))]
     Unusable(Unusable),
+    /// Nobody logs in to it.
+    #[error("a shared account has no password: nobody logs in to it")]
+    Shared,
     /// Not possible as a password.
     #[error(transparent)]
     Password(#[from] NotAPassword),
@@ -145,6 +148,26 @@ impl Directory {
     ) -> Result<AccountId, DirectoryError> {
         vacant(&*self.settled().await?, address)?;
         let verifier = self.hash(password).await?;
+        self.add(address, (verifier, false), provision).await
+    }
+
+    /// Makes an account that is nobody's own: mail for it comes in as for any other, and its
+    /// mailboxes are for those whom the rights are given to.
+    pub async fn add_shared_account(
+        &self,
+        address: &Address,
+        provision: Provision<'_>,
+    ) -> Result<AccountId, DirectoryError> {
+        let nobody = Secret::new(String::new());
+        self.add(address, (nobody, true), provision).await
+    }
+
+    async fn add(
+        &self,
+        address: &Address,
+        (verifier, shared): (Secret<String>, bool),
+        provision: Provision<'_>,
+    ) -> Result<AccountId, DirectoryError> {
         let created = self.0.clock.wall();
         self.change(|snapshot, batch| {
             vacant(snapshot, address)?;
@@ -159,6 +182,7 @@ impl Directory {
                 quota_bytes: self.0.quota_bytes_default,
                 created,
                 disabled: false,
+                shared,
                 credentials: 0,
             };
             let entry = put_entry(address, Entry::Account(id));
@@ -173,6 +197,10 @@ impl Directory {
         id: AccountId,
         password: &Secret<String>,
     ) -> Result<(), DirectoryError> {
+        let snapshot = self.settled().await?;
+        if snapshot.account(id).is_some_and(|account| account.shared) {
+            return Err(DirectoryError::Shared);
+        }
         let verifier = self.hash(password).await?;
         self.change_account(id, |account| {
             account.verifier = verifier.clone();

@@ -185,7 +185,7 @@ impl Directory {
             return Ok(None);
         };
         let snapshot = self.settled().await?;
-        let account = snapshot.login(name).filter(|account| !account.disabled);
+        let account = snapshot.login(name).filter(|account| account.lets_in());
         let mark = account.map(|account| self.verified().mark(account, &prepared));
         if let (Some(account), Some(mark)) = (account, &mark)
             && self.verified().holds(mark, Instant::now())
@@ -212,7 +212,7 @@ impl Directory {
     pub fn holds(&self, proof: Proof) -> bool {
         let snapshot = self.snapshot();
         let account = snapshot.account(proof.account);
-        account.is_some_and(|account| !account.disabled && account.proof() == proof)
+        account.is_some_and(|account| account.lets_in() && account.proof() == proof)
     }
 
     /// Changes after somebody's credentials may have changed, perhaps without need: only

@@ -32,6 +32,8 @@ pub struct Account {
     pub created: Timestamp,
     /// Whether it is out of use: nobody logs in, and mail for it is refused.
     pub disabled: bool,
+    /// Whether it is nobody's own: nobody logs in to it, and its mailboxes are there to be shared.
+    pub shared: bool,
     /// Counts the changes that end what was logged in before them (AUTH-06).
     pub credentials: u64,
 }
@@ -63,6 +65,11 @@ pub(super) struct DomainRecord {
 pub(super) struct TooLong;
 
 impl Account {
+    /// Whether anybody may log in to it.
+    pub(super) fn lets_in(&self) -> bool {
+        !self.disabled && !self.shared
+    }
+
     /// What its password proves as long as its credentials are these.
     pub(super) fn proof(&self) -> Proof {
         Proof {
@@ -79,6 +86,7 @@ impl Account {
         out.number(self.quota_bytes);
         out.number(self.created.0);
         out.byte(u8::from(self.disabled));
+        out.byte(u8::from(self.shared));
         out.number(self.credentials);
         out.finish()
     }
@@ -93,6 +101,7 @@ impl Account {
             quota_bytes: input.number()?,
             created: Timestamp(input.number()?),
             disabled: input.flag()?,
+            shared: input.flag()?,
             credentials: input.number()?,
         };
         input.end()?;
@@ -288,14 +297,15 @@ mod tests {
     }
 
     fn account() -> impl Strategy<Value = Account> {
-        let numbers = any::<(u64, u64, u64, u64, bool)>();
+        let numbers = any::<(u64, u64, u64, u64, (bool, bool))>();
         (address(), "[ -~]{0,120}", numbers).prop_map(|(address, phc, n)| Account {
             id: AccountId(n.0),
             address,
             verifier: Secret::new(phc),
             quota_bytes: n.1,
             created: Timestamp(n.2),
-            disabled: n.4,
+            disabled: n.4.0,
+            shared: n.4.1,
             credentials: n.3,
         })
     }

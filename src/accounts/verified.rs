@@ -114,6 +114,7 @@ mod tests {
             quota_bytes: 1,
             created: Timestamp(0),
             disabled: false,
+            shared: false,
             credentials: 0,
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod operations;
 pub mod request;
+mod sharing;
 pub mod socket;
 
 pub use operations::Operations;

@@ -17,7 +17,7 @@ use crate::{
         address::{Address, Domain},
         envelope::ReversePath,
     },
-    mailbox::{MailboxFault, Mailboxes},
+    mailbox::{ChangeError, MailboxFault, Mailboxes},
     queue::{
         Queue, QueueFault,
         admin::{Action, Filter, Selection},
@@ -28,15 +28,15 @@ use crate::{
 /// The services an operator works on. Cheap to clone.
 #[derive(Clone)]
 pub struct Operations {
-    directory: Directory,
-    mailboxes: Mailboxes,
+    pub(super) directory: Directory,
+    pub(super) mailboxes: Mailboxes,
     queue: Queue,
     fulltext: Fulltext,
 }
 
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("\"{given}\" is not {wanted}")]
     NotOne { given: String, wanted: &'static str },
     #[error("there is no local domain {0}; `buzon domain list` shows all")]
@@ -52,12 +52,18 @@ enum Refusal {
     ShortPassword,
     #[error("there is no account {0}; `buzon account list` shows all")]
     NoAccount(String),
+    #[error("the account has no mailbox {0}")]
+    NoMailbox(String),
+    #[error("the owner of a mailbox always has all rights")]
+    Owner,
     #[error("there is no message {0} in the queue")]
     NoMessage(String),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
     Mailbox(#[from] MailboxFault),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     #[error(transparent)]
     Queue(#[from] QueueFault),
     #[error(transparent)]
@@ -66,7 +72,7 @@ enum Refusal {
     Json(#[from] serde_json::Error),
 }
 
-type Outcome = Result<Value, Refusal>;
+pub(super) type Outcome = Result<Value, Refusal>;
 
 impl Operations {
     /// Over these services.
@@ -103,6 +109,7 @@ impl Operations {
             Request::AccountAdd { address, password } => {
                 self.account_add(&address, &password).await
             }
+            Request::AccountAddShared { address } => self.account_add_shared(&address).await,
             Request::AccountRemove { address } => self.account_remove(&address).await,
             Request::AccountShow { address } => self.account_show(&address).await,
             Request::AccountList => self.account_list().await,
@@ -126,6 +133,18 @@ impl Operations {
                 Ok(json!({ "alias": address, "removed": true }))
             }
             Request::AliasList => Ok(self.alias_list()),
+            Request::AclList { account, mailbox } => self.acl_list(&account, &mailbox).await,
+            Request::AclSet {
+                account,
+                mailbox,
+                identifier,
+                rights,
+            } => self.acl_set(&account, &mailbox, &identifier, &rights).await,
+            Request::AclDelete {
+                account,
+                mailbox,
+                identifier,
+            } => self.acl_delete(&account, &mailbox, &identifier).await,
             Request::QueueList { domain, sender } => self.queue_list(domain, sender).await,
             Request::QueueShow { id } => match self.queue.show(message_id(&id)?).await? {
                 Some(summary) => Ok(serde_json::to_value(summary)?),
@@ -190,11 +209,24 @@ impl Operations {
             .directory
             .add_account(&address, long_enough(password)?, &provision)
             .await?;
-        Ok(json!({
+        Ok(self.added(&address, id))
+    }
+
+    async fn account_add_shared(&self, address: &str) -> Outcome {
+        let address = self.own(address)?;
+        let provision = |batch: &mut Batch, account: AccountId| {
+            self.mailboxes.provision(batch, account);
+        };
+        let added = self.directory.add_shared_account(&address, &provision);
+        Ok(self.added(&address, added.await?))
+    }
+
+    fn added(&self, address: &Address, id: AccountId) -> Value {
+        json!({
             "account": address.to_string(),
             "id": id.0,
-            "warnings": Vec::from_iter(self.looks_tagged(&address)),
-        }))
+            "warnings": Vec::from_iter(self.looks_tagged(address)),
+        })
     }
 
     async fn account_remove(&self, address: &str) -> Outcome {
@@ -231,6 +263,7 @@ impl Operations {
             "used_bytes": usage.bytes,
             "quota_bytes": account.quota_bytes,
             "disabled": account.disabled,
+            "shared": account.shared,
         }))
     }
 
@@ -355,7 +388,7 @@ impl Operations {
         }
     }
 
-    fn account(&self, address: &str) -> Result<AccountId, Refusal> {
+    pub(super) fn account(&self, address: &str) -> Result<AccountId, Refusal> {
         let wanted = parsed(address)?;
         let snapshot = self.directory.snapshot();
         match snapshot.entry(&wanted) {

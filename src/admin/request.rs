@@ -34,6 +34,11 @@ pub enum Request {
         /// Its password.
         password: Password,
     },
+    /// Make an account that is nobody's own: its mailboxes are there to be shared.
+    AccountAddShared {
+        /// Its address.
+        address: String,
+    },
     /// Remove an account with its mail.
     AccountRemove {
         /// Its address.
@@ -88,6 +93,33 @@ pub enum Request {
     },
     /// All aliases.
     AliasList,
+    /// Who else may use a mailbox.
+    AclList {
+        /// Whose mailbox.
+        account: String,
+        /// Its name there.
+        mailbox: String,
+    },
+    /// Give or take rights to a mailbox.
+    AclSet {
+        /// Whose mailbox.
+        account: String,
+        /// Its name there.
+        mailbox: String,
+        /// Who: an account's address or `anyone`, behind `-` for negative rights.
+        identifier: String,
+        /// Letters, behind `+` or `-` to add or take away.
+        rights: String,
+    },
+    /// Remove an identifier from a mailbox's list.
+    AclDelete {
+        /// Whose mailbox.
+        account: String,
+        /// Its name there.
+        mailbox: String,
+        /// Who, as it is listed.
+        identifier: String,
+    },
     /// Waiting mail.
     QueueList {
         /// Only with a recipient of this domain.

@@ -144,6 +144,7 @@ fn name_of(request: &Request) -> &'static str {
         Request::DomainCatchAll { .. } => "domain catch-all",
         Request::DomainList => "domain list",
         Request::AccountAdd { .. } => "account add",
+        Request::AccountAddShared { .. } => "account add --shared",
         Request::AccountRemove { .. } => "account remove",
         Request::AccountShow { .. } => "account show",
         Request::AccountList => "account list",
@@ -155,6 +156,9 @@ fn name_of(request: &Request) -> &'static str {
         Request::AliasSet { .. } => "alias set",
         Request::AliasRemove { .. } => "alias remove",
         Request::AliasList => "alias list",
+        Request::AclList { .. } => "mailbox acl list",
+        Request::AclSet { .. } => "mailbox acl set",
+        Request::AclDelete { .. } => "mailbox acl delete",
         Request::QueueList { .. } => "queue list",
         Request::QueueShow { .. } => "queue show",
         Request::QueueChange { .. } => "queue change",
@@ -171,7 +175,7 @@ const NOT_IN_TIME: &str = "there was more to do than the server does for one req
     part of it may be done: ask again to go on";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -188,7 +192,7 @@ mod tests {
         store::{Engine, fault::Fault, memory::Memory},
     };
 
-    async fn operations_over(engine: Arc<dyn Engine>) -> Operations {
+    pub(in crate::admin) async fn operations_over(engine: Arc<dyn Engine>) -> Operations {
         let (clock, random) = (
             Clock::steered(Timestamp::from_secs(1_000_000)),
             Random::seeded(1),

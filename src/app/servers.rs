@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     StartError,
-    services::{AccountQuotas, Passwords, Services},
+    services::{Accounts, Passwords, Services},
     settings,
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Servers {
         ImapServer::new(
             self.services.mailboxes.clone(),
             self.authn.clone(),
-            Arc::new(AccountQuotas(self.services.directory.clone())),
+            Arc::new(Accounts(self.services.directory.clone())),
             self.services.fulltext.clone(),
             self.services.clock.clone(),
             settings::imap(config, name),

@@ -17,7 +17,7 @@ use crate::{
     },
     config::Config,
     fulltext::Fulltext,
-    imap::server::Quotas,
+    imap::server::{People, Person},
     mailbox::Mailboxes,
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
@@ -173,14 +173,26 @@ impl Verifier for Passwords {
     }
 }
 
-/// Tells the IMAP server how much an account may hold.
-pub(super) struct AccountQuotas(pub(super) Directory);
+/// Tells the IMAP server of the accounts.
+pub(super) struct Accounts(pub(super) Directory);
 
-impl Quotas for AccountQuotas {
+impl People for Accounts {
     fn quota_bytes(&self, account: AccountId) -> Option<u64> {
         self.0
             .snapshot()
             .account(account)
             .map(|account| account.quota_bytes)
+    }
+    fn account(&self, name: &str) -> Option<AccountId> {
+        self.0.snapshot().login(name).map(|account| account.id)
+    }
+
+    fn person(&self, account: AccountId) -> Option<Person> {
+        let snapshot = self.0.snapshot();
+        let account = snapshot.account(account)?;
+        Some(Person {
+            address: account.address.to_string(),
+            shared: account.shared,
+        })
     }
 }

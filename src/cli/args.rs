@@ -52,6 +52,9 @@ pub(super) enum Command {
     /// Aliases and groups: addresses that stand for others
     #[command(subcommand)]
     Alias(Alias),
+    /// Mailboxes and who may use them
+    #[command(subcommand)]
+    Mailbox(Mailbox),
     /// Mail waiting to go to other servers
     #[command(subcommand)]
     Queue(Queue),
@@ -118,6 +121,9 @@ pub(super) enum Account {
     Add {
         /// For example alice@example.org
         address: String,
+        /// Nobody logs in to it: it takes mail, and `buzon mailbox acl` says who may use it
+        #[arg(long)]
+        shared: bool,
     },
     /// Remove an account and all its mail
     Remove {
@@ -178,6 +184,48 @@ pub(super) enum Alias {
     },
     /// List aliases
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Mailbox {
+    /// Who else than its owner may use a mailbox, and for what (RFC 4314)
+    #[command(subcommand)]
+    Acl(Acl),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Acl {
+    /// List identifiers and their rights
+    List {
+        /// Whose mailbox
+        account: String,
+        /// Its name there, for example INBOX
+        mailbox: String,
+    },
+    /// Give or take rights
+    Set {
+        /// Whose mailbox
+        account: String,
+        /// Its name there
+        mailbox: String,
+        /// An account's address or "anyone"; behind - for rights it shall not have
+        #[arg(allow_hyphen_values = true)]
+        identifier: String,
+        /// l list, r read, s seen, w other flags, i add, t deleted flag, e expunge, k make below,
+        /// x delete or rename, a administer; behind + or - to add or take away
+        #[arg(allow_hyphen_values = true)]
+        rights: String,
+    },
+    /// Remove an identifier
+    Delete {
+        /// Whose mailbox
+        account: String,
+        /// Its name there
+        mailbox: String,
+        /// As it is listed
+        #[arg(allow_hyphen_values = true)]
+        identifier: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

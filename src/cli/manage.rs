@@ -1,4 +1,5 @@
-//! `buzon domain`, `buzon account`, `buzon alias`: requests and how their answers are shown.
+//! `buzon domain`, `buzon account`, `buzon alias`, `buzon mailbox`: requests and how their answers
+//! are shown.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -6,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Failure,
-    args::{Account, Alias, Common, Domain},
+    args::{Account, Acl, Alias, Common, Domain, Mailbox},
     complain,
     password::new_password,
     say,
@@ -36,7 +37,11 @@ pub(super) fn domain(common: &Common, command: Domain) -> Result<(), Failure> {
 
 pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> {
     let request = match command {
-        Account::Add { address } => Request::AccountAdd {
+        Account::Add {
+            address,
+            shared: true,
+        } => Request::AccountAddShared { address },
+        Account::Add { address, .. } => Request::AccountAdd {
             address,
             password: password()?,
         },
@@ -75,6 +80,34 @@ pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
         Alias::List => Request::AliasList,
     };
     show(common, &ask(common, request)?, ALIASES)
+}
+
+pub(super) fn mailbox(common: &Common, command: Mailbox) -> Result<(), Failure> {
+    let Mailbox::Acl(command) = command;
+    let request = match command {
+        Acl::List { account, mailbox } => Request::AclList { account, mailbox },
+        Acl::Set {
+            account,
+            mailbox,
+            identifier,
+            rights,
+        } => Request::AclSet {
+            account,
+            mailbox,
+            identifier,
+            rights,
+        },
+        Acl::Delete {
+            account,
+            mailbox,
+            identifier,
+        } => Request::AclDelete {
+            account,
+            mailbox,
+            identifier,
+        },
+    };
+    show(common, &ask(common, request)?, ACL)
 }
 
 /// Asks the running server, or opens the store here when none runs.
@@ -156,6 +189,10 @@ const ACCOUNTS: &[Column] = &[
     column("USED", "used_bytes", size),
     column("QUOTA", "quota_bytes", size),
     column("STATE", "disabled", state),
+];
+const ACL: &[Column] = &[
+    column("IDENTIFIER", "identifier", plain),
+    column("RIGHTS", "rights", plain),
 ];
 const ALIASES: &[Column] = &[
     column("ALIAS", "alias", plain),

@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Domain(domain) => manage::domain(&args.common, domain),
         Command::Account(account) => manage::account(&args.common, account),
         Command::Alias(alias) => manage::alias(&args.common, alias),
+        Command::Mailbox(mailbox) => manage::mailbox(&args.common, mailbox),
         Command::Queue(queue) => queue::run(&args.common, queue),
         Command::SearchIndex(command) => search_index::run(&args.common, &command),
         Command::Store(store) => store::run(&args.common, &store),

@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 use super::{
     flags::FlagChange,
+    handle::Target,
+    handover::Luggage,
     index::Index,
     limits::{BATCH_BYTES_MAX, VALUE_BYTES_MAX},
     mark,
@@ -22,7 +24,7 @@ use crate::{
         clock::Timestamp,
         ids::{AccountId, MailboxId, ModSeq, Uid},
     },
-    store::{Batch, Template, Width, key},
+    store::{Batch, Template, Width, key, owners},
 };
 
 /// A mailbox and its index, as a change sees it.
@@ -41,8 +43,8 @@ pub(super) struct Step {
     pub(super) batch: Batch,
     /// The messages it changes.
     pub(super) uids: Vec<Uid>,
-    /// Which take numbers the records.
-    modseq_take: usize,
+    /// Which take numbers the records of the source; none when it has none.
+    modseq_take: Option<usize>,
     records: u32,
     /// Which take numbers the messages in the target.
     uid_take: usize,
@@ -51,14 +53,16 @@ pub(super) struct Step {
 impl Step {
     /// The modseqs of its first and its last record.
     pub(super) fn modseqs(&self, counters: &[u64]) -> (ModSeq, ModSeq) {
-        let first = counters.get(self.modseq_take).copied().unwrap_or(0);
-        let (_, plus) = self.last_modseq();
+        let first = self.modseq_take.and_then(|take| counters.get(take));
+        let first = first.copied().unwrap_or(0);
+        let plus = self.records.saturating_sub(1);
         (ModSeq(first), ModSeq(first + u64::from(plus)))
     }
 
     /// Which take numbers its last record, and how many of it come before.
     pub(super) fn last_modseq(&self) -> (usize, u32) {
-        (self.modseq_take, self.records.saturating_sub(1))
+        let take = self.modseq_take.unwrap_or(0);
+        (take, self.records.saturating_sub(1))
     }
 
     /// The UIDs that the messages got in the target.
@@ -73,9 +77,8 @@ impl Step {
 
 /// Whether messages stay where they are copied from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transfer {
-    /// Within so many bytes of the account, if that is bounded.
-    Copy(Option<u64>),
+pub(super) enum TransferKind {
+    Copy,
     Move,
 }
 
@@ -131,28 +134,26 @@ pub(super) fn expunge(source: Source<'_>, positions: &[usize], now: Timestamp) -
         step.log(source.account, source.mailbox, plus, value.into());
     }
     step.note_expunge(source, count_of(parts.len()).get() - 1);
-    for (plus, value) in (0_u32..).zip(marks) {
-        let key = numbered(key::sweep_numbered(source.account, step.modseq_take), plus);
-        step.batch.put(key, value);
-    }
+    step.mark(source.account, marks);
     let bytes = rows.iter().map(|row| i64::from(row.size)).sum::<i64>();
     sum_usage(&mut step.batch, source.account, -bytes, -length(rows.len()));
     step
 }
 
-/// The batch of a COPY or MOVE of the messages at `positions`; `None` when they are too many for
-/// one.
+/// The batch of a COPY or MOVE of the messages at `positions` within an account; `None` when they
+/// are too many for one.
 pub(super) fn transfer(
     source: Source<'_>,
     positions: &[usize],
-    target: MailboxId,
-    kind: Transfer,
+    to: &Target,
+    kind: TransferKind,
 ) -> Option<Step> {
     let Source { account, index, .. } = source;
-    let parts = index.arrivals(positions);
+    let target = to.mailbox;
+    let parts = index.arrivals(positions, to.flags);
     let gone: Vec<UidRanges> = match kind {
-        Transfer::Copy(_) => Vec::new(),
-        Transfer::Move => index.ranges(positions).split(RANGES_MAX).collect(),
+        TransferKind::Copy => Vec::new(),
+        TransferKind::Move => index.ranges(positions).split(RANGES_MAX).collect(),
     };
     let mut step = Step::open(account, count_of(parts.len() + gone.len()));
     step.uids = index.uids_at(positions);
@@ -174,16 +175,69 @@ pub(super) fn transfer(
         plus += 1;
     }
     match kind {
-        Transfer::Move => step.note_expunge(source, plus - 1),
-        Transfer::Copy(quota) => {
-            let rows = positions.iter().filter_map(|position| index.row(*position));
-            let bytes = rows.map(|row| u64::from(row.size)).sum::<u64>();
-            require_room(&mut step.batch, account, bytes, quota);
+        TransferKind::Move => step.note_expunge(source, plus - 1),
+        TransferKind::Copy => {
+            let bytes = bytes_at(index, positions);
+            require_room(&mut step.batch, account, bytes, to.quota_bytes);
             let (bytes, messages) = (bytes.cast_signed(), length(positions.len()));
             sum_usage(&mut step.batch, account, bytes, messages);
         }
     }
     (weight(&step.batch) <= BATCH_BYTES_MAX).then_some(step)
+}
+
+/// The batch of a COPY or MOVE of the messages at `positions` to another account; `None` when they
+/// are too many for one. Their emails are copied: those of the source lose their places only by a
+/// MOVE, and own their bodies until a sweep.
+pub(super) fn handover(
+    source: Source<'_>,
+    positions: &[usize],
+    luggage: &Luggage,
+    to: &Target,
+    (kind, now): (TransferKind, Timestamp),
+) -> Option<Step> {
+    let parts = source.index.arrivals(positions, to.flags);
+    let mut step = match kind {
+        TransferKind::Copy => {
+            let mut step = Step::without_records();
+            step.uids = source.index.uids_at(positions);
+            step.require(source);
+            step
+        }
+        TransferKind::Move => expunge(source, positions, now),
+    };
+    if step.uids.len() < positions.len() {
+        return None;
+    }
+    let (account, batch) = (to.account, &mut step.batch);
+    let count = count_of(positions.len());
+    let modseq = batch.take(key::modseq(account), count_of(parts.len()));
+    step.uid_take = batch.take(key::uid(account, to.mailbox), count);
+    let emails = batch.take(key::email_counter(account), count);
+    batch.present(key::mailbox(account, to.mailbox));
+    let mut covered = 0;
+    for (plus, arrivals) in (0_u32..).zip(&parts) {
+        let value = record::appended_copies(arrivals, step.uid_take, emails, covered);
+        let key = key::log_numbered(account, to.mailbox, modseq);
+        batch.put(numbered(key, plus), value);
+        covered += count_of(arrivals.messages.len()).get();
+    }
+    for (plus, record) in (0_u32..).zip(&luggage.records) {
+        let key = numbered(key::email_numbered(account, emails), plus);
+        batch.put(key, record.clone());
+    }
+    for (owners, added) in &luggage.bodies {
+        owners::share(batch, owners, *added);
+    }
+    let bytes = bytes_at(source.index, positions);
+    require_room(batch, account, bytes, to.quota_bytes);
+    sum_usage(batch, account, bytes.cast_signed(), length(positions.len()));
+    (weight(batch) <= BATCH_BYTES_MAX).then_some(step)
+}
+
+fn bytes_at(index: &Index, positions: &[usize]) -> u64 {
+    let rows = positions.iter().filter_map(|position| index.row(*position));
+    rows.map(|row| u64::from(row.size)).sum()
 }
 
 impl Step {
@@ -193,9 +247,28 @@ impl Step {
         Self {
             batch,
             uids: Vec::new(),
-            modseq_take,
+            modseq_take: Some(modseq_take),
             records: records.get(),
             uid_take: 0,
+        }
+    }
+
+    /// A step that leaves the source as it is.
+    fn without_records() -> Self {
+        Self {
+            batch: Batch::new(),
+            uids: Vec::new(),
+            modseq_take: None,
+            records: 0,
+            uid_take: 0,
+        }
+    }
+
+    fn mark(&mut self, account: AccountId, marks: Vec<Vec<u8>>) {
+        let (take, _) = self.last_modseq();
+        for (plus, value) in (0_u32..).zip(marks) {
+            let key = numbered(key::sweep_numbered(account, take), plus);
+            self.batch.put(key, value);
         }
     }
 
@@ -210,13 +283,15 @@ impl Step {
     }
 
     fn log(&mut self, account: AccountId, mailbox: MailboxId, plus: u32, value: Template) {
-        let key = numbered(key::log_numbered(account, mailbox, self.modseq_take), plus);
+        let (take, _) = self.last_modseq();
+        let key = numbered(key::log_numbered(account, mailbox, take), plus);
         self.batch.put(key, value);
     }
 
     fn note_expunge(&mut self, source: Source<'_>, plus: u32) {
+        let (take, _) = self.last_modseq();
         let mut value = Template::default();
-        value.hole(self.modseq_take, plus, Width::U64);
+        value.hole(take, plus, Width::U64);
         let key = key::expunged(source.account, source.mailbox);
         self.batch.put(key, value);
     }

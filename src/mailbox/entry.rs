@@ -173,6 +173,23 @@ pub(super) fn named_mailbox(value: &[u8]) -> Result<(MailboxId, &[u8]), Undecoda
     Ok((MailboxId(reader.u64()?), reader.rest()))
 }
 
+/// The value that tells the name of a mailbox.
+pub(super) fn label(name: &Name) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    value.extend_from_slice(name.as_str().as_bytes());
+    value
+}
+
+/// The name in a value of [`label`].
+pub(super) fn label_name(value: &[u8]) -> Result<Name, Undecodable> {
+    let mut reader = Reader::new(value);
+    if reader.byte()? != VERSION {
+        return Err(Undecodable);
+    }
+    let text = std::str::from_utf8(reader.rest()).map_err(|_| Undecodable)?;
+    Name::parse(text).map_err(|_| Undecodable)
+}
+
 /// The key of a subscription.
 pub(super) fn subscription_key(account: AccountId, name: &Name) -> Key {
     key::subscription(account, &key_name(name))

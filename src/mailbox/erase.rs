@@ -50,6 +50,8 @@ impl Mailboxes {
                 self.delete_range(prefix.prefix_range()).await?;
             }
         }
+        // Without its mailboxes it grants nothing more, and nothing is granted to it.
+        self.erase_grants(account).await?;
         let engine = &*self.core.engine;
         let emails = key::emails(account).prefix_range();
         loop {

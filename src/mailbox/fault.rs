@@ -34,6 +34,9 @@ pub enum ChangeError {
     /// The mailbox has inferior names.
     #[error("the mailbox has inferior mailboxes")]
     HasChildren,
+    /// The right to do this was not granted (RFC 4314).
+    #[error("no right to do this")]
+    Forbidden,
     /// A mailbox cannot be renamed to a name below itself, and names must stay within LIM-23.
     #[error("the new name is not possible")]
     Name,

@@ -110,6 +110,54 @@ impl SystemFlags {
     }
 }
 
+/// Kinds of flags: some system flags, and all keywords or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlagClasses {
+    /// These system flags.
+    pub system: SystemFlags,
+    /// Whether keywords are among them.
+    pub keywords: bool,
+}
+
+impl FlagClasses {
+    /// Every flag there can be.
+    pub const ALL: Self = Self {
+        system: SystemFlags::EVERY,
+        keywords: true,
+    };
+
+    /// Whether all flags are.
+    pub fn is_all(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// Whether no flag is.
+    pub fn is_none(self) -> bool {
+        self.system == SystemFlags::NONE && !self.keywords
+    }
+
+    pub(super) fn bits(self) -> u8 {
+        self.system.bits() | u8::from(self.keywords) << 7
+    }
+
+    pub(super) fn from_bits(bits: u8) -> Option<Self> {
+        let system = SystemFlags::from_bits(bits & 0x7f)?;
+        Some(Self {
+            system,
+            keywords: bits & 0x80 != 0,
+        })
+    }
+
+    /// Those of `flags` that are among them.
+    pub fn of(self, flags: &FlagSet) -> FlagSet {
+        let kept = match self.keywords {
+            true => flags.keywords().to_vec(),
+            false => Vec::new(),
+        };
+        FlagSet::new(flags.system.common(self.system), kept)
+    }
+}
+
 /// A flag that a client or a server made up: an atom of at most 128 bytes (LIM-24).
 #[derive(Clone)]
 pub struct Keyword(Arc<str>);
@@ -214,6 +262,28 @@ pub enum FlagMode {
     Remove,
     /// `FLAGS`
     Replace,
+    /// `FLAGS` by somebody who may change only these; others stay (RFC 4314 4).
+    ReplaceAmong(FlagClasses),
+}
+
+impl FlagChange {
+    /// The part of this change that touches only `classes`; `None` when it is no part of what was
+    /// asked for.
+    pub(super) fn among(&self, classes: FlagClasses) -> Option<Self> {
+        if classes.is_all() {
+            return Some(self.clone());
+        }
+        let flags = classes.of(&self.flags);
+        // RFC 4314 4: it fails only when no flag of it may be changed.
+        if classes.is_none() || flags.is_empty() && !self.flags.is_empty() {
+            return None;
+        }
+        let mode = match self.mode {
+            FlagMode::Replace | FlagMode::ReplaceAmong(_) => FlagMode::ReplaceAmong(classes),
+            mode => mode,
+        };
+        Some(Self { mode, flags })
+    }
 }
 
 #[cfg(test)]

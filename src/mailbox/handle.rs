@@ -10,12 +10,15 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    compose::{self, Source, Step, Transfer},
+    compose::{self, Source, Step, TransferKind},
     core::Core,
+    entry::MailboxRecord,
     fault::{ChangeError, MailboxFault},
-    flags::{FlagChange, FlagMode},
+    flags::{FlagChange, FlagClasses, FlagMode},
     index::Index,
     limits::ATTEMPTS_MAX,
+    rights::Rights,
+    service::Mailboxes,
     shared::{Shared, read_record},
 };
 use crate::{
@@ -26,8 +29,22 @@ use crate::{
 /// A mailbox that was opened: the right to use it. Cheap to clone.
 #[derive(Clone)]
 pub struct Mailbox {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     shared: Arc<Shared>,
+    rights: Rights,
+}
+
+/// Where COPY and MOVE put messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Whose mailbox.
+    pub account: AccountId,
+    /// Which.
+    pub mailbox: MailboxId,
+    /// The flags that messages keep.
+    pub flags: FlagClasses,
+    /// Bytes that its account may hold.
+    pub quota_bytes: Option<u64>,
 }
 
 /// What a STORE did.
@@ -55,8 +72,33 @@ pub struct Copied {
 }
 
 impl Mailbox {
-    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>) -> Self {
-        Self { core, shared }
+    pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>, rights: Rights) -> Self {
+        Self {
+            core,
+            shared,
+            rights,
+        }
+    }
+
+    /// What its user may do with it.
+    pub fn rights(&self) -> Rights {
+        self.rights
+    }
+
+    /// What `user` may do with it now; what comes by this handle is judged by it from now on.
+    pub async fn reconsider(&mut self, user: AccountId) -> Result<Rights, MailboxFault> {
+        let mailboxes = Mailboxes {
+            core: Arc::clone(&self.core),
+        };
+        self.rights = mailboxes.rights(user, self.account(), self.id()).await?;
+        Ok(self.rights)
+    }
+
+    fn require(&self, needed: Rights) -> Result<(), ChangeError> {
+        match self.rights.contains(needed) {
+            true => Ok(()),
+            false => Err(ChangeError::Forbidden),
+        }
     }
 
     /// Whose it is.
@@ -100,12 +142,15 @@ impl Mailbox {
         self.shared.claim_recent(index, read_write)
     }
 
-    /// STORE. Messages that are gone, and those that have these flags already, are passed over.
+    /// STORE, as far as its user may. Messages that are gone, and those that have these flags
+    /// already, are passed over.
     pub async fn store_flags(
         &self,
         uids: &[Uid],
         change: &FlagChange,
     ) -> Result<Stored, ChangeError> {
+        let change = change.among(self.rights.flags());
+        let change = &change.ok_or(ChangeError::Forbidden)?;
         self.refresh().await?;
         let (changed, ranges, fits) = self.read(|index| {
             let touched = index.touched(&index.present(uids), change);
@@ -141,6 +186,8 @@ impl Mailbox {
         change: &FlagChange,
         since: ModSeq,
     ) -> Result<Stored, ChangeError> {
+        let change = change.among(self.rights.flags());
+        let change = &change.ok_or(ChangeError::Forbidden)?;
         let _changing = self.shared.changing.lock().await;
         let mut stored = Stored::nothing();
         for part in uids.chunks(CONDITIONAL_MAX) {
@@ -203,6 +250,7 @@ impl Mailbox {
     /// Removes these messages for good, in one commit up to some 360,000; the caller chose them.
     /// Answers which are gone by this call: what another session removed first is not among them.
     pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
+        self.require(Rights::EXPUNGE)?;
         let _changing = self.shared.changing.lock().await;
         let now = self.core.clock.wall();
         let mut gone = Vec::new();
@@ -219,45 +267,59 @@ impl Mailbox {
         Ok(gone)
     }
 
-    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7). The account may hold
-    /// `quota` bytes with them.
-    pub async fn copy_to(
-        &self,
-        uids: &[Uid],
-        target: MailboxId,
-        quota: Option<u64>,
-    ) -> Result<Copied, ChangeError> {
+    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7). The caller made sure
+    /// that its user may add to the target.
+    pub async fn copy(&self, uids: &[Uid], target: &Target) -> Result<Copied, ChangeError> {
+        self.require(Rights::READ)?;
         self.refresh().await?;
-        self.check_room(uids, quota).await?;
-        let outcome = self.transfer(uids, target, Transfer::Copy(quota)).await;
+        if target.account != self.account() {
+            return self.hand_over(uids, target, TransferKind::Copy).await;
+        }
+        self.check_target_room(uids, target).await?;
+        let outcome = self.transfer(uids, target, TransferKind::Copy).await;
         if matches!(outcome, Err(ChangeError::Busy)) {
             // The room may be the reason of endless conflicts.
-            self.check_room(uids, quota).await?;
+            self.check_target_room(uids, target).await?;
         }
         outcome
     }
 
-    async fn check_room(&self, uids: &[Uid], quota: Option<u64>) -> Result<(), ChangeError> {
+    pub(super) async fn check_target_room(
+        &self,
+        uids: &[Uid],
+        target: &Target,
+    ) -> Result<(), ChangeError> {
         let bytes = self.read(|index| {
             let positions = index.present(uids);
             let rows = positions.iter().filter_map(|position| index.row(*position));
             rows.map(|row| u64::from(row.size)).sum()
         });
-        self.core.check_room(self.account(), bytes, quota).await
+        let quota = target.quota_bytes;
+        self.core.check_room(target.account, bytes, quota).await
     }
 
     /// MOVE: all of these messages that are here, or none. Each is in the source or in the target
     /// at any time (RFC 6851 3.3). A move to the same mailbox gives new UIDs.
-    pub async fn move_to(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
+    pub async fn move_away(&self, uids: &[Uid], target: &Target) -> Result<Copied, ChangeError> {
+        // RFC 6851 4.2: as STORE of \Deleted, COPY and EXPUNGE need them.
+        self.require(
+            Rights::READ
+                .union(Rights::DELETE_MESSAGES)
+                .union(Rights::EXPUNGE),
+        )?;
         let _changing = self.shared.changing.lock().await;
-        self.transfer(uids, target, Transfer::Move).await
+        if target.account != self.account() {
+            self.refresh().await?;
+            return self.hand_over(uids, target, TransferKind::Move).await;
+        }
+        self.transfer(uids, target, TransferKind::Move).await
     }
 
     async fn transfer(
         &self,
         uids: &[Uid],
-        target: MailboxId,
-        kind: Transfer,
+        target: &Target,
+        kind: TransferKind,
     ) -> Result<Copied, ChangeError> {
         let mut copied = self.prepare(uids, target).await?;
         let done = self
@@ -271,8 +333,12 @@ impl Mailbox {
                 Ok(Some(step))
             })
             .await;
-        if let Some(done) = self.blamed(done, target).await? {
-            self.core.count_record(self.account(), target);
+        if matches!(done, Err(ChangeError::Busy)) {
+            // A target that was deleted meanwhile is the reason of endless conflicts.
+            self.check_target(target).await?;
+        }
+        if let Some(done) = done? {
+            self.core.count_record(target.account, target.mailbox);
             copied.from = done.uids;
             copied.to = done.targets;
         }
@@ -280,20 +346,30 @@ impl Mailbox {
     }
 
     /// Checks the target of a COPY or MOVE.
-    async fn prepare(&self, uids: &[Uid], target: MailboxId) -> Result<Copied, ChangeError> {
+    pub(super) async fn prepare(
+        &self,
+        uids: &[Uid],
+        target: &Target,
+    ) -> Result<Copied, ChangeError> {
         self.refresh().await?;
-        let record = read_record(&*self.core.engine, self.account(), target)
-            .await?
-            .ok_or(ChangeError::Absent)?;
-        let keywords = self.read(|index| index.keywords_at(&index.present(uids)));
-        self.core
-            .check_keywords(self.account(), target, &keywords)
-            .await?;
+        let record = self.check_target(target).await?;
+        if target.flags.keywords {
+            let keywords = self.read(|index| index.keywords_at(&index.present(uids)));
+            let (account, mailbox) = (target.account, target.mailbox);
+            self.core
+                .check_keywords(account, mailbox, &keywords)
+                .await?;
+        }
         Ok(Copied {
             uid_validity: record.uid_validity,
             from: Vec::new(),
             to: Vec::new(),
         })
+    }
+
+    pub(super) async fn check_target(&self, target: &Target) -> Result<MailboxRecord, ChangeError> {
+        let record = read_record(&*self.core.engine, target.account, target.mailbox).await?;
+        record.ok_or(ChangeError::Absent)
     }
 
     /// Commits what `next` decides on the index, if anything; decides again after a conflict, a
@@ -324,7 +400,7 @@ impl Mailbox {
     }
 
     /// The stored expunge key, when the index may not know it.
-    async fn stored_expunged(&self) -> Result<Option<Option<Bytes>>, ChangeError> {
+    pub(super) async fn stored_expunged(&self) -> Result<Option<Option<Bytes>>, ChangeError> {
         if !self.read(Index::is_damaged) {
             return Ok(None);
         }
@@ -332,24 +408,11 @@ impl Mailbox {
         Ok(Some(self.core.engine.get(&key).await?))
     }
 
-    /// A target that was deleted meanwhile is the reason of endless conflicts.
-    async fn blamed(
-        &self,
-        outcome: Result<Option<Done>, ChangeError>,
-        target: MailboxId,
-    ) -> Result<Option<Done>, ChangeError> {
-        if matches!(outcome, Err(ChangeError::Busy)) {
-            let record = read_record(&*self.core.engine, self.account(), target).await?;
-            return Err(record.map_or(ChangeError::Absent, |_| ChangeError::Busy));
-        }
-        outcome
-    }
-
-    async fn after_conflict(&self) -> Result<(), ChangeError> {
+    pub(super) async fn after_conflict(&self) -> Result<(), ChangeError> {
         Ok(self.shared.refresh_now(&*self.core.engine).await?)
     }
 
-    async fn commit(&self, mut step: Step) -> Result<Done, CommitError> {
+    pub(super) async fn commit(&self, mut step: Step) -> Result<Done, CommitError> {
         let batch = std::mem::take(&mut step.batch);
         let applied = self.core.commit(self.account(), batch).await?;
         let (first_modseq, modseq) = step.modseqs(&applied.counters);
@@ -392,11 +455,11 @@ impl fmt::Debug for Mailbox {
 }
 
 /// A step that happened.
-struct Done {
+pub(super) struct Done {
     first_modseq: ModSeq,
     modseq: ModSeq,
-    uids: Vec<Uid>,
-    targets: Vec<Uid>,
+    pub(super) uids: Vec<Uid>,
+    pub(super) targets: Vec<Uid>,
 }
 
 /// For batches whose only condition is that their mailbox exists.

@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, ops::Range};
 
 use super::{
-    flags::{FlagChange, FlagSet, Keyword, SystemFlags},
+    flags::{FlagChange, FlagClasses, FlagSet, Keyword, SystemFlags},
     limits::KEYWORDS_MAX,
     record::{Appended, Arrival, Arrivals, ArrivalsBuilder, Record, SetNumbers},
     sets::SetTable,
@@ -487,7 +487,8 @@ impl Index {
     }
 
     /// The messages at `positions` as arrivals for another mailbox, in parts that fit into records.
-    pub(super) fn arrivals(&self, positions: &[usize]) -> Vec<Arrivals> {
+    /// They keep those of their flags that are among `classes`.
+    pub(super) fn arrivals(&self, positions: &[usize], classes: FlagClasses) -> Vec<Arrivals> {
         let mut builder = ArrivalsBuilder::default();
         let mut known = SetNumbers::default();
         for row in positions.iter().filter_map(|position| self.row(*position)) {
@@ -498,7 +499,8 @@ impl Index {
                 size: row.size,
                 crlf_missing: row.crlf_missing,
             };
-            builder.add(message, &mut known, || self.sets.flags(row.set));
+            let flags = || classes.of(&self.sets.flags(row.set));
+            builder.add(message, &mut known, flags);
         }
         builder.finish()
     }

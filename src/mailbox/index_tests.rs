@@ -54,6 +54,14 @@ fn changed(flags: &FlagSet, change: &FlagChange) -> FlagSet {
     };
     match change.mode {
         FlagMode::Replace => operand.clone(),
+        FlagMode::ReplaceAmong(classes) => FlagSet::new(
+            flags.system.without(classes.system).union(operand.system),
+            [
+                keywords(&|_| !classes.keywords),
+                operand.keywords().to_vec(),
+            ]
+            .concat(),
+        ),
         FlagMode::Add => FlagSet::new(
             flags.system.union(operand.system),
             [keywords(&|_| true), operand.keywords().to_vec()].concat(),

@@ -19,6 +19,10 @@ pub(super) const SUBSCRIPTIONS_MAX: usize = 10_000;
 pub(super) const KEYWORDS_MAX: usize = 256;
 /// LIM-24: bytes of one keyword.
 pub(super) const KEYWORD_BYTES_MAX: usize = 128;
+/// LIM-23: identifiers in the access control list of one mailbox.
+pub(super) const IDENTIFIERS_MAX: usize = 100;
+/// LIM-23: mailboxes of others that one account is shown; by their names it reaches more.
+pub(super) const SHARED_MAX: usize = 1_000;
 
 /// Bytes of one stored value that this folder writes; engines take 64 KiB.
 pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;

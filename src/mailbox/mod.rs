@@ -5,6 +5,7 @@
 //! (DUR-01). Sessions keep their own view of message numbers; wire forms are the protocols'
 //! business. RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
 
+mod acl;
 mod bodies;
 mod changes;
 mod codec;
@@ -17,6 +18,7 @@ mod erase;
 mod fault;
 mod flags;
 mod handle;
+mod handover;
 mod history;
 mod index;
 mod intake;
@@ -25,31 +27,35 @@ mod load;
 mod mark;
 mod memory;
 mod name;
+mod names;
 mod notify;
 mod record;
 mod rights;
 mod service;
 mod sets;
 mod shared;
+mod sharing;
 mod snapshot;
 mod sweep;
 mod tend;
 mod tree;
 mod uids;
 
+pub use acl::{Acl, AclChange, AclEntry, AclMode, Identifier};
 pub use bodies::BodyPieces;
 pub use changes::Changes;
 pub use email::Email;
 pub use entry::{Entry, SpecialUse};
 pub use fault::{ChangeError, MailboxFault};
-pub use flags::{FlagChange, FlagMode, FlagSet, Keyword, NotAKeyword, SystemFlags};
-pub use handle::{Copied, Mailbox, Stored};
+pub use flags::{FlagChange, FlagClasses, FlagMode, FlagSet, Keyword, NotAKeyword, SystemFlags};
+pub use handle::{Copied, Mailbox, Stored, Target};
 pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
 pub use name::{Name, NotAName};
 pub use notify::{Follower, News, Watch};
-pub use rights::{FlagClasses, Rights};
+pub use rights::Rights;
 pub use service::{AppendOptions, Appended, Mailboxes, Options, Placed, Placement, Usage};
+pub use sharing::SharedMailbox;
 pub use tree::INBOX;
 
 #[cfg(test)]

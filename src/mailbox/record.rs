@@ -6,7 +6,7 @@
 
 use super::{
     codec::{Reader, Undecodable, put_flags, put_number, put_ranges, put_size, put_step},
-    flags::{FlagChange, FlagMode, FlagSet},
+    flags::{FlagChange, FlagClasses, FlagMode, FlagSet},
     limits::VALUE_BYTES_MAX,
     uids::UidRanges,
 };
@@ -56,6 +56,7 @@ const APPENDED: u8 = 1;
 const APPENDED_NEW: u8 = 2;
 const FLAGS: u8 = 3;
 const EXPUNGED: u8 = 4;
+const APPENDED_COPIES: u8 = 5;
 /// Bytes that one arrival can need, its set aside: three long numbers and two short ones.
 const ARRIVAL_BYTES_MAX: usize = 30;
 /// Ranges in one record: two short numbers each.
@@ -86,14 +87,35 @@ pub(super) fn appended_new(arrivals: &Arrivals, uid_take: usize, email_take: usi
     template
 }
 
+/// A record whose messages have emails that are numbered in the same batch, one behind the other;
+/// `plus` is how many numbers of both takes come before.
+pub(super) fn appended_copies(
+    arrivals: &Arrivals,
+    uid_take: usize,
+    email_take: usize,
+    plus: u32,
+) -> Template {
+    let mut template = Template::from(vec![VERSION, APPENDED_COPIES]);
+    let count = u32::try_from(arrivals.messages.len()).unwrap_or(u32::MAX);
+    template.hole(uid_take, plus.saturating_add(count), Width::U32);
+    template.hole(email_take, plus, Width::U64);
+    put_number(&mut template.bytes, u64::from(count));
+    put_arrivals(&mut template.bytes, arrivals);
+    template
+}
+
 /// A STORE; `uids` has at most [`RANGES_MAX`] ranges.
 pub(super) fn flags(change: &FlagChange, uids: &UidRanges) -> Vec<u8> {
     let mode = match change.mode {
         FlagMode::Add => 0,
         FlagMode::Remove => 1,
         FlagMode::Replace => 2,
+        FlagMode::ReplaceAmong(_) => 3,
     };
     let mut out = vec![VERSION, FLAGS, mode];
+    if let FlagMode::ReplaceAmong(classes) = change.mode {
+        out.push(classes.bits());
+    }
     put_flags(&mut out, &change.flags);
     put_ranges(&mut out, uids);
     out
@@ -142,11 +164,22 @@ impl Record {
                 let (uid_next, email) = (reader.u32()?, reader.u64()?);
                 Self::Appended(read_appended(&mut reader, uid_next, &[email])?)
             }
+            APPENDED_COPIES => {
+                let (uid_next, first) = (reader.u32()?, reader.u64()?);
+                let count = reader.count(3)?;
+                let behind = first.checked_add(count as u64).ok_or(Undecodable)?;
+                let emails: Vec<u64> = (first..behind).collect();
+                Self::Appended(read_appended(&mut reader, uid_next, &emails)?)
+            }
             FLAGS => {
                 let mode = match reader.byte()? {
                     0 => FlagMode::Add,
                     1 => FlagMode::Remove,
                     2 => FlagMode::Replace,
+                    3 => {
+                        let classes = FlagClasses::from_bits(reader.byte()?);
+                        FlagMode::ReplaceAmong(classes.ok_or(Undecodable)?)
+                    }
                     _ => return Err(Undecodable),
                 };
                 let flags = reader.flags()?;
@@ -309,9 +342,19 @@ pub(super) mod tests {
         let modes = prop_oneof![
             Just(FlagMode::Add),
             Just(FlagMode::Remove),
-            Just(FlagMode::Replace)
+            Just(FlagMode::Replace),
+            (0_u8..32, any::<bool>()).prop_map(|(system, keywords)| {
+                let bits = system | u8::from(keywords) << 7;
+                FlagMode::ReplaceAmong(FlagClasses::from_bits(bits).unwrap())
+            }),
         ];
-        (modes, flag_sets()).prop_map(|(mode, flags)| FlagChange { mode, flags })
+        (modes, flag_sets()).prop_map(|(mode, flags)| match mode {
+            FlagMode::ReplaceAmong(classes) => FlagChange {
+                mode,
+                flags: classes.of(&flags),
+            },
+            mode => FlagChange { mode, flags },
+        })
     }
 
     fn arrivals() -> impl Strategy<Value = Arrivals> {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::flags::{FlagSet, SystemFlags};
+use super::flags::{FlagClasses, SystemFlags};
 
 /// A set of rights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -117,12 +117,10 @@ impl Rights {
         }
     }
 
-    #[cfg(test)]
     pub(super) const fn bits(self) -> u16 {
         self.0
     }
 
-    #[cfg(test)]
     pub(super) fn from_bits(bits: u16) -> Option<Self> {
         (bits <= Self::ALL.0).then_some(Self(bits))
     }
@@ -151,44 +149,8 @@ impl fmt::Display for Rights {
     }
 }
 
-/// Kinds of flags: some system flags, and all keywords or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlagClasses {
-    /// These system flags.
-    pub system: SystemFlags,
-    /// Whether keywords are among them.
-    pub keywords: bool,
-}
-
-impl FlagClasses {
-    /// Every flag there can be.
-    pub const ALL: Self = Self {
-        system: SystemFlags::EVERY,
-        keywords: true,
-    };
-
-    /// Whether all flags are.
-    pub fn is_all(self) -> bool {
-        self == Self::ALL
-    }
-
-    /// Whether no flag is.
-    pub fn is_none(self) -> bool {
-        self.system == SystemFlags::NONE && !self.keywords
-    }
-
-    /// Those of `flags` that are among them.
-    pub fn of(self, flags: &FlagSet) -> FlagSet {
-        let kept = match self.keywords {
-            true => flags.keywords().to_vec(),
-            false => Vec::new(),
-        };
-        FlagSet::new(flags.system.common(self.system), kept)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;

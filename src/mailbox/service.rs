@@ -18,6 +18,7 @@ use super::{
     intake::{Arrived, Intake},
     notify::{Follower, Watch},
     record::{self, Arrival, Arrivals},
+    rights::Rights,
     shared::read_record,
 };
 use crate::{
@@ -135,14 +136,24 @@ impl Mailboxes {
         }
     }
 
-    /// Opens a mailbox; its shared index is current then.
+    /// Opens a mailbox for its owner; its shared index is current then.
     pub async fn open(
         &self,
         account: AccountId,
         mailbox: MailboxId,
     ) -> Result<Mailbox, ChangeError> {
+        self.open_with(account, mailbox, Rights::ALL).await
+    }
+
+    /// Opens a mailbox for one who has these rights to it.
+    pub async fn open_with(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        rights: Rights,
+    ) -> Result<Mailbox, ChangeError> {
         let shared = self.core.shared(account, mailbox).await?;
-        Ok(Mailbox::new(Arc::clone(&self.core), shared))
+        Ok(Mailbox::new(Arc::clone(&self.core), shared, rights))
     }
 
     /// Watches an account for changes from now on.

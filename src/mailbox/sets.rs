@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::{
-    flags::{FlagChange, FlagMode, FlagSet, Keyword, SystemFlags},
+    flags::{FlagChange, FlagClasses, FlagMode, FlagSet, Keyword, SystemFlags},
     limits::KEYWORDS_MAX,
 };
 
@@ -55,6 +55,7 @@ impl SetTable {
             FlagMode::Replace => operand,
             FlagMode::Add => slot.set.union(&operand),
             FlagMode::Remove => slot.set.without(&operand),
+            FlagMode::ReplaceAmong(classes) => slot.set.outside(classes).union(&operand),
         };
         self.intern_packed(set)
     }
@@ -72,6 +73,7 @@ impl SetTable {
                 system.without(operand.system) != system || operand.keywords().iter().any(has)
             }
             FlagMode::Replace => self.flags(from) != *operand,
+            FlagMode::ReplaceAmong(classes) => classes.of(&self.flags(from)) != *operand,
         }
     }
 
@@ -225,6 +227,17 @@ impl PackedSet {
         Self {
             system: self.system.union(other.system),
             keywords,
+        }
+    }
+
+    /// What of it is not of these classes.
+    fn outside(&self, classes: FlagClasses) -> Self {
+        Self {
+            system: self.system.without(classes.system),
+            keywords: match classes.keywords {
+                true => Bits::default(),
+                false => self.keywords.clone(),
+            },
         }
     }
 

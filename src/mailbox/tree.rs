@@ -10,31 +10,30 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 
 use super::{
-    compose::{self, Source, Transfer, sum_usage, weight},
-    contents::{Contents, sums_of},
+    acl::Acl,
+    compose::{self, sum_usage, weight},
+    contents::sums_of,
     entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value, names},
     fault::{ChangeError, MailboxFault},
     handle::absent_on_conflict,
-    index::Index,
-    limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, MAILBOXES_MAX, SUBSCRIPTIONS_MAX},
+    limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, SUBSCRIPTIONS_MAX},
     load, mark,
     name::Name,
+    names::{Moved, Tree, base, entries, uid_validity},
     service::Mailboxes,
     shared::read_record,
+    sharing::StoredAcl,
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq},
-    store::{
-        Batch, CommitError, Condition, Engine, Key, Order, PageLimit, ReadError, Template, Write,
-        key,
-    },
+    store::{Batch, CommitError, Engine, Key, Order, PageLimit, ReadError, key},
 };
 
 /// The number of every account's INBOX.
 pub const INBOX: MailboxId = MailboxId(1);
 
 /// What every account begins with, INBOX first.
-const PROVISIONED: [(&str, Option<SpecialUse>); 6] = [
+pub(super) const PROVISIONED: [(&str, Option<SpecialUse>); 6] = [
     ("INBOX", None),
     ("Drafts", Some(SpecialUse::Drafts)),
     ("Sent", Some(SpecialUse::Sent)),
@@ -43,26 +42,15 @@ const PROVISIONED: [(&str, Option<SpecialUse>); 6] = [
     ("Archive", Some(SpecialUse::Archive)),
 ];
 
-/// All names of an account at one moment.
-struct Tree {
-    account: AccountId,
-    /// The mailbox counter then.
-    counter: Option<Bytes>,
-    /// What UIDVALIDITY would be for a mailbox of number zero.
-    base: u32,
-    entries: Vec<Entry>,
+/// Who makes a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CreatedBy {
+    /// The account whose mailbox it will be.
+    Owner,
+    /// Somebody whom the owner gave the right to.
+    Other,
 }
 
-/// A batch that moves what is in INBOX.
-struct Moved {
-    batch: Batch,
-    target: MailboxId,
-    /// Its last modseq: which take, and how many come before it.
-    modseq: (usize, u32),
-}
-
-/// Which take of a batch that adds mailboxes numbers their making.
-const MODSEQ_TAKE: usize = 1;
 /// With fewer UIDs left than about a million, RENAME of INBOX gives it all of them back.
 const UIDS_LOW: u32 = u32::MAX - (1 << 20);
 
@@ -91,6 +79,7 @@ impl Mailboxes {
                 MailboxRecord::encode(validity, special_use, modseq),
             );
             batch.put(name_key(account, &name), name_value(id, &name));
+            batch.put(key::name_of(account, id), entry::label(&name));
             batch.put(
                 entry::subscription_key(account, &name),
                 entry::subscription_value(&name),
@@ -119,19 +108,42 @@ impl Mailboxes {
         Ok(record.map(|record| Entry::new(id, name.clone(), &record)))
     }
 
-    /// CREATE, with the parents that are missing (RFC 3501 6.3.3).
+    /// CREATE, with the parents that are missing (RFC 3501 6.3.3). What is new has the access
+    /// control list of the nearest parent that is there (RFC 4314 4).
     pub async fn create(
         &self,
         account: AccountId,
         name: &Name,
         special_use: Option<SpecialUse>,
     ) -> Result<Entry, ChangeError> {
+        self.create_by(CreatedBy::Owner, account, name, special_use)
+            .await
+    }
+
+    /// CREATE by somebody whom the owner gave the right to.
+    pub async fn create_as_guest(
+        &self,
+        account: AccountId,
+        name: &Name,
+    ) -> Result<Entry, ChangeError> {
+        self.create_by(CreatedBy::Other, account, name, None).await
+    }
+
+    async fn create_by(
+        &self,
+        by: CreatedBy,
+        account: AccountId,
+        name: &Name,
+        special_use: Option<SpecialUse>,
+    ) -> Result<Entry, ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
+            let acl = self.inherited(&tree, name, by).await?;
             let mut batch = Batch::new();
-            let entry = tree.create(&mut batch, name, special_use)?;
+            let added = tree.create(&mut batch, name, special_use)?;
+            bequeath(&mut batch, acl.as_ref(), account, &added);
             match self.core.commit(account, batch).await {
-                Ok(_) => return Ok(entry),
+                Ok(_) => return added.into_iter().last().ok_or(ChangeError::Absent),
                 Err(CommitError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -146,9 +158,12 @@ impl Mailboxes {
             let tree = self.tree(account).await?;
             let entry = tree.deletable(name)?;
             let contents = self.contents(account, entry.id).await?;
+            let acl = self.stored_acl(account, entry.id).await?;
             let now = self.core.clock.wall();
             let mark = mark::of_mailbox(now, entry.id);
             let mut batch = tree.delete(entry, &contents);
+            // RFC 4314 4: with its access control list.
+            acl.replace(&mut batch, &Acl::default());
             batch.put(compose::numbered(key::sweep_numbered(account, 1), 0), mark);
             match self.core.commit(account, batch).await {
                 Ok(_) => {
@@ -163,20 +178,46 @@ impl Mailboxes {
     }
 
     /// RENAME, with all inferior names. Renaming INBOX moves its messages to a new mailbox and
-    /// leaves INBOX empty, and its inferior names as they are (RFC 3501 6.3.5).
+    /// leaves INBOX empty, and its inferior names as they are (RFC 3501 6.3.5). Mailboxes keep
+    /// their access control lists (RFC 4314 4), and those that are new are as after CREATE.
     pub async fn rename(
         &self,
         account: AccountId,
         from: &Name,
         to: &Name,
     ) -> Result<(), ChangeError> {
+        self.rename_by(CreatedBy::Owner, account, from, to).await
+    }
+
+    /// RENAME by somebody whom the owner gave the right to. Not of INBOX, which is its owner's.
+    pub async fn rename_as_guest(
+        &self,
+        account: AccountId,
+        from: &Name,
+        to: &Name,
+    ) -> Result<(), ChangeError> {
+        match from.is_inbox() {
+            true => Err(ChangeError::Inbox),
+            false => self.rename_by(CreatedBy::Other, account, from, to).await,
+        }
+    }
+
+    async fn rename_by(
+        &self,
+        by: CreatedBy,
+        account: AccountId,
+        from: &Name,
+        to: &Name,
+    ) -> Result<(), ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
-            let batch = if from.is_inbox() {
+            let acl = self.inherited(&tree, to, by).await?;
+            let (mut batch, added) = if from.is_inbox() {
                 self.inbox_rename(&tree, to).await?
             } else {
                 tree.rename(from, to)?
             };
+            bequeath(&mut batch, acl.as_ref(), account, &added);
             if weight(&batch) > BATCH_BYTES_MAX {
                 return Err(ChangeError::TooMany("things to rename at once"));
             }
@@ -189,7 +230,29 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    async fn inbox_rename(&self, tree: &Tree, to: &Name) -> Result<Batch, ChangeError> {
+    /// The list that a new mailbox of this name gets. For the owner what is at the top is not below
+    /// anything; to others his INBOX stands above all.
+    async fn inherited(
+        &self,
+        tree: &Tree,
+        name: &Name,
+        by: CreatedBy,
+    ) -> Result<Option<StoredAcl>, ChangeError> {
+        let mut above = std::iter::successors(name.parent(), Name::parent);
+        let parent = above.find_map(|name| tree.find(&name));
+        let parent = match (parent, by) {
+            (None, CreatedBy::Owner) => return Ok(None),
+            (None, CreatedBy::Other) => INBOX,
+            (Some(parent), _) => parent.id,
+        };
+        Ok(Some(self.stored_acl(tree.account, parent).await?))
+    }
+
+    async fn inbox_rename(
+        &self,
+        tree: &Tree,
+        to: &Name,
+    ) -> Result<(Batch, Vec<Entry>), ChangeError> {
         let account = tree.account;
         let shared = match self.core.shared(account, INBOX).await {
             Err(MailboxFault::Damaged(_)) => return self.inbox_reset(tree, to).await,
@@ -201,14 +264,18 @@ impl Mailboxes {
             usable.then(|| tree.inbox_moved(index, &compose::expunged_value(index), to))
         });
         match moved {
-            Some(moved) => Ok(moved?.batch),
+            Some(moved) => moved.map(|moved| (moved.batch, moved.added)),
             None => self.inbox_reset(tree, to).await,
         }
     }
 
     /// RENAME of an INBOX that is damaged, or has hardly a UID left: what can be read of it moves,
     /// and INBOX begins anew, with another UIDVALIDITY (RFC 3501 2.3.1.1). The rest stays stored.
-    async fn inbox_reset(&self, tree: &Tree, to: &Name) -> Result<Batch, ChangeError> {
+    async fn inbox_reset(
+        &self,
+        tree: &Tree,
+        to: &Name,
+    ) -> Result<(Batch, Vec<Entry>), ChangeError> {
         let (account, engine) = (tree.account, &*self.core.engine);
         let contents = self.contents_of_damaged(account, INBOX).await?;
         let expunged = engine.get(&key::expunged(account, INBOX)).await?;
@@ -220,6 +287,7 @@ impl Mailboxes {
         let Moved {
             mut batch,
             target,
+            added,
             modseq: (take, plus),
         } = tree.inbox_moved(&index, &expunged, to)?;
         let validity = uid_validity(tree.base, target);
@@ -236,7 +304,7 @@ impl Mailboxes {
         let (bytes, messages) = sums_of(&index);
         let (lost_bytes, lost_messages) = (contents.bytes - bytes, contents.messages - messages);
         sum_usage(&mut batch, account, -lost_bytes, -lost_messages);
-        Ok(batch)
+        Ok((batch, added))
     }
 
     /// SUBSCRIBE; the name need not exist (RFC 3501 6.3.6).
@@ -309,262 +377,15 @@ impl Mailboxes {
     }
 }
 
-impl Tree {
-    /// CREATE of `name`, decided on these names.
-    fn create(
-        &self,
-        batch: &mut Batch,
-        name: &Name,
-        special_use: Option<SpecialUse>,
-    ) -> Result<Entry, ChangeError> {
-        if self.find(name).is_some() {
-            return Err(ChangeError::Exists);
-        }
-        // RFC 6154 3: a special use that another mailbox has is refused.
-        if special_use.is_some() && self.entries.iter().any(|e| e.special_use == special_use) {
-            return Err(ChangeError::SpecialUse);
-        }
-        let mut missing = self.missing_parents(name);
-        missing.push((name.clone(), special_use.or_else(|| self.vacant_use(name))));
-        if special_use.is_some() {
-            // It goes to the mailbox it is asked for.
-            let parents = missing.iter_mut().rev().skip(1);
-            parents
-                .filter(|(_, vacant)| *vacant == special_use)
-                .for_each(|(_, vacant)| *vacant = None);
-        }
-        self.add(batch, &missing)?.pop().ok_or(ChangeError::Absent)
-    }
-
-    /// The mailbox that DELETE may remove.
-    fn deletable(&self, name: &Name) -> Result<&Entry, ChangeError> {
-        if name.is_inbox() {
-            return Err(ChangeError::Inbox);
-        }
-        // RFC 3501 6.3.4: it is an error to delete a name that is only there for those below it.
-        self.find(name)
-            .ok_or_else(|| match self.is_above_others(name) {
-                true => ChangeError::HasChildren,
-                false => ChangeError::Absent,
-            })
-    }
-
-    /// Whether there are mailboxes below this name.
-    fn is_above_others(&self, name: &Name) -> bool {
-        self.entries.iter().any(|entry| entry.name.is_under(name))
-    }
-
-    /// The special use of a name that every account begins with, when no mailbox has it.
-    fn vacant_use(&self, name: &Name) -> Option<SpecialUse> {
-        let (_, special_use) = PROVISIONED
-            .into_iter()
-            .find(|(text, _)| *text == name.as_str())?;
-        special_use.filter(|_| !self.entries.iter().any(|e| e.special_use == special_use))
-    }
-
-    /// DELETE: the record and the name go, the sums follow; the rest is the sweep's. The batch
-    /// requires that nothing came or went since the contents were read, which makes the sums exact.
-    /// Its second take numbers the mark.
-    fn delete(&self, entry: &Entry, contents: &Contents) -> Batch {
-        let account = self.account;
-        let mut batch = Batch::new();
-        self.claim(&mut batch, NonZeroU32::MIN);
-        batch.take_one(key::modseq(account));
-        contents.require(&mut batch);
-        batch.delete(key::mailbox(account, entry.id));
-        batch.delete(name_key(account, &entry.name));
-        sum_usage(&mut batch, account, -contents.bytes, -contents.messages);
-        batch
-    }
-
-    /// RENAME of a mailbox that is not INBOX.
-    fn rename(&self, from: &Name, to: &Name) -> Result<Batch, ChangeError> {
-        if self.find(from).is_none() && !self.is_above_others(from) {
-            return Err(ChangeError::Absent);
-        }
-        // Names below it could be those of others.
-        if self.find(to).is_some() || self.is_above_others(to) {
-            return Err(ChangeError::Exists);
-        }
-        if to.is_under(from) {
-            return Err(ChangeError::Name);
-        }
-        let mut batch = Batch::new();
-        let missing = self.missing_parents(to);
-        self.add(&mut batch, &missing)?;
-        for entry in &self.entries {
-            let name = match entry.name.moved(from, to) {
-                None if entry.name == *from => to.clone(),
-                None => continue,
-                Some(moved) => moved.map_err(|_| ChangeError::Name)?,
-            };
-            batch.delete(name_key(self.account, &entry.name));
-            batch.put(name_key(self.account, &name), name_value(entry.id, &name));
-        }
-        Ok(batch)
-    }
-
-    /// RENAME of INBOX, whose messages are those of `index`.
-    fn inbox_moved(
-        &self,
-        index: &Index,
-        expunged: &Option<Bytes>,
-        to: &Name,
-    ) -> Result<Moved, ChangeError> {
-        let account = self.account;
-        let mut batch = Batch::new();
-        let target = self.create(&mut batch, to, None)?.id;
-        let mut modseq = (MODSEQ_TAKE, 0);
-        if !index.is_empty() {
-            let positions: Vec<usize> = (0..index.len()).collect();
-            let source = Source {
-                account,
-                mailbox: INBOX,
-                index,
-                expunged,
-            };
-            let step = compose::transfer(source, &positions, target, Transfer::Move)
-                .ok_or(ChangeError::TooMany("messages for one change"))?;
-            let (take, plus) = step.last_modseq();
-            modseq = (batch.takes.len() + take, plus);
-            join(&mut batch, step.batch, &key::mailbox(account, target));
-        }
-        Ok(Moved {
-            batch,
-            target,
-            modseq,
-        })
-    }
-
-    fn find(&self, name: &Name) -> Option<&Entry> {
-        let place = self
-            .entries
-            .binary_search_by(|entry| entry.name.cmp(name))
-            .ok()?;
-        self.entries.get(place)
-    }
-
-    /// The parents of `name` that are not there, topmost first; a name above others is.
-    fn missing_parents(&self, name: &Name) -> Vec<(Name, Option<SpecialUse>)> {
-        let mut missing = Vec::new();
-        let mut next = name.parent();
-        let is_there = |name: &Name| self.find(name).is_some() || self.is_above_others(name);
-        while let Some(parent) = next.filter(|parent| !is_there(parent)) {
-            next = parent.parent();
-            let vacant = self.vacant_use(&parent);
-            missing.push((parent, vacant));
-        }
-        missing.reverse();
-        missing
-    }
-
-    /// Adds mailboxes. Even when there are none, the names are claimed.
-    fn add(
-        &self,
-        batch: &mut Batch,
-        added: &[(Name, Option<SpecialUse>)],
-    ) -> Result<Vec<Entry>, ChangeError> {
-        if self.entries.len() + added.len() > MAILBOXES_MAX {
-            // LIM-23
-            return Err(ChangeError::TooMany("mailboxes"));
-        }
-        self.find(&Name::inbox()).ok_or(ChangeError::Absent)?;
-        let count = u32::try_from(added.len()).unwrap_or(u32::MAX);
-        self.claim(batch, NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
-        let modseq = batch.take_one(key::modseq(self.account));
-        let first = self.last_number() + 1;
-        let mut entries = Vec::new();
-        for (id, (name, special_use)) in (first..).map(MailboxId).zip(added) {
-            let entry = Entry {
-                id,
-                name: name.clone(),
-                special_use: *special_use,
-            };
-            let validity = uid_validity(self.base, id);
-            batch.put(
-                key::mailbox(self.account, id),
-                MailboxRecord::encode(validity, *special_use, modseq),
-            );
-            batch.put(name_key(self.account, name), name_value(id, name));
-            entries.push(entry);
-        }
-        Ok(entries)
-    }
-
-    /// Requires that these are still all names, and takes numbers, which tells others that they are
-    /// not.
-    fn claim(&self, batch: &mut Batch, count: NonZeroU32) {
-        let counter = key::mailbox_counter(self.account);
-        batch.unchanged(counter.clone(), self.counter.clone());
-        batch.take(counter, count);
-    }
-
-    fn last_number(&self) -> u64 {
-        let bytes = self
-            .counter
-            .as_deref()
-            .and_then(|bytes| bytes.first_chunk());
-        bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
-    }
-}
-
-/// Appends `then`, which requires a key that `batch` makes. Numbers are taken in this order.
-fn join(batch: &mut Batch, then: Batch, made: &Key) {
-    let shift = batch.takes.len();
-    let shifted = |mut template: Template| {
-        for hole in &mut template.holes {
-            hole.take += shift;
-        }
-        template
+/// Gives the list of their parent to mailboxes that are being made.
+fn bequeath(batch: &mut Batch, parent: Option<&StoredAcl>, account: AccountId, added: &[Entry]) {
+    let Some(parent) = parent.filter(|parent| !parent.acl.is_empty()) else {
+        return;
     };
-    batch.takes.extend(then.takes);
-    let conditions = then.conditions.into_iter();
-    batch
-        .conditions
-        .extend(conditions.filter(|c| *c != Condition::Present(made.clone())));
-    batch
-        .writes
-        .extend(then.writes.into_iter().map(|write| match write {
-            Write::Put(key, value) => Write::Put(shifted(key), shifted(value)),
-            other => other,
-        }));
-    batch.bodies.extend(then.bodies);
-}
-
-/// RFC 3501 2.3.1.1: a name that is used again has a higher UIDVALIDITY, since mailbox numbers only
-/// rise.
-fn uid_validity(base: u32, id: MailboxId) -> u32 {
-    let number = u32::try_from(id.0 & u64::from(u32::MAX)).unwrap_or(0);
-    base.wrapping_add(number).max(1)
-}
-
-/// What UIDVALIDITY would be for number zero, by the records that can be understood: the highest,
-/// since an INBOX that began anew took the number of a later mailbox.
-fn base(records: &[(Key, Bytes)]) -> Option<u32> {
-    let bases = records.iter().filter_map(|(key, value)| {
-        let number = key.last_u64()? & u64::from(u32::MAX);
-        let validity = MailboxRecord::decode(value).ok()?.uid_validity;
-        Some(validity.wrapping_sub(u32::try_from(number).ok()?))
-    });
-    bases.max()
-}
-
-/// Names and records joined, sorted by name.
-fn entries(names: &[(Key, Bytes)], records: &[(Key, Bytes)]) -> Vec<Entry> {
-    let record = |id: MailboxId| {
-        let place = records
-            .binary_search_by_key(&Some(id.0), |(key, _)| key.last_u64())
-            .ok()?;
-        Some(&records.get(place)?.1)
-    };
-    let named = names.iter().filter_map(|(key, value)| {
-        let (id, rest) = entry::named_mailbox(value).ok()?;
-        let name = entry::full_name(key, rest).ok()?;
-        Some(Entry::new(id, name, record(id)?))
-    });
-    let mut entries: Vec<Entry> = named.collect();
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries
+    parent.require(batch);
+    for entry in added {
+        StoredAcl::fresh(account, entry.id).replace(batch, &parent.acl);
+    }
 }
 
 /// All entries with this prefix. Their number is bounded by LIM-23.

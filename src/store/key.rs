@@ -72,6 +72,14 @@ impl Key {
         Some(AccountId(u64::from_be_bytes(*field)))
     }
 
+    /// The account and the mailbox of a [`grant`]; `None` for other keys.
+    pub fn granted(&self) -> Option<(AccountId, MailboxId)> {
+        let fields = self.0.strip_prefix(&[space::GRANT])?.get(8..)?;
+        let (account, mailbox) = fields.split_first_chunk()?;
+        let mailbox = u64::from_be_bytes(mailbox.try_into().ok()?);
+        Some((AccountId(u64::from_be_bytes(*account)), MailboxId(mailbox)))
+    }
+
     /// The first key behind this one in byte order.
     pub fn successor(&self) -> Self {
         let mut bytes = self.0.to_vec();
@@ -115,6 +123,9 @@ mod space {
     pub(super) const LOG: u8 = 0x36;
     pub(super) const SUBSCRIPTION: u8 = 0x37;
     pub(super) const RECENT: u8 = 0x38;
+    pub(super) const NAME_OF: u8 = 0x39;
+    pub(super) const ACL: u8 = 0x3a;
+    pub(super) const GRANT: u8 = 0x3b;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
     pub(super) const BODY_FACTS: u8 = 0x42;
@@ -239,9 +250,10 @@ pub fn removed_accounts() -> Key {
 /// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
 /// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
-    const SPACES: [u8; 17] = [
+    const SPACES: [u8; 18] = [
         space::MAILBOX,
         space::MAILBOX_NAME,
+        space::NAME_OF,
         space::SUBSCRIPTION,
         space::SNAPSHOT,
         space::SNAPSHOT_CHUNK,
@@ -333,6 +345,36 @@ pub fn mailbox_name(account: AccountId, name: &str) -> Key {
     Fields::account(space::MAILBOX_NAME, account)
         .bytes(name.as_bytes())
         .key()
+}
+
+/// `NAME_OF account mailbox`: its name.
+pub fn name_of(account: AccountId, mailbox: MailboxId) -> Key {
+    Fields::mailbox(space::NAME_OF, account, mailbox).key()
+}
+
+/// `ACL account mailbox`: who else may do what with the mailbox.
+pub fn acl(account: AccountId, mailbox: MailboxId) -> Key {
+    Fields::mailbox(space::ACL, account, mailbox).key()
+}
+
+/// The access control lists of all mailboxes of an account.
+pub fn acls(account: AccountId) -> Key {
+    Fields::account(space::ACL, account).key()
+}
+
+/// `GRANT grantee account mailbox`: the mailbox's list says something of this grantee: an account,
+/// or zero for all of them.
+pub fn grant(grantee: u64, account: AccountId, mailbox: MailboxId) -> Key {
+    Fields::of(space::GRANT)
+        .u64(grantee)
+        .u64(account.0)
+        .u64(mailbox.0)
+        .key()
+}
+
+/// Everything whose list says something of this grantee.
+pub fn grants(grantee: u64) -> Key {
+    Fields::of(space::GRANT).u64(grantee).key()
 }
 
 /// `SUBSCRIPTION account name`: this name is subscribed, whether or not a mailbox has it.

@@ -45,6 +45,16 @@ impl Owners {
     }
 }
 
+/// Gives a body `added` more owners. The batch then happens only while the count is as it was read,
+/// and must make sure that an owner is there at its commit.
+pub fn share(batch: &mut Batch, owners: &Owners, added: u32) {
+    let key = key::body_owners(owners.blob);
+    batch.unchanged(key.clone(), owners.stored.clone());
+    // A sum begins at zero: the one owner that was not counted is counted now.
+    let uncounted = u32::from(owners.stored.is_none());
+    batch.sum(key, i64::from(added) + i64::from(uncounted));
+}
+
 /// Takes `released` owners away from a body, and the body, with its facts, when none is left. The
 /// batch then happens only while the count is as it was read. `batch` also removes the records that
 /// owned.
@@ -99,6 +109,20 @@ mod tests {
                 None => Condition::Absent(key.clone()),
             };
             assert_eq!(batch.conditions, [condition]);
+        }
+    }
+
+    #[test]
+    fn who_joins_the_one_owner_makes_two() {
+        let blob = BlobId::fresh(Timestamp(1), &Random::seeded(1));
+        let key = key::body_owners(blob);
+        let three = Some(Bytes::copy_from_slice(&3_i64.to_be_bytes()));
+        for (stored, added, sum) in [(None, 1, 2), (None, 2, 3), (three, 1, 1)] {
+            let mut batch = Batch::new();
+            let owners = Owners { blob, stored };
+            share(&mut batch, &owners, added);
+            assert_eq!(batch.writes, [Write::Sum(key.clone(), sum)]);
+            assert_eq!(batch.conditions.len(), 1);
         }
     }
 

@@ -8,6 +8,7 @@ mod faults;
 mod indexed;
 mod model;
 mod races;
+mod rights;
 mod search;
 mod sections;
 

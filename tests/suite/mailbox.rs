@@ -17,8 +17,8 @@ use buzon::{
         random::Random,
     },
     mailbox::{
-        AppendOptions, FlagChange, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name, Options,
-        SystemFlags, Usage,
+        AppendOptions, FlagChange, FlagClasses, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name,
+        Options, SystemFlags, Target, Usage,
     },
     store::{
         Batch, Engine,
@@ -128,7 +128,13 @@ async fn dur_01_what_was_acknowledged_is_there_after_a_restart() {
         flags: SystemFlags::SEEN.into(),
     };
     inbox.store_flags(&uids(1..=100), &seen).await.unwrap();
-    inbox.move_to(&uids(50..=150), kept.id).await.unwrap();
+    let target = Target {
+        account: ALICE,
+        mailbox: kept.id,
+        flags: FlagClasses::ALL,
+        quota_bytes: None,
+    };
+    inbox.move_away(&uids(50..=150), &target).await.unwrap();
     inbox.expunge(&uids(1..=10)).await.unwrap();
     let usage = mailboxes.usage(ALICE).await.unwrap();
     let modseq = inbox.read(Index::modseq);

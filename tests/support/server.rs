@@ -143,6 +143,17 @@ impl TestServer {
         id
     }
 
+    /// Makes an account that is nobody's own.
+    pub(crate) async fn add_shared_account(&mut self, name: &str) -> AccountId {
+        let address = address_of(name);
+        let mailboxes = self.mailboxes.clone();
+        let provision = move |batch: &mut buzon::store::Batch, id| mailboxes.provision(batch, id);
+        let added = self.directory.add_shared_account(&address, &provision);
+        let id = added.await.unwrap();
+        self.accounts.insert(name.to_owned(), id);
+        id
+    }
+
     /// Connects to a port by its name in the configuration. TLS is up already where the port begins
     /// with it.
     pub(crate) async fn connect(&self, port: &str) -> Client {

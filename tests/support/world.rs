@@ -6,6 +6,8 @@
 //!                              binds $plain_alice (SASL PLAIN in base64)
 //! given domain example.net
 //! given alias info@example.org -> alice, bob@remote.example
+//! given shared account team [with ...]    nobody's own
+//! given acl alice INBOX bob lrs    what bob may do with it; nothing: ""
 //! given quota alice 1000
 //! given limit message_bytes_max|recipients_max|transactions_max N
 //! given plaintext auth         passwords are taken without TLS
@@ -18,6 +20,7 @@
 //! @ closed A                   the server has closed, and said nothing more
 //! @ quiet A                    nothing more was said
 //! @ password alice             is another one now; `disabled alice` and `removed alice` likewise
+//! @ acl alice INBOX bob lr
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
 //! @ index                      all mail comes into the index of texts
@@ -36,7 +39,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use buzon::{
     base::{ids::AccountId, pieces::Pieces as _, secret::Secret},
     config::units::Size,
-    mailbox::{AppendOptions, FlagSet, Mailbox, Name},
+    mailbox::{AclChange, AclMode, AppendOptions, FlagSet, Identifier, Mailbox, Name, Rights},
     queue::admin::Filter,
     store::{Room, fault::CommitFault},
     wire::base64,
@@ -62,6 +65,11 @@ impl Player {
                     .insert(variable, base64::encode(plain.as_bytes()));
                 self.fill(id, &rest.join(" ")).await
             }
+            ["shared", "account", name, rest @ ..] => {
+                let id = self.server.add_shared_account(name).await;
+                self.fill(id, &rest.join(" ")).await
+            }
+            ["acl", owner, mailbox, who, rights] => self.share((owner, mailbox), who, rights).await,
             ["domain", name] => {
                 let domain = name.parse().map_err(|_| "not a domain")?;
                 self.server
@@ -141,6 +149,11 @@ impl Player {
                 quiet
                     .then_some(())
                     .ok_or_else(|| "something was said".to_owned())
+            }
+            ["acl", owner, mailbox, who, rights] => {
+                self.share((owner, mailbox), who, rights).await?;
+                settle().await;
+                Ok(())
             }
             [what @ ("password" | "disabled" | "removed"), name] => {
                 let (directory, id) = (&self.server.directory, self.account(name)?);
@@ -230,6 +243,28 @@ impl Player {
     pub(super) fn account(&self, name: &str) -> Result<AccountId, String> {
         let id = self.server.accounts.get(name).copied();
         id.ok_or_else(|| format!("there is no account {name}"))
+    }
+
+    /// Gives `who` (an account or `anyone`) exactly these rights.
+    async fn share(
+        &self,
+        (owner, mailbox): (&str, &str),
+        who: &str,
+        rights: &str,
+    ) -> Result<(), String> {
+        let opened = self.mailbox(owner, mailbox).await?;
+        let change = AclChange {
+            who: match who {
+                "anyone" => Identifier::Anyone,
+                name => Identifier::Account(self.account(name)?),
+            },
+            negative: false,
+            mode: AclMode::Replace,
+            rights: Rights::parse(rights.trim_matches('"')).map_err(shown)?,
+        };
+        let mailboxes = &self.server.mailboxes;
+        let changed = mailboxes.change_acl(opened.account(), opened.id(), &change);
+        changed.await.map_err(shown)
     }
 
     /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`.

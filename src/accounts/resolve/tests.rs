@@ -62,6 +62,7 @@ fn edits(created: u64, words: &[&str]) -> Vec<Edit> {
                 quota_bytes: 0,
                 created: Timestamp(0),
                 disabled: kind == "disabled",
+                shared: false,
                 credentials: 0,
             };
             let entry = entry(words[2], Entry::Account(number()));

@@ -8,6 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
+    acl::{Identifier, RightsChange},
     fetch::{FetchItem, FetchModifiers},
     flag::FlagList,
     limits::TAG_BYTES_MAX,
@@ -183,6 +184,39 @@ pub enum CommandBody {
         /// Which messages.
         set: MessageSet,
         /// Where to.
+        mailbox: String,
+    },
+    /// RFC 4314 3.1
+    SetAcl {
+        /// Of which mailbox.
+        mailbox: String,
+        /// Whose rights.
+        identifier: Identifier,
+        /// What becomes of them.
+        change: RightsChange,
+    },
+    /// RFC 4314 3.2
+    DeleteAcl {
+        /// Of which mailbox.
+        mailbox: String,
+        /// Whose rights.
+        identifier: Identifier,
+    },
+    /// RFC 4314 3.3
+    GetAcl {
+        /// Of which mailbox.
+        mailbox: String,
+    },
+    /// RFC 4314 3.4
+    ListRights {
+        /// Of which mailbox.
+        mailbox: String,
+        /// Whose rights.
+        identifier: Identifier,
+    },
+    /// RFC 4314 3.5
+    MyRights {
+        /// Of which mailbox.
         mailbox: String,
     },
     /// RFC 2177

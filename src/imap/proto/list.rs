@@ -2,6 +2,11 @@
 
 use super::{limits::LIST_PATTERN_BYTES_MAX, status::StatusItem};
 
+/// RFC 2342: the level above the mailboxes of other users.
+pub const OTHER_USERS: &str = "Other Users";
+/// RFC 2342: the level above the mailboxes of nobody in particular.
+pub const SHARED: &str = "Shared";
+
 /// A LIST: which names, and what to say about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
@@ -24,6 +29,8 @@ pub struct ListQuery {
     pub return_children: bool,
     /// Say special uses (RFC 6154 2).
     pub return_special_use: bool,
+    /// MYRIGHTS for each name (RFC 8440).
+    pub return_rights: bool,
     /// A STATUS for each name (RFC 5819); empty for none.
     pub return_status: Vec<StatusItem>,
 }

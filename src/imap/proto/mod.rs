@@ -10,6 +10,7 @@
     warn(clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
+pub mod acl;
 pub mod command;
 pub mod date;
 pub mod dialog;

@@ -95,8 +95,34 @@ pub enum Response {
     Enabled(Vec<String>),
     /// `* ID`
     Id(Vec<(&'static str, String)>),
-    /// `* NAMESPACE`: one personal namespace, no others (RFC 2342).
+    /// `* NAMESPACE`: the personal one, that of other users and that of shared mailboxes (RFC 2342
+    /// 5).
     Namespace,
+    /// `* ACL` (RFC 4314 3.6)
+    Acl {
+        /// Name, decoded.
+        name: String,
+        /// Identifiers and their rights.
+        entries: Vec<(String, String)>,
+    },
+    /// `* LISTRIGHTS` (RFC 4314 3.7)
+    ListRights {
+        /// Name, decoded.
+        name: String,
+        /// As it was sent.
+        identifier: String,
+        /// Rights it always has.
+        required: String,
+        /// Rights it may be granted, each with those that go along.
+        optional: Vec<String>,
+    },
+    /// `* MYRIGHTS` (RFC 4314 3.8)
+    MyRights {
+        /// Name, decoded.
+        name: String,
+        /// Letters.
+        rights: String,
+    },
 }
 
 impl Response {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::{
     command::CommandBody,
-    parse::{Mistake, Parsed, Scanner, mailbox, message, search, session},
+    parse::{Mistake, Parsed, Scanner, acl, mailbox, message, search, session},
     response::{Capabilities, Code},
 };
 
@@ -150,7 +150,7 @@ impl Verb {
             }
             (Stage::Selected { read_only: true }, Writable) => Mistake::no(
                 Code::ReadOnly,
-                "the mailbox was opened by EXAMINE: nothing can be changed",
+                "the mailbox may only be read: nothing can be changed",
             ),
             (Stage::Selected { .. }, Selected | Writable) => return Ok(()),
         };
@@ -231,13 +231,18 @@ pub static VERBS: &[Verb] = &[
     verb("SUBSCRIBE",    AfterLogin,  Untouched, "",                  mailbox::subscribe),
     verb("UNSUBSCRIBE",  AfterLogin,  Untouched, "",                  mailbox::unsubscribe),
     verb("LIST",         AfterLogin,  Untouched,
-         "CHILDREN LIST-EXTENDED LIST-STATUS",                       mailbox::list),
+         "CHILDREN LIST-EXTENDED LIST-STATUS LIST-MYRIGHTS",         mailbox::list),
     verb("LSUB",         AfterLogin,  Untouched, "",                  mailbox::lsub),
     verb("STATUS",       AfterLogin,  Untouched, "STATUS=SIZE",       mailbox::status),
     Verb {
         takes_body: true,
         ..verb("APPEND", AfterLogin,  Untouched, "",                  mailbox::append)
     },
+    verb("GETACL",       AfterLogin,  Untouched, "ACL RIGHTS=texk",   acl::get_acl),
+    verb("SETACL",       AfterLogin,  Untouched, "",                  acl::set_acl),
+    verb("DELETEACL",    AfterLogin,  Untouched, "",                  acl::delete_acl),
+    verb("LISTRIGHTS",   AfterLogin,  Untouched, "",                  acl::list_rights),
+    verb("MYRIGHTS",     AfterLogin,  Untouched, "",                  acl::my_rights),
     verb("CHECK",        Selected,    Untouched, "",                  session::check),
     verb("CLOSE",        Selected,    Changed,   "",                  session::close),
     verb("UNSELECT",     Selected,    Changed,   "UNSELECT",          session::unselect),
@@ -328,6 +333,7 @@ mod tests {
         let mut announced: Vec<&str> = announced.as_str().split(' ').collect();
         announced.sort_unstable();
         let expected = [
+            "ACL",
             "CHILDREN",
             "CONDSTORE",
             "CREATE-SPECIAL-USE",
@@ -337,12 +343,14 @@ mod tests {
             "IDLE",
             "IMAP4rev1",
             "LIST-EXTENDED",
+            "LIST-MYRIGHTS",
             "LIST-STATUS",
             "LITERAL+",
             "MOVE",
             "NAMESPACE",
             "PARTIAL",
             "QRESYNC",
+            "RIGHTS=texk",
             "SEARCHRES",
             "SPECIAL-USE",
             "STATUS=SIZE",

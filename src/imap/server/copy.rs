@@ -39,9 +39,8 @@ pub(super) async fn copy(
     if uids.is_empty() {
         return Ok(Ok(None));
     }
-    let quota = account.quota_bytes_of(target.owner);
-    let copied = selected.mailbox.copy_to(&uids, target.entry.id, quota);
-    Ok(match copied.await {
+    let target = target.target(account);
+    Ok(match selected.mailbox.copy(&uids, &target).await {
         Ok(copied) => Ok(code_of(&copied)),
         Err(error) => Err(target_refusal_of(error)?),
     })
@@ -66,7 +65,8 @@ pub(super) async fn move_away(
     if uids.is_empty() {
         return Ok(Ok(None));
     }
-    let copied = match selected.mailbox.move_to(&uids, target.entry.id).await {
+    let target = target.target(account);
+    let copied = match selected.mailbox.move_away(&uids, &target).await {
         Ok(copied) => copied,
         Err(error) => return Ok(Err(target_refusal_of(error)?)),
     };

@@ -4,7 +4,7 @@
 //! told, before the completion.
 
 use super::{
-    fault::{Stop, refusal_of},
+    fault::{Stop, forbidden, refusal_of},
     lookup,
     select::{Selected, Uids, Which, uids_of},
     session::Outcome,
@@ -12,12 +12,15 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::sequence::MessageSet,
-    mailbox::{EntryRef, SystemFlags},
+    mailbox::{EntryRef, Rights, SystemFlags},
 };
 
 /// EXPUNGE: all messages with `\Deleted`, also those that the client was not told of yet
 /// (RFC 3501 6.4.3).
 pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
+    if !selected.mailbox.rights().contains(Rights::EXPUNGE) {
+        return Ok(Err(forbidden()));
+    }
     if let Err(refusal) = selected.refresh().await? {
         return Ok(Err(refusal));
     }
@@ -35,6 +38,9 @@ pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
 
 /// UID EXPUNGE: those of them that the set names (RFC 4315 2.1).
 pub(super) async fn uid_expunge(selected: &Selected, set: MessageSet) -> Result<Outcome, Stop> {
+    if !selected.mailbox.rights().contains(Rights::EXPUNGE) {
+        return Ok(Err(forbidden()));
+    }
     if let Err(refusal) = selected.refresh().await? {
         return Ok(Err(refusal));
     }
@@ -52,9 +58,10 @@ pub(super) async fn uid_expunge(selected: &Selected, set: MessageSet) -> Result<
     remove(selected, &uids).await
 }
 
-/// CLOSE: an expunge, unless the mailbox may only be read (RFC 3501 6.4.2).
+/// CLOSE: an expunge, unless the mailbox may only be read (RFC 3501 6.4.2) or this user has no
+/// right to one (RFC 4314 4).
 pub(super) async fn close(selected: &Selected) -> Result<Outcome, Stop> {
-    if selected.is_read_only() {
+    if selected.is_read_only() || !selected.mailbox.rights().contains(Rights::EXPUNGE) {
         return Ok(Ok(None));
     }
     expunge(selected).await

@@ -111,6 +111,7 @@ pub(super) fn refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
     Ok(match error {
         ChangeError::Exists => Refusal::no(Code::AlreadyExists, "the mailbox exists already"),
         ChangeError::Absent => nonexistent(),
+        ChangeError::Forbidden => forbidden(),
         ChangeError::Inbox => Refusal::no(Code::Cannot, "not possible with INBOX"),
         ChangeError::HasChildren => {
             Refusal::no(Code::HasChildren, "the mailbox has mailboxes below it")
@@ -138,6 +139,11 @@ pub(super) fn target_refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
 /// There is no such mailbox.
 pub(super) fn nonexistent() -> Refusal {
     Refusal::no(Code::NonExistent, "no such mailbox")
+}
+
+/// RFC 5530 NOPERM.
+pub(super) fn forbidden() -> Refusal {
+    Refusal::no(Code::NoPerm, "no right to do that with this mailbox")
 }
 
 /// The selected mailbox is no more.

@@ -200,7 +200,8 @@ async fn see(
     uids: Uids,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Result<Vec<Uid>, Refusal>, Stop> {
-    if !plan.sets_seen || selected.is_read_only() {
+    // RFC 4314 4: without the right to set it, it is not set.
+    if !plan.sets_seen || !selected.may_see() {
         return Ok(Ok(Vec::new()));
     }
     let mut unseen = uids_of(shown);

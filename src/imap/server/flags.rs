@@ -9,7 +9,7 @@ use crate::{
         flag::{self, FlagList},
         response::Code,
     },
-    mailbox::{EntryRef, FlagSet, Keyword, NotAKeyword, SystemFlags},
+    mailbox::{EntryRef, FlagClasses, FlagSet, Keyword, NotAKeyword, SystemFlags},
     wire::Output,
 };
 
@@ -35,6 +35,21 @@ pub(super) fn list_of(keywords: &[Keyword]) -> FlagList {
             .iter()
             .map(|keyword| keyword.as_str().to_owned())
             .collect(),
+    }
+}
+
+/// Those of `list` that are of these classes.
+pub(super) fn changeable(list: &FlagList, classes: FlagClasses) -> FlagList {
+    let system = PAIRS
+        .into_iter()
+        .filter(|(wire, kept)| list.system.contains(*wire) && classes.system.contains(*kept))
+        .fold(flag::SystemFlags::NONE, |all, (wire, _)| all.union(wire));
+    FlagList {
+        system,
+        keywords: match classes.keywords {
+            true => list.keywords.clone(),
+            false => Vec::new(),
+        },
     }
 }
 

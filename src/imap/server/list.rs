@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    acl,
     effort::{Budget, Exhausted},
     fault::{Cause, Stop, nonexistent, stop},
     mailboxes,
@@ -22,7 +23,7 @@ use crate::{
         response::Response,
         status::StatusItem,
     },
-    mailbox::{MailboxFault, Name, SpecialUse},
+    mailbox::{MailboxFault, Name, Rights, SpecialUse},
     net::{Halt, Turn},
 };
 
@@ -73,7 +74,11 @@ pub(super) async fn list(
             .iter()
             .any(|pattern| pattern.matches(name.as_str()));
         let response = matches.then(|| tree.answer(query, name, row)).flatten();
-        answers.extend(response.map(|response| (response, row.place.as_ref())));
+        answers.extend(response.map(|response| {
+            // RFC 8440 3: not of what is only said because of something below it.
+            let selected = tree.is_selected(query, name, row);
+            (response, row.place.as_ref().filter(|_| selected))
+        }));
     }
     let places = answers.iter().map(|(_, place)| *place);
     let statuses = match query.return_status.as_slice() {
@@ -85,8 +90,11 @@ pub(super) async fn list(
         }
     };
     let mut statuses = statuses.into_iter();
-    for (response, _) in &answers {
+    for (response, place) in &answers {
         turn.reply(response).await?;
+        if let (true, Some(place)) = (query.return_rights, place) {
+            turn.reply(&acl::rights_of(place)).await?;
+        }
         if let Some(Some(status)) = statuses.next() {
             turn.reply(&status).await?;
         }
@@ -108,7 +116,7 @@ async fn statuses<'p>(
         return Ok(statuses);
     };
     for place in places {
-        let status = match place {
+        let status = match place.filter(|place| place.rights.contains(Rights::READ)) {
             Some(place) => mailboxes::status_of(account, selected, place, items).await,
             None => Ok(Err(nonexistent())),
         };
@@ -174,8 +182,12 @@ impl Tree {
                 .map_err(stop)?,
             false => Vec::new(),
         };
+        let shared = account.mailboxes().shared_with(account.id()).await;
+        let people = &*account.services.people;
+        let shared = shared.map_err(stop)?.into_iter();
+        let shared = shared.filter_map(|shared| Place::shared(people, shared));
         let own = entries.into_iter().map(|entry| Place::own(account, entry));
-        Ok(Self::new(own.collect(), subscriptions))
+        Ok(Self::new(own.chain(shared).collect(), subscriptions))
     }
 
     fn new(places: Vec<Place>, subscriptions: Vec<Name>) -> Self {
@@ -269,7 +281,7 @@ mod tests {
     use super::*;
     use crate::{
         base::ids::{AccountId, MailboxId},
-        mailbox::{Entry, Rights},
+        mailbox::Entry,
     };
 
     fn tree(existing: &[&str], subscribed: &[&str]) -> Tree {

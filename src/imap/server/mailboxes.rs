@@ -5,8 +5,8 @@
 //! where it should be made.
 
 use super::{
-    fault::{Refusal, Stop, nonexistent, refusal_of},
-    place::{self, Place, new_name},
+    fault::{Refusal, Stop, forbidden, nonexistent, refusal_of},
+    place::{self, Place, Realm, new_name},
     resync,
     select::Selected,
     session::{Account, Outcome},
@@ -45,10 +45,27 @@ pub(super) async fn create(
             )));
         }
     };
-    let created = account
-        .mailboxes()
-        .create(account.id(), &name, special_use)
-        .await;
+    let mailboxes = account.mailboxes();
+    let created = match place::realm(account, &name) {
+        Realm::Own(name) => mailboxes.create(account.id(), &name, special_use).await,
+        Realm::Of(owner, theirs) => {
+            // RFC 4314 4: "k" of the mailbox above it.
+            if !place::may_create(account, owner, &theirs).await? {
+                return Ok(Err(forbidden()));
+            }
+            if special_use.is_some() {
+                let text = "special uses are for the mailboxes of one's own";
+                return Ok(Err(Refusal::no(Code::UseAttr, text)));
+            }
+            mailboxes.create_as_guest(owner, &theirs).await
+        }
+        Realm::Nobody if name.levels().count() == 1 => {
+            let text = "this name stands above the mailboxes of others";
+            return Ok(Err(Refusal::no(Code::Cannot, text)));
+        }
+        // As of an account that gives no right.
+        Realm::Nobody => return Ok(Err(forbidden())),
+    };
     done(created.map(drop))
 }
 
@@ -60,24 +77,58 @@ pub(super) async fn delete(
     let Ok(name) = Name::parse(mailbox) else {
         return Ok(Err(nonexistent()));
     };
-    Ok(
-        match account.mailboxes().delete(account.id(), &name).await {
-            Ok(deleted) => Ok((account.id(), deleted)),
-            Err(error) => Err(refusal_of(error)?),
-        },
-    )
+    let (owner, name) = match place::realm(account, &name) {
+        // A name that stands only above others is refused with other words than one that is not.
+        Realm::Own(name) => (account.id(), name),
+        Realm::Of(..) | Realm::Nobody => {
+            match place::find_with(account, mailbox, Rights::DELETE_MAILBOX).await? {
+                Ok(place) => (place.owner, place.entry.name),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+    };
+    Ok(match account.mailboxes().delete(owner, &name).await {
+        Ok(deleted) => Ok((owner, deleted)),
+        Err(error) => Err(refusal_of(error)?),
+    })
 }
 
 /// RENAME.
 pub(super) async fn rename(account: Account<'_>, from: &str, to: &str) -> Result<Outcome, Stop> {
-    let Ok(from) = Name::parse(from) else {
+    let Ok(name) = Name::parse(from) else {
         return Ok(Err(nonexistent()));
     };
     let to = match new_name(to) {
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    done(account.mailboxes().rename(account.id(), &from, &to).await)
+    let mailboxes = account.mailboxes();
+    let (from, to) = (place::realm(account, &name), place::realm(account, &to));
+    if let (Realm::Own(from), Realm::Own(to)) = (&from, &to) {
+        return done(mailboxes.rename(account.id(), from, to).await);
+    }
+    // RFC 4314 4: "x" of the mailbox, and "k" of the one above its new name.
+    let place = place::find_with(account, name.as_str(), Rights::DELETE_MAILBOX).await?;
+    let place = match place {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    match to {
+        Realm::Of(owner, to) if owner == place.owner => {
+            if !place::may_create(account, owner, &to).await? {
+                return Ok(Err(forbidden()));
+            }
+            done(
+                mailboxes
+                    .rename_as_guest(owner, &place.entry.name, &to)
+                    .await,
+            )
+        }
+        Realm::Own(_) | Realm::Of(..) | Realm::Nobody => Ok(Err(Refusal::no(
+            Code::Cannot,
+            "a mailbox stays with its account; COPY carries messages to another",
+        ))),
+    }
 }
 
 /// SUBSCRIBE. RFC 3501 6.3.6: the name need not exist.

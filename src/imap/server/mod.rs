@@ -6,6 +6,7 @@
 //! mailboxes themselves in `mailbox`. No message body is ever whole in memory here except small
 //! ones on their way out.
 
+mod acl;
 mod append;
 mod copy;
 mod effort;
@@ -65,10 +66,25 @@ pub struct Options {
     pub idle: Duration,
 }
 
-/// How much an account may hold; made by the composition root from the accounts.
-pub trait Quotas: Send + Sync + 'static {
+/// What is asked of the accounts; made of them by the composition root.
+pub trait People: Send + Sync + 'static {
     /// Bytes of all messages of `account` together; `None` for no bound of its own.
     fn quota_bytes(&self, account: AccountId) -> Option<u64>;
+
+    /// The account that logs in by this name, in any of its spellings.
+    fn account(&self, name: &str) -> Option<AccountId>;
+
+    /// Who an account is; `None` when it is no more.
+    fn person(&self, account: AccountId) -> Option<Person>;
+}
+
+/// An account, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Its first address.
+    pub address: String,
+    /// It is nobody's own: its mailboxes are there to be shared.
+    pub shared: bool,
 }
 
 /// An IMAP server: makes the sessions of one port.
@@ -80,7 +96,7 @@ pub struct ImapServer {
 pub(in crate::imap::server) struct Services {
     mailboxes: Mailboxes,
     authn: Authn,
-    quotas: Arc<dyn Quotas>,
+    people: Arc<dyn People>,
     fulltext: Fulltext,
     clock: Clock,
     heavy_work: effort::HeavyWork,
@@ -92,7 +108,7 @@ impl ImapServer {
     pub fn new(
         mailboxes: Mailboxes,
         authn: Authn,
-        quotas: Arc<dyn Quotas>,
+        people: Arc<dyn People>,
         fulltext: Fulltext,
         clock: Clock,
         options: Options,
@@ -101,7 +117,7 @@ impl ImapServer {
             services: Arc::new(Services {
                 mailboxes,
                 authn,
-                quotas,
+                people,
                 fulltext,
                 clock,
                 heavy_work: effort::HeavyWork::default(),

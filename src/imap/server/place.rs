@@ -1,16 +1,22 @@
 //! Where a name leads: the mailbox that a client means, whose it is, and what may be done with it.
 //!
-//! Every verb about a mailbox by name comes through here, and asks the [`Place`] for the right it
-//! needs. What may not be known to exist is as absent as what does not (RFC 4314 6).
+//! Names below `Other Users/` and `Shared/` lead to mailboxes of other accounts: the next level is
+//! the account's address, and what follows is the mailbox's name there; nothing is its INBOX (RFC
+//! 2342 5). Every verb about a mailbox by name comes through here, and asks the [`Place`] for the
+//! right it needs. What may not be known to exist is as absent as what does not (RFC 4314 6).
 
 use super::{
-    fault::{Refusal, Stop, no_target, nonexistent, stop},
+    People, Person,
+    fault::{Refusal, Stop, forbidden, no_target, nonexistent, stop},
     session::Account,
 };
 use crate::{
     base::ids::{AccountId, MailboxId},
-    imap::proto::response::Code,
-    mailbox::{Entry, Name, NotAName, Rights},
+    imap::proto::{
+        list::{OTHER_USERS, SHARED},
+        response::Code,
+    },
+    mailbox::{Entry, Name, NotAName, Rights, SharedMailbox, Target},
 };
 
 /// A mailbox that a name leads to.
@@ -26,6 +32,17 @@ pub(super) struct Place {
     pub(super) rights: Rights,
 }
 
+/// Whose mailbox a name is about, whether or not there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Realm {
+    /// The session's own.
+    Own(Name),
+    /// Another account's, and its name there.
+    Of(AccountId, Name),
+    /// Nobody's that is known here.
+    Nobody,
+}
+
 impl Place {
     /// The session's own mailbox.
     pub(super) fn own(account: Account<'_>, entry: Entry) -> Self {
@@ -34,6 +51,28 @@ impl Place {
             name: entry.name.clone(),
             entry,
             rights: Rights::ALL,
+        }
+    }
+
+    /// What another account shares, if there is a name for it here.
+    pub(super) fn shared(people: &dyn People, shared: SharedMailbox) -> Option<Self> {
+        let person = people.person(shared.owner)?;
+        Some(Self {
+            owner: shared.owner,
+            name: shown_name(&person, &shared.entry.name)?,
+            entry: shared.entry,
+            rights: shared.rights,
+        })
+    }
+
+    /// It as the target of COPY and MOVE.
+    pub(super) fn target(&self, account: Account<'_>) -> Target {
+        Target {
+            account: self.owner,
+            mailbox: self.entry.id,
+            // RFC 4314 4: what the user may not set there is left out.
+            flags: self.rights.flags(),
+            quota_bytes: account.quota_bytes_of(self.owner),
         }
     }
 
@@ -54,18 +93,35 @@ impl Place {
     }
 }
 
-/// RFC 5530 NOPERM.
-pub(super) fn forbidden() -> Refusal {
-    Refusal::no(Code::NoPerm, "this mailbox gives you no right to do that")
-}
-
 /// The mailbox that a client calls `mailbox`; a text that cannot be a name names none.
 pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<Place>, Stop> {
-    let Ok(name) = Name::parse(mailbox) else {
-        return Ok(None);
-    };
-    let found = account.mailboxes().find(account.id(), &name).await;
-    Ok(found.map_err(stop)?.map(|entry| Place::own(account, entry)))
+    match Name::parse(mailbox) {
+        Ok(name) => found(account, &name).await,
+        Err(_) => Ok(None),
+    }
+}
+
+async fn found(account: Account<'_>, name: &Name) -> Result<Option<Place>, Stop> {
+    let mailboxes = account.mailboxes();
+    match realm(account, name) {
+        Realm::Own(name) => {
+            let found = mailboxes.find(account.id(), &name).await.map_err(stop)?;
+            Ok(found.map(|entry| Place::own(account, entry)))
+        }
+        Realm::Of(owner, theirs) => {
+            let Some(entry) = mailboxes.find(owner, &theirs).await.map_err(stop)? else {
+                return Ok(None);
+            };
+            let rights = mailboxes.rights(account.id(), owner, entry.id).await;
+            Ok(Some(Place {
+                owner,
+                name: name.clone(),
+                entry,
+                rights: rights.map_err(stop)?,
+            }))
+        }
+        Realm::Nobody => Ok(None),
+    }
 }
 
 /// The mailbox that a client calls `mailbox`, for those who have these rights.
@@ -75,9 +131,8 @@ pub(super) async fn find_with(
     needed: Rights,
 ) -> Result<Result<Place, Refusal>, Stop> {
     let found = find(account, mailbox).await?;
-    Ok(found
-        .ok_or_else(nonexistent)
-        .and_then(|place| place.with(needed)))
+    let found = found.ok_or_else(nonexistent);
+    Ok(found.and_then(|place| place.with(needed)))
 }
 
 /// The mailbox that messages go to. RFC 3501 6.3.11, 6.4.7: TRYCREATE only where CREATE can help.
@@ -85,13 +140,36 @@ pub(super) async fn target(
     account: Account<'_>,
     mailbox: &str,
 ) -> Result<Result<Place, Refusal>, Stop> {
-    if let Err(refusal) = new_name(mailbox) {
-        return Ok(Err(refusal));
+    let name = match new_name(mailbox) {
+        Ok(name) => name,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(place) = found(account, &name).await? {
+        return Ok(place.with(Rights::INSERT));
     }
-    let found = find(account, mailbox).await?;
-    Ok(found
-        .ok_or_else(no_target)
-        .and_then(|place| place.with(Rights::INSERT)))
+    Ok(Err(match realm(account, &name) {
+        Realm::Own(_) => no_target(),
+        Realm::Of(owner, theirs) if may_create(account, owner, &theirs).await? => no_target(),
+        Realm::Of(..) | Realm::Nobody => nonexistent(),
+    }))
+}
+
+/// Whether the session may make this mailbox of another account: that is for the nearest mailbox
+/// above it to say, and for INBOX above all (RFC 4314 4).
+pub(super) async fn may_create(
+    account: Account<'_>,
+    owner: AccountId,
+    theirs: &Name,
+) -> Result<bool, Stop> {
+    let mailboxes = account.mailboxes();
+    let above = std::iter::successors(theirs.parent(), Name::parent);
+    for name in above.chain([Name::inbox()]) {
+        if let Some(entry) = mailboxes.find(owner, &name).await.map_err(stop)? {
+            let rights = mailboxes.rights(account.id(), owner, entry.id).await;
+            return Ok(rights.map_err(stop)?.contains(Rights::CREATE));
+        }
+    }
+    Ok(false)
 }
 
 /// The name of something that is not there yet.
@@ -106,4 +184,134 @@ pub(super) fn new_name(mailbox: &str) -> Result<Name, Refusal> {
             "a name has at most 1000 bytes in UTF-8, 255 in a level, and 32 levels",
         ),
     })
+}
+
+/// Whose mailbox a name is about.
+pub(super) fn realm(account: Account<'_>, name: &Name) -> Realm {
+    realm_of(&*account.services.people, account.id(), name)
+}
+
+fn realm_of(people: &dyn People, user: AccountId, name: &Name) -> Realm {
+    let mut levels = name.levels();
+    if !matches!(levels.next(), Some(OTHER_USERS | SHARED)) {
+        return Realm::Own(name.clone());
+    }
+    let owner = levels
+        .next()
+        .and_then(|level| people.account(&address_of(level)));
+    let owner = owner.filter(|owner| *owner != user);
+    let known = owner.and_then(|owner| Some((owner, root(&people.person(owner)?)?)));
+    let Some((owner, root)) = known else {
+        return Realm::Nobody;
+    };
+    if *name == root {
+        return Realm::Of(owner, Name::inbox());
+    }
+    // An account has one name here, and so has its INBOX.
+    let theirs = name.as_str().strip_prefix(root.as_str());
+    let theirs = theirs.and_then(|rest| rest.strip_prefix(Name::SEPARATOR));
+    let theirs = theirs.and_then(|rest| Name::parse(rest).ok());
+    match theirs.filter(|theirs| !theirs.is_inbox()) {
+        Some(theirs) => Realm::Of(owner, theirs),
+        None => Realm::Nobody,
+    }
+}
+
+/// What others call a mailbox of this account; `None` where that would be no name.
+fn shown_name(person: &Person, theirs: &Name) -> Option<Name> {
+    let root = root(person)?;
+    match theirs.is_inbox() {
+        true => Some(root),
+        false => Name::parse(&format!("{root}{}{theirs}", Name::SEPARATOR)).ok(),
+    }
+}
+
+/// What others call the INBOX of this account.
+fn root(person: &Person) -> Option<Name> {
+    let above = if person.shared { SHARED } else { OTHER_USERS };
+    Name::parse(&format!("{above}/{}", level_of(&person.address))).ok()
+}
+
+/// An address as one level of a name: it may have a slash in it.
+fn level_of(address: &str) -> String {
+    address.replace('=', "=3D").replace('/', "=2F")
+}
+
+fn address_of(level: &str) -> String {
+    level.replace("=2F", "/").replace("=3D", "=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Account 1 is alice, 2 has a slash and an equals sign, 3 is a shared one.
+    struct Three;
+
+    const ADDRESSES: [&str; 3] = ["alice@example.org", "a/b=c@example.org", "team@example.org"];
+
+    impl People for Three {
+        fn quota_bytes(&self, _account: AccountId) -> Option<u64> {
+            None
+        }
+
+        fn account(&self, name: &str) -> Option<AccountId> {
+            let is_this = |address: &&str| address.eq_ignore_ascii_case(name);
+            let place = ADDRESSES.iter().position(is_this)?;
+            Some(AccountId(place as u64 + 1))
+        }
+
+        fn person(&self, account: AccountId) -> Option<Person> {
+            let place = usize::try_from(account.0).ok()?.checked_sub(1)?;
+            Some(Person {
+                address: (*ADDRESSES.get(place)?).to_owned(),
+                shared: account.0 == 3,
+            })
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_mailbox_has_one_name_for_others() {
+        for owner in 1..=3 {
+            let person = Three.person(AccountId(owner)).unwrap();
+            for theirs in ["INBOX", "INBOX/Lists", "Work", "Shared/x", "a=2Fb"] {
+                let shown = shown_name(&person, &name(theirs)).unwrap();
+                let realm = realm_of(&Three, AccountId(9), &shown);
+                assert_eq!(realm, Realm::Of(AccountId(owner), name(theirs)), "{shown}");
+            }
+        }
+        let shown = shown_name(&Three.person(AccountId(2)).unwrap(), &name("x")).unwrap();
+        assert_eq!(shown.as_str(), "Other Users/a=2Fb=3Dc@example.org/x");
+    }
+
+    #[test]
+    fn other_spellings_are_nobodys() {
+        for text in [
+            "Other Users",
+            "Shared",
+            "Other Users/alice",
+            "Other Users/Alice@example.org",
+            "Other Users/alice@example.org/INBOX",
+            "Other Users/alice@example.org/inbox",
+            "Other Users/team@example.org",
+            "Shared/alice@example.org",
+            "Other Users/nobody@example.org/x",
+        ] {
+            assert_eq!(
+                realm_of(&Three, AccountId(9), &name(text)),
+                Realm::Nobody,
+                "{text}"
+            );
+        }
+        let own = name("Other Users/alice@example.org");
+        assert_eq!(realm_of(&Three, AccountId(1), &own), Realm::Nobody);
+        for text in ["INBOX", "other users/x", "Sharedx/y", "Work/Shared"] {
+            let realm = realm_of(&Three, AccountId(1), &name(text));
+            assert_eq!(realm, Realm::Own(name(text)));
+        }
+    }
 }

@@ -31,7 +31,12 @@ pub(super) struct Selected {
     /// What a search has saved: `$`, as UIDs (RFC 5182 2.1). Messages that are gone are in no view,
     /// so they are left out where it is used.
     pub(super) saved: SequenceSet,
-    access: Access,
+    /// What the client asked for.
+    asked: Access,
+    /// Its user may no longer read it.
+    lost: bool,
+    /// The flags that its user may change are others than those told.
+    pub(super) flags_due: bool,
     /// What the last EXISTS, RECENT and FLAGS responses told.
     pub(super) count_told: u32,
     pub(super) recent_told: u32,
@@ -92,11 +97,18 @@ pub(super) async fn open(
         Ok(place) => place,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mailbox = match account.mailboxes().open(place.owner, place.entry.id).await {
+    let opened = account
+        .mailboxes()
+        .open_with(place.owner, place.entry.id, place.rights);
+    let mailbox = match opened.await {
         Ok(mailbox) => mailbox,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
     Ok(Ok(mailbox.read(|index| {
+        let access = match mailbox.rights().change_messages() {
+            true => access,
+            false => Access::Read,
+        };
         let recent_from = mailbox.claim_recent(index, access == Access::Full);
         let view = View::new(index.uids(), index.modseq(), recent_from);
         Opened {
@@ -104,8 +116,10 @@ pub(super) async fn open(
             uid_next: index.uid_next(),
             selected: Selected {
                 mailbox: mailbox.clone(),
-                access,
                 saved: SequenceSet::of_ranges(Vec::new()),
+                asked: access,
+                lost: false,
+                flags_due: false,
                 count_told: view.count(),
                 recent_told: view.recent(),
                 keywords_told: index.keywords(),
@@ -154,6 +168,9 @@ impl Selected {
 
     /// Brings the index of the mailbox up to date; that somebody deleted the mailbox is no fault.
     pub(super) async fn refresh(&self) -> Result<Result<(), Refusal>, Stop> {
+        if self.lost {
+            return Ok(Err(deleted()));
+        }
         match self.mailbox.refresh().await {
             Ok(()) => Ok(Ok(())),
             Err(MailboxFault::Deleted) => Ok(Err(deleted())),
@@ -161,12 +178,36 @@ impl Selected {
         }
     }
 
+    /// Looks again at what the session may do with a mailbox of another account. One that it may no
+    /// longer read is as good as deleted (RFC 4314 5.1.1).
+    pub(super) async fn reconsider(&mut self, account: Account<'_>) -> Result<(), Stop> {
+        let owner = self.mailbox.account();
+        if owner == account.id() {
+            return Ok(());
+        }
+        let before = self.mailbox.rights();
+        let rights = self.mailbox.reconsider(account.id()).await.map_err(stop)?;
+        let has_owner = account.services.people.person(owner).is_some();
+        self.lost = !rights.contains(Rights::READ) || !has_owner;
+        self.flags_due |= rights.flags() != before.flags();
+        Ok(())
+    }
+
+    /// What the session may do: what it asked for, as far as its rights go (RFC 4314 5.2).
     pub(super) fn access(&self) -> Access {
-        self.access
+        match self.mailbox.rights().change_messages() {
+            true => self.asked,
+            false => Access::Read,
+        }
     }
 
     pub(super) fn is_read_only(&self) -> bool {
-        self.access == Access::Read
+        self.access() == Access::Read
+    }
+
+    /// Whether the session may set `\Seen`.
+    pub(super) fn may_see(&self) -> bool {
+        !self.is_read_only() && self.mailbox.rights().contains(Rights::SEEN)
     }
 
     /// How many messages are recent to this session.
@@ -195,10 +236,12 @@ impl Selected {
     /// FLAGS and PERMANENTFLAGS (RFC 3501 7.1, 7.2.6).
     pub(super) fn flags(&self) -> [Response; 2] {
         let all = flags::list_of(&self.keywords_told);
-        let code = match self.access {
+        let may = self.mailbox.rights();
+        let code = match self.access() {
+            // RFC 4314 5.1.1: those that the user may change.
             Access::Full => Code::PermanentFlags {
-                flags: all.clone(),
-                new_keywords: true,
+                flags: flags::changeable(&all, may.flags()),
+                new_keywords: may.contains(Rights::WRITE),
             },
             Access::Read => Code::PermanentFlags {
                 flags: flags::none(),

@@ -79,7 +79,7 @@ impl<'a> Account<'a> {
 
     /// Bytes that `owner`, whose mailbox it works with, may hold.
     pub(super) fn quota_bytes_of(self, owner: AccountId) -> Option<u64> {
-        self.services.quotas.quota_bytes(owner)
+        self.services.people.quota_bytes(owner)
     }
 }
 
@@ -301,10 +301,11 @@ impl Session {
         if let Some(known) = &parameters.qresync {
             resync::catch_up(&opened.selected, known, turn).await?;
         }
+        let code = opened.selected.access().code();
         if let State::Ready(login) = mem::replace(&mut self.state, State::LoggedOut) {
             self.state = State::Selected(login, Box::new(opened.selected));
         }
-        Ok(Next::Reply(asked.answer(Ok(Some(access.code())))))
+        Ok(Next::Reply(asked.answer(Ok(Some(code)))))
     }
 
     /// Goes back to the state without a mailbox; whether there was one.
@@ -323,8 +324,15 @@ impl Session {
 
     /// CLOSE (RFC 3501 6.4.2): nothing is told of what it removes.
     async fn close(&mut self, asked: &Asked) -> Result<Next<Response>, Stop> {
-        let outcome = match &self.state {
-            State::Selected(_, selected) => expunge::close(selected).await?,
+        let outcome = match &mut self.state {
+            State::Selected(login, selected) => {
+                let account = Account {
+                    services: &self.services,
+                    login,
+                };
+                selected.reconsider(account).await?;
+                expunge::close(selected).await?
+            }
             _ => Err(not_now()),
         };
         if outcome.is_ok() {
@@ -379,7 +387,12 @@ impl Session {
             State::Selected(_, selected) => Some(selected.watch(&self.services)),
             _ => None,
         };
-        if let State::Selected(_, selected) = &mut self.state {
+        if let State::Selected(login, selected) = &mut self.state {
+            let account = Account {
+                services: &self.services,
+                login,
+            };
+            selected.reconsider(account).await?;
             let news = updates::tell(selected, asked.numbers, Uids::Silent, turn).await?;
             if let News::MailboxDeleted = news {
                 return Ok(Next::Close(updates::mailbox_deleted()));
@@ -396,10 +409,18 @@ impl Session {
         outcome: Outcome,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
-        let State::Selected(_, selected) = &mut self.state else {
+        let State::Selected(login, selected) = &mut self.state else {
             return Ok(Next::Reply(asked.answer(outcome)));
         };
-        match updates::tell(selected, asked.numbers, asked.uids(), turn).await {
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        let told = match selected.reconsider(account).await {
+            Ok(()) => updates::tell(selected, asked.numbers, asked.uids(), turn).await,
+            Err(stop) => Err(stop),
+        };
+        match told {
             Ok(News::Told) => {
                 let outcome = updates::settle_modseq(selected, outcome, turn).await?;
                 Ok(Next::Reply(asked.answer(outcome)))
@@ -544,9 +565,15 @@ impl Service<Imap> for Session {
         &mut self,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
-        let State::Selected(_, selected) = &mut self.state else {
+        let State::Selected(login, selected) = &mut self.state else {
             return Ok(Next::Continue);
         };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        let seen = selected.reconsider(account).await;
+        seen.map_err(|stop| with_tag(stop, None))?;
         let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
         Ok(match told.map_err(|stop| with_tag(stop, None))? {
             News::Told => Next::Continue,

@@ -104,7 +104,7 @@ pub(super) async fn tell_known(
         turn.reply(&Response::Recent(recent)).await?;
         selected.recent_told = recent;
     }
-    if flagged.is_empty() && !has_grown {
+    if flagged.is_empty() && !has_grown && !selected.flags_due {
         return Ok(());
     }
     // New messages may bring keywords, too.
@@ -214,17 +214,21 @@ fn leave_out(flagged: &mut Vec<u32>, own: &Stored, told: ModSeq, index: &Index) 
 }
 
 /// FLAGS and PERMANENTFLAGS, when there are keywords that the client was not told of (RFC 3501
-/// 7.2.6).
+/// 7.2.6), or its rights have changed (RFC 4314 5.1.1).
 pub(super) async fn tell_keywords(
     selected: &mut Selected,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     let keywords = selected.mailbox.read(Index::keywords);
     let known = &selected.keywords_told;
-    if keywords.iter().all(|keyword| known.contains(keyword)) {
+    let all_known = keywords.iter().all(|keyword| known.contains(keyword));
+    if all_known && !selected.flags_due {
         return Ok(());
     }
-    selected.keywords_told = keywords;
+    if !all_known {
+        selected.keywords_told = keywords;
+    }
+    selected.flags_due = false;
     for response in selected.flags() {
         turn.reply(&response).await?;
     }

@@ -4,7 +4,7 @@
 //! `session`.
 
 use super::{
-    copy, expunge,
+    acl, copy, expunge,
     fault::Stop,
     fetch, list, login, mailboxes, resync, search,
     select::{Selected, Uids, Which},
@@ -38,6 +38,21 @@ pub(super) async fn of_names(
         CommandBody::Status { mailbox, items } => {
             mailboxes::status(account, selected, &mailbox, &items, turn).await
         }
+        CommandBody::SetAcl {
+            mailbox,
+            identifier,
+            change,
+        } => acl::set(account, &mailbox, &identifier, &change).await,
+        CommandBody::DeleteAcl {
+            mailbox,
+            identifier,
+        } => acl::delete(account, &mailbox, &identifier).await,
+        CommandBody::GetAcl { mailbox } => acl::get(account, &mailbox, turn).await,
+        CommandBody::ListRights {
+            mailbox,
+            identifier,
+        } => acl::list(account, &mailbox, &identifier, turn).await,
+        CommandBody::MyRights { mailbox } => acl::mine(account, &mailbox, turn).await,
         CommandBody::Enable(names) => {
             let before = turn.dialogue().enabled();
             let enabled = login::enable(turn.dialogue(), &names);
@@ -61,6 +76,10 @@ pub(super) async fn of_messages(
     body: CommandBody,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
+    selected.reconsider(account).await?;
+    if let Err(refusal) = selected.refresh().await? {
+        return Ok(Err(refusal));
+    }
     match body {
         // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
         CommandBody::Check => Ok(Ok(None)),

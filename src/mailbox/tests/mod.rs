@@ -8,6 +8,7 @@ mod messages;
 mod model;
 mod names;
 mod packed;
+mod sharing;
 mod sweeping;
 mod transfers;
 
@@ -152,6 +153,43 @@ impl World {
         let email = emails.into_iter().next().flatten()?;
         let body = self.engine.body(email.blob, 0..email.size).await.unwrap();
         Some(String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+impl Mailbox {
+    /// COPY within the account.
+    pub(super) async fn copy_to(
+        &self,
+        uids: &[Uid],
+        target: MailboxId,
+        quota_bytes: Option<u64>,
+    ) -> Result<Copied, ChangeError> {
+        let target = target_at(self.account(), target, quota_bytes);
+        self.copy(uids, &target).await
+    }
+
+    /// MOVE within the account.
+    pub(super) async fn move_to(
+        &self,
+        uids: &[Uid],
+        target: MailboxId,
+    ) -> Result<Copied, ChangeError> {
+        self.move_away(uids, &target_at(self.account(), target, None))
+            .await
+    }
+}
+
+/// A target that takes all flags.
+pub(super) fn target_at(
+    account: AccountId,
+    mailbox: MailboxId,
+    quota_bytes: Option<u64>,
+) -> Target {
+    Target {
+        account,
+        mailbox,
+        flags: FlagClasses::ALL,
+        quota_bytes,
     }
 }
 

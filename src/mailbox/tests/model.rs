@@ -80,6 +80,17 @@ fn changed(flags: &FlagSet, change: &FlagChange) -> FlagSet {
     };
     match change.mode {
         FlagMode::Replace => operand.clone(),
+        FlagMode::ReplaceAmong(classes) => {
+            let others = if classes.keywords {
+                Vec::new()
+            } else {
+                kept(true)
+            };
+            FlagSet::new(
+                flags.system.without(classes.system).union(operand.system),
+                [others, operand.keywords().to_vec()].concat(),
+            )
+        }
         FlagMode::Add => FlagSet::new(
             flags.system.union(operand.system),
             [kept(true), operand.keywords().to_vec()].concat(),

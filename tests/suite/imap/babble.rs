@@ -106,6 +106,10 @@ fn every_command_is_completed_once_whatever_is_said() {
                     completed.insert(verb);
                     continue;
                 }
+                if verb == "APPEND" && line.contains("{200000+}") {
+                    // It is on its way, so nothing is said until it is received and dropped.
+                    break;
+                }
                 // Something more is awaited: a literal, the end of IDLE, a SASL response.
                 assert!(text.contains("+ "), "{line}: {text}");
                 let rest = b"*\r\nDONE\r\n\r\nz\r\nz NOOP\r\n";

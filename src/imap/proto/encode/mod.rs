@@ -11,7 +11,7 @@ use self::code::{response_code, says_something};
 use super::{
     enabled::Enabled,
     flag::{FlagList, SystemFlags},
-    list::Attribute,
+    list::{Attribute, OTHER_USERS, SHARED},
     mutf7,
     parse::scan::is_atom_byte,
     response::{Code, Response, Status, Text},
@@ -55,7 +55,11 @@ pub fn response(response: &Response, enabled: Enabled, out: &mut Output) {
         Response::Id(pairs) => id(out, pairs),
         Response::Namespace => {
             // RFC 2342 5
-            out.text("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+            out.text("* NAMESPACE ((\"\" \"/\"))");
+            for prefix in [OTHER_USERS, SHARED] {
+                out.text(" ((\"").text(prefix).text("/\" \"/\"))");
+            }
+            out.crlf();
         }
         data => mailbox_data(data, enabled, out),
     }
@@ -114,6 +118,45 @@ fn mailbox_data(response: &Response, enabled: Enabled, out: &mut Output) {
                 separator = " ";
             }
             out.text(")").crlf();
+        }
+        data => acl_data(data, enabled, out),
+    }
+}
+
+/// What tells of rights (RFC 4314 7: `acl-data`, `listrights-data`, `myrights-data`).
+fn acl_data(response: &Response, enabled: Enabled, out: &mut Output) {
+    match response {
+        Response::Acl { name, entries } => {
+            out.text("* ACL ");
+            mailbox(out, enabled, name);
+            for (identifier, rights) in entries {
+                out.text(" ");
+                astring(out, identifier.as_bytes());
+                out.text(" ");
+                astring(out, rights.as_bytes());
+            }
+            out.crlf();
+        }
+        Response::ListRights {
+            name,
+            identifier,
+            required,
+            optional,
+        } => {
+            out.text("* LISTRIGHTS ");
+            mailbox(out, enabled, name);
+            for word in [identifier, required].into_iter().chain(optional) {
+                out.text(" ");
+                astring(out, word.as_bytes());
+            }
+            out.crlf();
+        }
+        Response::MyRights { name, rights } => {
+            out.text("* MYRIGHTS ");
+            mailbox(out, enabled, name);
+            out.text(" ");
+            astring(out, rights.as_bytes());
+            out.crlf();
         }
         _ => {}
     }

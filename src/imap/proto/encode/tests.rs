@@ -169,6 +169,57 @@ fn mailbox_data_is_written_as_the_grammar_says() {
     }
 }
 
+/// RFC 4314 7: whatever an identifier is, it is one astring on one line.
+#[test]
+fn rights_are_told_as_the_grammar_says() {
+    let name = || "Other Users/a\"b@x.org".to_owned();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    for (response, line) in [
+        (
+            Response::Acl {
+                name: name(),
+                entries: vec![
+                    ("anyone".to_owned(), "lr".to_owned()),
+                    ("-nil".to_owned(), "a".to_owned()),
+                    ("\"a b\"@x.org".to_owned(), String::new()),
+                    ("J\u{f6}rg@x.org".to_owned(), "l".to_owned()),
+                ],
+            },
+            "* ACL \"Other Users/a\\\"b@x.org\" anyone lr -nil a \"\\\"a b\\\"@x.org\" \"\" \
+             {11}\r\nJ\u{f6}rg@x.org l\r\n",
+        ),
+        (
+            Response::Acl {
+                name: "x".to_owned(),
+                entries: vec![],
+            },
+            "* ACL x\r\n",
+        ),
+        (
+            Response::ListRights {
+                name: "x".to_owned(),
+                identifier: "bob".to_owned(),
+                required: String::new(),
+                optional: words(&["l", "r", "te"]),
+            },
+            "* LISTRIGHTS x bob \"\" l r te\r\n",
+        ),
+        (
+            Response::MyRights {
+                name: name(),
+                rights: String::new(),
+            },
+            "* MYRIGHTS \"Other Users/a\\\"b@x.org\" \"\"\r\n",
+        ),
+        (
+            Response::Namespace,
+            "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Shared/\" \"/\"))\r\n",
+        ),
+    ] {
+        assert_eq!(said(&response), line);
+    }
+}
+
 #[test]
 fn fetch_answers_are_written_item_by_item() {
     let section = Section {

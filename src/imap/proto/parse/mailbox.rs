@@ -220,6 +220,7 @@ fn return_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()
             b"SUBSCRIBED" => query.return_subscribed = true,
             b"CHILDREN" => query.return_children = true,
             b"SPECIAL-USE" => query.return_special_use = true,
+            b"MYRIGHTS" => query.return_rights = true,
             b"STATUS" => {
                 scanner.space()?;
                 query.return_status = status_items(scanner)?;

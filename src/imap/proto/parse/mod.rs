@@ -4,6 +4,7 @@
 //! A command is parsed once, when it is complete. Nothing recurses on what the client sent:
 //! nested search keys use a stack of bounded depth.
 
+pub mod acl;
 pub mod mailbox;
 pub mod message;
 pub mod resync;

@@ -1,0 +1,265 @@
+//! Sharing: the access control lists as they are stored, and what is shared with whom.
+//!
+//! One value holds a mailbox's list, and an index by grantee tells what an account may see of
+//! others; both are written by one batch. Who asks for another's mailbox by name pays for that one
+//! list, who asks for all pays for what is shared with him. RFC 4314 3; LIM-23.
+
+use bytes::Bytes;
+
+use super::{
+    acl::{Acl, AclChange, Crowded, Identifier},
+    entry::{self, Entry},
+    fault::{ChangeError, MailboxFault},
+    limits::{ATTEMPTS_MAX, SHARED_MAX},
+    rights::Rights,
+    service::Mailboxes,
+};
+use crate::{
+    base::ids::{AccountId, MailboxId},
+    store::{Batch, CommitError, Order, PageLimit, ReadError, key},
+};
+
+/// A mailbox of another account that an account may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedMailbox {
+    /// Whose it is.
+    pub owner: AccountId,
+    /// What it is to its owner; special uses are his own.
+    pub entry: Entry,
+    /// What the account may do with it.
+    pub rights: Rights,
+}
+
+/// A list as it was read.
+pub(super) struct StoredAcl {
+    mailbox: (AccountId, MailboxId),
+    stored: Option<Bytes>,
+    pub(super) acl: Acl,
+}
+
+impl Mailboxes {
+    /// The access control list of a mailbox.
+    pub async fn acl(&self, owner: AccountId, mailbox: MailboxId) -> Result<Acl, MailboxFault> {
+        Ok(self.stored_acl(owner, mailbox).await?.acl)
+    }
+
+    /// What `user` may do with a mailbox.
+    pub async fn rights(
+        &self,
+        user: AccountId,
+        owner: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Rights, MailboxFault> {
+        if user == owner {
+            return Ok(Rights::ALL);
+        }
+        Ok(self.acl(owner, mailbox).await?.rights_of(user))
+    }
+
+    /// Changes the rights of one identifier. An account that is not there gets none.
+    pub async fn change_acl(
+        &self,
+        owner: AccountId,
+        mailbox: MailboxId,
+        change: &AclChange,
+    ) -> Result<(), ChangeError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let before = self.stored_acl(owner, mailbox).await?;
+            // LIM-23
+            let after = before.acl.changed(change);
+            let after = after.map_err(|Crowded| ChangeError::TooMany("identifiers"))?;
+            let mut batch = Batch::new();
+            batch.present(key::mailbox(owner, mailbox));
+            if let (Identifier::Account(id), true) = (change.who, after.names(change.who)) {
+                // Who is removed is taken out of all lists; after that nobody may add him.
+                batch.present(key::account(id));
+            }
+            before.replace(&mut batch, &after);
+            match self.core.commit(owner, batch).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => self.check_there(owner, mailbox, change).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// Why a change of a list met a conflict, when it is not another change of it.
+    async fn check_there(
+        &self,
+        owner: AccountId,
+        mailbox: MailboxId,
+        change: &AclChange,
+    ) -> Result<(), ChangeError> {
+        let engine = &self.core.engine;
+        let mut needed = vec![key::mailbox(owner, mailbox)];
+        if let Identifier::Account(id) = change.who {
+            needed.push(key::account(id));
+        }
+        for key in needed {
+            engine.get(&key).await?.ok_or(ChangeError::Absent)?;
+        }
+        Ok(())
+    }
+
+    /// What others let `user` see, as far as LIM-23 goes: what is for him alone comes first.
+    pub async fn shared_with(&self, user: AccountId) -> Result<Vec<SharedMailbox>, MailboxFault> {
+        let mut shared: Vec<SharedMailbox> = Vec::new();
+        for who in [Identifier::Account(user), Identifier::Anyone] {
+            let limit = PageLimit {
+                entries: SHARED_MAX,
+                ..PageLimit::default()
+            };
+            let mut range = key::grants(who.number()).prefix_range();
+            loop {
+                let page = self
+                    .core
+                    .engine
+                    .page(range.clone(), limit, Order::Ascending);
+                let page = page.await?;
+                for (key, _) in &page.entries {
+                    let Some((owner, mailbox)) = key.granted() else {
+                        continue;
+                    };
+                    let is_known = |s: &SharedMailbox| (s.owner, s.entry.id) == (owner, mailbox);
+                    if owner == user || shared.iter().rev().any(is_known) {
+                        continue;
+                    }
+                    shared.extend(self.shared_mailbox(user, owner, mailbox).await?);
+                    if shared.len() >= SHARED_MAX {
+                        return Ok(shared);
+                    }
+                }
+                match page.entries.last() {
+                    Some((last, _)) if page.more => range.from = last.successor(),
+                    _ => break,
+                }
+            }
+        }
+        Ok(shared)
+    }
+
+    async fn shared_mailbox(
+        &self,
+        user: AccountId,
+        owner: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Option<SharedMailbox>, ReadError> {
+        let rights = self.stored_acl(owner, mailbox).await?.acl.rights_of(user);
+        // RFC 4314 4: as if it were not there.
+        if !rights.contains(Rights::LOOKUP) {
+            return Ok(None);
+        }
+        let name = self.core.engine.get(&key::name_of(owner, mailbox)).await?;
+        let name = name.and_then(|value| entry::label_name(&value).ok());
+        Ok(name.map(|name| SharedMailbox {
+            owner,
+            entry: Entry {
+                id: mailbox,
+                name,
+                special_use: None,
+            },
+            rights,
+        }))
+    }
+
+    /// The list of a mailbox, and what a change of it requires.
+    pub(super) async fn stored_acl(
+        &self,
+        owner: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<StoredAcl, ReadError> {
+        let stored = self.core.engine.get(&key::acl(owner, mailbox)).await?;
+        let acl = stored.as_deref().map(Acl::decode).transpose();
+        let acl = acl.unwrap_or_else(|_| {
+            tracing::error!(
+                account.id = owner.0,
+                mailbox.id = mailbox.0,
+                "an access control list is damaged: nobody else has rights"
+            );
+            None
+        });
+        Ok(StoredAcl {
+            mailbox: (owner, mailbox),
+            stored,
+            acl: acl.unwrap_or_default(),
+        })
+    }
+
+    /// Erases what an account granted, and what was granted to it. May be cut off and repeated.
+    pub(super) async fn erase_grants(&self, account: AccountId) -> Result<(), MailboxFault> {
+        let engine = &self.core.engine;
+        for prefix in [key::acls(account), key::grants(account.0)] {
+            loop {
+                let page = engine.page(prefix.prefix_range(), PAGE, Order::Ascending);
+                let page = page.await?;
+                let mut batch = Batch::new();
+                for (key, _) in &page.entries {
+                    // A damaged list leaves grants that lead to nothing.
+                    batch.delete(key.clone());
+                    let Some((owner, mailbox)) = key.granted() else {
+                        if let (Some(owner), Some(id)) = (key.account(), key.last_u64()) {
+                            let before = self.stored_acl(owner, MailboxId(id)).await?;
+                            before.replace(&mut batch, &Acl::default());
+                        }
+                        continue;
+                    };
+                    let before = self.stored_acl(owner, mailbox).await?;
+                    before.replace(&mut batch, &before.acl.without(account));
+                }
+                if page.entries.is_empty() {
+                    break;
+                }
+                match engine.commit(batch).await {
+                    // Somebody changed a list meanwhile: look again.
+                    Ok(_) | Err(CommitError::Conflict) => {}
+                    Err(error) => return Err(MailboxFault::Commit(error)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StoredAcl {
+    /// Nothing, of a mailbox that is just being made.
+    pub(super) fn fresh(owner: AccountId, mailbox: MailboxId) -> Self {
+        Self {
+            mailbox: (owner, mailbox),
+            stored: None,
+            acl: Acl::default(),
+        }
+    }
+
+    /// Requires that it is as it was read.
+    pub(super) fn require(&self, batch: &mut Batch) {
+        let (owner, mailbox) = self.mailbox;
+        batch.unchanged(key::acl(owner, mailbox), self.stored.clone());
+    }
+
+    /// Writes `after` in its place, and the index by grantee.
+    pub(super) fn replace(&self, batch: &mut Batch, after: &Acl) {
+        let (owner, mailbox) = self.mailbox;
+        self.require(batch);
+        match after.is_empty() {
+            true => batch.delete(key::acl(owner, mailbox)),
+            false => batch.put(key::acl(owner, mailbox), after.encode()),
+        };
+        for entry in self.acl.entries() {
+            if !after.names(entry.who) {
+                batch.delete(key::grant(entry.who.number(), owner, mailbox));
+            }
+        }
+        for entry in after.entries() {
+            if !self.acl.names(entry.who) {
+                batch.put(key::grant(entry.who.number(), owner, mailbox), vec![1]);
+            }
+        }
+    }
+}
+
+/// Lists of one batch, with a hundred grants each.
+const PAGE: PageLimit = PageLimit {
+    entries: 200,
+    bytes: 256 * 1024,
+};
