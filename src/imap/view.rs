@@ -72,6 +72,11 @@ impl View {
         }
     }
 
+    /// Nothing is recent any more: the client has left RFC 3501 behind (RFC 9051 E).
+    pub fn forget_recent(&mut self) {
+        self.recent.clear();
+    }
+
     /// The numbers to say in EXPUNGE responses, in this order; the messages leave the view, and
     /// those behind them move up. Not while a command uses numbers (RFC 3501 7.4.1).
     pub fn expunge(&mut self) -> Vec<u32> {
@@ -217,6 +222,8 @@ mod tests {
         assert_eq!(view.recent(), 3);
         view.expunge();
         assert_eq!(view.recent(), 2);
+        view.forget_recent();
+        assert!(view.recent() == 0 && !view.is_recent(10));
         assert_eq!(View::new(&[], ModSeq(1), 1).recent(), 0);
         assert_eq!(View::new(&[u32::MAX], ModSeq(1), u32::MAX).count(), 1);
     }

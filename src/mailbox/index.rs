@@ -290,6 +290,12 @@ impl Index {
         self.unseen
     }
 
+    /// Messages with `\Deleted`.
+    pub fn deleted(&self) -> usize {
+        let is_deleted = |set: &&u32| self.sets.system(**set).contains(SystemFlags::DELETED);
+        self.columns.sets.iter().filter(is_deleted).count()
+    }
+
     /// Position of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<usize> {
         (self.unseen > 0).then_some(self.seen_before)

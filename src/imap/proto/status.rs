@@ -15,19 +15,22 @@ pub enum StatusItem {
     Unseen,
     /// Sum of the sizes (RFC 8438).
     Size,
+    /// Messages with `\Deleted` (RFC 9051 6.3.11).
+    Deleted,
     /// Where its changes stand (RFC 7162 3.1.7).
     HighestModSeq,
 }
 
 impl StatusItem {
     /// Every item.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
         Self::UidValidity,
         Self::Unseen,
         Self::Size,
+        Self::Deleted,
         Self::HighestModSeq,
     ];
 
@@ -40,6 +43,7 @@ impl StatusItem {
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
             Self::Size => "SIZE",
+            Self::Deleted => "DELETED",
             Self::HighestModSeq => "HIGHESTMODSEQ",
         }
     }

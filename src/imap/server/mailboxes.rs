@@ -204,6 +204,7 @@ pub(super) async fn status_of(
             StatusItem::UidValidity => u64::from(mailbox.uid_validity()),
             StatusItem::Unseen => index.unseen() as u64,
             StatusItem::Size => index.bytes(),
+            StatusItem::Deleted => index.deleted() as u64,
             StatusItem::HighestModSeq => index.modseq().0,
         };
         items.iter().map(|item| (*item, value(item))).collect()

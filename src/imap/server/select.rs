@@ -15,6 +15,7 @@ use crate::{
     imap::{
         proto::{
             dialog::Imap,
+            enabled::Enabled,
             response::{Code, Response},
             sequence::{BeyondLast, MessageSet, SequenceSet},
         },
@@ -82,6 +83,8 @@ pub(super) struct Shown {
 /// A mailbox just selected, with what is said of it only then.
 pub(super) struct Opened {
     pub(super) selected: Selected,
+    /// As the client calls it.
+    name: String,
     /// Position of the first message without `\Seen`.
     first_unseen: Option<usize>,
     uid_next: u32,
@@ -92,6 +95,7 @@ pub(super) async fn open(
     account: Account<'_>,
     name: &str,
     access: Access,
+    enabled: Enabled,
 ) -> Result<Result<Opened, Refusal>, Stop> {
     let place = match place::find_with(account, name, Rights::READ).await? {
         Ok(place) => place,
@@ -109,9 +113,14 @@ pub(super) async fn open(
             true => access,
             false => Access::Read,
         };
-        let recent_from = mailbox.claim_recent(index, access == Access::Full);
+        let recent_from = match enabled.contains(Enabled::IMAP4REV2) {
+            // RFC 9051 E: nothing is recent, and so is left for those who know of it.
+            true => u32::MAX,
+            false => mailbox.claim_recent(index, access == Access::Full),
+        };
         let view = View::new(index.uids(), index.modseq(), recent_from);
         Opened {
+            name: place.name.as_str().to_owned(),
             first_unseen: index.first_unseen(),
             uid_next: index.uid_next(),
             selected: Selected {
@@ -143,7 +152,28 @@ impl Opened {
             turn.reply(&response).await?;
         }
         turn.reply(&Response::Exists(selected.view.count())).await?;
-        turn.reply(&Response::Recent(selected.recent())).await?;
+        if turn.dialogue().enabled().contains(Enabled::IMAP4REV2) {
+            // RFC 9051 6.3.2: no RECENT, no UNSEEN, and the name in LIST.
+            let list = Response::List {
+                attributes: Vec::new(),
+                name: self.name.clone(),
+                subscribed_below: false,
+            };
+            turn.reply(&list).await?;
+        } else {
+            self.introduce_recent(turn).await?;
+        }
+        let code = Code::UidValidity(selected.mailbox.uid_validity());
+        turn.reply(&Response::note(code, "UIDs are valid")).await?;
+        let code = Code::UidNext(self.uid_next);
+        turn.reply(&Response::note(code, "the next UID")).await?;
+        turn.reply(&resync::highest(selected.view.modseq())).await
+    }
+
+    /// What RFC 9051 has done away with.
+    async fn introduce_recent(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+        turn.reply(&Response::Recent(self.selected.recent()))
+            .await?;
         if let Some(number) = self
             .first_unseen
             .and_then(|position| u32::try_from(position + 1).ok())
@@ -152,11 +182,7 @@ impl Opened {
             turn.reply(&Response::note(code, "the first unseen message"))
                 .await?;
         }
-        let code = Code::UidValidity(selected.mailbox.uid_validity());
-        turn.reply(&Response::note(code, "UIDs are valid")).await?;
-        let code = Code::UidNext(self.uid_next);
-        turn.reply(&Response::note(code, "the next UID")).await?;
-        turn.reply(&resync::highest(selected.view.modseq())).await
+        Ok(())
     }
 }
 

@@ -290,7 +290,8 @@ impl Session {
             services: &self.services,
             login,
         };
-        let opened = match select::open(account, &mailbox, access).await? {
+        let enabled = turn.dialogue().enabled();
+        let opened = match select::open(account, &mailbox, access, enabled).await? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
         };

@@ -90,7 +90,12 @@ pub(super) async fn tell_known(
     own: Option<&Stored>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
-    let (flagged, has_grown) = learn(selected, own);
+    let rev2 = turn.dialogue().enabled().contains(Enabled::IMAP4REV2);
+    if rev2 {
+        selected.view.forget_recent();
+        selected.recent_told = 0;
+    }
+    let (flagged, has_grown) = learn(selected, own, rev2);
     if numbers != Numbers::Used {
         tell_expunged(selected, turn).await?;
     }
@@ -172,7 +177,7 @@ pub(super) async fn settle_modseq(
 
 /// Takes over what changed; answers whose flags the client must be told, and whether there are new
 /// messages.
-fn learn(selected: &mut Selected, own: Option<&Stored>) -> (Vec<u32>, bool) {
+fn learn(selected: &mut Selected, own: Option<&Stored>, rev2: bool) -> (Vec<u32>, bool) {
     let (mailbox, view) = (&selected.mailbox, &selected.view);
     // Under one look: what is claimed as recent is what the client is told of.
     let (changes, recent_from) = mailbox.read(|index| {
@@ -180,7 +185,7 @@ fn learn(selected: &mut Selected, own: Option<&Stored>) -> (Vec<u32>, bool) {
         if let Some(own) = own {
             leave_out(&mut changes.flagged, own, view.modseq(), index);
         }
-        let recent_from = match changes.appended.is_empty() {
+        let recent_from = match rev2 || changes.appended.is_empty() {
             true => u32::MAX,
             false => mailbox.claim_recent(index, selected.access() == Access::Full),
         };
@@ -243,7 +248,10 @@ pub(super) async fn tell_flags(
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
     // RFC 7162 3.2.4: both go together.
-    let modseq = turn.dialogue().enabled().contains(Enabled::CONDSTORE);
+    let enabled = turn.dialogue().enabled();
+    let modseq = enabled.contains(Enabled::CONDSTORE);
+    // RFC 9051 E 21
+    let uid = telling.uid || modseq || enabled.contains(Enabled::IMAP4REV2);
     for chunk in shown.chunks(CHUNK_MESSAGES) {
         let out = turn.output();
         selected.mailbox.read(|index| {
@@ -253,7 +261,7 @@ pub(super) async fn tell_flags(
                     continue;
                 };
                 let mut items = Items::begin(out, message.number);
-                if telling.uid || modseq {
+                if uid {
                     items.item().bytes(b"UID ").number(u64::from(message.uid));
                 }
                 if modseq {
