@@ -75,12 +75,16 @@ pub(crate) struct TestServer {
     pub(crate) accounts: BTreeMap<String, AccountId>,
     servers: Servers,
     tls: Arc<ServerConfig>,
+    /// What outlives a crash.
+    memory: Arc<Memory>,
+    restarts: u64,
 }
 
 impl TestServer {
     /// A server for `example.org` with no accounts. The clock stands at 2026-01-01 00:00:00 UTC.
     pub(crate) async fn start() -> Self {
-        let engine = Arc::new(Fault::new(Arc::new(Memory::new())));
+        let memory = Arc::new(Memory::new());
+        let engine = Arc::new(Fault::new(memory.clone()));
         let clock = Clock::steered(Timestamp::from_secs(1_767_225_600));
         let config = config();
         let chance = (clock.clone(), Random::seeded(1));
@@ -114,6 +118,8 @@ impl TestServer {
             accounts: BTreeMap::new(),
             servers,
             tls: certificate(),
+            memory,
+            restarts: 0,
         }
     }
 
@@ -129,6 +135,27 @@ impl TestServer {
     /// Brings all mail into the index of texts.
     pub(crate) async fn index(&self) {
         index(&self.fulltext).await;
+    }
+
+    /// Another process over the same store, as after a crash. Who was connected is not any more.
+    pub(crate) async fn restart(&mut self) {
+        self.restarts += 1;
+        self.engine = Arc::new(Fault::new(self.memory.clone()));
+        // Another process draws other random numbers.
+        let chance = (self.clock.clone(), Random::seeded(1 + self.restarts));
+        let services = Services::over(self.engine.clone(), chance, &self.config);
+        let mut services = services.await.unwrap();
+        services.fulltext = Fulltext::new(
+            (Arc::new(self.search_disk.clone()), "search".into()),
+            self.engine.clone(),
+            services.mailboxes.clone(),
+        );
+        self.servers = Servers::new(services.clone(), &self.config);
+        self.gate = self.servers.gate.clone();
+        self.directory = services.directory;
+        self.mailboxes = services.mailboxes;
+        self.queue = services.queue;
+        self.fulltext = services.fulltext;
     }
 
     /// Makes `name@example.org` (or the full address) with the password `secret-name`.

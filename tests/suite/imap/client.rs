@@ -12,6 +12,7 @@ pub(super) struct ImapClient {
     stream: DuplexStream,
     received: Vec<u8>,
     asked: u32,
+    told_idle: Vec<Vec<u8>>,
 }
 
 /// What came until a command was completed.
@@ -33,6 +34,7 @@ impl ImapClient {
             stream,
             received: Vec::new(),
             asked: 0,
+            told_idle: Vec::new(),
         };
         assert!(client.response().await.starts_with(b"* OK"));
         let login = format!("LOGIN {} secret-{name}", address_of(name));
@@ -50,7 +52,11 @@ impl ImapClient {
         let tag = format!("t{} ", self.asked);
         let line = [tag.as_bytes(), command, b"\r\n"].concat();
         self.stream.write_all(&line).await.unwrap();
-        let mut untagged = Vec::new();
+        self.answer(Vec::new()).await
+    }
+
+    async fn answer(&mut self, mut untagged: Vec<Vec<u8>>) -> Answer {
+        let tag = format!("t{} ", self.asked);
         loop {
             let response = self.response().await;
             if let Some(completion) = response.strip_prefix(tag.as_bytes()) {
@@ -66,6 +72,27 @@ impl ImapClient {
                     .to_vec(),
             );
         }
+    }
+
+    /// Begins IDLE; what is told until the server idles is part of the answer to [`Self::done`].
+    pub(super) async fn idle(&mut self) {
+        self.asked += 1;
+        let line = format!("t{} IDLE\r\n", self.asked);
+        self.stream.write_all(line.as_bytes()).await.unwrap();
+        loop {
+            let response = self.response().await;
+            match response.strip_prefix(b"* ") {
+                Some(data) => self.told_idle.push(data.to_vec()),
+                None => return assert!(response.starts_with(b"+ ")),
+            }
+        }
+    }
+
+    /// Ends IDLE, and reads all that was told meanwhile.
+    pub(super) async fn done(&mut self) -> Answer {
+        self.stream.write_all(b"DONE\r\n").await.unwrap();
+        let told = std::mem::take(&mut self.told_idle);
+        self.answer(told).await
     }
 
     /// One whole response, without its line end.
