@@ -5,6 +5,7 @@
 //! is said by the segments, so a crash anywhere costs at most the batch in memory.
 
 use std::{
+    collections::HashSet,
     future::Future,
     mem,
     pin::pin,
@@ -22,6 +23,7 @@ use super::{
         MERGE_ROOM_BYTES, PAUSE, REMOVED_MIN, REMOVED_SHARE, SETTLE, SMALL_MERGE_BYTES, TOLD_AGAIN,
     },
     merge::{self, Living},
+    segment::{Section, Segment},
     service::{Core, Fulltext, Phase, blocking},
     texts,
 };
@@ -95,6 +97,8 @@ struct Feeder<'a> {
     core: &'a Core,
     follower: Follower,
     catalog: Arc<Catalog>,
+    /// It is ours as a whole.
+    begun: bool,
     grams: Grams,
     /// Emails of the index that are gone since.
     removed: u64,
@@ -106,6 +110,7 @@ impl<'a> Feeder<'a> {
             follower: core.mailboxes.follow(),
             core,
             catalog: Arc::default(),
+            begun: false,
             grams: Grams::new(),
             removed: 0,
         }
@@ -141,7 +146,9 @@ impl<'a> Feeder<'a> {
                 Arc::default()
             }
         };
-        self.core.set_catalog(Some(Arc::clone(&self.catalog)));
+        self.forget_strangers().await?;
+        self.begun = true;
+        self.show();
         let mut accounts = self.core.accounts().await?;
         accounts.retain(|(account, last)| *last > self.catalog.upto(*account));
         self.pass(accounts.into_iter().map(|(account, _)| account))
@@ -187,7 +194,7 @@ impl<'a> Feeder<'a> {
         upto: u64,
     ) -> Result<bool, Halt> {
         let mut sections = catalog.segments.iter();
-        let last = |section: &super::segment::Section| section.upto == upto;
+        let last = |section: &Section| section.upto == upto;
         let segment = sections.find(|segment| segment.sections.get(&account).is_some_and(last));
         let Some(opened) = segment
             .map(|segment| segment.section(account))
@@ -262,7 +269,8 @@ impl<'a> Feeder<'a> {
         let emails = batch.emails();
         let next =
             blocking(move || home.with(&catalog, &[], |number, file| batch.write(number, file)));
-        self.show(next.await?);
+        self.catalog = Arc::new(next.await?);
+        self.show();
         tracing::debug!(emails, "emails came into the search index");
         Ok(())
     }
@@ -283,30 +291,61 @@ impl<'a> Feeder<'a> {
                 return Ok(());
             }
             self.may_go_on()?;
-            let segments = due
-                .into_iter()
-                .filter_map(|place| segments.get(place).cloned());
-            let segments: Vec<_> = segments.collect();
-            let mut living = Living::new();
-            for segment in &segments {
-                for account in segment.sections.keys() {
-                    if !living.contains_key(account) && self.exists(*account).await? {
-                        living.insert(*account, self.living(*account).await?);
-                    }
-                }
-            }
-            let (home, catalog) = (self.core.home.clone(), Arc::clone(&self.catalog));
-            let next = blocking(move || {
-                let gone: Vec<u64> = segments.iter().map(|segment| segment.number).collect();
-                home.with(&catalog, &gone, |number, file| {
-                    merge::merge(&segments, &living, number, file)
-                })
-            });
-            self.show(next.await?);
+            let segments = due.into_iter().filter_map(|at| segments.get(at).cloned());
+            let segments = segments.collect();
+            self.rewrite(segments, &self.known().await?).await?;
             if stale {
                 self.removed = 0;
             }
         }
+    }
+
+    /// Takes accounts that the store does not know out of the index. Most are removed ones; but a
+    /// store that was put back to an earlier day gives their numbers again.
+    async fn forget_strangers(&mut self) -> Result<(), Halt> {
+        let known = self.known().await?;
+        let mut segments = self.catalog.segments.clone();
+        segments.retain(|segment| !segment.sections.keys().all(|of| known.contains(of)));
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let bytes = segments.iter().map(|segment| segment.length).sum();
+        if self.has_room_for(bytes).await? {
+            return self.rewrite(segments, &known).await;
+        }
+        self.core.clear().await?;
+        self.catalog = Arc::default();
+        Ok(())
+    }
+
+    /// Puts one segment in the place of `segments`, with what is still there of `known` accounts.
+    async fn rewrite(
+        &mut self,
+        segments: Vec<Arc<Segment>>,
+        known: &HashSet<AccountId>,
+    ) -> Result<(), Halt> {
+        let mut living = Living::new();
+        for account in segments.iter().flat_map(|segment| segment.sections.keys()) {
+            if known.contains(account) && !living.contains_key(account) {
+                living.insert(*account, self.living(*account).await?);
+            }
+        }
+        let (home, catalog) = (self.core.home.clone(), Arc::clone(&self.catalog));
+        let next = blocking(move || {
+            let gone: Vec<u64> = segments.iter().map(|segment| segment.number).collect();
+            home.with(&catalog, &gone, |number, file| {
+                merge::merge(&segments, &living, number, file)
+            })
+        });
+        self.catalog = Arc::new(next.await?);
+        self.show();
+        Ok(())
+    }
+
+    /// The accounts that mail can be in.
+    async fn known(&self) -> Result<HashSet<AccountId>, ReadError> {
+        let accounts = self.core.accounts().await?;
+        Ok(accounts.into_iter().map(|(account, _)| account).collect())
     }
 
     /// Whether a merge of so many bytes leaves the disk as it is for mail (DUR-04).
@@ -319,18 +358,12 @@ impl<'a> Feeder<'a> {
         Ok(free >= bytes.saturating_mul(2).saturating_add(MERGE_ROOM_BYTES))
     }
 
-    fn show(&mut self, catalog: Catalog) {
-        self.catalog = Arc::new(catalog);
-        // One that was condemned meanwhile stays hidden.
-        if !self.core.condemned.load(Ordering::Acquire) {
+    /// Lets searches see it.
+    fn show(&self) {
+        // One that was condemned meanwhile stays hidden, and one that has strangers.
+        if self.begun && self.is_wanted().is_ok() {
             self.core.set_catalog(Some(Arc::clone(&self.catalog)));
         }
-    }
-
-    /// Whether mail can be in the account.
-    async fn exists(&self, account: AccountId) -> Result<bool, ReadError> {
-        let counter = self.core.engine.get(&key::email_counter(account)).await?;
-        Ok(counter.is_some())
     }
 
     /// The emails of an account that are there, up to the last one that is indexed.
