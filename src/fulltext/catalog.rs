@@ -225,7 +225,7 @@ fn parse(text: &[u8]) -> Result<Vec<u64>, Unreadable> {
     let numbers = text.strip_prefix(HEADING).ok_or_else(damaged)?;
     let (numbers, crc) = numbers.split_once("crc ").ok_or_else(damaged)?;
     let said = text.len() - crc.len() - "crc ".len();
-    if crc.trim_end() != format!("{:08x}", crc32fast::hash(text[..said].as_bytes())) {
+    if crc.trim_end() != format!("{:08x}", crc32fast::hash(&text.as_bytes()[..said])) {
         return Err(damaged());
     }
     let numbers = numbers

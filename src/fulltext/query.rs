@@ -19,8 +19,8 @@ pub(super) enum Node {
     Anything,
     /// All of these keys.
     Keys(Vec<u32>),
-    All(Vec<Node>),
-    OneOf(Vec<Node>),
+    All(Vec<Self>),
+    OneOf(Vec<Self>),
 }
 
 impl Query {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(found(&keys(&[2, 3])), Some(vec![6, 12, 18, 24, 30]));
         assert_eq!(found(&keys(&[11, 13, 2])), Some(vec![]));
         assert_eq!(found(&any), None);
-        let both = Query::all([two.clone(), any.clone(), three.clone()]);
+        let both = Query::all([two.clone(), any.clone(), three]);
         assert_eq!(found(&both), found(&keys(&[2, 3])));
         assert_eq!(Query::all([any.clone()]), any);
         let fifteen = Query::one_of([keys(&[7, 2]), keys(&[15])]);
