@@ -86,7 +86,7 @@ fn highest(selected: &Selected, told: &[Candidate]) -> Option<ModSeq> {
         entries.map(|entry| entry.modseq).max()
     });
     // All that was found may be gone by now.
-    (!told.is_empty()).then(|| modseqs.unwrap_or(selected.view.modseq()))
+    (!told.is_empty()).then(|| modseqs.unwrap_or_else(|| selected.view.modseq()))
 }
 
 /// What a query finds, ascending, kept as `$` when it says so. A refusal that the client hears as
