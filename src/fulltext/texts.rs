@@ -92,7 +92,8 @@ impl Reading<'_> {
         for field in Fields::new(&raw) {
             let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
             let value = body_text::fold_line(&words::decode(field.value));
-            grams.add(Place::of_field(&name), &format!("{name}: {value}"));
+            let line = format!("{}: {value}", body_text::fold(&name));
+            grams.add(Place::of_field(&name), &line);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! `proto` turns bytes into commands and responses into bytes; `view` is one session's numbering
 //! of one mailbox. Neither waits, reads a clock or logs.
 
+pub mod order;
 pub mod proto;
 pub mod server;
 pub mod view;

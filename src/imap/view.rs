@@ -122,6 +122,11 @@ impl View {
         !self.gone.is_empty()
     }
 
+    /// The UIDs of messages that are gone and still have their numbers, ascending.
+    pub fn gone(&self) -> &[u32] {
+        &self.gone
+    }
+
     /// The UIDs of the messages shown, ascending: a message's number is its position plus one.
     pub fn uids(&self) -> &[u32] {
         &self.uids

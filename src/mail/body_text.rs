@@ -1,10 +1,12 @@
 //! The text of one body part, and substring search in it, for SEARCH BODY and TEXT.
 //!
 //! RFC 3501 6.4.4: matching disregards case; RFC 2045 6: transfer encodings. Input is bounded, so
-//! a caller may hand over parts of any size. Folding is per character (simple lower case), so a
+//! a caller may hand over parts of any size. Folding is per character, so a
 //! search costs linear time whatever needle and text are.
 
 use std::borrow::Cow;
+
+use unicode_normalization::char::decompose_compatible;
 
 use super::charset;
 
@@ -45,16 +47,45 @@ pub fn decode(raw: &[u8], encoding: TransferEncoding, charset: &[u8]) -> String 
     charset::to_text(&bytes, charset)
 }
 
-/// The form in which texts are compared: every character in lower case.
+/// The form in which texts are compared, as i;unicode-casemap has it (RFC 5051 2): every character
+/// in title case, then decomposed.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
-        return text.to_ascii_lowercase();
+        return text.to_ascii_uppercase();
     }
-    // The final sigma is a matter of spelling, not of the letter.
-    let lower = text.chars().flat_map(char::to_lowercase);
-    lower
-        .map(|c| if c == '\u{3c2}' { '\u{3c3}' } else { c })
-        .collect()
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_ascii() {
+            true => folded.push(c.to_ascii_uppercase()),
+            false => decompose_compatible(title_case(c), |c| folded.push(c)),
+        }
+    }
+    folded
+}
+
+/// The simple title case of the Unicode Character Database: one character for one.
+fn title_case(c: char) -> char {
+    match c {
+        // Digraphs have a title case of their own.
+        '\u{1c4}'..='\u{1c6}' => '\u{1c5}',
+        '\u{1c7}'..='\u{1c9}' => '\u{1c8}',
+        '\u{1ca}'..='\u{1cc}' => '\u{1cb}',
+        '\u{1f1}'..='\u{1f3}' => '\u{1f2}',
+        // Georgian has capitals, but no title case.
+        '\u{10d0}'..='\u{10ff}' => c,
+        // Greek with iota below, whose upper case is two characters.
+        '\u{1f80}'..='\u{1faf}' => char::from_u32(u32::from(c) | 8).unwrap_or(c),
+        '\u{1fb3}' => '\u{1fbc}',
+        '\u{1fc3}' => '\u{1fcc}',
+        '\u{1ff3}' => '\u{1ffc}',
+        _ => {
+            let mut upper = c.to_uppercase();
+            match (upper.next(), upper.next()) {
+                (Some(one), None) => one,
+                _ => c,
+            }
+        }
+    }
 }
 
 /// The form in which header fields are compared: as [`fold`] gives it, each run of white space one
@@ -124,9 +155,32 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_compared_as_rfc_5051_says() {
+        for (text, folded) in [
+            ("a-Z 9", "A-Z 9"),
+            ("\u{e9}", "E\u{301}"),
+            ("e\u{301}", "E\u{301}"),
+            // Sharp s has no title case, a ligature only a decomposition.
+            ("\u{df}", "\u{df}"),
+            ("\u{fb01}", "fi"),
+            ("\u{1c6}\u{1c4}", "Dz\u{30c}Dz\u{30c}"),
+            ("\u{3c3}\u{3c2}\u{3a3}", "\u{3a3}\u{3a3}\u{3a3}"),
+            ("\u{1f80}", "\u{391}\u{313}\u{345}"),
+            ("\u{1fb3}", "\u{391}\u{345}"),
+            ("\u{ff41}\u{ff21}", "AA"),
+            ("\u{10d0}", "\u{10d0}"),
+            ("\u{442}\u{419}", "\u{422}\u{418}\u{306}"),
+            ("\u{ac00}", "\u{1100}\u{1161}"),
+            ("\u{2460}\u{a0}", "1 "),
+        ] {
+            assert_eq!(fold(text), folded, "{text}");
+        }
+    }
+
+    #[test]
     fn white_space_in_a_line_is_one_space() {
-        assert_eq!(fold_line("A\r\n\tb  C"), "a b c");
-        assert_eq!(fold_line(" \u{c9}\t "), " \u{e9} ");
+        assert_eq!(fold_line("A\r\n\tb  C"), "A B C");
+        assert_eq!(fold_line(" \u{c9}\t "), " E\u{301} ");
         assert_eq!(fold_line(""), "");
     }
 

@@ -28,19 +28,7 @@ pub enum Said {
 
 /// What `envelope` says about the field with this lower-case name.
 pub fn field(envelope: &[u8], name: &str) -> Said {
-    let Some((_, member)) = MEMBERS.iter().find(|(known, _)| *known == name) else {
-        return Said::Unknown;
-    };
-    let mut reader = Reader(envelope);
-    if reader.skip_byte(b'(').is_none() {
-        return Said::Unknown;
-    }
-    for _ in 0..*member {
-        if reader.value().is_none() {
-            return Said::Unknown;
-        }
-    }
-    match reader.value() {
+    match member(envelope, name) {
         Some(Value::Nil) => Said::Nothing,
         Some(Value::Text(text)) => Said::Text(text),
         Some(Value::List(list)) => Said::Text(addresses(list)),
@@ -55,6 +43,50 @@ pub fn fields(envelope: &[u8]) -> impl Iterator<Item = (&'static str, Vec<u8>)> 
         Said::Nothing | Said::Unknown => None,
     };
     MEMBERS.iter().filter_map(said)
+}
+
+/// The members of an address, not decoded (RFC 3501 7.4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstAddress {
+    /// `addr-name`
+    pub name: Option<Vec<u8>>,
+    /// `addr-mailbox`; the name of a group, when there is no host.
+    pub mailbox: Option<Vec<u8>>,
+    /// `addr-host`
+    pub host: Option<Vec<u8>>,
+}
+
+/// The first address of the field with this lower-case name, if it is one of addresses.
+pub fn first_address(envelope: &[u8], name: &str) -> Option<FirstAddress> {
+    let list = match member(envelope, name)? {
+        Value::List(list) => list,
+        Value::Nil | Value::Text(_) => return None,
+    };
+    let Some(Value::List(address)) = Reader(list).value() else {
+        return None;
+    };
+    let mut members = Reader(address);
+    let mut member = || match members.value() {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    };
+    let (name, _route) = (member(), member());
+    Some(FirstAddress {
+        name,
+        mailbox: member(),
+        host: member(),
+    })
+}
+
+/// The member of an envelope that is the field with this lower-case name.
+fn member<'a>(envelope: &'a [u8], name: &str) -> Option<Value<'a>> {
+    let (_, before) = MEMBERS.iter().find(|(known, _)| *known == name)?;
+    let mut reader = Reader(envelope);
+    reader.skip_byte(b'(')?;
+    for _ in 0..*before {
+        reader.value()?;
+    }
+    reader.value()
 }
 
 /// One value, as far as it is looked at.
@@ -191,6 +223,25 @@ mod tests {
         }
         let names: Vec<_> = fields(ENVELOPE).map(|(name, _)| name).collect();
         assert_eq!(names, ["subject", "from", "to", "message-id"]);
+    }
+
+    #[test]
+    fn the_first_address_is_told_by_its_members() {
+        let some = |text: &str| Some(text.as_bytes().to_vec());
+        let from = FirstAddress {
+            name: some("Alice"),
+            mailbox: some("alice"),
+            host: some("example.org"),
+        };
+        assert_eq!(first_address(ENVELOPE, "from"), Some(from));
+        let group = FirstAddress {
+            mailbox: some("friends"),
+            ..FirstAddress::default()
+        };
+        assert_eq!(first_address(ENVELOPE, "to"), Some(group));
+        for name in ["cc", "subject", "x"] {
+            assert_eq!(first_address(ENVELOPE, name), None, "{name}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod envelope_text;
 pub mod facts;
 pub mod header;
 pub mod imap_text;
+pub mod message_id;
 pub mod mime;
 pub mod quirk;
 pub mod trace;

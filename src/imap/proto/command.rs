@@ -16,6 +16,8 @@ use super::{
     resync::SelectParameters,
     search::Query,
     sequence::MessageSet,
+    sort::{SortCriterion, ThreadAlgorithm},
+    sources::Source,
     status::StatusItem,
     verbs::Verb,
 };
@@ -142,6 +144,29 @@ pub enum CommandBody {
     UidExpunge(MessageSet),
     /// RFC 3501 6.4.4
     Search(Query),
+    /// RFC 5256 3
+    Sort {
+        /// In which order.
+        criteria: Vec<SortCriterion>,
+        /// Which messages.
+        query: Query,
+    },
+    /// RFC 5256 3
+    Thread {
+        /// How.
+        algorithm: ThreadAlgorithm,
+        /// Which messages.
+        query: Query,
+    },
+    /// RFC 7377: ESEARCH
+    MultiSearch {
+        /// Where.
+        sources: Vec<Source>,
+        /// What; answers are UIDs.
+        query: Query,
+    },
+    /// RFC 5267 4.3.5: the searches to be kept current no more.
+    CancelUpdate(Vec<Tag>),
     /// RFC 3501 6.4.5
     Fetch {
         /// The set is of UIDs, and the answers say them.

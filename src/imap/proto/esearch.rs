@@ -3,18 +3,33 @@
 //! Results may be as many as messages, so they are not a value: the server writes sets number by
 //! number with [`super::sequence::SetWriter`].
 
-use super::{command::Tag, search::PartialRange};
+use super::{command::Tag, enabled::Enabled, encode, search::PartialRange};
 use crate::wire::Output;
 
 /// `* ESEARCH (TAG "...")`, and `UID` when the numbers are UIDs. The line is the caller's to end.
 pub fn begin(out: &mut Output, tag: &Tag, uid: bool) {
+    open(out, tag);
+    close(out, uid);
+}
+
+/// As [`begin`] for a result of UIDs in the mailbox that is named (RFC 7377 2.1).
+pub fn begin_in(out: &mut Output, tag: &Tag, name: &str, uid_validity: u32, enabled: Enabled) {
+    open(out, tag);
+    out.bytes(b" MAILBOX ");
+    encode::mailbox(out, enabled, name);
+    out.bytes(b" UIDVALIDITY ").number(u64::from(uid_validity));
+    close(out, true);
+}
+
+fn open(out: &mut Output, tag: &Tag) {
     // A tag holds no quote and no backslash (RFC 3501 9).
     out.bytes(b"* ESEARCH (TAG \"")
         .bytes(tag.as_bytes())
-        .bytes(b"\")");
-    if uid {
-        out.bytes(b" UID");
-    }
+        .bytes(b"\"");
+}
+
+fn close(out: &mut Output, uid: bool) {
+    out.bytes(if uid { b") UID".as_slice() } else { b")" });
 }
 
 /// ` MIN 1` and its like.
@@ -54,5 +69,20 @@ mod tests {
         let expected =
             b"* ESEARCH (TAG \"a]1\") UID MIN 4294967295 PARTIAL (1:100  PARTIAL (-1:-100 ";
         assert_eq!(out.as_bytes(), expected);
+        for (enabled, name) in [
+            (Enabled::NONE, "\"b &AOk-\""),
+            (Enabled::IMAP4REV2, "\"b \u{e9}\""),
+        ] {
+            let mut out = Output::new();
+            begin_in(
+                &mut out,
+                &Tag::parse(b"a1").unwrap(),
+                "b \u{e9}",
+                7,
+                enabled,
+            );
+            let expected = format!("* ESEARCH (TAG \"a1\" MAILBOX {name} UIDVALIDITY 7) UID");
+            assert_eq!(out.as_bytes(), expected.as_bytes());
+        }
     }
 }

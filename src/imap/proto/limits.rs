@@ -36,6 +36,10 @@ pub const TAG_BYTES_MAX: usize = 64;
 pub const SEARCH_DEPTH_MAX: usize = 50;
 /// LIM-20: search keys in one command.
 pub const SEARCH_KEYS_MAX: usize = 1_000;
+/// LIM-20: criteria of one SORT.
+pub const SORT_CRITERIA_MAX: usize = 32;
+/// LIM-20: mailboxes and groups of them that one ESEARCH names.
+pub const SOURCE_NAMES_MAX: usize = 1_000;
 /// LIM-21: ranges of a sequence set after merging.
 pub const SET_RANGES_MAX: usize = 10_000;
 /// LIM-38: known message numbers of one QRESYNC; its known UIDs are a set of LIM-21.

@@ -30,5 +30,7 @@ pub mod resync;
 pub mod search;
 pub mod section;
 pub mod sequence;
+pub mod sort;
+pub mod sources;
 pub mod status;
 pub mod verbs;

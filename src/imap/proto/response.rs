@@ -218,6 +218,13 @@ pub enum Code {
     HighestModSeq(ModSeq),
     /// Someone else uses it, or changed it meanwhile.
     InUse,
+    /// A command is under way (RFC 9585).
+    InProgress {
+        /// Which.
+        tag: Tag,
+        /// What is done of what there is to do, if that is known.
+        state: Option<(u32, u32)>,
+    },
     /// A limit of this server.
     Limit,
     /// Messages that a conditional STORE left alone, numbers or UIDs (RFC 7162 3.1.3).
@@ -226,6 +233,8 @@ pub enum Code {
     NoPerm,
     /// No such mailbox.
     NonExistent,
+    /// A search is not kept current (RFC 5267 4.3.1).
+    NoUpdate(Tag),
     /// The account is full.
     OverQuota,
     /// Flags that are kept.

@@ -32,6 +32,10 @@ pub struct Returns {
     pub save: bool,
     /// Those at these places of the result.
     pub partial: Option<PartialRange>,
+    /// Tell how the result changes (RFC 5267 4.3).
+    pub update: bool,
+    /// The search will be used again (RFC 5267 4.2); a hint that needs no action here.
+    pub context: bool,
 }
 
 impl Returns {
@@ -43,11 +47,14 @@ impl Returns {
         count: false,
         save: false,
         partial: None,
+        update: false,
+        context: false,
     };
 
     /// Whether there is an ESEARCH response; SAVE alone has none (RFC 5182 1).
     pub fn are_told(&self) -> bool {
-        self.min || self.max || self.all || self.count || self.partial.is_some()
+        let told = self.min || self.max || self.all || self.count || self.partial.is_some();
+        told || self.update || self.context
     }
 
     /// What `$` becomes of `found` (RFC 5182 2.4, RFC 9394 3.2); ascending.

@@ -8,6 +8,7 @@
 
 mod acl;
 mod append;
+mod contexts;
 mod copy;
 mod effort;
 mod expunge;
@@ -15,20 +16,26 @@ mod fault;
 mod fetch;
 mod fetch_body;
 mod flags;
+mod heads;
 mod limits;
 mod list;
 mod login;
 mod lookup;
 mod mailboxes;
+mod multisearch;
 mod place;
+mod progress;
 mod resync;
+mod scope;
 mod search;
 mod search_answer;
 mod search_key;
 mod search_reading;
 mod select;
 mod session;
+mod sort;
 mod store;
+mod thread;
 mod updates;
 mod verbs;
 

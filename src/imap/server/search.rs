@@ -1,136 +1,250 @@
-//! SEARCH and UID SEARCH.
+//! SEARCH, SORT and THREAD, and the UID commands of them.
 //!
 //! RFC 3501 6.4.4, RFC 4731, RFC 5182. Each message is decided with as little of it as suffices:
 //! the index first, then its header, then its texts; what is decided is not read. Searches that
 //! read messages are bounded in time and bytes and run one at a time per account (LIM-25). They
 //! end with their connection.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{
+    contexts::{self, Context},
     effort::{Budget, Exhausted},
     fault::{Refusal, Stop},
     lookup::Cursor,
+    progress::Progress,
     resync,
+    scope::Scope,
     search_answer::{self, Results},
-    search_key::{Candidate, Ground, Known, Search, Verdict},
+    search_key::{Candidate, Known, Search, Verdict},
     search_reading::Reading,
     select::{Selected, Shown, Uids},
     session::{Account, Asked, Outcome},
+    sort, thread,
     updates::CHUNK_MESSAGES,
 };
 use crate::{
     base::ids::ModSeq,
     imap::proto::{
+        command::CommandBody,
         dialog::Imap,
         enabled::Enabled,
         response::Code,
-        search::{Charset, Query},
+        search::{Charset, Query, Returns, SearchKey},
         sequence::SequenceSet,
+        sort::{SortCriterion, ThreadAlgorithm},
     },
-    net::Turn,
+    net::{Gone, Turn},
 };
 
 /// Messages found, and those that must be read to be decided.
 #[derive(Debug, Default)]
 struct Sorted {
+    /// Of some, when not all were to be looked at: which.
+    seen: Vec<u32>,
     found: Vec<Candidate>,
     open: Vec<Candidate>,
 }
 
-/// SEARCH and UID SEARCH.
+/// What SEARCH and SORT ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) query: &'a Query,
+    /// The order of the result; none: that of the mailbox.
+    pub(super) criteria: &'a [SortCriterion],
+}
+
+/// Whether a command looks for messages by their numbers (RFC 7162 3.2.10.2).
+pub(super) fn names_numbers(body: &CommandBody) -> bool {
+    match body {
+        CommandBody::Search(query)
+        | CommandBody::Sort { query, .. }
+        | CommandBody::Thread { query, .. }
+        | CommandBody::MultiSearch { query, .. } => query.key.names_numbers(),
+        _ => false,
+    }
+}
+
+/// SEARCH, SORT, and the UID commands of both.
 pub(super) async fn search(
     account: Account<'_>,
     selected: &mut Selected,
     asked: &Asked,
-    query: &Query,
+    wish: Wish<'_>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
+    let Wish { query, criteria } = wish;
+    let is_rev2 = turn.dialogue().enabled().contains(Enabled::IMAP4REV2);
+    let returns = match query.returns {
+        // RFC 9051 6.4.4: there is no SEARCH response any more.
+        None if is_rev2 && criteria.is_empty() => Some(Returns::ALL),
+        said => said,
+    };
     if query.key.asks_modseq() {
         resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
     }
-    let found = match found(account, selected, query, turn).await? {
+    let updates = returns.is_some_and(|returns| returns.update);
+    if updates && selected.contexts.has(asked.tag()) {
+        // RFC 5267 4.3
+        return Ok(Err(Refusal::bad("a search with this tag is kept current")));
+    }
+    let progress = Progress::default();
+    let inquiry = Inquiry {
+        account,
+        scope: selected.scope(),
+        progress: &progress,
+        has_permit: false,
+    };
+    let start = selected.view.modseq();
+    let work = found(inquiry, wish);
+    let outcome = progress.tell_during(work, asked.tag(), turn).await?;
+    if let Some(returns) = returns.filter(|returns| returns.save) {
+        let found = match &outcome {
+            Ok(Ok(found)) => found.as_slice(),
+            // RFC 5182 2.1: NO leaves nothing.
+            _ => &[],
+        };
+        selected.saved = kept(&returns.saved(found));
+    }
+    let found = match outcome? {
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let uids = Uids::of(query.uid);
-    let asks_modseq = query.key.asks_modseq();
-    let modseq_of = |told: &[Candidate]| match asks_modseq {
-        true => highest(selected, told),
-        false => None,
-    };
-    match query.returns {
+    if updates {
+        let now = account.services.clock.wall();
+        let key = query.key.fixed(selected.scope().ground(now));
+        let context = Context::new(asked.tag(), uids, key, &found, start);
+        // RFC 5267 4.3.1: the result of a SORT is not kept current.
+        if !criteria.is_empty() || !selected.contexts.keep(context) {
+            contexts::refuse(asked.tag(), turn).await?;
+        }
+    }
+    tell(selected, asked, wish, returns, &found, turn).await?;
+    Ok(Ok(None))
+}
+
+/// Tells what was found, in the form that was asked for.
+async fn tell(
+    selected: &Selected,
+    asked: &Asked,
+    wish: Wish<'_>,
+    returns: Option<Returns>,
+    found: &[Candidate],
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    let Wish { query, criteria } = wish;
+    let (uids, scope) = (Uids::of(query.uid), selected.scope());
+    match returns {
         Some(returns) if returns.are_told() => {
             let results = Results {
                 tag: asked.tag(),
+                whose: None,
                 uids,
                 returns,
-                found: &found,
-                modseq: modseq_of(&returns.saved(&found)),
+                found,
+                modseq: modseq_of(query, scope, &returns.saved(found)),
             };
             results.tell(turn).await?;
         }
         // RFC 5182 1: nothing but SAVE.
         Some(_) => {}
         None => {
-            let about = (uids, modseq_of(&found));
-            search_answer::numbers("* SEARCH", &found, about, turn).await?;
+            let name = if criteria.is_empty() {
+                "* SEARCH"
+            } else {
+                "* SORT"
+            };
+            let about = (uids, modseq_of(query, scope, found));
+            search_answer::numbers(name, found, about, turn).await?;
         }
     }
-    Ok(Ok(None))
+    Ok(())
 }
 
-/// The highest mod-sequence of these messages.
-fn highest(selected: &Selected, told: &[Candidate]) -> Option<ModSeq> {
-    let modseqs = selected.mailbox.read(|index| {
+/// The highest mod-sequence of these messages, when the query asks for it (RFC 7162 3.1.5).
+pub(super) fn modseq_of(query: &Query, scope: Scope<'_>, told: &[Candidate]) -> Option<ModSeq> {
+    if !query.key.asks_modseq() || told.is_empty() {
+        return None;
+    }
+    let highest = scope.mailbox.read(|index| {
         let mut cursor = Cursor::default();
         let entries = told.iter().filter_map(|one| cursor.seek(index, one.uid));
         entries.map(|entry| entry.modseq).max()
     });
     // All that was found may be gone by now.
-    (!told.is_empty()).then(|| modseqs.unwrap_or_else(|| selected.view.modseq()))
+    Some(highest.unwrap_or_else(|| scope.view.modseq()))
 }
 
-/// What a query finds, ascending, kept as `$` when it says so. A refusal that the client hears as
-/// NO leaves nothing in `$` then (RFC 5182 2.1).
-pub(super) async fn found(
-    account: Account<'_>,
-    selected: &mut Selected,
-    query: &Query,
-    turn: &mut Turn<'_, Imap>,
-) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
-    let saves = query.returns.filter(|returns| returns.save);
-    let outcome = looked_up(account, selected, query, turn).await;
-    if let Some(returns) = saves {
-        let found = match &outcome {
-            Ok(Ok(found)) => found.as_slice(),
-            _ => &[],
-        };
-        selected.saved = kept(&returns.saved(found));
-    }
-    outcome
-}
-
-async fn looked_up(
+/// THREAD and UID THREAD.
+pub(super) async fn thread(
     account: Account<'_>,
     selected: &Selected,
-    query: &Query,
+    asked: &Asked,
+    (algorithm, query): (ThreadAlgorithm, &Query),
     turn: &mut Turn<'_, Imap>,
-) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
-    if query.charset == Charset::Unsupported {
-        let text = "texts are in US-ASCII or UTF-8";
-        return Ok(Err(Refusal::no(Code::BadCharset, text)));
-    }
-    let ground = Ground {
-        uids: selected.view.uids(),
-        saved: &selected.saved,
-        now: account.services.clock.wall(),
+) -> Result<Outcome, Stop> {
+    let progress = Progress::default();
+    let inquiry = Inquiry {
+        account,
+        scope: selected.scope(),
+        progress: &progress,
+        has_permit: false,
     };
-    let search = Search::new(&query.key, ground);
+    let work = async {
+        let mut budget = Budget::new();
+        let found = match matching(inquiry, query, &mut budget).await? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let how = (algorithm, Uids::of(query.uid));
+        let threads = thread::threads(inquiry, how, &found, &mut budget);
+        Ok::<_, Stop>(threads.await?.map_err(|Exhausted| too_long()))
+    };
+    match progress.tell_during(work, asked.tag(), turn).await?? {
+        Ok(forest) => thread::tell(&forest, turn).await?,
+        Err(refusal) => return Ok(Err(refusal)),
+    }
+    Ok(Ok(None))
+}
+
+/// A search under way: for whom, where, and how far it is.
+#[derive(Clone, Copy)]
+pub(super) struct Inquiry<'a> {
+    pub(super) account: Account<'a>,
+    pub(super) scope: Scope<'a>,
+    pub(super) progress: &'a Progress,
+    /// The command has the account's permit for heavy work already (LIM-25).
+    pub(super) has_permit: bool,
+}
+
+impl Inquiry<'_> {
+    /// The permit for heavy work, unless the command has it.
+    pub(super) async fn permit(
+        &self,
+        budget: &Budget,
+    ) -> Result<Option<OwnedSemaphorePermit>, Exhausted> {
+        if self.has_permit {
+            return Ok(None);
+        }
+        let heavy_work = &self.account.services.heavy_work;
+        heavy_work.permit(self.account.id(), budget).await.map(Some)
+    }
+}
+
+/// What a search finds, in the order of its result.
+async fn found(
+    inquiry: Inquiry<'_>,
+    wish: Wish<'_>,
+) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
     let mut budget = Budget::new();
-    let work = matching(account, selected, &search, &mut budget);
-    Ok(turn
-        .unless_gone(work)
-        .await??
-        .map_err(|Exhausted| too_long()))
+    let found = match matching(inquiry, wish.query, &mut budget).await? {
+        Ok(found) if wish.criteria.is_empty() => return Ok(Ok(found)),
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let sorted = sort::sorted(inquiry, wish.criteria, &found, &mut budget);
+    Ok(sorted.await?.map_err(|Exhausted| too_long()))
 }
 
 /// LIM-25
@@ -142,22 +256,54 @@ pub(super) fn too_long() -> Refusal {
 }
 
 /// The messages that are looked for, ascending.
-async fn matching(
-    account: Account<'_>,
-    selected: &Selected,
-    search: &Search,
+pub(super) async fn matching(
+    inquiry: Inquiry<'_>,
+    query: &Query,
     budget: &mut Budget,
-) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
-    let Ok(Sorted { mut found, open }) = by_index(selected, search, budget).await else {
+) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
+    if query.charset == Charset::Unsupported {
+        let text = "texts are in US-ASCII or UTF-8";
+        return Ok(Err(Refusal::no(Code::BadCharset, text)));
+    }
+    let decided = decided(inquiry, &query.key, ModSeq(0), budget);
+    Ok(match decided.await? {
+        Ok(Decided { found, .. }) => Ok(found),
+        Err(Exhausted) => Err(too_long()),
+    })
+}
+
+/// Messages that were looked at, and those of them that are what is looked for, ascending.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// UIDs; not told of a search of everything.
+    pub(super) seen: Vec<u32>,
+    pub(super) found: Vec<Candidate>,
+}
+
+/// Decides the messages that changed after `since`.
+pub(super) async fn decided(
+    inquiry: Inquiry<'_>,
+    key: &SearchKey,
+    since: ModSeq,
+    budget: &mut Budget,
+) -> Result<Result<Decided, Exhausted>, Stop> {
+    let Inquiry { account, scope, .. } = inquiry;
+    let ground = scope.ground(account.services.clock.wall());
+    let search = Search::new(key, ground);
+    let Ok(sorted) = by_index(scope, &search, since, budget).await else {
         return Ok(Err(Exhausted));
     };
+    let Sorted {
+        seen,
+        mut found,
+        open,
+    } = sorted;
     if open.is_empty() {
-        return Ok(Ok(found));
+        return Ok(Ok(Decided { seen, found }));
     }
     let mut reading = Reading {
-        account,
-        selected,
-        search,
+        inquiry,
+        search: &search,
         budget,
     };
     let Ok(more) = reading.decide(&open).await? else {
@@ -165,29 +311,36 @@ async fn matching(
     };
     found.extend(more);
     found.sort_unstable();
-    Ok(Ok(found))
+    Ok(Ok(Decided { seen, found }))
 }
 
 /// Decides what the index can decide. Messages that are gone already are not found (RFC 2180 4.3).
 async fn by_index(
-    selected: &Selected,
+    scope: Scope<'_>,
     search: &Search,
+    since: ModSeq,
     budget: &mut Budget,
 ) -> Result<Sorted, Exhausted> {
     let mut sorted = Sorted::default();
-    let shown = selected.view.uids();
+    let shown = scope.view.uids();
     for (chunk, first) in shown
         .chunks(CHUNK_MESSAGES)
         .zip((0..).step_by(CHUNK_MESSAGES))
     {
         budget.spend(0).await?;
-        selected.mailbox.read(|index| {
+        scope.mailbox.read(|index| {
             let mut cursor = Cursor::default();
             for (uid, position) in chunk.iter().copied().zip(first..) {
                 let Some(entry) = cursor.seek(index, uid) else {
                     continue;
                 };
-                let recent = selected.view.is_recent(uid);
+                if since > ModSeq(0) {
+                    if entry.modseq <= since {
+                        continue;
+                    }
+                    sorted.seen.push(uid);
+                }
+                let recent = scope.view.is_recent(uid);
                 let candidate = Candidate {
                     position,
                     uid,
@@ -206,7 +359,10 @@ async fn by_index(
 
 /// Messages of a view as a set of UIDs that stays true: neighbours are one range, and no message
 /// ever comes between them (RFC 3501 2.3.1.1).
-fn kept(found: &[Candidate]) -> SequenceSet {
+pub(super) fn kept(found: &[Candidate]) -> SequenceSet {
+    // The result of a SORT stands in another order.
+    let mut found = found.to_vec();
+    found.sort_unstable();
     let neighbours = found.chunk_by(|a, b| a.position + 1 == b.position);
     let ends = neighbours.filter_map(|run| Some((run.first()?.uid, run.last()?.uid)));
     SequenceSet::of_ranges(ends.collect())

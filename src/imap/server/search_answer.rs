@@ -13,6 +13,8 @@ use crate::{
 /// What an extended search found, in the order of the result.
 pub(super) struct Results<'a> {
     pub(super) tag: &'a Tag,
+    /// Where, when it need not be the selected mailbox.
+    pub(super) whose: Option<Whose<'a>>,
     /// What the answer says of messages.
     pub(super) uids: Uids,
     pub(super) returns: Returns,
@@ -21,12 +23,25 @@ pub(super) struct Results<'a> {
     pub(super) modseq: Option<ModSeq>,
 }
 
+/// The mailbox of a result (RFC 7377 2.1).
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) name: &'a str,
+    pub(super) uid_validity: u32,
+}
+
 impl Results<'_> {
     /// One ESEARCH response.
     pub(super) async fn tell(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
         let (returns, found) = (self.returns, self.found);
+        let enabled = turn.dialogue().enabled();
         let out = turn.output();
-        esearch::begin(out, self.tag, self.uids == Uids::Said);
+        match self.whose {
+            Some(Whose { name, uid_validity }) => {
+                esearch::begin_in(out, self.tag, name, uid_validity, enabled);
+            }
+            None => esearch::begin(out, self.tag, self.uids == Uids::Said),
+        }
         // RFC 4731 3.1: of nothing there is no lowest, no highest, and no set.
         for (name, wanted, one) in [
             ("MIN", returns.min, found.first()),

@@ -209,6 +209,30 @@ impl Search {
     }
 }
 
+impl SearchKey {
+    /// The key with message numbers as they are now (RFC 5267 4.3).
+    pub(super) fn fixed(&self, ground: Ground<'_>) -> Self {
+        let uids_at = |ranges: Vec<Range<usize>>| {
+            let ends = ranges.into_iter().filter_map(|range| {
+                let shown = ground.uids.get(range)?;
+                Some((*shown.first()?, *shown.last()?))
+            });
+            Self::Uid(SequenceSet::of_ranges(ends.collect()))
+        };
+        match self {
+            Self::And(keys) => Self::And(keys.iter().map(|key| key.fixed(ground)).collect()),
+            Self::Or(a, b) => Self::Or(Box::new(a.fixed(ground)), Box::new(b.fixed(ground))),
+            Self::Not(key) => Self::Not(Box::new(key.fixed(ground))),
+            Self::Numbers(set) => {
+                let count = u32::try_from(ground.uids.len()).unwrap_or(u32::MAX);
+                uids_at(set.among_numbers_there(count))
+            }
+            Self::Saved => uids_at(ground.saved.among_uids(ground.uids)),
+            other => other.clone(),
+        }
+    }
+}
+
 impl Test {
     fn new(key: &SearchKey, ground: Ground<'_>, search: &mut Search) -> Self {
         let uids = ground.uids;

@@ -10,9 +10,8 @@ use super::{
     fetch_body::read_span,
     limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
     lookup::{self, Cursor},
+    search::Inquiry,
     search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
-    select::Selected,
-    session::Account,
 };
 use crate::{
     base::ids::EmailId,
@@ -29,8 +28,7 @@ use crate::{
 
 /// A search that reads messages.
 pub(super) struct Reading<'a> {
-    pub(super) account: Account<'a>,
-    pub(super) selected: &'a Selected,
+    pub(super) inquiry: Inquiry<'a>,
     pub(super) search: &'a Search,
     pub(super) budget: &'a mut Budget,
 }
@@ -41,13 +39,20 @@ impl Reading<'_> {
         &mut self,
         open: &[Candidate],
     ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
-        let heavy_work = &self.account.services.heavy_work;
-        let Ok(_permit) = heavy_work.permit(self.account.id(), self.budget).await else {
+        let Inquiry {
+            account,
+            scope,
+            progress,
+            ..
+        } = self.inquiry;
+        let Ok(_permit) = self.inquiry.permit(self.budget).await else {
             return Ok(Err(Exhausted));
         };
-        let fulltext = &self.account.services.fulltext;
-        let account = self.selected.mailbox.account();
-        let possible = fulltext.narrow(account, self.search.query()).await;
+        let fulltext = &account.services.fulltext;
+        let possible = fulltext
+            .narrow(scope.mailbox.account(), self.search.query())
+            .await;
+        progress.expect(open.len());
         let mut found = Vec::new();
         for run in open.chunks(RUN_MESSAGES) {
             if self.budget.spend(0).await.is_err() {
@@ -58,12 +63,13 @@ impl Reading<'_> {
                 present.retain(|(_, email)| possible.contains(*email));
             }
             let ids: Vec<EmailId> = present.iter().map(|(_, id)| *id).collect();
-            let mailboxes = self.account.mailboxes();
-            let emails = mailboxes
-                .emails(self.selected.mailbox.account(), &ids)
+            let emails = account
+                .mailboxes()
+                .emails(scope.mailbox.account(), &ids)
                 .await
                 .map_err(stop)?;
             for ((candidate, _), email) in present.into_iter().zip(emails) {
+                progress.advance(1);
                 // A record that is missing or damaged was logged where it was read.
                 let Some(email) = email else { continue };
                 match self.is_found(candidate, &email).await {
@@ -77,7 +83,7 @@ impl Reading<'_> {
     }
 
     fn present(&self, run: &[Candidate]) -> Vec<(Candidate, EmailId)> {
-        self.selected.mailbox.read(|index| {
+        self.inquiry.scope.mailbox.read(|index| {
             let mut cursor = Cursor::default();
             let present = run.iter().filter_map(|candidate| {
                 Some((*candidate, cursor.seek(index, candidate.uid)?.email))
@@ -109,7 +115,7 @@ impl Reading<'_> {
 
     /// The verdict, when there is one. A message that is gone meanwhile is not found.
     fn judge(&self, candidate: Candidate, known: &Known) -> Option<bool> {
-        let verdict = self.selected.mailbox.read(|index| {
+        let verdict = self.inquiry.scope.mailbox.read(|index| {
             lookup::find(index, candidate.uid).map_or(Verdict::No, |entry| {
                 self.search.judge(candidate, &entry, known)
             })
@@ -166,7 +172,7 @@ impl Reading<'_> {
         if self.search.needles_in_header {
             let texts = header
                 .into_iter()
-                .map(|(name, text)| format!("{name}: {text}\n"));
+                .map(|(name, text)| format!("{}: {text}\n", body_text::fold(&name)));
             let text: String = texts.collect();
             in_header.resize(self.search.needles.len(), false);
             self.look_into(&text, Needle::is_in_line, &mut in_header)
@@ -246,7 +252,12 @@ impl Reading<'_> {
     /// Bytes of a message; what cannot be read is as good as empty.
     async fn read(&mut self, email: &Email, span: Span) -> Result<Vec<u8>, Exhausted> {
         self.budget.spend(span.length).await?;
-        let read = read_span(self.account.mailboxes(), email, span.offset..span.end()).await;
+        let read = read_span(
+            self.inquiry.account.mailboxes(),
+            email,
+            span.offset..span.end(),
+        )
+        .await;
         Ok(read.unwrap_or_else(|error| {
             tracing::error!(email.id = email.id.0, %error, "an email cannot be searched");
             Vec::new()

@@ -6,8 +6,11 @@
 
 use super::{
     Services,
+    contexts::Contexts,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
-    flags, place, resync,
+    flags,
+    place::{self, Place},
+    resync,
     session::Account,
 };
 use crate::{
@@ -28,10 +31,14 @@ use crate::{
 /// A selected mailbox.
 pub(super) struct Selected {
     pub(super) mailbox: Mailbox,
+    /// Where the name led that it was selected by.
+    pub(super) place: Place,
     pub(super) view: View,
     /// What a search has saved: `$`, as UIDs (RFC 5182 2.1). Messages that are gone are in no view,
     /// so they are left out where it is used.
     pub(super) saved: SequenceSet,
+    /// Searches that are kept current.
+    pub(super) contexts: Contexts,
     /// What the client asked for.
     asked: Access,
     /// Its user may no longer read it.
@@ -125,6 +132,8 @@ pub(super) async fn open(
             uid_next: index.uid_next(),
             selected: Selected {
                 mailbox: mailbox.clone(),
+                place,
+                contexts: Contexts::default(),
                 saved: SequenceSet::of_ranges(Vec::new()),
                 asked: access,
                 lost: false,

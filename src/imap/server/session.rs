@@ -12,10 +12,10 @@
 use std::{mem, sync::Arc};
 
 use super::{
-    Services, append, expunge,
+    Services, append, contexts, expunge,
     fault::{ImapFault, Refusal, Stop},
     limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
-    login, mailboxes, resync,
+    login, mailboxes, resync, search,
     select::{self, Access, Selected, Uids},
     updates::{self, News},
     verbs,
@@ -245,7 +245,7 @@ impl Session {
                             services: &self.services,
                             login,
                         };
-                        verbs::of_names(account, None, body, turn).await?
+                        verbs::of_names(account, None, asked, body, turn).await?
                     }
                     State::Selected(login, selected) => {
                         let account = Account {
@@ -394,7 +394,8 @@ impl Session {
                 login,
             };
             selected.reconsider(account).await?;
-            let news = updates::tell(selected, asked.numbers, Uids::Silent, turn).await?;
+            let told = updates::tell(selected, asked.numbers, Uids::Silent, turn).await;
+            let news = contexts::tell_after(told, account, selected, turn).await?;
             if let News::MailboxDeleted = news {
                 return Ok(Next::Close(updates::mailbox_deleted()));
             }
@@ -421,7 +422,7 @@ impl Session {
             Ok(()) => updates::tell(selected, asked.numbers, asked.uids(), turn).await,
             Err(stop) => Err(stop),
         };
-        match told {
+        match contexts::tell_after(told, account, selected, turn).await {
             Ok(News::Told) => {
                 let outcome = updates::settle_modseq(selected, outcome, turn).await?;
                 Ok(Next::Reply(asked.answer(outcome)))
@@ -525,10 +526,9 @@ impl Service<Imap> for Session {
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
         let Command { tag, verb, body } = command;
-        let numbers = match &body {
-            // RFC 7162 3.2.10.2
-            CommandBody::Search(query) if query.key.names_numbers() => Numbers::Used,
-            _ => verb.numbers,
+        let numbers = match search::names_numbers(&body) {
+            true => Numbers::Used,
+            false => verb.numbers,
         };
         let asked = Asked { tag, verb, numbers };
         let outcome = self.command(&asked, body, turn).await;
@@ -576,6 +576,7 @@ impl Service<Imap> for Session {
         let seen = selected.reconsider(account).await;
         seen.map_err(|stop| with_tag(stop, None))?;
         let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
+        let told = contexts::tell_after(told, account, selected, turn).await;
         Ok(match told.map_err(|stop| with_tag(stop, None))? {
             News::Told => Next::Continue,
             News::MailboxDeleted => Next::Close(updates::mailbox_deleted()),

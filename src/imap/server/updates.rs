@@ -6,6 +6,7 @@
 //! in chunks, no lock is held while a client reads.
 
 use super::{
+    contexts,
     fault::Stop,
     flags,
     lookup::Cursor,
@@ -96,6 +97,8 @@ pub(super) async fn tell_known(
         selected.recent_told = 0;
     }
     let (flagged, has_grown) = learn(selected, own, rev2);
+    // RFC 5267 4.3.4: while their numbers are still theirs.
+    contexts::tell_gone(selected, turn).await?;
     if numbers != Numbers::Used {
         tell_expunged(selected, turn).await?;
     }

@@ -5,8 +5,8 @@
 
 use super::{
     acl, copy, expunge,
-    fault::Stop,
-    fetch, list, login, mailboxes, resync, search,
+    fault::{Refusal, Stop},
+    fetch, list, login, mailboxes, multisearch, resync, search,
     select::{Selected, Uids, Which},
     session::{Account, Asked, Outcome, not_now},
     store,
@@ -20,6 +20,7 @@ use crate::{
 pub(super) async fn of_names(
     account: Account<'_>,
     selected: Option<&Selected>,
+    asked: &Asked,
     body: CommandBody,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
@@ -60,6 +61,10 @@ pub(super) async fn of_names(
             resync::note_condstore(before, selected, turn).await?;
             Ok(Ok(None))
         }
+        CommandBody::MultiSearch { sources, query } => {
+            let wish = (&sources[..], &query);
+            multisearch::search(account, None, asked, wish, turn).await
+        }
         CommandBody::Namespace => {
             turn.reply(&Response::Namespace).await?;
             Ok(Ok(None))
@@ -85,7 +90,27 @@ pub(super) async fn of_messages(
         CommandBody::Check => Ok(Ok(None)),
         CommandBody::Expunge => expunge::expunge(selected).await,
         CommandBody::UidExpunge(set) => expunge::uid_expunge(selected, set).await,
-        CommandBody::Search(query) => search::search(account, selected, asked, &query, turn).await,
+        CommandBody::Search(query) => {
+            let wish = search::Wish {
+                query: &query,
+                criteria: &[],
+            };
+            search::search(account, selected, asked, wish, turn).await
+        }
+        CommandBody::CancelUpdate(tags) => Ok(match selected.contexts.cancel(&tags) {
+            true => Ok(None),
+            false => Err(Refusal::bad("no search with this tag is kept current")),
+        }),
+        CommandBody::Sort { criteria, query } => {
+            let wish = search::Wish {
+                query: &query,
+                criteria: &criteria,
+            };
+            search::search(account, selected, asked, wish, turn).await
+        }
+        CommandBody::Thread { algorithm, query } => {
+            search::thread(account, selected, asked, (algorithm, &query), turn).await
+        }
         CommandBody::Fetch {
             uid,
             set,
@@ -133,6 +158,10 @@ pub(super) async fn of_messages(
             };
             copy::move_away(account, selected, &which, &mailbox, turn).await
         }
-        body => of_names(account, Some(selected), body, turn).await,
+        CommandBody::MultiSearch { sources, query } => {
+            let wish = (&sources[..], &query);
+            multisearch::search(account, Some(selected), asked, wish, turn).await
+        }
+        body => of_names(account, Some(selected), asked, body, turn).await,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Facts, PartFacts};
+use super::{Facts, Head, PartFacts};
 use crate::mail::{
     body_text::TransferEncoding,
     date::Moment,
@@ -30,6 +30,7 @@ impl Facts {
             put_signed(&mut out, sent.day);
         }
         put_bytes(&mut out, &self.envelope);
+        put_bytes(&mut out, &self.references);
         put_bytes(&mut out, &self.structure);
         put_length(&mut out, self.extensions.len());
         let mut at = 0_usize;
@@ -48,19 +49,7 @@ impl Facts {
     /// Reads the stored form.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != VERSION {
-            return Err(Damaged);
-        }
-        let size = reader.number()?;
-        let flags = reader.number()?;
-        let sent = match flags & 1 {
-            0 => None,
-            _ => Some(Moment {
-                secs: reader.signed()?,
-                day: reader.signed()?,
-            }),
-        };
-        let envelope = reader.bytes()?.to_vec();
+        let (size, flags, head) = reader.head()?;
         let structure = reader.bytes()?.to_vec();
         let extensions = reader.ranges(structure.len())?;
         let count = reader.length()?;
@@ -74,14 +63,21 @@ impl Facts {
         let envelope_is_cut = flags & 2 != 0;
         let facts = Self {
             size,
-            sent,
-            envelope,
+            sent: head.sent,
+            envelope: head.envelope.to_vec(),
             envelope_is_cut,
+            references: head.references.to_vec(),
             structure,
             extensions,
             parts,
         };
         if is_whole { Ok(facts) } else { Err(Damaged) }
+    }
+
+    /// Reads only the beginning of the stored form.
+    pub fn head(bytes: &[u8]) -> Result<Head<'_>, Damaged> {
+        let (_, _, head) = Reader(bytes).head()?;
+        Ok(head)
     }
 }
 
@@ -141,6 +137,28 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Size, flags, and what [`Head`] tells.
+    fn head(&mut self) -> Result<(u64, u64, Head<'a>), Damaged> {
+        if self.byte()? != VERSION {
+            return Err(Damaged);
+        }
+        let size = self.number()?;
+        let flags = self.number()?;
+        let sent = match flags & 1 {
+            0 => None,
+            _ => Some(Moment {
+                secs: self.signed()?,
+                day: self.signed()?,
+            }),
+        };
+        let head = Head {
+            sent,
+            envelope: self.bytes()?,
+            references: self.bytes()?,
+        };
+        Ok((size, flags, head))
+    }
+
     fn byte(&mut self) -> Result<u8, Damaged> {
         let (byte, rest) = self.0.split_first().ok_or(Damaged)?;
         self.0 = rest;
@@ -246,7 +264,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Parent, flags, and three numbers.
 const PART_BYTES_MIN: usize = 5;
 

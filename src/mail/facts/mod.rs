@@ -21,7 +21,9 @@ pub use self::{
 use super::{
     body_text::TransferEncoding,
     date::{Moment, parse_header_date},
+    envelope_text::{self, Said},
     imap_text::{EnvelopeRoom, write_envelope, write_structure},
+    message_id::{self, MessageIds},
     mime::{Part, PartKind, Scanned, Span, Text},
 };
 
@@ -36,12 +38,50 @@ pub struct Facts {
     pub envelope: Vec<u8>,
     /// Some header field was too long for the envelope: it does not show all of it.
     pub envelope_is_cut: bool,
+    /// The ids of References, as `message_id` keeps them.
+    pub references: Vec<u8>,
     /// BODYSTRUCTURE, as sent.
     pub structure: Vec<u8>,
     /// Where the extension data stand in the structure, which BODY lacks.
     extensions: Vec<Range<usize>>,
     /// The parts, the first of which is the message; parents stand before their children.
     pub parts: Vec<PartFacts>,
+}
+
+/// The facts that SORT and THREAD need, read without the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// As [`Facts::sent`].
+    pub sent: Option<Moment>,
+    /// As [`Facts::envelope`].
+    pub envelope: &'a [u8],
+    /// As [`Facts::references`].
+    pub references: &'a [u8],
+}
+
+impl Head<'_> {
+    /// The normalized id of Message-ID, if it holds one.
+    pub fn message_id(&self) -> Option<Vec<u8>> {
+        self.first_id("message-id")
+    }
+
+    /// The normalized ids that the message refers to, its parent's last (RFC 5256 3): those of
+    /// References, else the first of In-Reply-To.
+    pub fn references(&self) -> Vec<Vec<u8>> {
+        if self.references.is_empty() {
+            return self.first_id("in-reply-to").into_iter().collect();
+        }
+        message_id::references(self.references)
+            .map(<[u8]>::to_vec)
+            .collect()
+    }
+
+    fn first_id(&self, field: &str) -> Option<Vec<u8>> {
+        match envelope_text::field(self.envelope, field) {
+            Said::Text(text) => MessageIds::new(&text).next(),
+            Said::Nothing | Said::Unknown => None,
+        }
+    }
 }
 
 /// The facts about one part of an email.
@@ -118,6 +158,9 @@ impl Facts {
             sent: fields.date.as_deref().and_then(parse_header_date),
             envelope,
             envelope_is_cut,
+            references: message_id::kept_references(
+                fields.references.as_deref().unwrap_or_default(),
+            ),
             structure: structure.extensible,
             extensions: structure.extensions,
             parts: parts.iter().map(PartFacts::of).collect(),
@@ -192,6 +235,37 @@ mod tests {
         let text = facts.text_parts().next().unwrap();
         assert_eq!(text.encoding, TransferEncoding::QuotedPrintable);
         assert_eq!(text.text_charset.as_deref(), Some(&b"latin1"[..]));
+    }
+
+    #[test]
+    fn the_head_tells_what_sort_and_thread_need() {
+        let facts = facts_of(
+            b"Date: 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <\"a\"@b>\r\n\
+              In-Reply-To: <c@d> <e@f>\r\nReferences: <g@h>\r\n\t<c@d>\r\n\r\n",
+        );
+        check(&facts);
+        let stored = facts.encode();
+        let head = Facts::head(&stored).unwrap();
+        assert_eq!(
+            (head.sent, head.envelope),
+            (facts.sent, &facts.envelope[..])
+        );
+        assert_eq!(head.message_id().as_deref(), Some(&b"a@b"[..]));
+        assert_eq!(head.references(), [b"g@h".to_vec(), b"c@d".to_vec()]);
+        for (header, ids) in [
+            ("In-Reply-To: x <c@d> <e@f>\r\n", &["c@d"][..]),
+            ("In-Reply-To: <c@d>\r\nReferences: none\r\n", &["c@d"]),
+            ("References: none\r\n", &[]),
+            ("Subject: <a@b>\r\n", &[]),
+        ] {
+            let stored = facts_of(format!("{header}\r\n").as_bytes()).encode();
+            let head = Facts::head(&stored).unwrap();
+            let expected: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+            assert_eq!(head.references(), expected, "{header}");
+        }
+        for length in 0..20 {
+            assert_eq!(Facts::head(&stored[..length]), Err(Damaged));
+        }
     }
 
     #[test]

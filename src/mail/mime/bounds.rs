@@ -44,6 +44,8 @@ pub struct EnvelopeBounds {
     pub in_reply_to_bytes: usize,
     /// Message-ID.
     pub message_id_bytes: usize,
+    /// References, of which the end is held.
+    pub references_bytes: usize,
 }
 
 impl EnvelopeBounds {
@@ -54,6 +56,7 @@ impl EnvelopeBounds {
         address_bytes: 32 * 1024,
         in_reply_to_bytes: 2 * 1024,
         message_id_bytes: 1_000,
+        references_bytes: 12 * 1024,
     };
     /// LIM-29: fields as long as they are looked at.
     pub const WHOLE: Self = Self {
@@ -62,6 +65,8 @@ impl EnvelopeBounds {
         address_bytes: FIELD_BYTES_MAX,
         in_reply_to_bytes: FIELD_BYTES_MAX,
         message_id_bytes: FIELD_BYTES_MAX,
+        // No envelope shows it.
+        references_bytes: 0,
     };
 }
 

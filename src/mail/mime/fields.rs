@@ -174,8 +174,12 @@ fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
         bcc,
         in_reply_to,
         message_id,
+        references,
         cut,
     } = &mut *envelope;
+    if name == b"references" && references.is_none() {
+        *references = Some(end_of_references(value, bounds.references_bytes, out));
+    }
     let field = match name {
         b"date" => Some((date, bounds.date_bytes, Holds::Text)),
         b"subject" => Some((subject, bounds.subject_bytes, Holds::Text)),
@@ -193,6 +197,19 @@ fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
         *cut |= keep_value(slot, value, max, holds, out);
     }
     out.part.envelope = Some(envelope);
+}
+
+/// The ids at the end of the field are those nearest to the message (RFC 5322 3.6.4).
+fn end_of_references(value: &[u8], max: usize, out: &mut Findings<'_>) -> Text {
+    let value = unfold(value);
+    let far = value.len().saturating_sub(max);
+    let near = value.get(far..).unwrap_or_default();
+    let whole_ids = match far {
+        0 => Some(0),
+        _ => near.iter().position(|byte| *byte == b'<'),
+    };
+    let near = whole_ids.and_then(|start| near.get(start..));
+    out.hold(near.unwrap_or_default(), max).0
 }
 
 /// What a field holds, of which nothing is kept in part but text.
@@ -378,6 +395,17 @@ mod tests {
         assert_eq!(envelope.in_reply_to.unwrap().len(), 40 * (id.len() + 1) - 1);
         assert_eq!(envelope.message_id.unwrap().len(), 2_004);
         assert_eq!(envelope.cc.unwrap().len(), 36_013);
+        assert!(!envelope.cut);
+    }
+
+    #[test]
+    fn lim_30_of_long_references_the_end_is_held() {
+        let ids: Vec<String> = (0..2_000).map(|n| format!("<{n}@b>")).collect();
+        let header = format!("References: {}\r\n", ids.join(" "));
+        let envelope = read(&[&header], &Bounds::default()).envelope.unwrap();
+        let held = text(envelope.references.as_ref()).unwrap();
+        assert!(held.len() <= 12 * 1024 && held.len() > 12 * 1024 - 20);
+        assert!(held.starts_with('<') && held.ends_with("<1999@b>"));
         assert!(!envelope.cut);
     }
 

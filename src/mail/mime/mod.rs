@@ -118,6 +118,8 @@ pub struct EnvelopeFields {
     pub in_reply_to: Option<Text>,
     /// Message-ID.
     pub message_id: Option<Text>,
+    /// References, which ENVELOPE does not show but THREAD needs; of a long one the end.
+    pub references: Option<Text>,
     /// A field was too long and has been cut.
     pub cut: bool,
 }

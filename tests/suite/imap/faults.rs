@@ -137,6 +137,7 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
         }
         for command in [
             "SEARCH TEXT nothing",
+            "ESEARCH IN (personal) TEXT nothing",
             "FETCH 1:* BODY.PEEK[]",
             "LIST \"\" * RETURN (STATUS (MESSAGES))",
         ] {
@@ -150,6 +151,31 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
             assert_eq!(server.tasks.count("session"), 0, "{command}");
             server.engine.delay_reads(Duration::ZERO);
         }
+    });
+}
+
+#[test]
+fn rfc_9585_a_long_search_says_how_far_it_is() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..24 {
+            deliver(&server, alice, MESSAGE).await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        server.engine.delay_reads(Duration::from_millis(300));
+        let searched = client.ask("SEARCH TEXT nothing").await;
+        server.engine.delay_reads(Duration::ZERO);
+        let told: Vec<String> = searched
+            .untagged
+            .iter()
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .filter(|line| line.starts_with("OK [INPROGRESS (\""))
+            .collect();
+        assert!((1..3).contains(&told.len()), "{searched:?}");
+        assert!(told.iter().all(|line| line.contains(" 24)] ")), "{told:?}");
+        let quick = client.ask("SEARCH TEXT nothing").await;
+        assert_eq!(quick.untagged, [b"SEARCH".to_vec()]);
     });
 }
 

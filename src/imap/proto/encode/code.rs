@@ -33,6 +33,24 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
         Code::Capability(capabilities) => {
             out.text("CAPABILITY ").text(capabilities.as_str());
         }
+        Code::InProgress { tag, state } => {
+            // RFC 9585 5. A tag holds no quote and no backslash.
+            out.text("INPROGRESS (\"").bytes(tag.as_bytes()).text("\" ");
+            match state {
+                Some((done, goal)) => {
+                    out.number(u64::from(*done))
+                        .text(" ")
+                        .number(u64::from(*goal));
+                }
+                None => {
+                    out.text("NIL NIL");
+                }
+            }
+            out.text(")");
+        }
+        Code::NoUpdate(tag) => {
+            out.text("NOUPDATE \"").bytes(tag.as_bytes()).text("\"");
+        }
         Code::PermanentFlags {
             flags,
             new_keywords,
@@ -87,6 +105,8 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::UseAttr => "USEATTR",
         Code::AppendUid { .. }
         | Code::CopyUid { .. }
+        | Code::InProgress { .. }
+        | Code::NoUpdate(_)
         | Code::Capability(_)
         | Code::PermanentFlags { .. }
         | Code::HighestModSeq(_)

@@ -274,7 +274,7 @@ fn astring(out: &mut Output, bytes: &[u8]) {
 }
 
 /// `mailbox`: in UTF-8 where the client has asked for it, else in modified UTF-7.
-fn mailbox(out: &mut Output, enabled: Enabled, name: &str) {
+pub(super) fn mailbox(out: &mut Output, enabled: Enabled, name: &str) {
     if enabled.names_are_utf8() && !name.is_ascii() {
         return quoted_utf8(out, name);
     }

@@ -93,6 +93,26 @@ fn completions_carry_code_and_text() {
             },
             "a1 BAD [TOOBIG] too much\r\n* BYE too much\r\n",
         ),
+        (
+            Response::note(
+                Code::InProgress {
+                    tag: tag(),
+                    state: Some((175, 1_000)),
+                },
+                "still working",
+            ),
+            "* OK [INPROGRESS (\"a1\" 175 1000)] still working\r\n",
+        ),
+        (
+            Response::note(
+                Code::InProgress {
+                    tag: tag(),
+                    state: None,
+                },
+                "still working",
+            ),
+            "* OK [INPROGRESS (\"a1\" NIL NIL)] still working\r\n",
+        ),
         (Response::Challenge(String::new()), "+ \r\n"),
     ] {
         assert_eq!(said(&response), line);

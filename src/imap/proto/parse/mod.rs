@@ -12,6 +12,8 @@ pub mod scan;
 pub mod search;
 pub mod section;
 pub mod session;
+pub mod sort;
+mod sources;
 
 pub use scan::{Mistake, Parsed, Scanner};
 

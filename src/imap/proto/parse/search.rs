@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 
-use super::{Mistake, Parsed, Scanner, resync};
+use super::{Mistake, Parsed, Scanner, resync, sources};
 use crate::base::ids::ModSeq;
 use crate::imap::proto::{
-    command::CommandBody,
+    command::{CommandBody, Tag},
     limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
     search::{Charset, PartialRange, Query, Returns, SearchFlag, SearchKey},
     section::FieldName,
+    sources::Source,
 };
 
 /// `search`
@@ -24,7 +25,39 @@ pub fn uid_search(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 fn search_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
+    let first = next_word(scanner);
+    program(scanner, uid, first).map(CommandBody::Search)
+}
+
+/// RFC 5267 5: `"CANCELUPDATE" 1*(SP quoted)`
+pub fn cancel_update(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    let mut tags = Vec::new();
+    while !scanner.is_at_end() || tags.is_empty() {
+        scanner.space()?;
+        let tag = Tag::parse(&scanner.string()?);
+        tags.push(tag.ok_or_else(|| Mistake::bad("CANCELUPDATE takes tags in quotes"))?);
+    }
+    Ok(CommandBody::CancelUpdate(tags))
+}
+
+/// RFC 7377 4: `esearch`
+pub fn esearch(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
     let mut first = next_word(scanner);
+    // RFC 7377 2.2: the selected mailbox, unless others are named.
+    let mut sources = vec![Source::Selected];
+    if first == b"IN" {
+        scanner.space()?;
+        sources = sources::sources(scanner)?;
+        scanner.space()?;
+        first = next_word(scanner);
+    }
+    let query = program(scanner, true, first)?;
+    Ok(CommandBody::MultiSearch { sources, query })
+}
+
+/// What is returned, the charset, the keys, and the end of the command; `first` is the first word.
+fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Query> {
     let mut returns = None;
     if first == b"RETURN" {
         // RFC 4466 2.6.1
@@ -42,12 +75,12 @@ fn search_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     }
     let key = keys(scanner, &charset, first)?;
     scanner.end()?;
-    Ok(CommandBody::Search(Query {
+    Ok(Query {
         uid,
         returns,
         charset,
         key,
-    }))
+    })
 }
 
 /// Texts are compared as UTF-8, which holds ASCII.
@@ -56,6 +89,16 @@ fn charset_named(name: &[u8]) -> Charset {
         b"UTF-8" | b"UTF8" | b"US-ASCII" | b"ASCII" => Charset::Utf8,
         _ => Charset::Unsupported,
     }
+}
+
+/// RFC 5256 5: `search-criteria`, and the end of the command.
+pub(super) fn with_charset(scanner: &mut Scanner<'_>) -> Parsed<(Charset, SearchKey)> {
+    let charset = charset_named(&scanner.astring()?);
+    scanner.space()?;
+    let word = next_word(scanner);
+    let key = keys(scanner, &charset, word)?;
+    scanner.end()?;
+    Ok((charset, key))
 }
 
 /// All search keys up to the end of the command; `word` is the first word.
@@ -70,7 +113,7 @@ fn keys(scanner: &mut Scanner<'_>, charset: &Charset, word: Vec<u8>) -> Parsed<S
 }
 
 /// RFC 4466 2.6.1: `"(" [search-return-opt *(SP search-return-opt)] ")"`
-fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
+pub(super) fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
     scanner.expect(
         b'(',
         "RETURN is followed by a list, as in RETURN (MIN COUNT)",
@@ -86,6 +129,8 @@ fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
             b"ALL" => returns.all = true,
             b"COUNT" => returns.count = true,
             b"SAVE" => returns.save = true,
+            b"UPDATE" => returns.update = true,
+            b"CONTEXT" => returns.context = true,
             b"PARTIAL" if returns.partial.is_none() => {
                 scanner.space()?;
                 returns.partial = Some(partial_range(scanner)?);
@@ -93,7 +138,7 @@ fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
             b"PARTIAL" => return Err(one_partial_or_all()),
             _ => {
                 return Err(Mistake::bad(
-                    "RETURN knows MIN, MAX, ALL, COUNT, SAVE and PARTIAL",
+                    "RETURN knows MIN, MAX, ALL, COUNT, SAVE, PARTIAL, UPDATE and CONTEXT",
                 ));
             }
         }
@@ -570,6 +615,14 @@ mod tests {
                 }),
             ),
             (
+                "RETURN (UPDATE CONTEXT) ",
+                Some(Returns {
+                    update: true,
+                    context: true,
+                    ..none
+                }),
+            ),
+            (
                 "RETURN (PARTIAL 1:100) ",
                 Some(Returns {
                     partial: partial(1, 100, false),
@@ -589,6 +642,23 @@ mod tests {
             };
             assert_eq!(query.returns, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn updates_are_cancelled_by_tags_in_quotes() {
+        let tags = ["a1", "b]"].map(|tag| Tag::parse(tag.as_bytes()).unwrap());
+        assert_eq!(
+            parsed("CANCELUPDATE \"a1\" \"b]\""),
+            Some(CommandBody::CancelUpdate(tags.to_vec()))
+        );
+        assert_all_refused(&[
+            "CANCELUPDATE",
+            "CANCELUPDATE ",
+            "CANCELUPDATE a1",
+            "CANCELUPDATE \"a 1\"",
+            "CANCELUPDATE \"a1\" ",
+            "CANCELUPDATE \"a1\"\"b\"",
+        ]);
     }
 
     #[test]

@@ -1,0 +1,282 @@
+//! Searches whose result is kept current while their mailbox is selected (RFC 5267 4.3).
+//!
+//! A context holds what was found, as UIDs, and up to where the mailbox's changes were weighed. It
+//! is told after what changed is told, but for messages that are gone: those are taken out before
+//! their EXPUNGE, while their numbers are still theirs.
+
+use std::mem;
+
+use super::{
+    effort::{Budget, Exhausted},
+    fault::Stop,
+    progress::Progress,
+    search::{self, Decided, Inquiry},
+    search_key::Candidate,
+    select::{Selected, Uids},
+    session::Account,
+    updates::{CHUNK_MESSAGES, News},
+};
+use crate::{
+    base::ids::ModSeq,
+    imap::{
+        proto::{
+            command::Tag,
+            dialog::Imap,
+            esearch,
+            response::{Code, Response, Status},
+            search::SearchKey,
+            sequence::SetWriter,
+        },
+        view::View,
+    },
+    net::{Gone, Turn},
+};
+
+/// The contexts of a session.
+#[derive(Debug, Default)]
+pub(super) struct Contexts(Vec<Context>);
+
+/// One search that is kept current.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Of the command that began it.
+    tag: Tag,
+    uids: Uids,
+    /// What is looked for; message numbers are resolved.
+    key: SearchKey,
+    /// What the client believes is found: UIDs, ascending.
+    found: Vec<u32>,
+    /// Up to where changes were weighed.
+    modseq: ModSeq,
+}
+
+impl Context {
+    /// A search with this result, found in a view as it was at `modseq`.
+    pub(super) fn new(
+        tag: &Tag,
+        uids: Uids,
+        key: SearchKey,
+        found: &[Candidate],
+        modseq: ModSeq,
+    ) -> Self {
+        Self {
+            tag: tag.clone(),
+            uids,
+            key,
+            found: found.iter().map(|candidate| candidate.uid).collect(),
+            modseq,
+        }
+    }
+
+    /// What changes when `seen` were looked at and `found` of them are found: added and removed.
+    fn take(&mut self, seen: &[u32], found: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let is_in = |set: &[u32], uid: &u32| set.binary_search(uid).is_ok();
+        let added = found.iter().filter(|uid| !is_in(&self.found, uid));
+        let added: Vec<u32> = added.copied().collect();
+        let removed = seen
+            .iter()
+            .filter(|uid| is_in(&self.found, uid) && !is_in(found, uid));
+        let removed: Vec<u32> = removed.copied().collect();
+        self.found.retain(|uid| !is_in(&removed, uid));
+        self.found.extend(&added);
+        self.found.sort_unstable();
+        (added, removed)
+    }
+
+    /// One ADDTO or REMOVEFROM (RFC 5267 4.3.3, 4.3.4), by mailbox order: position zero.
+    async fn tell(
+        &self,
+        what: &str,
+        uids: &[u32],
+        view: &View,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<(), Gone> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let out = turn.output();
+        esearch::begin(out, &self.tag, self.uids == Uids::Said);
+        out.bytes(b" ").text(what).bytes(b" (0 ");
+        let mut set = SetWriter::default();
+        for chunk in uids.chunks(CHUNK_MESSAGES) {
+            let out = turn.output();
+            for uid in chunk {
+                let number = match self.uids {
+                    Uids::Said => Some(*uid),
+                    Uids::Silent => view
+                        .position(*uid)
+                        .and_then(|position| u32::try_from(position + 1).ok()),
+                };
+                if let Some(number) = number {
+                    set.push(out, number);
+                }
+            }
+            turn.make_room().await?;
+        }
+        set.end(turn.output());
+        turn.output().bytes(b")").crlf();
+        turn.make_room().await
+    }
+}
+
+impl Contexts {
+    /// Whether the command with this tag is a context (RFC 5267 4.3).
+    pub(super) fn has(&self, tag: &Tag) -> bool {
+        self.0.iter().any(|context| context.tag == *tag)
+    }
+
+    /// Keeps one more; false when there are too many (RFC 5267 4.3.1).
+    pub(super) fn keep(&mut self, context: Context) -> bool {
+        let fits = self.0.len() < CONTEXTS_MAX;
+        if fits {
+            self.0.push(context);
+        }
+        fits
+    }
+
+    /// CANCELUPDATE; whether all of these were contexts.
+    pub(super) fn cancel(&mut self, tags: &[Tag]) -> bool {
+        let all = tags.iter().all(|tag| self.has(tag));
+        self.0.retain(|context| !tags.contains(&context.tag));
+        all
+    }
+}
+
+/// Takes messages that are gone out of every context, before their EXPUNGE is told.
+pub(super) async fn tell_gone(
+    selected: &mut Selected,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    let Selected { view, contexts, .. } = selected;
+    for context in &mut contexts.0 {
+        let (_, removed) = context.take(view.gone(), &[]);
+        context.tell("REMOVEFROM", &removed, view, turn).await?;
+    }
+    Ok(())
+}
+
+/// What was told, and then what it does to the contexts.
+pub(super) async fn tell_after(
+    told: Result<News, Stop>,
+    account: Account<'_>,
+    selected: &mut Selected,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<News, Stop> {
+    let news = told?;
+    if news == News::Told {
+        tell(account, selected, turn).await?;
+    }
+    Ok(news)
+}
+
+/// Weighs what changed since it was last weighed, and tells what it does to each context.
+async fn tell(
+    account: Account<'_>,
+    selected: &mut Selected,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Stop> {
+    let mut contexts = mem::take(&mut selected.contexts);
+    let mut outcome = Ok(());
+    let mut kept = Vec::with_capacity(contexts.0.len());
+    for mut context in contexts.0.drain(..) {
+        if outcome.is_ok() {
+            outcome = match weigh(account, selected, &mut context, turn).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(Exhausted)) => {
+                    refuse(&context.tag, turn).await?;
+                    continue;
+                }
+                Err(stop) => Err(stop),
+            };
+        }
+        kept.push(context);
+    }
+    selected.contexts = Contexts(kept);
+    outcome
+}
+
+async fn weigh(
+    account: Account<'_>,
+    selected: &Selected,
+    context: &mut Context,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<(), Exhausted>, Stop> {
+    // What the index holds beyond the view is weighed when the view shows it.
+    let now = selected.view.modseq();
+    if now <= context.modseq {
+        return Ok(Ok(()));
+    }
+    let inquiry = Inquiry {
+        account,
+        scope: selected.scope(),
+        progress: &Progress::default(),
+        has_permit: false,
+    };
+    let mut budget = Budget::new();
+    let decided = search::decided(inquiry, &context.key, context.modseq, &mut budget);
+    let Ok(Decided { seen, found }) = turn.unless_gone(decided).await?? else {
+        return Ok(Err(Exhausted));
+    };
+    context.modseq = now;
+    let found: Vec<u32> = found.iter().map(|candidate| candidate.uid).collect();
+    let (added, removed) = context.take(&seen, &found);
+    context
+        .tell("REMOVEFROM", &removed, &selected.view, turn)
+        .await?;
+    context.tell("ADDTO", &added, &selected.view, turn).await?;
+    Ok(Ok(()))
+}
+
+/// RFC 5267 4.3.1: no updates, or no more of them.
+pub(super) async fn refuse(tag: &Tag, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+    let refusal = Response::Untagged {
+        status: Status::No,
+        code: Some(Code::NoUpdate(tag.clone())),
+        text: "this search is not kept current".into(),
+    };
+    turn.reply(&refusal).await
+}
+
+/// LIM-36: searches that one session keeps current.
+pub(super) const CONTEXTS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_follows_what_is_seen_and_found() {
+        let tag = Tag::parse(b"a").unwrap();
+        let mut context = Context::new(&tag, Uids::Said, SearchKey::All, &[], ModSeq(1));
+        for (seen, found, added, removed, holds) in [
+            (
+                &[1, 2, 3][..],
+                &[1, 3][..],
+                &[1, 3][..],
+                &[][..],
+                &[1, 3][..],
+            ),
+            (&[1, 2], &[1, 2], &[2], &[], &[1, 2, 3]),
+            (&[2, 3], &[], &[], &[2, 3], &[1]),
+            (&[7], &[7], &[7], &[], &[1, 7]),
+            (&[], &[], &[], &[], &[1, 7]),
+        ] {
+            let change = context.take(seen, found);
+            assert_eq!(change, (added.to_vec(), removed.to_vec()));
+            assert_eq!(context.found, holds);
+        }
+    }
+
+    #[test]
+    fn lim_36_a_session_keeps_eight_searches_current() {
+        let mut contexts = Contexts::default();
+        let tag = |number: usize| Tag::parse(format!("t{number}").as_bytes()).unwrap();
+        for number in 0..=CONTEXTS_MAX {
+            let context = Context::new(&tag(number), Uids::Said, SearchKey::All, &[], ModSeq(1));
+            assert_eq!(contexts.keep(context), number < CONTEXTS_MAX);
+        }
+        assert!(contexts.has(&tag(0)) && !contexts.has(&tag(CONTEXTS_MAX)));
+        assert!(!contexts.cancel(&[tag(0), tag(CONTEXTS_MAX)]));
+        assert!(!contexts.has(&tag(0)) && contexts.cancel(&[tag(1)]));
+    }
+}

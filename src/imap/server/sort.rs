@@ -1,0 +1,61 @@
+//! SORT and UID SORT: a search whose result is put in order.
+//!
+//! RFC 5256 3, RFC 5957, RFC 5267 3. The keys of all messages found are made first, under the
+//! budget of the search (LIM-25), then compared as bytes.
+
+use super::{
+    effort::{Budget, Exhausted},
+    fault::Stop,
+    heads::{Glance, Heads},
+    search::Inquiry,
+    search_key::Candidate,
+};
+use crate::imap::{
+    order::SortKeys,
+    proto::sort::{SortCriterion, SortKey},
+};
+
+/// The messages of `found`, which stand in mailbox order, in the order of the criteria.
+pub(super) async fn sorted(
+    inquiry: Inquiry<'_>,
+    criteria: &[SortCriterion],
+    found: &[Candidate],
+    budget: &mut Budget,
+) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
+    let of_index =
+        |criterion: &SortCriterion| matches!(criterion.key, SortKey::Arrival | SortKey::Size);
+    let heads = Heads {
+        inquiry,
+        with_facts: !criteria.iter().all(of_index),
+    };
+    let (mut keys, mut seen) = (SortKeys::default(), Vec::with_capacity(found.len()));
+    let read = heads.each(found, budget, |glance| {
+        for criterion in criteria {
+            put(&mut keys, glance, *criterion);
+        }
+        keys.end();
+        seen.push(glance.candidate);
+    });
+    if let Err(Exhausted) = read.await? {
+        return Ok(Err(Exhausted));
+    }
+    let order = keys.sorted().into_iter();
+    Ok(Ok(order
+        .filter_map(|place| seen.get(place).copied())
+        .collect()))
+}
+
+fn put(keys: &mut SortKeys, glance: &Glance<'_>, criterion: SortCriterion) {
+    let SortCriterion { key, reverse } = criterion;
+    match key {
+        SortKey::Arrival => keys.number(glance.arrival, reverse),
+        SortKey::Date => keys.number(glance.sent(), reverse),
+        SortKey::Size => keys.number(i64::try_from(glance.size).unwrap_or(i64::MAX), reverse),
+        SortKey::Subject => keys.text(&glance.subject().text, reverse),
+        SortKey::Cc => keys.text(&glance.mailbox("cc"), reverse),
+        SortKey::From => keys.text(&glance.mailbox("from"), reverse),
+        SortKey::To => keys.text(&glance.mailbox("to"), reverse),
+        SortKey::DisplayFrom => keys.text(&glance.display("from"), reverse),
+        SortKey::DisplayTo => keys.text(&glance.display("to"), reverse),
+    }
+}

@@ -1,0 +1,76 @@
+//! THREAD and UID THREAD: a search whose result is told as threads.
+//!
+//! RFC 5256 3. What messages refer to was stored when they came, so no message is read. Linking
+//! them happens while they are read, under the budget of the search (LIM-25).
+
+use super::{
+    effort::{Budget, Exhausted},
+    fault::Stop,
+    heads::Heads,
+    search::Inquiry,
+    search_key::Candidate,
+    select::Uids,
+    updates::CHUNK_MESSAGES,
+};
+use crate::{
+    imap::{
+        order::{Forest, Linked, References, Token, ordered_subject},
+        proto::{dialog::Imap, sort::ThreadAlgorithm},
+    },
+    net::{Gone, Turn},
+};
+
+/// The threads of the messages found, which stand in mailbox order; messages are called as the
+/// answer does.
+pub(super) async fn threads(
+    inquiry: Inquiry<'_>,
+    how: (ThreadAlgorithm, Uids),
+    found: &[Candidate],
+    budget: &mut Budget,
+) -> Result<Result<Forest, Exhausted>, Stop> {
+    let (algorithm, uids) = how;
+    let heads = Heads {
+        inquiry,
+        with_facts: true,
+    };
+    let (mut references, mut subjects) = (References::default(), Vec::new());
+    let read = heads.each(found, budget, |glance| {
+        let number = glance.candidate.number(uids);
+        match algorithm {
+            ThreadAlgorithm::OrderedSubject => {
+                subjects.push((number, glance.subject().text, glance.sent()));
+            }
+            ThreadAlgorithm::References => references.add(Linked {
+                number,
+                id: glance.message_id().as_deref(),
+                references: &glance.references(),
+                subject: glance.subject(),
+                sent: glance.sent(),
+            }),
+        }
+    });
+    Ok(read.await?.map(|()| match algorithm {
+        ThreadAlgorithm::OrderedSubject => ordered_subject(&subjects),
+        ThreadAlgorithm::References => references.threads(),
+    }))
+}
+
+/// RFC 5256 4, written in chunks.
+pub(super) async fn tell(forest: &Forest, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+    turn.output().bytes(b"* THREAD");
+    let mut separator: &[u8] = b" ";
+    for (token, count) in forest.tokens().zip(1_usize..) {
+        let out = turn.output().bytes(std::mem::take(&mut separator));
+        match token {
+            Token::Open => out.bytes(b"("),
+            Token::Close => out.bytes(b")"),
+            Token::Space => out.bytes(b" "),
+            Token::Message(number) => out.number(u64::from(number)),
+        };
+        if count.is_multiple_of(CHUNK_MESSAGES) {
+            turn.make_room().await?;
+        }
+    }
+    turn.output().crlf();
+    turn.make_room().await
+}
