@@ -249,7 +249,7 @@ pub static VERBS: &[Verb] = &[
     verb("EXPUNGE",      Writable,    Changed,   "",                  session::expunge),
     verb("UID EXPUNGE",  Writable,    Changed,   "UIDPLUS",           message::uid_expunge),
     verb("SEARCH",       Selected,    Used,
-         "ESEARCH SEARCHRES WITHIN PARTIAL I18NLEVEL=1 INPROGRESS",                          search::search),
+         "ESEARCH SEARCHRES WITHIN PARTIAL I18NLEVEL=1 INPROGRESS",   search::search),
     verb("UID SEARCH",   Selected,    Untouched, "",                  search::uid_search),
     verb("ESEARCH",      AfterLogin,  Untouched, "MULTISEARCH",       search::esearch),
     verb("CANCELUPDATE", Selected,    Untouched, "CONTEXT=SEARCH",    search::cancel_update),
