@@ -390,7 +390,7 @@ fn fill(file: &dyn File, buffer: &mut [u8], mut offset: u64) -> Result<(), Unrea
     Ok(())
 }
 
-const MAGIC: &[u8; 8] = b"bzsrch01";
+const MAGIC: &[u8; 8] = b"bzsrch02";
 /// Magic, number, place and checksum of the directory, checksum of these.
 const FOOTER_BYTES: usize = 32;
 /// A block ends with the list that makes it this long.

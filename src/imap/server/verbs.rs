@@ -90,27 +90,6 @@ pub(super) async fn of_messages(
         CommandBody::Check => Ok(Ok(None)),
         CommandBody::Expunge => expunge::expunge(selected).await,
         CommandBody::UidExpunge(set) => expunge::uid_expunge(selected, set).await,
-        CommandBody::Search(query) => {
-            let wish = search::Wish {
-                query: &query,
-                criteria: &[],
-            };
-            search::search(account, selected, asked, wish, turn).await
-        }
-        CommandBody::CancelUpdate(tags) => Ok(match selected.contexts.cancel(&tags) {
-            true => Ok(None),
-            false => Err(Refusal::bad("no search with this tag is kept current")),
-        }),
-        CommandBody::Sort { criteria, query } => {
-            let wish = search::Wish {
-                query: &query,
-                criteria: &criteria,
-            };
-            search::search(account, selected, asked, wish, turn).await
-        }
-        CommandBody::Thread { algorithm, query } => {
-            search::thread(account, selected, asked, (algorithm, &query), turn).await
-        }
         CommandBody::Fetch {
             uid,
             set,
@@ -158,10 +137,44 @@ pub(super) async fn of_messages(
             };
             copy::move_away(account, selected, &which, &mailbox, turn).await
         }
+        body => of_searches(account, selected, asked, body, turn).await,
+    }
+}
+
+/// What looks for messages.
+async fn of_searches(
+    account: Account<'_>,
+    selected: &mut Selected,
+    asked: &Asked,
+    body: CommandBody,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    match body {
+        CommandBody::Search(query) => {
+            let wish = search::Wish {
+                query: &query,
+                criteria: &[],
+            };
+            search::search(account, selected, asked, wish, turn).await
+        }
+        CommandBody::Sort { criteria, query } => {
+            let wish = search::Wish {
+                query: &query,
+                criteria: &criteria,
+            };
+            search::search(account, selected, asked, wish, turn).await
+        }
+        CommandBody::Thread { algorithm, query } => {
+            search::thread(account, selected, asked, (algorithm, &query), turn).await
+        }
         CommandBody::MultiSearch { sources, query } => {
             let wish = (&sources[..], &query);
             multisearch::search(account, Some(selected), asked, wish, turn).await
         }
+        CommandBody::CancelUpdate(tags) => Ok(match selected.contexts.cancel(&tags) {
+            true => Ok(None),
+            false => Err(Refusal::bad("no search with this tag is kept current")),
+        }),
         body => of_names(account, Some(selected), asked, body, turn).await,
     }
 }

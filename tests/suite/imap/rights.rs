@@ -31,6 +31,16 @@ const ROWS: &[Row] = &[
     ("LISTRIGHTS", false, "LISTRIGHTS {m} anyone", "a"),
     ("SEARCH", true, "SEARCH ALL", "r"),
     ("UID SEARCH", true, "UID SEARCH TEXT x", "r"),
+    ("ESEARCH", true, "ESEARCH IN (selected) ALL", "r"),
+    ("SORT", true, "SORT (DATE) UTF-8 ALL", "r"),
+    ("UID SORT", true, "UID SORT (SUBJECT) UTF-8 ALL", "r"),
+    ("THREAD", true, "THREAD REFERENCES UTF-8 ALL", "r"),
+    (
+        "UID THREAD",
+        true,
+        "UID THREAD ORDEREDSUBJECT UTF-8 ALL",
+        "r",
+    ),
     ("FETCH", true, "FETCH 1 (FLAGS BODY[])", "r"),
     ("UID FETCH", true, "UID FETCH 1 ENVELOPE", "r"),
     ("STORE", true, "STORE 1 +FLAGS (\\Seen)", "rs"),
@@ -78,6 +88,7 @@ const FREE: &[&str] = &[
     "CHECK",
     "CLOSE",
     "UNSELECT",
+    "CANCELUPDATE",
 ];
 
 #[test]
@@ -115,6 +126,19 @@ fn no_verb_works_without_its_right() {
                 let why = "NO [NONEXISTENT]";
                 assert!(answer.completion.starts_with(why), "{row:?} {answer:?}");
             }
+        }
+    });
+}
+
+#[test]
+fn esearch_passes_over_named_mailboxes_that_may_not_be_read() {
+    run(async {
+        let mut world = World::new().await;
+        let row = ("ESEARCH", false, "ESEARCH IN (mailboxes {m}) ALL", "r");
+        for (rights, told) in [("lr", 1), ("r", 1), ("lswipkxtea", 0), ("", 0)] {
+            let answer = world.ask(&row, Rights::parse(rights).unwrap()).await;
+            assert!(answer.completion.starts_with("OK"), "{rights} {answer:?}");
+            assert_eq!(answer.untagged.len(), told, "{rights} {answer:?}");
         }
     });
 }

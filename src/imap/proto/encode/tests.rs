@@ -93,29 +93,23 @@ fn completions_carry_code_and_text() {
             },
             "a1 BAD [TOOBIG] too much\r\n* BYE too much\r\n",
         ),
-        (
-            Response::note(
-                Code::InProgress {
-                    tag: tag(),
-                    state: Some((175, 1_000)),
-                },
-                "still working",
-            ),
-            "* OK [INPROGRESS (\"a1\" 175 1000)] still working\r\n",
-        ),
-        (
-            Response::note(
-                Code::InProgress {
-                    tag: tag(),
-                    state: None,
-                },
-                "still working",
-            ),
-            "* OK [INPROGRESS (\"a1\" NIL NIL)] still working\r\n",
-        ),
         (Response::Challenge(String::new()), "+ \r\n"),
     ] {
         assert_eq!(said(&response), line);
+    }
+}
+
+#[test]
+fn long_work_is_told_with_or_without_its_state() {
+    for (state, line) in [
+        (
+            Some((175, 1_000)),
+            "* OK [INPROGRESS (\"a1\" 175 1000)] still working\r\n",
+        ),
+        (None, "* OK [INPROGRESS (\"a1\" NIL NIL)] still working\r\n"),
+    ] {
+        let code = Code::InProgress { tag: tag(), state };
+        assert_eq!(said(&Response::note(code, "still working")), line);
     }
 }
 
