@@ -25,6 +25,7 @@ pub mod header;
 pub mod imap_text;
 pub mod message_id;
 pub mod mime;
+pub mod preview;
 pub mod quirk;
 pub mod trace;
 pub mod words;

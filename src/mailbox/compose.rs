@@ -35,6 +35,8 @@ pub(super) struct Source<'a> {
     pub(super) index: &'a Index,
     /// The value of the mailbox's expunge key that the index stands for.
     pub(super) expunged: &'a Option<Bytes>,
+    /// When the change is made.
+    pub(super) now: Timestamp,
 }
 
 /// A batch that changes some of the messages it was asked to.
@@ -116,7 +118,7 @@ pub(super) fn store(
 }
 
 /// The next batch of an EXPUNGE of the messages at `positions`.
-pub(super) fn expunge(source: Source<'_>, positions: &[usize], now: Timestamp) -> Step {
+pub(super) fn expunge(source: Source<'_>, positions: &[usize]) -> Step {
     let positions = &positions[..positions.len().min(EXPUNGED_MAX)];
     let rows: Vec<_> = positions
         .iter()
@@ -124,7 +126,7 @@ pub(super) fn expunge(source: Source<'_>, positions: &[usize], now: Timestamp) -
         .collect();
     let parts: Vec<UidRanges> = source.index.ranges(positions).split(RANGES_MAX).collect();
     let emails: Vec<u64> = rows.iter().map(|row| row.email).collect();
-    let marks = mark::of_emails(now, &emails);
+    let marks = mark::of_emails(source.now, &emails);
     let records = count_of(parts.len().max(marks.len()));
     let mut step = Step::open(source.account, records);
     step.uids = source.index.uids_at(positions);
@@ -150,7 +152,9 @@ pub(super) fn transfer(
 ) -> Option<Step> {
     let Source { account, index, .. } = source;
     let target = to.mailbox;
-    let parts = index.arrivals(positions, to.flags);
+    // RFC 8514 3: what is copied or moved comes now.
+    let saved = record::saved_at(source.now);
+    let parts = index.arrivals(positions, to.flags, saved);
     let gone: Vec<UidRanges> = match kind {
         TransferKind::Copy => Vec::new(),
         TransferKind::Move => index.ranges(positions).split(RANGES_MAX).collect(),
@@ -194,9 +198,10 @@ pub(super) fn handover(
     positions: &[usize],
     luggage: &Luggage,
     to: &Target,
-    (kind, now): (TransferKind, Timestamp),
+    kind: TransferKind,
 ) -> Option<Step> {
-    let parts = source.index.arrivals(positions, to.flags);
+    let saved = record::saved_at(source.now);
+    let parts = source.index.arrivals(positions, to.flags, saved);
     let mut step = match kind {
         TransferKind::Copy => {
             let mut step = Step::without_records();
@@ -204,7 +209,7 @@ pub(super) fn handover(
             step.require(source);
             step
         }
-        TransferKind::Move => expunge(source, positions, now),
+        TransferKind::Move => expunge(source, positions),
     };
     if step.uids.len() < positions.len() {
         return None;

@@ -68,6 +68,8 @@ pub struct Entry {
     pub name: Name,
     /// What it is for.
     pub special_use: Option<SpecialUse>,
+    /// UIDVALIDITY; zero where the record cannot be understood.
+    pub uid_validity: u32,
 }
 
 impl Entry {
@@ -79,6 +81,7 @@ impl Entry {
             id,
             name,
             special_use: record.and_then(|record| record.special_use),
+            uid_validity: record.map_or(0, |record| record.uid_validity),
         }
     }
 }

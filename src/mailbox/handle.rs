@@ -252,13 +252,12 @@ impl Mailbox {
     pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
         self.require(Rights::EXPUNGE)?;
         let _changing = self.shared.changing.lock().await;
-        let now = self.core.clock.wall();
         let mut gone = Vec::new();
         while let Some(done) = self
             .decide(|source| {
                 let positions = source.index.present(uids);
                 let some = !positions.is_empty();
-                Ok(some.then(|| compose::expunge(source, &positions, now)))
+                Ok(some.then(|| compose::expunge(source, &positions)))
             })
             .await?
         {
@@ -387,6 +386,7 @@ impl Mailbox {
                     mailbox: self.id(),
                     index,
                     expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
+                    now: self.core.clock.wall(),
                 })
             });
             let Some(step) = step? else { return Ok(None) };

@@ -47,7 +47,6 @@ impl Mailbox {
             }
             let luggage = self.luggage(&emails).await?;
             let stored = self.stored_expunged().await?;
-            let now = self.core.clock.wall();
             let step = self.read(|index| {
                 let positions = index.present(uids);
                 let rows = positions.iter().filter_map(|place| index.row(*place));
@@ -62,13 +61,10 @@ impl Mailbox {
                     mailbox: self.id(),
                     index,
                     expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
+                    now: self.core.clock.wall(),
                 };
                 Some(compose::handover(
-                    source,
-                    &positions,
-                    &luggage,
-                    target,
-                    (kind, now),
+                    source, &positions, &luggage, target, kind,
                 ))
             });
             // The index moved on while the emails were read.

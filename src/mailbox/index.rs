@@ -1,4 +1,4 @@
-//! The messages of one mailbox in memory: columns, about 37 bytes per message, built from snapshot
+//! The messages of one mailbox in memory: columns, about 41 bytes per message, built from snapshot
 //! and log.
 //!
 //! Pure. [`Index::apply`] is the meaning of the log: the same records give the same index in every
@@ -45,6 +45,7 @@ struct Columns {
     sizes: Vec<u32>,
     crlf_missing: Vec<u8>,
     dates: Vec<u64>,
+    saved: Vec<u32>,
     emails: Vec<u64>,
 }
 
@@ -63,6 +64,8 @@ pub struct EntryRef<'a> {
     pub crlf_missing: u8,
     /// INTERNALDATE.
     pub internal_date: Timestamp,
+    /// When it came into this mailbox (RFC 8514 3), in whole seconds.
+    pub saved: Timestamp,
     /// The email's number.
     pub email: EmailId,
     set: u32,
@@ -90,6 +93,7 @@ pub(super) struct Row {
     pub(super) size: u32,
     pub(super) crlf_missing: u8,
     pub(super) internal_date: u64,
+    pub(super) saved: u32,
     pub(super) email: u64,
 }
 
@@ -182,7 +186,11 @@ impl Index {
             self.damaged = true;
             return;
         }
-        let Arrivals { sets, messages } = &appended.arrivals;
+        let Arrivals {
+            saved,
+            sets,
+            messages,
+        } = &appended.arrivals;
         let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
         self.columns.reserve(messages.len());
         self.uid_next = appended.first_uid;
@@ -194,6 +202,7 @@ impl Index {
                 size: message.size,
                 crlf_missing: message.crlf_missing,
                 internal_date: message.internal_date,
+                saved: *saved,
                 email: message.email,
             });
             self.uid_next += 1;
@@ -290,12 +299,6 @@ impl Index {
         self.unseen
     }
 
-    /// Messages with `\Deleted`.
-    pub fn deleted(&self) -> usize {
-        let is_deleted = |set: &&u32| self.sets.system(**set).contains(SystemFlags::DELETED);
-        self.columns.sets.iter().filter(is_deleted).count()
-    }
-
     /// Position of the first message without `\Seen`.
     pub fn first_unseen(&self) -> Option<usize> {
         (self.unseen > 0).then_some(self.seen_before)
@@ -304,6 +307,17 @@ impl Index {
     /// Sum of the sizes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many messages have `\Deleted`, and the sum of their sizes.
+    pub fn deleted(&self) -> (u64, u64) {
+        let are = (0..).take(self.sets.len()).map(|set| self.sets.system(set));
+        let are: Vec<bool> = are.map(|set| set.contains(SystemFlags::DELETED)).collect();
+        let columns = self.columns.sets.iter().zip(&self.columns.sizes);
+        let deleted = columns.filter(|(set, _)| are.get(**set as usize) == Some(&true));
+        deleted.fold((0, 0), |(count, bytes), (_, size)| {
+            (count + 1, bytes + u64::from(*size))
+        })
     }
 
     /// All UIDs, ascending.
@@ -339,6 +353,7 @@ impl Index {
             size: u64::from(row.size),
             crlf_missing: row.crlf_missing,
             internal_date: Timestamp(row.internal_date),
+            saved: Timestamp::from_secs(i64::from(row.saved)),
             email: EmailId(row.email),
             set: row.set,
             sets: &self.sets,
@@ -359,6 +374,7 @@ impl Index {
             size: columns.sizes[position],
             crlf_missing: columns.crlf_missing[position],
             internal_date: columns.dates[position],
+            saved: columns.saved[position],
             email: columns.emails[position],
         })
     }
@@ -492,10 +508,15 @@ impl Index {
         keywords
     }
 
-    /// The messages at `positions` as arrivals for another mailbox, in parts that fit into records.
-    /// They keep those of their flags that are among `classes`.
-    pub(super) fn arrivals(&self, positions: &[usize], classes: FlagClasses) -> Vec<Arrivals> {
-        let mut builder = ArrivalsBuilder::default();
+    /// The messages at `positions` as arrivals for another mailbox at `saved`, in parts that fit
+    /// into records. They keep those of their flags that are among `classes`.
+    pub(super) fn arrivals(
+        &self,
+        positions: &[usize],
+        classes: FlagClasses,
+        saved: u32,
+    ) -> Vec<Arrivals> {
+        let mut builder = ArrivalsBuilder::new(saved);
         let mut known = SetNumbers::default();
         for row in positions.iter().filter_map(|position| self.row(*position)) {
             let message = Arrival {
@@ -535,6 +556,7 @@ impl Columns {
         self.sizes.push(row.size);
         self.crlf_missing.push(row.crlf_missing);
         self.dates.push(row.internal_date);
+        self.saved.push(row.saved);
         self.emails.push(row.email);
     }
 
@@ -545,6 +567,7 @@ impl Columns {
         self.sizes.reserve(more);
         self.crlf_missing.reserve(more);
         self.dates.reserve(more);
+        self.saved.reserve(more);
         self.emails.reserve(more);
     }
 
@@ -555,6 +578,7 @@ impl Columns {
         remove_ranges(&mut self.sizes, gone);
         remove_ranges(&mut self.crlf_missing, gone);
         remove_ranges(&mut self.dates, gone);
+        remove_ranges(&mut self.saved, gone);
         remove_ranges(&mut self.emails, gone);
     }
 }

@@ -16,6 +16,8 @@ struct Plain {
     modseq: u64,
     size: u32,
     date: u64,
+    /// When it came: by the model's clock, UIDNEXT before it.
+    saved: u32,
     email: u64,
 }
 
@@ -78,6 +80,7 @@ fn record_of(step: &Step, uid_next: u32) -> Record {
         Step::Append(messages) => Record::Appended(Appended {
             first_uid: uid_next,
             arrivals: Arrivals {
+                saved: uid_next,
                 sets: messages.iter().map(|m| m.0.clone()).collect(),
                 messages: (0..)
                     .zip(messages)
@@ -99,6 +102,7 @@ fn record_of(step: &Step, uid_next: u32) -> Record {
 fn model_step(model: &mut Vec<Plain>, uid_next: &mut u32, modseq: u64, step: &Step) {
     match step {
         Step::Append(messages) => {
+            let saved = *uid_next;
             for (flags, size, date) in messages {
                 model.push(Plain {
                     uid: *uid_next,
@@ -106,6 +110,7 @@ fn model_step(model: &mut Vec<Plain>, uid_next: &mut u32, modseq: u64, step: &St
                     modseq,
                     size: *size,
                     date: *date,
+                    saved,
                     email: u64::from(*uid_next) * 3,
                 });
                 *uid_next += 1;
@@ -135,6 +140,7 @@ fn contents(index: &Index) -> Vec<Plain> {
                 modseq: entry.modseq.0,
                 size: u32::try_from(entry.size).unwrap(),
                 date: entry.internal_date.0,
+                saved: u32::try_from(entry.saved.secs()).unwrap(),
                 email: entry.email.0,
             }
         })

@@ -23,6 +23,10 @@ pub(super) const KEYWORD_BYTES_MAX: usize = 128;
 pub(super) const IDENTIFIERS_MAX: usize = 100;
 /// LIM-23: mailboxes of others that one account is shown; by their names it reaches more.
 pub(super) const SHARED_MAX: usize = 1_000;
+/// LIM-27: annotations of one account, of all its mailboxes together.
+pub(super) const METADATA_ENTRIES_MAX: i64 = 1_000;
+/// LIM-27: bytes of one annotation: with its version byte what engines take.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024 - 1;
 
 /// Bytes of one stored value that this folder writes; engines take 64 KiB.
 pub(super) const VALUE_BYTES_MAX: usize = 60 * 1024;

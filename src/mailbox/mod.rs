@@ -26,6 +26,7 @@ mod limits;
 mod load;
 mod mark;
 mod memory;
+mod metadata;
 mod name;
 mod names;
 mod notify;
@@ -51,6 +52,8 @@ pub use flags::{FlagChange, FlagClasses, FlagMode, FlagSet, Keyword, NotAKeyword
 pub use handle::{Copied, Mailbox, Stored, Target};
 pub use index::{EntryRef, Index};
 pub use intake::{Arrived, Intake, IntakeError};
+pub use limits::METADATA_BYTES_MAX;
+pub use metadata::{Annotated, EntryName, NotAnEntryName};
 pub use name::{Name, NotAName};
 pub use notify::{Follower, News, Watch};
 pub use rights::Rights;

@@ -21,13 +21,18 @@ use super::{
     tree::{INBOX, PROVISIONED},
 };
 use crate::{
-    base::ids::{AccountId, MailboxId},
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, MailboxId},
+    },
     store::{Batch, Condition, Key, Template, Write, key},
 };
 
 /// All names of an account at one moment.
 pub(super) struct Tree {
     pub(super) account: AccountId,
+    /// That moment.
+    pub(super) now: Timestamp,
     /// The mailbox counter then.
     pub(super) counter: Option<Bytes>,
     /// What UIDVALIDITY would be for a mailbox of number zero.
@@ -168,6 +173,7 @@ impl Tree {
                 mailbox: INBOX,
                 index,
                 expunged,
+                now: self.now,
             };
             let to = Target {
                 account,
@@ -228,12 +234,13 @@ impl Tree {
         let first = self.last_number() + 1;
         let mut entries = Vec::new();
         for (id, (name, special_use)) in (first..).map(MailboxId).zip(added) {
+            let validity = uid_validity(self.base, id);
             let entry = Entry {
                 id,
                 name: name.clone(),
                 special_use: *special_use,
+                uid_validity: validity,
             };
-            let validity = uid_validity(self.base, id);
             batch.put(
                 key::mailbox(self.account, id),
                 MailboxRecord::encode(validity, *special_use, modseq),

@@ -10,7 +10,10 @@ use super::{
     limits::VALUE_BYTES_MAX,
     uids::UidRanges,
 };
-use crate::store::{Template, Width};
+use crate::{
+    base::clock::Timestamp,
+    store::{Template, Width},
+};
 
 /// One change of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(super) struct Appended {
 /// Messages without their UIDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arrivals {
+    /// When they came into the mailbox: seconds since 1970 (RFC 8514 3).
+    pub(super) saved: u32,
     /// Distinct flag sets.
     pub(super) sets: Vec<FlagSet>,
     pub(super) messages: Vec<Arrival>,
@@ -51,7 +56,7 @@ pub(super) struct Arrival {
     pub(super) crlf_missing: u8,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const APPENDED: u8 = 1;
 const APPENDED_NEW: u8 = 2;
 const FLAGS: u8 = 3;
@@ -128,7 +133,13 @@ pub(super) fn expunged(uids: &UidRanges) -> Vec<u8> {
     out
 }
 
+/// The time of arrivals as it is stored: whole seconds, up to the year 2106.
+pub(super) fn saved_at(time: Timestamp) -> u32 {
+    u32::try_from(time.secs()).unwrap_or(u32::MAX)
+}
+
 fn put_arrivals(out: &mut Vec<u8>, arrivals: &Arrivals) {
+    put_number(out, u64::from(arrivals.saved));
     put_number(out, arrivals.sets.len() as u64);
     for set in &arrivals.sets {
         put_flags(out, set);
@@ -198,6 +209,7 @@ fn read_appended(
     uid_next: u32,
     emails: &[u64],
 ) -> Result<Appended, Undecodable> {
+    let saved = reader.small()?;
     let sets = (0..reader.count(2)?)
         .map(|_| reader.flags())
         .collect::<Result<Vec<_>, _>>()?;
@@ -223,7 +235,11 @@ fn read_appended(
     let first_uid = first_uid.ok_or(Undecodable)?;
     Ok(Appended {
         first_uid,
-        arrivals: Arrivals { sets, messages },
+        arrivals: Arrivals {
+            saved,
+            sets,
+            messages,
+        },
     })
 }
 
@@ -236,6 +252,13 @@ pub(super) struct ArrivalsBuilder {
 }
 
 impl ArrivalsBuilder {
+    /// For messages that come at `saved`.
+    pub(super) fn new(saved: u32) -> Self {
+        let mut builder = Self::default();
+        builder.open.saved = saved;
+        builder
+    }
+
     /// Adds a message; its set is named by any number that stands for `flags` in all calls, and
     /// `flags` is asked for only when the record does not have it yet.
     pub(super) fn add(
@@ -279,7 +302,9 @@ impl ArrivalsBuilder {
         known.0.clear();
         self.bytes = 0;
         if !self.open.messages.is_empty() {
+            let saved = self.open.saved;
             self.done.push(std::mem::take(&mut self.open));
+            self.open.saved = saved;
         }
     }
 }
@@ -361,10 +386,12 @@ pub(super) mod tests {
         let size = (any::<u32>(), 0_u8..3);
         let message = (any::<u64>(), any::<u32>(), any::<u64>(), size);
         (
+            any::<u32>(),
             prop::collection::vec(flag_sets(), 1..4),
             prop::collection::vec(message, 1..20),
         )
-            .prop_map(|(sets, messages)| Arrivals {
+            .prop_map(|(saved, sets, messages)| Arrivals {
+                saved,
                 messages: messages
                     .into_iter()
                     .map(
@@ -438,7 +465,7 @@ pub(super) mod tests {
                 FlagSet::new(SystemFlags::SEEN, (0..100).map(keyword).collect())
             })
             .collect();
-        let mut builder = ArrivalsBuilder::default();
+        let mut builder = ArrivalsBuilder::new(1_700_000_000);
         let mut known = SetNumbers::default();
         for n in 0..10_000_u32 {
             let message = Arrival {
@@ -453,6 +480,7 @@ pub(super) mod tests {
         let records = builder.finish();
         let mut next = 0;
         for arrivals in &records {
+            assert_eq!(arrivals.saved, 1_700_000_000);
             assert!(appended(arrivals, 0, 0).bytes.len() <= VALUE_BYTES_MAX);
             for message in &arrivals.messages {
                 assert_eq!(message.size, next);
@@ -469,6 +497,7 @@ pub(super) mod tests {
     #[test]
     fn dur_08_uidnext_of_an_appended_record_must_exist() {
         let arrivals = Arrivals {
+            saved: 4,
             sets: vec![FlagSet::default()],
             messages: vec![Arrival {
                 email: 1,

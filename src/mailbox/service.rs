@@ -211,6 +211,7 @@ impl Mailboxes {
         // A body as large as that is refused on its way in.
         let size = u32::try_from(placement.size).unwrap_or(u32::MAX);
         let arrivals = Arrivals {
+            saved: record::saved_at(self.core.clock.wall()),
             sets: vec![placement.flags.clone()],
             messages: vec![Arrival {
                 email: 0,

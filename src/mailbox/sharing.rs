@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     acl::{Acl, AclChange, Crowded, Identifier},
-    entry::{self, Entry},
+    entry::{self, Entry, MailboxRecord},
     fault::{ChangeError, MailboxFault},
     limits::{ATTEMPTS_MAX, SHARED_MAX},
     rights::Rights,
@@ -152,12 +152,15 @@ impl Mailboxes {
         }
         let name = self.core.engine.get(&key::name_of(owner, mailbox)).await?;
         let name = name.and_then(|value| entry::label_name(&value).ok());
+        let record = self.core.engine.get(&key::mailbox(owner, mailbox)).await?;
+        let record = record.and_then(|value| MailboxRecord::decode(&value).ok());
         Ok(name.map(|name| SharedMailbox {
             owner,
             entry: Entry {
                 id: mailbox,
                 name,
                 special_use: None,
+                uid_validity: record.map_or(0, |record| record.uid_validity),
             },
             rights,
         }))

@@ -37,9 +37,9 @@ pub(super) struct ChunkRef {
     pub(super) messages: u32,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Bytes that a message takes at least in a chunk.
-const ROW_BYTES_MIN: usize = 6;
+const ROW_BYTES_MIN: usize = 7;
 
 impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -198,6 +198,7 @@ fn encode_chunk(index: &Index, start: usize, end: usize) -> Vec<u8> {
         size: 0,
         crlf_missing: 0,
         internal_date: 0,
+        saved: 0,
         email: 0,
     };
     for row in (start..end).filter_map(|position| index.row(position)) {
@@ -213,6 +214,7 @@ fn encode_chunk(index: &Index, start: usize, end: usize) -> Vec<u8> {
         put_step(&mut rows, last.modseq, row.modseq);
         put_size(&mut rows, row.size, row.crlf_missing);
         put_step(&mut rows, last.internal_date, row.internal_date);
+        put_step(&mut rows, u64::from(last.saved), u64::from(row.saved));
         put_step(&mut rows, last.email, row.email);
         last = row;
     }
@@ -236,13 +238,14 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
         .collect::<Result<Vec<_>, _>>()?;
     let count = reader.count(ROW_BYTES_MIN)?;
     let mut rows: Vec<Row> = Vec::with_capacity(count);
-    let (mut uid, mut modseq, mut date, mut email) = (0_u32, 0, 0, 0);
+    let (mut uid, mut modseq, mut date, mut saved, mut email) = (0_u32, 0, 0, 0, 0);
     for _ in 0..count {
         uid = uid.checked_add(reader.small()?).ok_or(Undecodable)?;
         let set = reader.small()?;
         modseq = reader.step(modseq)?;
         let (size, crlf_missing) = reader.size()?;
         date = reader.step(date)?;
+        saved = u32::try_from(reader.step(u64::from(saved))?).map_err(|_| Undecodable)?;
         email = reader.step(email)?;
         rows.push(Row {
             uid,
@@ -251,6 +254,7 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
             size,
             crlf_missing,
             internal_date: date,
+            saved,
             email,
         });
     }
@@ -298,6 +302,7 @@ mod tests {
     fn append(index: &mut Index, count: u32, set: FlagSet) {
         let modseq = ModSeq(index.modseq().0 + 1);
         let arrivals = Arrivals {
+            saved: 1_700_000_000 + count,
             sets: vec![set],
             messages: (0..count)
                 .map(|n| Arrival {
@@ -370,6 +375,7 @@ mod tests {
                 (a.size, a.crlf_missing, a.internal_date, a.email),
                 (b.size, b.crlf_missing, b.internal_date, b.email)
             );
+            assert_eq!(a.saved, b.saved);
         }
     }
 

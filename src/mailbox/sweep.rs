@@ -274,6 +274,7 @@ impl Mailboxes {
             .commit(batch)
             .await
             .map_err(MailboxFault::Commit)?;
+        self.remove_metadata(account, mailbox).await?;
         let only = |key: Key| KeyRange {
             to: key.successor(),
             from: key,

@@ -217,6 +217,10 @@ impl Mailboxes {
             } else {
                 tree.rename(from, to)?
             };
+            if let (true, Some(target)) = (from.is_inbox(), added.last()) {
+                self.copy_inbox_metadata(&mut batch, account, target.id)
+                    .await?;
+            }
             bequeath(&mut batch, acl.as_ref(), account, &added);
             if weight(&batch) > BATCH_BYTES_MAX {
                 return Err(ChangeError::TooMany("things to rename at once"));
@@ -364,11 +368,13 @@ impl Mailboxes {
             let after = engine.get(&counter_key).await?;
             attempts += 1;
             if after == counter || attempts == ATTEMPTS_MAX {
-                let now = u32::try_from(self.core.clock.wall().secs()).unwrap_or(0);
+                let now = self.core.clock.wall();
+                let secs = u32::try_from(now.secs()).unwrap_or(0);
                 return Ok(Tree {
                     account,
+                    now,
                     counter,
-                    base: base(&records).unwrap_or(now),
+                    base: base(&records).unwrap_or(secs),
                     entries: entries(&names, &records),
                 });
             }

@@ -126,6 +126,8 @@ mod space {
     pub(super) const NAME_OF: u8 = 0x39;
     pub(super) const ACL: u8 = 0x3a;
     pub(super) const GRANT: u8 = 0x3b;
+    pub(super) const METADATA: u8 = 0x3c;
+    pub(super) const METADATA_COUNT: u8 = 0x3d;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
     pub(super) const BODY_FACTS: u8 = 0x42;
@@ -250,7 +252,7 @@ pub fn removed_accounts() -> Key {
 /// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
 /// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
-    const SPACES: [u8; 18] = [
+    const SPACES: [u8; 20] = [
         space::MAILBOX,
         space::MAILBOX_NAME,
         space::NAME_OF,
@@ -261,6 +263,8 @@ pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
         space::UID,
         space::EXPUNGED,
         space::RECENT,
+        space::METADATA,
+        space::METADATA_COUNT,
         space::SWEEP,
         space::RELOCATIONS,
         space::USED_BYTES,
@@ -272,6 +276,23 @@ pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
     ];
     let prefix = move |space| Fields::account(space, account).key();
     SPACES.into_iter().map(prefix)
+}
+
+/// `METADATA account mailbox viewer name`: one annotation; mailbox zero is the account itself,
+/// viewer zero everybody.
+pub fn metadata(account: AccountId, mailbox: MailboxId, viewer: AccountId, name: &str) -> Key {
+    let fields = Fields::mailbox(space::METADATA, account, mailbox);
+    fields.u64(viewer.0).bytes(name.as_bytes()).key()
+}
+
+/// All annotations of a mailbox.
+pub fn metadata_of(account: AccountId, mailbox: MailboxId) -> Key {
+    Fields::mailbox(space::METADATA, account, mailbox).key()
+}
+
+/// `METADATA_COUNT account`: number of the account's annotations.
+pub fn metadata_count(account: AccountId) -> Key {
+    Fields::account(space::METADATA_COUNT, account).key()
 }
 
 /// `MODSEQ account`: counter of the account's changes.

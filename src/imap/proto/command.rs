@@ -13,6 +13,7 @@ use super::{
     flag::FlagList,
     limits::TAG_BYTES_MAX,
     list::{ListQuery, SpecialUse},
+    metadata::MetadataQuery,
     resync::SelectParameters,
     search::Query,
     sequence::MessageSet,
@@ -256,6 +257,32 @@ pub enum CommandBody {
     Id(Vec<(String, Option<String>)>),
     /// RFC 2342
     Namespace,
+    /// RFC 5464 4.2; no name means the server.
+    GetMetadata {
+        /// Of which.
+        mailbox: String,
+        /// Which entries.
+        query: MetadataQuery,
+    },
+    /// RFC 5464 4.3; no name means the server.
+    SetMetadata {
+        /// Of which.
+        mailbox: String,
+        /// Names and values; those without a value are removed.
+        entries: Vec<(String, Option<Bytes>)>,
+    },
+    /// RFC 9208 4.1.1
+    GetQuota {
+        /// Which root, as it was spelled.
+        root: Vec<u8>,
+    },
+    /// RFC 9208 4.1.2
+    GetQuotaRoot {
+        /// Which.
+        mailbox: String,
+    },
+    /// RFC 9208 4.1.3; nothing of it can be done.
+    SetQuota,
 }
 
 /// What STORE does with the flags.

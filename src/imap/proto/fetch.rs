@@ -27,6 +27,14 @@ pub enum FetchItem {
     Body,
     /// `BODYSTRUCTURE`
     BodyStructure,
+    /// `SAVEDATE` (RFC 8514)
+    SaveDate,
+    /// `EMAILID` (RFC 8474)
+    EmailId,
+    /// `THREADID` (RFC 8474)
+    ThreadId,
+    /// `PREVIEW`, lazy or not (RFC 8970)
+    Preview,
     /// `UID`
     Uid,
     /// `MODSEQ` (RFC 7162 3.1.4.2)

@@ -82,7 +82,8 @@ impl Gathered {
         if let Err(excess) = self.parts.has_room_for(announced, limits) {
             return Some(too_much(excess));
         }
-        let stands_well = matches!(text.last(), Some(b' ' | b'('));
+        // RFC 3516 4.4: a tilde begins a `literal8`.
+        let stands_well = matches!(text.last(), Some(b' ' | b'(')) || text.ends_with(b" ~");
         (!stands_well).then(|| Mistake::bad("a literal stands behind a space or a parenthesis"))
     }
 

@@ -56,6 +56,8 @@ pub const FETCH_ITEMS_MAX: usize = 128;
 pub const HEADER_FIELDS_MAX: usize = 256;
 /// LIM-28: depth of a body section's part numbers; deeper parts do not exist.
 pub const SECTION_DEPTH_MAX: usize = 100;
+/// LIM-27: entries in one GETMETADATA or SETMETADATA.
+pub const METADATA_ENTRIES_MAX: usize = 1_000;
 /// LIM-24: flags in one flag list, before those that mean nothing are left out.
 pub const FLAGS_MAX: usize = 512;
 /// RFC 2971 3: field and value pairs of one ID, and the longest field and value in bytes.

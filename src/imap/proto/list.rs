@@ -1,6 +1,6 @@
 //! What a LIST asks for (RFC 3501 6.3.8, RFC 5258, RFC 6154) and which names a pattern means.
 
-use super::{limits::LIST_PATTERN_BYTES_MAX, status::StatusItem};
+use super::{limits::LIST_PATTERN_BYTES_MAX, metadata::MetadataQuery, status::StatusItem};
 
 /// RFC 2342: the level above the mailboxes of other users.
 pub const OTHER_USERS: &str = "Other Users";
@@ -31,6 +31,8 @@ pub struct ListQuery {
     pub return_special_use: bool,
     /// MYRIGHTS for each name (RFC 8440).
     pub return_rights: bool,
+    /// Annotations of each name (RFC 9590).
+    pub return_metadata: Option<MetadataQuery>,
     /// A STATUS for each name (RFC 5819); empty for none.
     pub return_status: Vec<StatusItem>,
 }

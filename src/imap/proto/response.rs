@@ -4,9 +4,17 @@
 
 use std::{borrow::Cow, fmt};
 
+use bytes::Bytes;
+
 use crate::base::ids::ModSeq;
 
-use super::{command::Tag, flag::FlagList, list::Attribute, status::StatusItem};
+use super::{
+    command::Tag,
+    flag::FlagList,
+    list::Attribute,
+    object_id::ObjectId,
+    status::{StatusItem, StatusValue},
+};
 
 /// One response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +97,28 @@ pub enum Response {
         /// Name, decoded.
         name: String,
         /// What was asked for.
-        items: Vec<(StatusItem, u64)>,
+        items: Vec<(StatusItem, StatusValue)>,
+    },
+    /// `* METADATA`
+    Metadata {
+        /// Name, decoded; empty for the server.
+        mailbox: String,
+        /// Names and values; at least one.
+        entries: Vec<(String, Option<Bytes>)>,
+    },
+    /// `* QUOTA`: of the root that is named by the empty string, in units of 1024 octets.
+    Quota {
+        /// STORAGE in use.
+        used: u64,
+        /// STORAGE allowed.
+        limit: u64,
+    },
+    /// `* QUOTAROOT`
+    QuotaRoot {
+        /// Name, decoded.
+        mailbox: String,
+        /// Whether it has the root that is named by the empty string; there are no others.
+        has_root: bool,
     },
     /// `* ENABLED`
     Enabled(Vec<String>),
@@ -231,6 +260,14 @@ pub enum Code {
     Modified(Vec<u32>),
     /// No right to do that.
     NoPerm,
+    /// Which mailbox it is (RFC 8474 4.1, 4.2).
+    MailboxId(ObjectId),
+    /// The largest annotation that was left out (RFC 5464 4.2.1).
+    MetadataLongEntries(u64),
+    /// The longest annotation that is taken (RFC 5464 4.3).
+    MetadataMaxSize(u64),
+    /// There are too many annotations (RFC 5464 4.3).
+    MetadataTooMany,
     /// No such mailbox.
     NonExistent,
     /// A search is not kept current (RFC 5267 4.3.1).

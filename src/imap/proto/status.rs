@@ -1,4 +1,6 @@
-//! What a STATUS asks for (RFC 3501 6.3.10, RFC 8438).
+//! What a STATUS asks for (RFC 3501 6.3.10, RFC 8438, RFC 8474, RFC 9208).
+
+use super::object_id::ObjectId;
 
 /// One data item of STATUS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +17,34 @@ pub enum StatusItem {
     Unseen,
     /// Sum of the sizes (RFC 8438).
     Size,
-    /// Messages with `\Deleted` (RFC 9051 6.3.11).
+    /// Messages with `\Deleted` (RFC 9051 6.3.11, RFC 9208 4.1.4).
     Deleted,
     /// Where its changes stand (RFC 7162 3.1.7).
     HighestModSeq,
+    /// Sum of their sizes (RFC 9208 4.1.4).
+    DeletedStorage,
+    /// MAILBOXID (RFC 8474 4.3).
+    MailboxId,
+}
+
+/// What STATUS says of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusValue {
+    /// Most have a number.
+    Number(u64),
+    /// MAILBOXID has an id.
+    Id(ObjectId),
+}
+
+impl From<u64> for StatusValue {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
 }
 
 impl StatusItem {
     /// Every item.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -32,6 +53,8 @@ impl StatusItem {
         Self::Size,
         Self::Deleted,
         Self::HighestModSeq,
+        Self::DeletedStorage,
+        Self::MailboxId,
     ];
 
     /// Its name on the wire.
@@ -45,6 +68,8 @@ impl StatusItem {
             Self::Size => "SIZE",
             Self::Deleted => "DELETED",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::DeletedStorage => "DELETED-STORAGE",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 

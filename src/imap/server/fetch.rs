@@ -14,7 +14,7 @@ use super::{
     flags,
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
-    resync,
+    preview, resync,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
     updates::{self, CHUNK_MESSAGES, News},
@@ -27,10 +27,11 @@ use crate::{
         enabled::Enabled,
         encode::Items,
         fetch::{FetchItem, FetchModifiers},
+        object_id::ObjectId,
         response::Code,
         verbs::Numbers,
     },
-    mail::facts::Facts,
+    mail::{facts::Facts, imap_text::write_string},
     mailbox::{Email, EntryRef, FlagChange, FlagMode, Index, SystemFlags},
     net::Turn,
 };
@@ -52,12 +53,22 @@ pub(super) struct Plan {
     modseq: bool,
     /// Where fetching sets `\Seen`, its MODSEQ is told (RFC 7162 3.2.4).
     modseq_of_seen: bool,
+    save_date: bool,
+    email_id: bool,
+    thread_id: bool,
+    preview: bool,
     envelope: bool,
     structure: bool,
     basic_structure: bool,
     /// Bytes of the message.
     wanted: Vec<Wanted>,
     sets_seen: bool,
+}
+
+/// What of a message is made when it is fetched.
+struct Made<'a> {
+    envelope: Cow<'a, [u8]>,
+    preview: String,
 }
 
 /// How many messages were not answered, and why.
@@ -159,6 +170,10 @@ impl Plan {
                 FetchItem::ModSeq => plan.modseq = true,
                 FetchItem::InternalDate => plan.internal_date = true,
                 FetchItem::Rfc822Size => plan.size = true,
+                FetchItem::SaveDate => plan.save_date = true,
+                FetchItem::EmailId => plan.email_id = true,
+                FetchItem::ThreadId => plan.thread_id = true,
+                FetchItem::Preview => plan.preview = true,
                 FetchItem::Envelope => plan.envelope = true,
                 FetchItem::BodyStructure => plan.structure = true,
                 FetchItem::Body => plan.basic_structure = true,
@@ -170,12 +185,34 @@ impl Plan {
     }
 
     fn needs_email(&self) -> bool {
-        let facts = self.envelope || self.structure || self.basic_structure;
-        facts || !self.wanted.is_empty()
+        self.says_of_email() || !self.wanted.is_empty()
     }
 
-    /// Writes what the stored facts know.
-    fn write_facts(&self, items: &mut Items<'_>, facts: &Facts, envelope: &[u8]) {
+    fn says_of_index(&self) -> bool {
+        let told = self.uid || self.internal_date || self.size || self.modseq;
+        told || self.save_date || self.thread_id
+    }
+
+    fn says_of_email(&self) -> bool {
+        let facts = self.envelope || self.structure || self.basic_structure;
+        facts || self.email_id || self.preview
+    }
+
+    /// Writes what the stored facts know, and what was made of the message.
+    fn write_email(&self, items: &mut Items<'_>, source: Source<'_>, made: &Made<'_>) {
+        let Source { email, facts, .. } = source;
+        if self.email_id {
+            // RFC 8474 5.3
+            let id = ObjectId::email(email.blob);
+            let out = items.item().bytes(b"EMAILID (");
+            out.text(id.as_str()).bytes(b")");
+        }
+        if self.preview {
+            let mut text = Vec::new();
+            write_string(&mut text, made.preview.as_bytes());
+            items.item().bytes(b"PREVIEW ").bytes(&text);
+        }
+        let envelope = &made.envelope;
         if self.envelope {
             items.item().bytes(b"ENVELOPE ").bytes(envelope);
         }
@@ -303,7 +340,7 @@ impl Answer<'_> {
             facts: &facts,
         };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
-        let (envelope, bodies) = match turn.unless_gone(self.open(source)).await? {
+        let (made, bodies) = match turn.unless_gone(self.open(source)).await? {
             Ok(opened) => opened,
             Err(error) if fetch_body::is_damage(&error) => {
                 self.count_damaged(message, missing).await?;
@@ -322,7 +359,7 @@ impl Answer<'_> {
             };
             let mut items = Items::begin(out, message.number);
             self.write_entry(&mut items, &entry);
-            self.plan.write_facts(&mut items, &facts, &envelope);
+            self.plan.write_email(&mut items, source, &made);
             true
         });
         if !is_there {
@@ -341,15 +378,19 @@ impl Answer<'_> {
     }
 
     /// What of a message must be read: its envelope, where the stored one does not show all of it,
-    /// and the sections.
-    async fn open<'s>(&self, source: Source<'s>) -> io::Result<(Cow<'s, [u8]>, Vec<Opened<'_>>)> {
+    /// its preview, and the sections.
+    async fn open<'s>(&self, source: Source<'s>) -> io::Result<(Made<'s>, Vec<Opened<'_>>)> {
         let facts = source.facts;
+        let preview = match self.plan.preview {
+            true => preview::of(source).await?,
+            false => String::new(),
+        };
         let envelope = match self.plan.envelope && facts.envelope_is_cut {
             true => Cow::Owned(fetch_body::whole_envelope(source).await?),
             false => Cow::Borrowed(&*facts.envelope),
         };
         let bodies = fetch_body::open(source, &self.plan.wanted).await?;
-        Ok((envelope, bodies))
+        Ok((Made { envelope, preview }, bodies))
     }
 
     /// What cannot be read is damaged, unless it was expunged and swept while the client read
@@ -383,25 +424,20 @@ impl Answer<'_> {
         if self.plan.size {
             items.item().bytes(b"RFC822.SIZE ").number(entry.size);
         }
+        if self.plan.save_date {
+            // RFC 8514 4.2
+            write_date_time(items.item().bytes(b"SAVEDATE "), entry.saved);
+        }
+        if self.plan.thread_id {
+            // RFC 8474 5.2: nobody here knows threads.
+            items.item().bytes(b"THREADID NIL");
+        }
     }
 
     /// What stands between the items of index and facts, if there are any, and the bodies.
     fn separator(&self, uid: u32) -> &'static [u8] {
-        let Plan {
-            uid: says_uid,
-            internal_date,
-            size,
-            modseq,
-            ..
-        } = *self.plan;
-        let Plan {
-            envelope,
-            structure,
-            basic_structure,
-            ..
-        } = *self.plan;
-        let of_index = says_uid || internal_date || size || modseq || self.tells_flags(uid);
-        let before = of_index || envelope || structure || basic_structure;
+        let plan = self.plan;
+        let before = plan.says_of_index() || plan.says_of_email() || self.tells_flags(uid);
         if before { b" " } else { b"" }
     }
 

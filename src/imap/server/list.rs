@@ -1,17 +1,17 @@
 //! LIST and LSUB: which names there are, and which the user wants to see.
 //!
 //! RFC 3501 6.3.8 and 6.3.9, RFC 3348 (children), RFC 5258 (extended forms), RFC 5819 (with
-//! STATUS), RFC 6154 (special uses). All names of an account are looked at once, parents that do
-//! not exist included; which of them are answered is decided without waiting. Looking into all of
-//! them is heavy work, done before anything is said (LIM-25).
+//! STATUS), RFC 6154 (special uses), RFC 9590 (annotations). All names of an account are looked at
+//! once, parents that do not exist included; which of them are answered is decided without waiting.
+//! Looking into all of them is heavy work, done before anything is said (LIM-25).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     acl,
     effort::{Budget, Exhausted},
-    fault::{Cause, Stop, nonexistent, stop},
-    mailboxes,
+    fault::{Cause, Refusal, Stop, nonexistent, stop},
+    mailboxes, metadata,
     place::Place,
     select::Selected,
     session::{Account, Outcome},
@@ -20,10 +20,11 @@ use crate::{
     imap::proto::{
         dialog::Imap,
         list::{self, Attribute, ListQuery, Pattern},
-        response::Response,
+        metadata::MetadataQuery,
+        response::{Code, Response},
         status::StatusItem,
     },
-    mailbox::{MailboxFault, Name, Rights, SpecialUse},
+    mailbox::{EntryName, MailboxFault, Name, Rights, SpecialUse},
     net::{Halt, Turn},
 };
 
@@ -60,6 +61,13 @@ pub(super) async fn list(
         .await?;
         return Ok(Ok(None));
     }
+    let annotations = match &query.return_metadata {
+        None => None,
+        Some(asked) => match metadata::names(&asked.entries) {
+            Some(names) => Some((names, asked)),
+            None => return Ok(Err(metadata::not_a_name())),
+        },
+    };
     let wants_subscriptions = query.select_subscribed || query.return_subscribed;
     let tree = turn
         .unless_gone(Tree::read(account, wants_subscriptions))
@@ -68,8 +76,13 @@ pub(super) async fn list(
     let patterns: Vec<_> = patterns
         .map(|text| Pattern::new(&query.reference, text))
         .collect();
-    let mut answers = Vec::new();
+    let (mut answers, mut budget) = (Vec::new(), Budget::new());
     for (name, row) in &tree.rows {
+        // LIM-25: thirty-two patterns and ten thousand names are seconds of work.
+        let cost = patterns.len() * name.as_str().len();
+        if let Err(Exhausted) = budget.spend(cost as u64).await {
+            return Ok(Err(Refusal::no(Code::Limit, "this takes too long")));
+        }
         let matches = patterns
             .iter()
             .any(|pattern| pattern.matches(name.as_str()));
@@ -95,11 +108,31 @@ pub(super) async fn list(
         if let (true, Some(place)) = (query.return_rights, place) {
             turn.reply(&acl::rights_of(place)).await?;
         }
+        if let (Some((names, asked)), Some(place)) = (&annotations, place) {
+            tell_annotations(account, place, (names, asked), turn).await?;
+        }
         if let Some(Some(status)) = statuses.next() {
             turn.reply(&status).await?;
         }
     }
     Ok(Ok(None))
+}
+
+/// The annotations of one mailbox (RFC 9590); nothing where they cannot be told.
+async fn tell_annotations(
+    account: Account<'_>,
+    place: &Place,
+    asked: (&[EntryName], &MetadataQuery),
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Stop> {
+    if !metadata::may_annotate(place.rights) {
+        return Ok(());
+    }
+    let subject = metadata::Subject::of(account, place);
+    match metadata::tell_of(account, subject, asked, turn).await {
+        Ok(_) | Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => Ok(()),
+        Err(stop) => Err(stop),
+    }
 }
 
 /// What STATUS says of each of these, as far as LIM-25 goes. RFC 5819 2: one that cannot be told of
@@ -193,12 +226,12 @@ impl Tree {
     fn new(places: Vec<Place>, subscriptions: Vec<Name>) -> Self {
         let mut tree = Self::default();
         for place in places {
-            tree.parents.extend(ancestors(&place.name));
+            climb(&mut tree.parents, &place.name);
             let name = place.name.clone();
             tree.rows.entry(name).or_default().place = Some(place);
         }
         for name in subscriptions {
-            tree.subscribed_above.extend(ancestors(&name));
+            climb(&mut tree.subscribed_above, &name);
             tree.rows.entry(name).or_default().subscribed = true;
         }
         for name in tree.parents.iter().chain(&tree.subscribed_above) {
@@ -262,8 +295,15 @@ impl Row {
     }
 }
 
-fn ancestors(name: &Name) -> impl Iterator<Item = Name> {
-    std::iter::successors(name.parent(), Name::parent)
+/// Notes all that is above a name. Where one is known, those above it are.
+fn climb(known: &mut BTreeSet<Name>, name: &Name) {
+    let mut above = name.parent();
+    while let Some(name) = above {
+        above = name.parent();
+        if !known.insert(name) {
+            return;
+        }
+    }
 }
 
 fn said_use(special_use: SpecialUse) -> list::SpecialUse {
@@ -293,6 +333,7 @@ mod tests {
                 id: MailboxId(1),
                 name: name(text),
                 special_use: (*text == "Sent").then_some(SpecialUse::Sent),
+                uid_validity: 1,
             },
             rights: Rights::ALL,
         });

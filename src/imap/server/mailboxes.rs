@@ -17,8 +17,9 @@ use crate::{
         dialog::Imap,
         enabled::Enabled,
         list,
+        object_id::ObjectId,
         response::{Code, Response},
-        status::StatusItem,
+        status::{StatusItem, StatusValue},
     },
     mailbox::{Mailbox, Name, Rights, SpecialUse},
     net::{Gone, Turn},
@@ -46,8 +47,11 @@ pub(super) async fn create(
         }
     };
     let mailboxes = account.mailboxes();
-    let created = match place::realm(account, &name) {
-        Realm::Own(name) => mailboxes.create(account.id(), &name, special_use).await,
+    let (owner, created) = match place::realm(account, &name) {
+        Realm::Own(name) => {
+            let created = mailboxes.create(account.id(), &name, special_use).await;
+            (account.id(), created)
+        }
         Realm::Of(owner, theirs) => {
             // RFC 4314 4: "k" of the mailbox above it.
             if !place::may_create(account, owner, &theirs).await? {
@@ -57,7 +61,7 @@ pub(super) async fn create(
                 let text = "special uses are for the mailboxes of one's own";
                 return Ok(Err(Refusal::no(Code::UseAttr, text)));
             }
-            mailboxes.create_as_guest(owner, &theirs).await
+            (owner, mailboxes.create_as_guest(owner, &theirs).await)
         }
         Realm::Nobody if name.levels().count() == 1 => {
             let text = "this name stands above the mailboxes of others";
@@ -66,7 +70,14 @@ pub(super) async fn create(
         // As of an account that gives no right.
         Realm::Nobody => return Ok(Err(forbidden())),
     };
-    done(created.map(drop))
+    Ok(match created {
+        Ok(entry) => {
+            // RFC 8474 4.1
+            let id = ObjectId::mailbox(owner, entry.id, entry.uid_validity);
+            Ok(Some(Code::MailboxId(id)))
+        }
+        Err(error) => Err(refusal_of(error)?),
+    })
 }
 
 /// DELETE; answers which mailbox it was.
@@ -198,14 +209,16 @@ pub(super) async fn status_of(
     };
     let items = mailbox.read(|index| {
         let value = |item: &StatusItem| match item {
-            StatusItem::Messages => index.len() as u64,
-            StatusItem::Recent => recent,
-            StatusItem::UidNext => u64::from(index.uid_next()),
-            StatusItem::UidValidity => u64::from(mailbox.uid_validity()),
-            StatusItem::Unseen => index.unseen() as u64,
-            StatusItem::Size => index.bytes(),
-            StatusItem::Deleted => index.deleted() as u64,
-            StatusItem::HighestModSeq => index.modseq().0,
+            StatusItem::Messages => (index.len() as u64).into(),
+            StatusItem::Recent => recent.into(),
+            StatusItem::UidNext => u64::from(index.uid_next()).into(),
+            StatusItem::UidValidity => u64::from(mailbox.uid_validity()).into(),
+            StatusItem::Unseen => (index.unseen() as u64).into(),
+            StatusItem::Size => index.bytes().into(),
+            StatusItem::Deleted => index.deleted().0.into(),
+            StatusItem::DeletedStorage => index.deleted().1.into(),
+            StatusItem::MailboxId => StatusValue::Id(object_id(&mailbox)),
+            StatusItem::HighestModSeq => index.modseq().0.into(),
         };
         items.iter().map(|item| (*item, value(item))).collect()
     });
@@ -213,6 +226,11 @@ pub(super) async fn status_of(
         name: place.name.as_str().to_owned(),
         items,
     }))
+}
+
+/// MAILBOXID of an open mailbox (RFC 8474 4).
+pub(super) fn object_id(mailbox: &Mailbox) -> ObjectId {
+    ObjectId::mailbox(mailbox.account(), mailbox.id(), mailbox.uid_validity())
 }
 
 fn recent_of(mailbox: &Mailbox) -> u64 {

@@ -11,6 +11,7 @@ use crate::{
     fulltext::Query,
     imap::proto::{
         date::Day,
+        object_id::ObjectId,
         search::{SearchFlag, SearchKey},
         sequence::SequenceSet,
     },
@@ -68,8 +69,12 @@ enum Test {
     Internal(Range<i64>),
     /// INTERNALDATE, in seconds since 1970.
     InternalSecond(Range<i64>),
+    /// When it came into the mailbox, in days since 1970.
+    Saved(Range<i64>),
     /// The day of the Date field.
     Sent(Range<i64>),
+    /// Its EMAILID.
+    Email(String),
     Size(Range<u64>),
     ChangedFrom(ModSeq),
     /// The field at this place is there.
@@ -112,6 +117,8 @@ pub(super) struct Candidate {
 pub(super) struct Known {
     /// The day of its Date field.
     pub(super) sent: Option<Option<i64>>,
+    /// Its EMAILID.
+    pub(super) email_id: Option<ObjectId>,
     /// For each field test of the search.
     pub(super) fields: Vec<Option<bool>>,
     /// For each needle, whether it is in the header.
@@ -269,13 +276,14 @@ impl Test {
                 let target = ground.now.secs() - i64::from(*secs);
                 Self::InternalSecond(target..i64::MAX)
             }
-            // RFC 8514 4.3: without save dates it is the internal date.
-            SearchKey::SavedBefore(day) => Self::Internal(before(*day)),
-            SearchKey::SavedOn(day) => Self::Internal(on(*day)),
-            SearchKey::SavedSince(day) => Self::Internal(since(*day)),
-            SearchKey::SaveDateSupported => Self::Nothing,
-            // No message has an id that was never told.
-            SearchKey::EmailId(_) | SearchKey::ThreadId(_) => Self::Nothing,
+            SearchKey::SavedBefore(day) => Self::Saved(before(*day)),
+            SearchKey::SavedOn(day) => Self::Saved(on(*day)),
+            SearchKey::SavedSince(day) => Self::Saved(since(*day)),
+            // RFC 8514 4.3: every mailbox here keeps save dates.
+            SearchKey::SaveDateSupported => Self::All,
+            SearchKey::EmailId(id) => Self::Email(id.clone()),
+            // RFC 8474 5.2: no message has the id of a thread.
+            SearchKey::ThreadId(_) => Self::Nothing,
             SearchKey::SentBefore(day) => Self::Sent(before(*day)),
             SearchKey::SentOn(day) => Self::Sent(on(*day)),
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
@@ -329,6 +337,10 @@ impl Message<'_> {
                 let passes = |sent: Option<i64>| sent.is_some_and(|day| days.contains(&day));
                 Verdict::known(self.known.sent.map(passes))
             }
+            Test::Email(id) => {
+                let known = self.known.email_id.as_ref();
+                Verdict::known(known.map(|known| known.as_str() == id))
+            }
             Test::Field(place) => Verdict::known(self.known.fields.get(*place).copied().flatten()),
             Test::Body(place) => place_in(&self.known.in_texts, *place),
             Test::Text(place) => match place_in(&self.known.in_header, *place) {
@@ -352,6 +364,7 @@ impl Message<'_> {
             Test::Keyword(keyword) => entry.keywords().any(|known| known == keyword),
             Test::Internal(days) => days.contains(&day_of(entry.internal_date)),
             Test::InternalSecond(secs) => secs.contains(&entry.internal_date.secs()),
+            Test::Saved(days) => days.contains(&day_of(entry.saved)),
             Test::Size(sizes) => sizes.contains(&entry.size),
             Test::ChangedFrom(from) => entry.modseq >= *from,
             _ => false,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     base::ids::EmailId,
+    imap::proto::object_id::ObjectId,
     mail::{
         body_text,
         envelope_text::{self, Said},
@@ -101,7 +102,7 @@ impl Reading<'_> {
             );
             return Ok(false);
         };
-        let mut known = self.by_facts(&facts).await?;
+        let mut known = self.by_facts(email, &facts).await?;
         if let Some(found) = self.judge(candidate, &known) {
             return Ok(found);
         }
@@ -128,13 +129,14 @@ impl Reading<'_> {
     }
 
     /// What the stored facts tell.
-    async fn by_facts(&mut self, facts: &Facts) -> Result<Known, Exhausted> {
+    async fn by_facts(&mut self, email: &Email, facts: &Facts) -> Result<Known, Exhausted> {
         let mut fields = Vec::with_capacity(self.search.fields.len());
         for test in &self.search.fields {
             self.budget.spend(facts.envelope.len() as u64).await?;
             fields.push(field_by_envelope(facts, test));
         }
         Ok(Known {
+            email_id: Some(ObjectId::email(email.blob)),
             sent: Some(facts.sent.map(|sent| sent.day)),
             fields,
             ..Known::default()

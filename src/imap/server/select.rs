@@ -8,7 +8,7 @@ use super::{
     Services,
     contexts::Contexts,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
-    flags,
+    flags, mailboxes,
     place::{self, Place},
     resync,
     session::Account,
@@ -176,6 +176,9 @@ impl Opened {
         turn.reply(&Response::note(code, "UIDs are valid")).await?;
         let code = Code::UidNext(self.uid_next);
         turn.reply(&Response::note(code, "the next UID")).await?;
+        // RFC 8474 4.2
+        let code = Code::MailboxId(mailboxes::object_id(&selected.mailbox));
+        turn.reply(&Response::note(code, "the mailbox")).await?;
         turn.reply(&resync::highest(selected.view.modseq())).await
     }
 

@@ -6,7 +6,7 @@
 use super::{
     acl, copy, expunge,
     fault::{Refusal, Stop},
-    fetch, list, login, mailboxes, multisearch, resync, search,
+    fetch, list, login, mailboxes, metadata, multisearch, quota, resync, search,
     select::{Selected, Uids, Which},
     session::{Account, Asked, Outcome, not_now},
     store,
@@ -65,6 +65,15 @@ pub(super) async fn of_names(
             let wish = (&sources[..], &query);
             multisearch::search(account, None, asked, wish, turn).await
         }
+        CommandBody::GetMetadata { mailbox, query } => {
+            metadata::tell(account, mailbox, &query, turn).await
+        }
+        CommandBody::SetMetadata { mailbox, entries } => {
+            metadata::set(account, &mailbox, entries).await
+        }
+        CommandBody::GetQuota { root } => quota::of_root(account, &root, turn).await,
+        CommandBody::GetQuotaRoot { mailbox } => quota::of_mailbox(account, mailbox, turn).await,
+        CommandBody::SetQuota => Ok(quota::set()),
         CommandBody::Namespace => {
             turn.reply(&Response::Namespace).await?;
             Ok(Ok(None))

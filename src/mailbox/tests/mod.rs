@@ -5,6 +5,7 @@ mod damage;
 mod durability;
 mod history;
 mod messages;
+mod metadata;
 mod model;
 mod names;
 mod packed;

@@ -57,7 +57,7 @@ async fn a_move_to_the_same_mailbox_gives_new_uids() {
 /// Logs messages whose numbers take as much room as numbers of real mail can.
 async fn fill_widely(world: &World, mailbox: MailboxId, count: u32) {
     let wide = |n: u32| u64::from(n.wrapping_mul(0x9e37_79b9));
-    let mut builder = record::ArrivalsBuilder::default();
+    let mut builder = record::ArrivalsBuilder::new(u32::MAX);
     let mut known = record::SetNumbers::default();
     for n in 0..count {
         let message = record::Arrival {

@@ -59,6 +59,12 @@ const ROWS: &[Row] = &[
     ("UID COPY", true, "UID COPY 1 INBOX", "r"),
     ("MOVE", true, "MOVE 1 INBOX", "rte"),
     ("UID MOVE", true, "UID MOVE 1 INBOX", "rte"),
+    (
+        "SETMETADATA",
+        false,
+        "SETMETADATA {m} (/shared/comment \"x\")",
+        "w",
+    ),
     // From a mailbox of one's own.
     ("COPY", false, "COPY 1 {m}", "i"),
     ("UID COPY", false, "UID COPY 1 {m}", "i"),
@@ -80,6 +86,10 @@ const FREE: &[&str] = &[
     "IDLE",
     "DONE",
     "NAMESPACE",
+    "GETMETADATA",
+    "GETQUOTA",
+    "GETQUOTAROOT",
+    "SETQUOTA",
     "SUBSCRIBE",
     "UNSUBSCRIBE",
     "LIST",

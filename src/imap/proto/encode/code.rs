@@ -58,6 +58,15 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
             out.text("PERMANENTFLAGS ");
             flag_list(out, flags, new_keywords.then_some("\\*"));
         }
+        Code::MailboxId(id) => {
+            out.text("MAILBOXID (").text(id.as_str()).text(")");
+        }
+        Code::MetadataLongEntries(bytes) => {
+            out.text("METADATA LONGENTRIES ").number(*bytes);
+        }
+        Code::MetadataMaxSize(bytes) => {
+            out.text("METADATA MAXSIZE ").number(*bytes);
+        }
         Code::UidNext(uid) => {
             out.text("UIDNEXT ").number(u64::from(*uid));
         }
@@ -93,8 +102,9 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::HasChildren => "HASCHILDREN",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
-        Code::NoPerm => "NOPERM",
+        Code::MetadataTooMany => "METADATA TOOMANY",
         Code::NonExistent => "NONEXISTENT",
+        Code::NoPerm => "NOPERM",
         Code::OverQuota => "OVERQUOTA",
         Code::PrivacyRequired => "PRIVACYREQUIRED",
         Code::ReadOnly => "READ-ONLY",
@@ -108,6 +118,9 @@ const fn plain_code(code: &Code) -> &'static str {
         | Code::InProgress { .. }
         | Code::NoUpdate(_)
         | Code::Capability(_)
+        | Code::MailboxId(_)
+        | Code::MetadataLongEntries(_)
+        | Code::MetadataMaxSize(_)
         | Code::PermanentFlags { .. }
         | Code::HighestModSeq(_)
         | Code::Modified(_)

@@ -15,6 +15,7 @@ use super::{
     mutf7,
     parse::scan::is_atom_byte,
     response::{Code, Response, Status, Text},
+    status::StatusValue,
 };
 use crate::{mail::imap_text::write_string, wire::Output};
 
@@ -111,10 +112,11 @@ fn mailbox_data(response: &Response, enabled: Enabled, out: &mut Output) {
             out.text(" (");
             let mut separator = "";
             for (item, value) in items {
-                out.text(separator)
-                    .text(item.name())
-                    .text(" ")
-                    .number(*value);
+                out.text(separator).text(item.name()).text(" ");
+                match value {
+                    StatusValue::Number(number) => out.number(*number),
+                    StatusValue::Id(id) => out.text("(").text(id.as_str()).text(")"),
+                };
                 separator = " ";
             }
             out.text(")").crlf();
@@ -157,6 +159,38 @@ fn acl_data(response: &Response, enabled: Enabled, out: &mut Output) {
             out.text(" ");
             astring(out, rights.as_bytes());
             out.crlf();
+        }
+        data => account_data(data, enabled, out),
+    }
+}
+
+/// What tells about quotas and annotations.
+fn account_data(response: &Response, enabled: Enabled, out: &mut Output) {
+    match response {
+        Response::Metadata { mailbox, entries } => {
+            // RFC 5464 4.4.1
+            out.text("* METADATA ");
+            self::mailbox(out, enabled, mailbox);
+            let mut separator = " (";
+            for (entry, value) in entries {
+                out.text(separator);
+                astring(out, entry.as_bytes());
+                out.text(" ");
+                self::value(out, value.as_deref());
+                separator = " ";
+            }
+            out.text(")").crlf();
+        }
+        Response::Quota { used, limit } => {
+            // RFC 9208 4.2.1
+            out.text("* QUOTA \"\" (STORAGE ").number(*used);
+            out.text(" ").number(*limit).text(")").crlf();
+        }
+        Response::QuotaRoot { mailbox, has_root } => {
+            // RFC 9208 4.2.2
+            out.text("* QUOTAROOT ");
+            self::mailbox(out, enabled, mailbox);
+            out.text(if *has_root { " \"\"" } else { "" }).crlf();
         }
         _ => {}
     }
@@ -270,6 +304,21 @@ fn astring(out: &mut Output, bytes: &[u8]) {
         string(out, bytes);
     } else {
         out.bytes(bytes);
+    }
+}
+
+/// RFC 5464 5: `nstring / literal8`
+fn value(out: &mut Output, value: Option<&[u8]>) {
+    match value {
+        None => {
+            out.text("NIL");
+        }
+        Some(value) if value.contains(&0) => {
+            out.text("~");
+            literal_header(out, value.len() as u64);
+            out.bytes(value);
+        }
+        Some(value) => string(out, value),
     }
 }
 

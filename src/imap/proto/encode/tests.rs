@@ -174,7 +174,10 @@ fn mailbox_data_is_written_as_the_grammar_says() {
         (
             Response::Status {
                 name: "a b".to_owned(),
-                items: vec![(StatusItem::Messages, 3), (StatusItem::Size, u64::MAX)],
+                items: vec![
+                    (StatusItem::Messages, 3.into()),
+                    (StatusItem::Size, u64::MAX.into()),
+                ],
             },
             "* STATUS \"a b\" (MESSAGES 3 SIZE 18446744073709551615)\r\n",
         ),

@@ -1,7 +1,7 @@
 //! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
 //! RFC 6154).
 
-use super::{Mistake, Parsed, Scanner, resync};
+use super::{Mistake, Parsed, Scanner, metadata, resync};
 use crate::imap::proto::{
     command::CommandBody,
     enabled::Enabled,
@@ -221,6 +221,10 @@ fn return_options(scanner: &mut Scanner<'_>, query: &mut ListQuery) -> Parsed<()
             b"CHILDREN" => query.return_children = true,
             b"SPECIAL-USE" => query.return_special_use = true,
             b"MYRIGHTS" => query.return_rights = true,
+            b"METADATA" => {
+                scanner.space()?;
+                query.return_metadata = Some(metadata::query(scanner)?);
+            }
             b"STATUS" => {
                 scanner.space()?;
                 query.return_status = status_items(scanner)?;

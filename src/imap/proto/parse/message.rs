@@ -235,12 +235,34 @@ fn item_named(word: &[u8], scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,
         b"UID" => FetchItem::Uid,
         b"MODSEQ" => FetchItem::ModSeq,
+        b"SAVEDATE" => FetchItem::SaveDate,
+        b"EMAILID" => FetchItem::EmailId,
+        b"THREADID" => FetchItem::ThreadId,
+        b"PREVIEW" => preview(scanner)?,
         _ => {
             return Err(Mistake::bad(
                 "FETCH does not know this item; try (UID FLAGS ENVELOPE)",
             ));
         }
     })
+}
+
+/// RFC 8970 6: `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]`; what stands behind the name.
+fn preview(scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
+    let mut ahead = scanner.clone();
+    let is_lazy = |ahead: &mut Scanner<'_>| ahead.word().eq_ignore_ascii_case(b"LAZY");
+    // Other parentheses behind an item are modifiers of the whole FETCH (RFC 4466 2.4).
+    if ahead.space().is_err() || !ahead.eat(b'(') || !is_lazy(&mut ahead) {
+        return Ok(FetchItem::Preview);
+    }
+    while !ahead.eat(b')') {
+        ahead.space()?;
+        if !is_lazy(&mut ahead) {
+            return Err(Mistake::bad("the only modifier of PREVIEW is LAZY"));
+        }
+    }
+    *scanner = ahead;
+    Ok(FetchItem::Preview)
 }
 
 #[cfg(test)]

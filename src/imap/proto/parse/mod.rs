@@ -7,6 +7,8 @@
 pub mod acl;
 pub mod mailbox;
 pub mod message;
+pub mod metadata;
+pub mod quota;
 pub mod resync;
 pub mod scan;
 pub mod search;

@@ -55,7 +55,7 @@ impl Mistake {
 pub type Parsed<T> = Result<T, Mistake>;
 
 /// Reads a command's arguments from left to right.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scanner<'a> {
     cursor: Cursor<'a>,
     message: Option<AnnouncedLiteral>,
@@ -206,6 +206,17 @@ impl<'a> Scanner<'a> {
         } else {
             Err(Mistake::bad("a string or NIL is expected"))
         }
+    }
+
+    /// RFC 5464 5: `nstring / literal8`
+    pub fn value(&mut self) -> Parsed<Option<Cow<'a, [u8]>>> {
+        if self.eat(b'~') {
+            // RFC 3516 4.4: any octets.
+            let octets = self.cursor.literal();
+            let octets = octets.ok_or_else(|| Mistake::bad("a literal is expected behind ~"));
+            return octets.map(|octets| Some(Cow::Borrowed(octets)));
+        }
+        self.nstring()
     }
 
     /// `astring`
