@@ -106,7 +106,17 @@ impl Seen {
         if matches!(first, b'+' | b'-') {
             self.zone = self.zone.or_else(|| numeric_zone(word));
         } else if word.contains(&b':') {
-            self.time = self.time.or_else(|| clock_time(word));
+            // The zone may follow without a space.
+            let end = word.iter().position(|b| matches!(b, b'+' | b'-'));
+            let (time, zone) = word.split_at(end.unwrap_or(word.len()));
+            self.time = self.time.or_else(|| clock_time(time));
+            self.zone = self.zone.or_else(|| numeric_zone(zone));
+        } else if first.is_ascii_digit() && word.contains(&b'.') {
+            let colons: Vec<u8> = word
+                .iter()
+                .map(|b| if *b == b'.' { b':' } else { *b })
+                .collect();
+            self.time = self.time.or_else(|| clock_time(&colons));
         } else if first.is_ascii_digit() {
             self.digits(word);
         } else if let Some(month) = word.get(..3).and_then(civil::month_of_name) {
@@ -257,6 +267,8 @@ mod tests {
             ("Sat, 21 Nov 26 12:00:00 GMT", noon),
             ("Sat, 21 Nov 126 12:00:00 UT", noon),
             ("Sat, 21 Nov 2026 12:00:00", noon),
+            ("Sat,21 Nov 2026 13:00:00+0100", noon),
+            ("Sat, 21 Nov 2026 13.00.00 +0100", noon),
             ("Sat, 21 Nov 2026 12:00:00 Z", noon),
             ("Sat Nov 21 12:00:00 2026", noon),
             ("21-Nov-2026 12:00:00 -0000", noon),

@@ -11,6 +11,19 @@ use super::Facts;
 #[serde(deny_unknown_fields)]
 pub(super) struct Differences {
     difference: Vec<Row>,
+    apart: Vec<Apart>,
+}
+
+/// Messages that are sorted otherwise by some keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Apart {
+    /// Names of messages.
+    messages: Vec<String>,
+    /// The sort key.
+    key: String,
+    /// Why both orders are what they are.
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -33,16 +46,25 @@ impl Differences {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let text = fs::read_to_string(root.join("tests/differences.toml")).unwrap();
         let read: Self = toml::from_str(&text).unwrap();
-        for row in &read.difference {
-            assert!(row.reason.len() > 20, "{}: no reason", row.reason);
+        let reasons = read.difference.iter().map(|row| &row.reason);
+        for reason in reasons.chain(read.apart.iter().map(|apart| &apart.reason)) {
+            assert!(reason.len() > 20, "{reason}: no reason");
         }
         read
     }
 
+    /// The messages that are sorted otherwise by one of these keys.
+    pub(super) fn apart(&self, keys: &str) -> BTreeSet<&str> {
+        let is_key = |apart: &&Apart| keys.split(' ').any(|key| key == apart.key);
+        let apart = self.apart.iter().filter(is_key);
+        apart
+            .flat_map(|apart| apart.messages.iter().map(String::as_str))
+            .collect()
+    }
+
     /// Fails on a difference without a row, and on a row (or a pattern of one) without a
-    /// difference.
-    pub(super) fn judge(&self, ours: &Facts, theirs: &Facts) {
-        let mut complaints = Vec::new();
+    /// difference; and on what else is complained of.
+    pub(super) fn judge(&self, ours: &Facts, theirs: &Facts, mut complaints: Vec<String>) {
         let mut used = BTreeSet::new();
         let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         for key in keys {

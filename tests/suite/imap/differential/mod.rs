@@ -10,6 +10,7 @@ mod differences;
 mod dovecot;
 mod fetches;
 mod searches;
+mod sorts;
 mod structure;
 mod value;
 
@@ -40,7 +41,9 @@ fn this_server_and_dovecot_say_the_same_of_the_same_messages() {
     // First, while the messages are recent.
     searches::compare(&mut ours, &mut theirs, &corpus, &mut facts);
     fetches::compare(&mut ours, &mut theirs, &corpus, &mut facts);
-    Differences::read().judge(&facts.0, &facts.1);
+    let differences = Differences::read();
+    let sorted = sorts::compare(&mut ours, &mut theirs, &corpus, &facts, &differences);
+    differences.judge(&facts.0, &facts.1, sorted);
 }
 
 /// Puts the corpus into a mailbox and opens it.

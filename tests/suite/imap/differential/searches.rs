@@ -1,5 +1,5 @@
-//! SEARCH, SORT and THREAD over the whole corpus. A message that a search finds is a fact of that
-//! message; an order or a tree is one of the mailbox.
+//! SEARCH and THREAD over the whole corpus. A message that a search finds is a fact of that
+//! message, and so is its parent in a thread.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,10 @@ pub(super) fn compare(
     let searches = made("searches");
     let searches: Vec<_> = searches.lines().filter(|line| !line.is_empty()).collect();
     assert!(searches.len() >= 100, "{}", searches.len());
-    // SORT and THREAD are compared when their odd cases are told apart from mistakes.
-    let compared = |capability: &str| !capability.starts_with(['S', 'T']);
     let announced = |capability: &str, ours: &mut Ours, theirs: &mut Dovecot| {
-        compared(capability) && ours.announces(capability) && theirs.announces(capability)
+        ours.announces(capability) && theirs.announces(capability)
     };
     let esearch = announced("ESEARCH", ours, theirs);
-    let sort = announced("SORT", ours, theirs);
-    let display = announced("SORT=DISPLAY", ours, theirs);
     let threads = ["REFERENCES", "ORDEREDSUBJECT", "REFS"]
         .map(|kind| (kind, announced(&format!("THREAD={kind}"), ours, theirs)));
     for (server, facts) in ends(ours, theirs, facts) {
@@ -37,11 +33,6 @@ pub(super) fn compare(
         }
         for search in searches.iter().step_by(4).filter(|_| esearch) {
             tell_extended_search(server, search, facts);
-        }
-        for keys in SORTS.iter().filter(|_| sort) {
-            if display || !keys.contains("DISPLAY") {
-                tell_sorts(server, keys, corpus, facts);
-            }
         }
         for (kind, _) in threads.iter().filter(|(_, announced)| *announced) {
             tell_threads(server, kind, corpus, facts);
@@ -89,26 +80,6 @@ fn spelled_out(set: &str) -> Vec<usize> {
         first.parse::<usize>().unwrap()..=last.parse().unwrap()
     });
     ranges.flatten().collect()
-}
-
-/// RFC 5256: every key, in families of messages that are alike, so that a difference is small.
-fn tell_sorts(server: &mut dyn Server, keys: &str, corpus: &[Message], facts: &mut Facts) {
-    for kind in SORTED {
-        let numbers_of_kind: Vec<String> = (1..)
-            .zip(corpus)
-            .filter(|(_, message)| kind.iter().any(|start| message.name.starts_with(start)))
-            .map(|(number, _): (u32, _)| number.to_string())
-            .collect();
-        let set = numbers_of_kind.join(",");
-        let answer = server.ask(format!("SORT ({keys}) UTF-8 {set}").as_bytes());
-        let order: Vec<&str> = numbers(&answer.untagged, "SORT")
-            .into_iter()
-            .map(|number| corpus[number - 1].name.as_str())
-            .collect();
-        let question = format!("SORT ({keys}) {}", kind[0]);
-        let said = format!("{} {}", &answer.completion[..2], order.join(" "));
-        facts.insert(("mailbox".to_owned(), question), said);
-    }
 }
 
 /// RFC 5256: the children of each message, and where each thread begins.
@@ -176,7 +147,7 @@ fn tell_search(server: &mut dyn Server, search: &str, corpus: &[Message], facts:
 }
 
 /// The numbers of the response that begins with `word`.
-fn numbers(untagged: &[Vec<u8>], word: &str) -> Vec<usize> {
+pub(super) fn numbers(untagged: &[Vec<u8>], word: &str) -> Vec<usize> {
     let is_it = |response: &&Vec<u8>| response.starts_with(word.as_bytes());
     let Some(response) = untagged.iter().find(is_it) else {
         return Vec::new();
@@ -204,32 +175,3 @@ fn command(text: &str) -> Vec<u8> {
     }
     bytes
 }
-
-const SORTS: [&str; 16] = [
-    "ARRIVAL",
-    "CC",
-    "DATE",
-    "FROM",
-    "SIZE",
-    "SUBJECT",
-    "TO",
-    "REVERSE ARRIVAL",
-    "REVERSE DATE",
-    "REVERSE SUBJECT",
-    "SUBJECT DATE",
-    "SUBJECT REVERSE DATE",
-    "FROM REVERSE SIZE ARRIVAL",
-    "DISPLAYFROM",
-    "DISPLAYTO",
-    "REVERSE DISPLAYFROM SUBJECT",
-];
-
-/// Kinds of messages that are sorted together, by how their names begin.
-const SORTED: [&[&str]; 6] = [
-    &["subject-"],
-    &["address-"],
-    &["date-"],
-    &["family-"],
-    &["grown-", "huge-"],
-    &[""],
-];
