@@ -107,7 +107,7 @@ pub enum CommandBody {
         mailbox: String,
     },
     /// RFC 3501 6.3.8, RFC 5258
-    List(ListQuery),
+    List(Box<ListQuery>),
     /// RFC 3501 6.3.9
     Lsub {
         /// What the pattern is relative to.

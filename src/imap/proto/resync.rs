@@ -11,7 +11,7 @@ pub struct SelectParameters {
     /// RFC 7162 3.1.8
     pub condstore: bool,
     /// RFC 7162 3.2.5
-    pub qresync: Option<Qresync>,
+    pub qresync: Option<Box<Qresync>>,
 }
 
 /// What a client knew of a mailbox when it was there last (RFC 7162 3.2.5).

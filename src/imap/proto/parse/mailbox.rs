@@ -172,7 +172,7 @@ pub fn list(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
         return_options(scanner, &mut query)?;
     }
     scanner.end()?;
-    Ok(CommandBody::List(query))
+    Ok(CommandBody::List(Box::new(query)))
 }
 
 /// `list-select-opts`, behind its opening parenthesis.
@@ -424,7 +424,7 @@ mod tests {
 
     fn query(text: &str) -> Option<ListQuery> {
         match parsed(text)? {
-            CommandBody::List(query) => Some(query),
+            CommandBody::List(query) => Some(*query),
             other => panic!("{other:?}"),
         }
     }

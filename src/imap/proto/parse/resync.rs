@@ -49,7 +49,7 @@ pub fn select_parameters(scanner: &mut Scanner<'_>) -> Parsed<SelectParameters> 
                     return Err(Mistake::bad("say ENABLE QRESYNC first"));
                 }
                 scanner.space()?;
-                parameters.qresync = Some(qresync(scanner)?);
+                parameters.qresync = Some(Box::new(qresync(scanner)?));
             }
             _ => return Err(Mistake::bad(PARAMETERS)),
         }
@@ -171,7 +171,7 @@ mod tests {
         let mut scanner = Scanner::new(&pieces, None).of_client(Enabled::QRESYNC);
         let parameters = select_parameters(&mut scanner).ok()?;
         scanner.end().ok()?;
-        parameters.qresync
+        parameters.qresync.map(|qresync| *qresync)
     }
 
     #[test]
