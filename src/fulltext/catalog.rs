@@ -32,6 +32,8 @@ pub(super) struct Home {
 /// An index as it is at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
+    /// In the order in which their emails came: of one account, those of a segment are below those
+    /// of the next.
     pub(super) segments: Vec<Arc<Segment>>,
     /// How far each account is indexed.
     upto: HashMap<AccountId, u64>,
@@ -89,7 +91,8 @@ impl Home {
         Ok(())
     }
 
-    /// The index with a new segment in the place of the segments `gone`.
+    /// The index with a new segment in the place of the segments `gone`, which are neighbours; at
+    /// the end when there are none.
     pub(super) fn with(
         &self,
         catalog: &Catalog,
@@ -108,12 +111,11 @@ impl Home {
                 return Err(error);
             }
         };
-        let kept = catalog.segments.iter();
-        let mut segments: Vec<_> = kept
-            .filter(|segment| !gone.contains(&segment.number))
-            .cloned()
-            .collect();
-        segments.push(segment);
+        let mut segments = catalog.segments.clone();
+        let goes = |other: &Arc<Segment>| gone.contains(&other.number);
+        let place = segments.iter().position(goes).unwrap_or(segments.len());
+        segments.retain(|other| !goes(other));
+        segments.insert(place, segment);
         let next = Catalog::new(segments, number + 1);
         self.write(CATALOG_NEW, next.text().as_bytes())?;
         self.disk

@@ -5,7 +5,7 @@
 //! is said by the segments, so a crash anywhere costs at most the batch in memory.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     future::Future,
     mem,
     pin::pin,
@@ -34,7 +34,7 @@ use crate::{
         text::Causes,
     },
     mailbox::{Email, Follower, MailboxFault, Mailboxes},
-    store::{Order, PageLimit, ReadError, Room, key},
+    store::{KeyRange, Order, PageLimit, ReadError, Room, key},
 };
 
 /// Why the work stopped.
@@ -283,16 +283,16 @@ impl<'a> Feeder<'a> {
             let stale = self.removed >= REMOVED_MIN.max(emails / REMOVED_SHARE);
             let lengths: Vec<u64> = segments.iter().map(|segment| segment.length).collect();
             let due = match stale {
-                true => (0..segments.len()).collect(),
+                true => lengths.len(),
                 false => merge::due(&lengths),
             };
-            let bytes = due.iter().filter_map(|place| lengths.get(*place)).sum();
-            if due.is_empty() || !self.has_room_for(bytes).await? {
+            let last = lengths.len() - due;
+            let bytes = lengths.iter().skip(last).sum();
+            if due == 0 || !self.has_room_for(bytes).await? {
                 return Ok(());
             }
             self.may_go_on()?;
-            let segments = due.into_iter().filter_map(|at| segments.get(at).cloned());
-            let segments = segments.collect();
+            let segments = segments.iter().skip(last).cloned().collect();
             self.rewrite(segments, &self.known().await?).await?;
             if stale {
                 self.removed = 0;
@@ -311,7 +311,11 @@ impl<'a> Feeder<'a> {
         }
         let bytes = segments.iter().map(|segment| segment.length).sum();
         if self.has_room_for(bytes).await? {
-            return self.rewrite(segments, &known).await;
+            // One by one: they need not be neighbours.
+            for segment in segments {
+                self.rewrite(vec![segment], &known).await?;
+            }
+            return Ok(());
         }
         self.core.clear().await?;
         self.catalog = Arc::default();
@@ -324,10 +328,18 @@ impl<'a> Feeder<'a> {
         segments: Vec<Arc<Segment>>,
         known: &HashSet<AccountId>,
     ) -> Result<(), Halt> {
+        let mut ranges: BTreeMap<AccountId, (u64, u64)> = BTreeMap::new();
+        for (account, section) in segments.iter().flat_map(|segment| &segment.sections) {
+            let (from, upto) = ranges
+                .entry(*account)
+                .or_insert((section.from, section.upto));
+            *from = section.from.min(*from);
+            *upto = section.upto.max(*upto);
+        }
         let mut living = Living::new();
-        for account in segments.iter().flat_map(|segment| segment.sections.keys()) {
-            if known.contains(account) && !living.contains_key(account) {
-                living.insert(*account, self.living(*account).await?);
+        for (account, (from, upto)) in ranges {
+            if known.contains(&account) {
+                living.insert(account, self.living(account, from, upto).await?);
             }
         }
         let (home, catalog) = (self.core.home.clone(), Arc::clone(&self.catalog));
@@ -366,10 +378,17 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// The emails of an account that are there, up to the last one that is indexed.
-    async fn living(&self, account: AccountId) -> Result<Vec<u64>, ReadError> {
-        let mut range = key::emails(account).prefix_range();
-        range.to = key::email(account, EmailId(self.catalog.upto(account))).successor();
+    /// The emails of an account that are there, above `from` up to `upto`.
+    async fn living(
+        &self,
+        account: AccountId,
+        from: u64,
+        upto: u64,
+    ) -> Result<Vec<u64>, ReadError> {
+        let mut range = KeyRange {
+            from: key::email(account, EmailId(from)).successor(),
+            to: key::email(account, EmailId(upto)).successor(),
+        };
         let mut living = Vec::new();
         loop {
             let limit = PageLimit::default();

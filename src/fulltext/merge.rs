@@ -15,28 +15,29 @@ use crate::{base::ids::AccountId, store::embedded::disk::File};
 /// The emails of one account that are there, ascending.
 pub(super) type Living = BTreeMap<AccountId, Vec<u64>>;
 
-/// Which segments, by their lengths, should become one now; the places of them.
-pub(super) fn due(lengths: &[u64]) -> Vec<usize> {
-    let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (place, length) in lengths.iter().enumerate() {
-        let ratio = (length / CLASS_BYTES).max(1);
-        classes
-            .entry(ratio.ilog(MERGED_SEGMENTS as u64))
-            .or_default()
-            .push(place);
-    }
-    let mut due = Vec::new();
-    for (_, places) in classes {
-        // With the smaller ones, which would be merged into the result soon.
-        due.extend(places);
-        if due.len() >= MERGED_SEGMENTS {
-            return due;
+/// How many segments at the end of the catalog, by their lengths, should become one now.
+///
+/// Only neighbours are merged: segments are in the order in which they were written, so what lies
+/// between two of them may hold emails between theirs, and a merged section must leave none out.
+pub(super) fn due(lengths: &[u64]) -> usize {
+    let class = |length: &u64| (length / CLASS_BYTES).max(1).ilog(MERGED_SEGMENTS as u64);
+    let classes: Vec<u32> = lengths.iter().map(class).collect();
+    let highest = classes.iter().max().copied().unwrap_or(0);
+    for class in 0..=highest {
+        // With the smaller ones between and behind them.
+        let run = classes.iter().rev().take_while(|other| **other <= class);
+        let (count, of_class) = run.fold((0, 0), |(count, of_class), other| {
+            (count + 1, of_class + usize::from(*other == class))
+        });
+        if of_class >= MERGED_SEGMENTS {
+            return count;
         }
     }
-    Vec::new()
+    0
 }
 
-/// Writes the segment `number`, which says what `segments` say of the emails in `living`.
+/// Writes the segment `number`, which says what `segments`, neighbours in the catalog, say of the
+/// emails in `living`.
 pub(super) fn merge(
     segments: &[Arc<Segment>],
     living: &Living,
@@ -54,10 +55,12 @@ pub(super) fn merge(
             }
         }
         sections.sort_by_key(|(section, _)| section.from);
-        let (Some((first, _)), Some((last, _))) = (sections.first(), sections.last()) else {
+        let Some((first, _)) = sections.first() else {
             continue;
         };
-        let (from, upto) = (first.from, last.upto);
+        let from = first.from;
+        let upto = sections.iter().map(|(section, _)| section.upto);
+        let upto = upto.max().unwrap_or(from);
         if upto - from > u64::from(u32::MAX) {
             return Err(Unreadable::Damaged("a range of emails is too large"));
         }
@@ -123,20 +126,67 @@ fn moved<'a>(list: &'a [u32], distance: u32, living: &'a [u32]) -> impl Iterator
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn segments_of_one_class_are_merged_with_all_smaller_ones() {
-        let (small, large) = (1_000, 30 * CLASS_BYTES);
-        assert!(due(&[small; MERGED_SEGMENTS - 1]).is_empty());
-        assert_eq!(due(&[small; MERGED_SEGMENTS]), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(
-            due(&[large, small, small, small, small, small, small]),
-            [1, 2, 3, 4, 5, 6]
-        );
-        assert_eq!(
-            due(&[large, large, large, large, small, small]),
-            [4, 5, 0, 1, 2, 3]
-        );
+    fn neighbours_of_one_class_are_merged_with_the_smaller_ones_among_them() {
+        let (small, large, huge) = (1_000, 30 * CLASS_BYTES, 1_000 * CLASS_BYTES);
+        assert_eq!(due(&[]), 0);
+        assert_eq!(due(&[small; MERGED_SEGMENTS - 1]), 0);
+        assert_eq!(due(&[small; MERGED_SEGMENTS]), 6);
+        // A large one is not written again for every few small ones.
+        assert_eq!(due(&[large, small, small, small, small, small]), 0);
+        assert_eq!(due(&[large, small, small, small, small, small, small]), 6);
+        // What is small before a large one waits for it.
+        assert_eq!(due(&[small, large, small, small, small, small, small]), 0);
+        assert_eq!(due(&[large, large, small, large, large, large, large]), 7);
+        assert_eq!(due(&[huge, large, large, large, large, large, large]), 6);
+    }
+
+    proptest! {
+        /// A section that leaves out an email of its range would hide it from every search.
+        #[test]
+        fn whatever_is_merged_the_sections_of_an_account_leave_nothing_out(
+            batches in prop::collection::vec((0_u32..4, prop::collection::vec(1_u64..9, 3)), 1..80),
+        ) {
+            let mut upto = [0_u64; 3];
+            let mut segments: Vec<(u64, BTreeMap<usize, (u64, u64)>)> = Vec::new();
+            for (class, counts) in batches {
+                let length = CLASS_BYTES * 6_u64.pow(class);
+                let mut sections = BTreeMap::new();
+                // Some accounts have nothing new.
+                for (account, count) in counts.iter().enumerate().filter(|(_, count)| **count > 3) {
+                    sections.insert(account, (upto[account], upto[account] + count));
+                    upto[account] += count;
+                }
+                segments.push((length, sections));
+                loop {
+                    let lengths: Vec<u64> = segments.iter().map(|(length, _)| *length).collect();
+                    let run = due(&lengths);
+                    if run == 0 {
+                        break;
+                    }
+                    let mut merged: (u64, BTreeMap<usize, (u64, u64)>) = (0, BTreeMap::new());
+                    for (length, sections) in segments.split_off(segments.len() - run) {
+                        merged.0 += length;
+                        for (account, (from, upto)) in sections {
+                            let range = merged.1.entry(account).or_insert((from, upto));
+                            *range = (range.0.min(from), range.1.max(upto));
+                        }
+                    }
+                    segments.push(merged);
+                }
+                for (account, upto) in upto.iter().enumerate() {
+                    let mut behind = 0;
+                    for (from, upto) in segments.iter().filter_map(|(_, of)| of.get(&account)) {
+                        prop_assert_eq!(*from, behind);
+                        behind = *upto;
+                    }
+                    prop_assert_eq!(behind, *upto);
+                }
+            }
+        }
     }
 }
