@@ -22,7 +22,7 @@ impl Enabled {
     pub const UTF8_ACCEPT: Self = Self(4);
     /// RFC 9051: answers as IMAP4rev2 has them. Names are UTF-8.
     pub const IMAP4REV2: Self = Self(8);
-    /// RFC 9586: there are no message numbers.
+    /// RFC 9586 (cited from memory throughout): there are no message numbers.
     pub const UIDONLY: Self = Self(16);
 
     /// What a capability's name, in capitals, switches on; nothing for others (RFC 5161 3.1).
@@ -57,9 +57,10 @@ impl fmt::Debug for Enabled {
 }
 
 /// What ENABLE knows.
-const NAMES: [(&str, Enabled); 2] = [
+const NAMES: [(&str, Enabled); 3] = [
     ("CONDSTORE", Enabled::CONDSTORE),
     ("QRESYNC", Enabled::QRESYNC),
+    ("UIDONLY", Enabled::UIDONLY),
 ];
 
 #[cfg(test)]

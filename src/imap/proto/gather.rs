@@ -115,6 +115,9 @@ impl Gathered {
                 last = shorter;
             }
         }
+        if enabled.contains(Enabled::UIDONLY) && verb.names_numbers() {
+            return Err(Mistake::uid_required());
+        }
         let pieces = self.parts.pieces(arguments_at, last);
         let mut scanner = Scanner::new(&pieces, message).of_client(enabled);
         let body = (verb.parse)(&mut scanner)?;

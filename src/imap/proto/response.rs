@@ -293,6 +293,8 @@ pub enum Code {
     TryCreate,
     /// The next UID.
     UidNext(u32),
+    /// Message numbers were given up by the client (RFC 9586).
+    UidRequired,
     /// The validity of the UIDs.
     UidValidity(u32),
     /// Something that is needed is down; try later.

@@ -112,6 +112,11 @@ impl Verb {
             .find(|verb| verb.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// Whether it names messages by their numbers; a twin of it takes UIDs.
+    pub fn names_numbers(&self) -> bool {
+        self.numbers == Used || matches!(self.name, "COPY" | "MOVE")
+    }
+
     /// Whether it is admitted in `stage`.
     ///
     /// # Errors
@@ -266,7 +271,7 @@ pub static VERBS: &[Verb] = &[
          "THREAD=ORDEREDSUBJECT THREAD=REFERENCES",                   sort::thread),
     verb("UID THREAD",   Selected,    Untouched, "",                  sort::uid_thread),
     verb("FETCH",        Selected,    Used,      "OBJECTID PREVIEW SAVEDATE", message::fetch),
-    verb("UID FETCH",    Selected,    Untouched, "",                  message::uid_fetch),
+    verb("UID FETCH",    Selected,    Untouched, "UIDONLY",                  message::uid_fetch),
     verb("STORE",        Writable,    Used,      "",                  message::store),
     verb("UID STORE",    Writable,    Untouched, "",                  message::uid_store),
     verb("COPY",         Selected,    Untouched, "",                  message::copy),
@@ -384,6 +389,7 @@ mod tests {
             "STATUS=SIZE",
             "THREAD=ORDEREDSUBJECT",
             "THREAD=REFERENCES",
+            "UIDONLY",
             "UIDPLUS",
             "UNSELECT",
             "WITHIN",

@@ -22,6 +22,7 @@ use crate::{
         proto::{
             command::Tag,
             dialog::Imap,
+            enabled::Enabled,
             esearch,
             response::{Code, Response, Status},
             search::SearchKey,
@@ -94,14 +95,16 @@ impl Context {
         if uids.is_empty() {
             return Ok(());
         }
+        let uid_only = turn.dialogue().enabled().contains(Enabled::UIDONLY);
+        let uids_said = Uids::of(self.uids == Uids::Said || uid_only);
         let out = turn.output();
-        esearch::begin(out, &self.tag, self.uids == Uids::Said);
+        esearch::begin(out, &self.tag, uids_said == Uids::Said);
         out.bytes(b" ").text(what).bytes(b" (0 ");
         let mut set = SetWriter::default();
         for chunk in uids.chunks(CHUNK_MESSAGES) {
             let out = turn.output();
             for uid in chunk {
-                let number = match self.uids {
+                let number = match uids_said {
                     Uids::Said => Some(*uid),
                     Uids::Silent => view
                         .position(*uid)

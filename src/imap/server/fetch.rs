@@ -46,6 +46,7 @@ pub(super) struct Wish {
 /// What is asked for, sorted by where it comes from.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
+    enabled: Enabled,
     uid: bool,
     flags: bool,
     internal_date: bool,
@@ -87,7 +88,7 @@ pub(super) async fn fetch(
     wish: &Wish,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let mut plan = Plan::new(&wish.items, which.uids);
+    let mut plan = Plan::new(&wish.items, which.uids, turn.dialogue().enabled());
     plan.modseq |= wish.modifiers.changed_since.is_some();
     if plan.modseq {
         resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
@@ -157,10 +158,11 @@ async fn chosen(
 }
 
 impl Plan {
-    fn new(items: &[FetchItem], uids: Uids) -> Self {
-        // RFC 3501 6.4.8: UID FETCH always says the UID.
+    fn new(items: &[FetchItem], uids: Uids, enabled: Enabled) -> Self {
+        // RFC 3501 6.4.8: UID FETCH always says the UID; UIDFETCH has it (RFC 9586).
         let mut plan = Self {
-            uid: uids == Uids::Said,
+            uid: uids == Uids::Said && !enabled.contains(Enabled::UIDONLY),
+            enabled,
             ..Self::default()
         };
         for item in items {
@@ -288,7 +290,7 @@ impl Answer<'_> {
                     let Some(entry) = cursor.seek(index, message.uid) else {
                         return false;
                     };
-                    let mut items = Items::begin(out, message.number);
+                    let mut items = Items::begin(out, message.name(self.plan.enabled));
                     self.write_entry(&mut items, &entry);
                     items.end();
                     true
@@ -357,7 +359,7 @@ impl Answer<'_> {
             let Some(entry) = lookup::find(index, message.uid) else {
                 return false;
             };
-            let mut items = Items::begin(out, message.number);
+            let mut items = Items::begin(out, message.name(self.plan.enabled));
             self.write_entry(&mut items, &entry);
             self.plan.write_email(&mut items, source, &made);
             true

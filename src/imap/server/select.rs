@@ -19,6 +19,7 @@ use crate::{
         proto::{
             dialog::Imap,
             enabled::Enabled,
+            encode::MessageName,
             response::{Code, Response},
             sequence::{BeyondLast, MessageSet, SequenceSet},
         },
@@ -85,6 +86,16 @@ pub(super) struct Shown {
     /// Its message number.
     pub(super) number: u32,
     pub(super) uid: u32,
+}
+
+impl Shown {
+    /// As the client knows it.
+    pub(super) fn name(self, enabled: Enabled) -> MessageName {
+        match enabled.contains(Enabled::UIDONLY) {
+            true => MessageName::Uid(self.uid),
+            false => MessageName::Number(self.number),
+        }
+    }
 }
 
 /// A mailbox just selected, with what is said of it only then.
@@ -186,6 +197,10 @@ impl Opened {
     async fn introduce_recent(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
         turn.reply(&Response::Recent(self.selected.recent()))
             .await?;
+        if turn.dialogue().enabled().contains(Enabled::UIDONLY) {
+            // RFC 9586: UNSEEN has a message number.
+            return Ok(());
+        }
         if let Some(number) = self
             .first_unseen
             .and_then(|position| u32::try_from(position + 1).ok())

@@ -129,8 +129,9 @@ async fn tell_expunged(selected: &mut Selected, turn: &mut Turn<'_, Imap>) -> Re
     if !selected.view.has_gone() {
         return Ok(());
     }
-    if turn.dialogue().enabled().contains(Enabled::QRESYNC) {
-        // RFC 7162 3.2.10
+    let enabled = turn.dialogue().enabled();
+    if enabled.contains(Enabled::QRESYNC) || enabled.contains(Enabled::UIDONLY) {
+        // RFC 7162 3.2.10, RFC 9586
         let before = selected.view.count();
         let gone = selected.view.vanish();
         selected.owes_modseq = true;
@@ -255,6 +256,7 @@ pub(super) async fn tell_flags(
     let modseq = enabled.contains(Enabled::CONDSTORE);
     // RFC 9051 E 21
     let uid = telling.uid || modseq || enabled.contains(Enabled::IMAP4REV2);
+    let uid = uid && !enabled.contains(Enabled::UIDONLY);
     for chunk in shown.chunks(CHUNK_MESSAGES) {
         let out = turn.output();
         selected.mailbox.read(|index| {
@@ -263,7 +265,7 @@ pub(super) async fn tell_flags(
                 let Some(entry) = cursor.seek(index, message.uid) else {
                     continue;
                 };
-                let mut items = Items::begin(out, message.number);
+                let mut items = Items::begin(out, message.name(enabled));
                 if uid {
                     items.item().bytes(b"UID ").number(u64::from(message.uid));
                 }

@@ -111,6 +111,7 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::ReadWrite => "READ-WRITE",
         Code::TooBig => "TOOBIG",
         Code::TryCreate => "TRYCREATE",
+        Code::UidRequired => "UIDREQUIRED",
         Code::Unavailable => "UNAVAILABLE",
         Code::UseAttr => "USEATTR",
         Code::AppendUid { .. }

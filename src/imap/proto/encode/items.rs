@@ -14,12 +14,23 @@ pub struct Items<'o> {
     separator: &'static [u8],
 }
 
+/// How a FETCH response names its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageName {
+    /// By its message number.
+    Number(u32),
+    /// By its UID, to a client without message numbers (RFC 9586).
+    Uid(u32),
+}
+
 impl<'o> Items<'o> {
-    /// `* n FETCH (`
-    pub fn begin(out: &'o mut Output, number: u32) -> Self {
-        out.bytes(b"* ")
-            .number(u64::from(number))
-            .bytes(b" FETCH (");
+    /// `* n FETCH (`, or `* n UIDFETCH (`
+    pub fn begin(out: &'o mut Output, message: MessageName) -> Self {
+        let (number, what) = match message {
+            MessageName::Number(number) => (number, " FETCH ("),
+            MessageName::Uid(uid) => (uid, " UIDFETCH ("),
+        };
+        out.bytes(b"* ").number(u64::from(number)).text(what);
         Self {
             out,
             separator: b"",

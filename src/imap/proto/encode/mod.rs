@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{mail::imap_text::write_string, wire::Output};
 
-pub use self::items::{Items, literal_header, section_label};
+pub use self::items::{Items, MessageName, literal_header, section_label};
 
 /// Writes one response with its line end, as a client hears it that has `enabled` this.
 pub fn response(response: &Response, enabled: Enabled, out: &mut Output) {

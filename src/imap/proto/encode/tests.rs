@@ -250,7 +250,7 @@ fn fetch_answers_are_written_item_by_item() {
         }),
     };
     let line = written(|out| {
-        let mut items = Items::begin(out, 1);
+        let mut items = Items::begin(out, MessageName::Number(1));
         items.item().bytes(b"UID ").number(7);
         section_label(items.item(), &section, Some(0));
         literal_header(items.item(), 2);

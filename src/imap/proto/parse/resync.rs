@@ -77,6 +77,9 @@ fn qresync(scanner: &mut Scanner<'_>) -> Parsed<Qresync> {
         more = scanner.eat(b' ');
     }
     if more {
+        if scanner.enabled().contains(Enabled::UIDONLY) {
+            return Err(Mistake::uid_required());
+        }
         qresync.matches = matches(scanner)?;
     }
     scanner.expect(b')', "the parameters of QRESYNC stand in parentheses")?;

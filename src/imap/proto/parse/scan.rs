@@ -41,6 +41,14 @@ impl Mistake {
         }
     }
 
+    /// A message number of a client that has given them up (RFC 9586).
+    pub fn uid_required() -> Self {
+        Self {
+            code: Some(Code::UidRequired),
+            ..Self::bad("there are no message numbers after ENABLE UIDONLY; name UIDs")
+        }
+    }
+
     /// Understood, and refused.
     pub fn no(code: Code, text: &'static str) -> Self {
         Self {

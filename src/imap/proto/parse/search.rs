@@ -7,6 +7,7 @@ use super::{Mistake, Parsed, Scanner, resync, sources};
 use crate::base::ids::ModSeq;
 use crate::imap::proto::{
     command::{CommandBody, Tag},
+    enabled::Enabled,
     limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
     search::{Charset, PartialRange, Query, Returns, SearchFlag, SearchKey},
     section::FieldName,
@@ -277,7 +278,7 @@ impl Keys<'_, '_> {
         Ok(match word {
             // RFC 5182 3
             b"" if self.scanner.eat(b'$') => SearchKey::Saved,
-            b"" => SearchKey::Numbers(self.scanner.set()?),
+            b"" => self.numbers()?,
             b"ALL" => SearchKey::All,
             b"ANSWERED" => SearchKey::Flag(Answered),
             b"DELETED" => SearchKey::Flag(Deleted),
@@ -298,6 +299,14 @@ impl Keys<'_, '_> {
                 return self.leaf_with_argument(word);
             }
         })
+    }
+
+    fn numbers(&mut self) -> Parsed<SearchKey> {
+        let set = self.scanner.set()?;
+        match self.scanner.enabled().contains(Enabled::UIDONLY) {
+            true => Err(Mistake::uid_required()),
+            false => Ok(SearchKey::Numbers(set)),
+        }
     }
 
     fn leaf_with_argument(&mut self, word: &[u8]) -> Parsed<SearchKey> {
