@@ -145,6 +145,9 @@ mod tests {
         assert_eq!(due(&[huge, large, large, large, large, large, large]), 6);
     }
 
+    /// The length of a segment, and the emails of each account in it.
+    type Ranges = (u64, BTreeMap<usize, (u64, u64)>);
+
     proptest! {
         /// A section that leaves out an email of its range would hide it from every search.
         #[test]
@@ -152,7 +155,7 @@ mod tests {
             batches in prop::collection::vec((0_u32..4, prop::collection::vec(1_u64..9, 3)), 1..80),
         ) {
             let mut upto = [0_u64; 3];
-            let mut segments: Vec<(u64, BTreeMap<usize, (u64, u64)>)> = Vec::new();
+            let mut segments: Vec<Ranges> = Vec::new();
             for (class, counts) in batches {
                 let length = CLASS_BYTES * 6_u64.pow(class);
                 let mut sections = BTreeMap::new();
@@ -168,7 +171,7 @@ mod tests {
                     if run == 0 {
                         break;
                     }
-                    let mut merged: (u64, BTreeMap<usize, (u64, u64)>) = (0, BTreeMap::new());
+                    let mut merged = Ranges::default();
                     for (length, sections) in segments.split_off(segments.len() - run) {
                         merged.0 += length;
                         for (account, (from, upto)) in sections {

@@ -186,7 +186,7 @@ impl Believer {
         self.hear_code(&answer.completion);
         let (modseq, highest) = std::mem::take(&mut self.heard);
         // RFC 7162 6
-        self.memory.highest = highest.unwrap_or(self.memory.highest.max(modseq));
+        self.memory.highest = highest.unwrap_or_else(|| self.memory.highest.max(modseq));
     }
 
     fn hear_code(&mut self, text: &str) {

@@ -310,7 +310,7 @@ impl World {
     }
 
     /// The upkeep packs the mailboxes and trims their logs.
-    async fn tend(&mut self) {
+    async fn tend(&self) {
         let stop = tokio::time::sleep(std::time::Duration::from_secs(6));
         self.server.mailboxes.maintain(stop).await;
     }
