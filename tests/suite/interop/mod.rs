@@ -14,6 +14,7 @@ mod clients;
 mod crash;
 mod data;
 mod install;
+mod keepers;
 mod peers;
 pub(crate) mod server;
 mod syscalls;
