@@ -53,8 +53,16 @@ pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_uppercase();
     }
-    let mut folded = String::with_capacity(text.len());
+    fold_start(text, usize::MAX)
+}
+
+/// How [`fold`] of a text begins: `enough` bytes and what is left of a character, or all of it.
+pub fn fold_start(text: &str, enough: usize) -> String {
+    let mut folded = String::with_capacity(text.len().min(enough));
     for c in text.chars() {
+        if folded.len() >= enough {
+            break;
+        }
         match c.is_ascii() {
             true => folded.push(c.to_ascii_uppercase()),
             false => decompose_compatible(title_case(c), |c| folded.push(c)),
@@ -132,6 +140,20 @@ mod tests {
             decode(&raw, TransferEncoding::Identity, b"").len(),
             TEXT_BYTES_MAX
         );
+    }
+
+    #[test]
+    fn lim_36_folding_stops_when_there_is_enough() {
+        for (text, enough, start) in [
+            ("abc", 0, ""),
+            ("abc", 2, "AB"),
+            ("abc", 9, "ABC"),
+            // One character that becomes four, and three bytes that become one.
+            ("\u{fb03}x", 1, "ffi"),
+            ("\u{ff41}\u{ff42}\u{ff43}", 2, "AB"),
+        ] {
+            assert_eq!(fold_start(text, enough), start, "{text}");
+        }
     }
 
     #[test]

@@ -13,6 +13,6 @@ pub use self::{
     forest::{Forest, Token},
     ordered_subject::ordered_subject,
     references::{Linked, References},
-    sort_key::SortKeys,
+    sort_key::{SortKeys, Sorting, TEXT_KEY_BYTES},
     subject::BaseSubject,
 };

@@ -15,6 +15,8 @@ pub struct References {
     nodes: Vec<Node>,
     by_id: HashMap<Box<[u8]>, usize>,
     added: usize,
+    /// Of ids and subjects.
+    text_bytes: usize,
 }
 
 /// What THREAD needs of a message.
@@ -35,6 +37,8 @@ pub struct Linked<'a> {
 #[derive(Debug, Default)]
 struct Node {
     parent: Option<usize>,
+    /// It was the parent of another; without that it cannot be above anything.
+    had_children: bool,
     message: Option<Box<Message>>,
 }
 
@@ -65,6 +69,7 @@ impl References {
             above = Some(node);
         }
         let node = self.node_for(linked.id);
+        self.text_bytes += linked.subject.text.len();
         // Step 1.B: the message's own last reference counts, not what others say of it.
         self.set_parent(node, None);
         if let Some(above) = above
@@ -83,6 +88,14 @@ impl References {
         self.added += 1;
     }
 
+    /// Bytes of memory that are taken.
+    pub fn bytes(&self) -> usize {
+        let messages = self.added * size_of::<Message>();
+        let nodes = self.nodes.len() * size_of::<Node>();
+        let ids = self.by_id.len() * size_of::<(Box<[u8]>, usize)>();
+        messages + nodes + ids + self.text_bytes
+    }
+
     /// The node of what is referred to; `None` when there are too many.
     fn node_of(&mut self, id: &[u8]) -> Option<usize> {
         if let Some(node) = self.by_id.get(id) {
@@ -91,6 +104,7 @@ impl References {
         if self.nodes.len() >= NODES_MAX {
             return None;
         }
+        self.text_bytes += id.len();
         self.by_id.insert(id.into(), self.nodes.len());
         Some(self.new_node())
     }
@@ -107,6 +121,7 @@ impl References {
                     }
                 }
                 hash_map::Entry::Vacant(free) => {
+                    self.text_bytes += id.len();
                     free.insert(next);
                 }
             }
@@ -127,10 +142,16 @@ impl References {
         if let Some(node) = self.nodes.get_mut(node) {
             node.parent = parent;
         }
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(parent)) {
+            parent.had_children = true;
+        }
     }
 
     /// Whether `node` is `other` or above it.
     fn is_above(&self, node: usize, other: usize) -> bool {
+        if !self.nodes.get(node).is_some_and(|node| node.had_children) {
+            return node == other;
+        }
         let mut here = Some(other);
         while let Some(at) = here {
             if at == node {

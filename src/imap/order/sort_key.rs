@@ -1,7 +1,9 @@
 //! What messages are sorted by, as bytes that compare as the criteria do (RFC 5256 3).
 //!
 //! One buffer holds the keys of all messages; comparing two of them is comparing memory. Equal
-//! keys leave messages in mailbox order, because the sort is stable.
+//! keys leave messages in mailbox order. Sorting goes in steps, so that others run between them.
+
+use std::{cmp::Reverse, collections::BinaryHeap, mem};
 
 /// The keys of messages, one message after the other.
 #[derive(Debug, Default)]
@@ -21,8 +23,9 @@ impl SortKeys {
 
     /// Adds a text to the key of the next message, already in the form in which texts are compared.
     pub fn text(&mut self, text: &str, reverse: bool) {
+        let compared = text.bytes().take(TEXT_KEY_BYTES);
         // UTF-8 has no FF, so all bytes can be raised, and 00 ends a text before what continues it.
-        let raised = text.bytes().map(|byte| byte.saturating_add(1));
+        let raised = compared.map(|byte| byte.saturating_add(1));
         self.put(raised.chain([0]), reverse);
     }
 
@@ -36,11 +39,20 @@ impl SortKeys {
         self.ends.push(self.bytes.len());
     }
 
-    /// The messages in their order, by their place among those that were added.
-    pub fn sorted(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.ends.len()).collect();
-        places.sort_by(|a, b| self.key(*a).cmp(self.key(*b)));
-        places
+    /// Bytes of memory that the keys take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    /// The messages being put in order.
+    pub fn sorting(&self) -> Sorting<'_> {
+        Sorting {
+            keys: self,
+            places: (0..self.ends.len()).collect(),
+            runs_until: 0,
+            heads: BinaryHeap::new(),
+            order: Vec::with_capacity(self.ends.len()),
+        }
     }
 
     fn key(&self, place: usize) -> &[u8] {
@@ -53,6 +65,58 @@ impl SortKeys {
     }
 }
 
+/// Messages being put in order: first runs of them, then the runs together.
+#[derive(Debug)]
+pub struct Sorting<'k> {
+    keys: &'k SortKeys,
+    /// Messages by their place among those that were added; in order within each run.
+    places: Vec<usize>,
+    /// Up to here there are runs.
+    runs_until: usize,
+    /// The first message of each run that is not in `order`: key, place, and where in `places`.
+    /// Equal keys are ordered by place.
+    heads: BinaryHeap<Reverse<(&'k [u8], usize, usize)>>,
+    order: Vec<usize>,
+}
+
+impl Sorting<'_> {
+    /// Does a millisecond's work or two; the order, when it is complete.
+    pub fn step(&mut self) -> Option<Vec<usize>> {
+        let keys = self.keys;
+        let rest = self.places.get_mut(self.runs_until..).unwrap_or_default();
+        if !rest.is_empty() {
+            let length = rest.len().min(STEP_MESSAGES);
+            let run = rest.get_mut(..length).unwrap_or_default();
+            run.sort_by(|a, b| keys.key(*a).cmp(keys.key(*b)));
+            self.put_head(self.runs_until);
+            self.runs_until += length;
+            return None;
+        }
+        for _ in 0..STEP_MESSAGES {
+            let Some(Reverse((_, place, at))) = self.heads.pop() else {
+                return Some(mem::take(&mut self.order));
+            };
+            self.order.push(place);
+            if (at + 1) % STEP_MESSAGES > 0 {
+                self.put_head(at + 1);
+            }
+        }
+        None
+    }
+
+    fn put_head(&mut self, at: usize) {
+        if let Some(place) = self.places.get(at).copied() {
+            let head = (self.keys.key(place), place, at);
+            self.heads.push(Reverse(head));
+        }
+    }
+}
+
+/// LIM-36: bytes of a text that count when messages are sorted by it or grouped by it.
+pub const TEXT_KEY_BYTES: usize = 256;
+/// LIM-25: messages that are put in order between two looks at the budget.
+const STEP_MESSAGES: usize = 2048;
+
 #[cfg(test)]
 mod tests {
     use std::cmp::Ordering;
@@ -60,6 +124,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn sorted(keys: &SortKeys) -> Vec<usize> {
+        let mut sorting = keys.sorting();
+        loop {
+            if let Some(order) = sorting.step() {
+                return order;
+            }
+        }
+    }
 
     fn turned(order: Ordering, reverse: bool) -> Ordering {
         if reverse { order.reverse() } else { order }
@@ -86,7 +159,7 @@ mod tests {
                     .then(turned(a.1.cmp(&b.1), reverse[1]))
                     .then(turned(a.2.as_bytes().cmp(b.2.as_bytes()), reverse[2]))
             });
-            prop_assert_eq!(keys.sorted(), expected);
+            prop_assert_eq!(sorted(&keys), expected);
         }
     }
 
@@ -97,6 +170,38 @@ mod tests {
             keys.number(number, false);
             keys.end();
         }
-        assert_eq!(keys.sorted(), [3, 2, 1, 4, 0]);
+        assert_eq!(sorted(&keys), [3, 2, 1, 4, 0]);
+    }
+
+    #[test]
+    fn lim_36_a_key_has_256_bytes_of_a_text() {
+        let mut keys = SortKeys::default();
+        let long = "x".repeat(TEXT_KEY_BYTES);
+        for behind in ["b", "a", ""] {
+            keys.text(&(long.clone() + behind), false);
+            keys.end();
+        }
+        keys.text(&long[1..], false);
+        keys.end();
+        assert_eq!(sorted(&keys), [3, 0, 1, 2]);
+        let ends = 4 * size_of::<usize>();
+        assert_eq!(keys.bytes(), 4 * (TEXT_KEY_BYTES + 1) - 1 + ends);
+    }
+
+    #[test]
+    fn lim_25_many_messages_are_sorted_in_steps() {
+        let mut keys = SortKeys::default();
+        let count = 3 * STEP_MESSAGES + 7;
+        for place in 0..count {
+            keys.number(i64::try_from(place * 7919 % 1000).unwrap(), true);
+            keys.end();
+        }
+        let mut expected: Vec<usize> = (0..count).collect();
+        expected.sort_by_key(|place| Reverse(place * 7919 % 1000));
+        let mut sorting = keys.sorting();
+        for _ in 0..7 {
+            assert_eq!(sorting.step(), None);
+        }
+        assert_eq!(sorting.step(), Some(expected));
     }
 }

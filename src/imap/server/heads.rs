@@ -6,14 +6,14 @@
 use super::{
     effort::{Budget, Exhausted},
     fault::{Stop, stop},
-    limits::RUN_MESSAGES,
+    limits::{ORDER_BYTES_MAX, RUN_MESSAGES},
     lookup::Cursor,
     search::Inquiry,
     search_key::Candidate,
 };
 use crate::{
     base::ids::EmailId,
-    imap::order::BaseSubject,
+    imap::order::{BaseSubject, TEXT_KEY_BYTES},
     mail::{
         body_text,
         envelope_text::{self, FirstAddress, Said},
@@ -39,12 +39,13 @@ pub(super) struct Heads<'a> {
 }
 
 impl Heads<'_> {
-    /// Shows each of these messages that is still there, in their order.
+    /// Shows each of these messages that is still there, in their order, to what tells how many
+    /// bytes it has kept of them all.
     pub(super) async fn each(
         &self,
         found: &[Candidate],
         budget: &mut Budget,
-        mut see: impl FnMut(&Glance<'_>),
+        mut see: impl FnMut(&Glance<'_>) -> usize,
     ) -> Result<Result<(), Exhausted>, Stop> {
         let Inquiry {
             account,
@@ -52,10 +53,8 @@ impl Heads<'_> {
             progress,
             ..
         } = self.inquiry;
-        let Ok(_permit) = self.inquiry.permit(budget).await else {
-            return Ok(Err(Exhausted));
-        };
         progress.expect(found.len());
+        let mut kept = 0;
         for run in found.chunks(RUN_MESSAGES) {
             let rows = self.rows(run);
             let ids: Vec<EmailId> = match self.with_facts {
@@ -67,18 +66,16 @@ impl Heads<'_> {
             for (mut glance, _) in rows {
                 let email = emails.next().flatten();
                 let bytes = email.as_ref().map_or(0, |email| email.facts.len());
-                if budget
-                    .spend(u64::try_from(bytes).unwrap_or(u64::MAX))
-                    .await
-                    .is_err()
-                {
-                    return Ok(Err(Exhausted));
-                }
                 let head = email
                     .as_ref()
                     .and_then(|email| Facts::head(&email.facts).ok());
                 glance.head = head.unwrap_or_default();
-                see(&glance);
+                let before = std::mem::replace(&mut kept, see(&glance));
+                let cost = bytes + kept.saturating_sub(before);
+                let spent = budget.spend(u64::try_from(cost).unwrap_or(u64::MAX));
+                if spent.await.is_err() || kept > ORDER_BYTES_MAX {
+                    return Ok(Err(Exhausted));
+                }
             }
             progress.advance(run.len());
         }
@@ -117,7 +114,7 @@ impl Glance<'_> {
         };
         let base = BaseSubject::of(&subject);
         BaseSubject {
-            text: body_text::fold(&base.text),
+            text: start_of(&base.text),
             ..base
         }
     }
@@ -126,7 +123,7 @@ impl Glance<'_> {
     pub(super) fn mailbox(&self, field: &str) -> String {
         let first = envelope_text::first_address(self.head.envelope, field);
         let mailbox = first.and_then(|first| first.mailbox).unwrap_or_default();
-        body_text::fold(&words::decode(&mailbox))
+        start_of(&words::decode(&mailbox))
     }
 
     /// RFC 5957 3: what is displayed of the first address of a field.
@@ -146,7 +143,7 @@ impl Glance<'_> {
             (true, Some(mailbox), _) => words::decode(&mailbox),
             (true, None, _) => String::new(),
         };
-        body_text::fold(&shown)
+        start_of(&shown)
     }
 
     /// Its normalized message id.
@@ -158,4 +155,9 @@ impl Glance<'_> {
     pub(super) fn references(&self) -> Vec<Vec<u8>> {
         self.head.references()
     }
+}
+
+/// What counts of a text, in the form in which texts are compared.
+fn start_of(text: &str) -> String {
+    body_text::fold_start(text, TEXT_KEY_BYTES)
 }

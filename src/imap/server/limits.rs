@@ -21,3 +21,5 @@ pub(super) const PAUSE_EVERY: Duration = Duration::from_millis(10);
 pub(super) const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 /// LIM-36: messages whose stored facts are in memory at once.
 pub(super) const RUN_MESSAGES: usize = 100;
+/// LIM-36: bytes that one SORT or THREAD keeps of messages until they are in order.
+pub(super) const ORDER_BYTES_MAX: usize = 128 * 1024 * 1024;

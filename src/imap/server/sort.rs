@@ -1,7 +1,7 @@
 //! SORT and UID SORT: a search whose result is put in order.
 //!
 //! RFC 5256 3, RFC 5957, RFC 5267 3. The keys of all messages found are made first, under the
-//! budget of the search (LIM-25), then compared as bytes.
+//! budget of the search (LIM-25, LIM-36), then compared as bytes.
 
 use super::{
     effort::{Budget, Exhausted},
@@ -24,6 +24,9 @@ pub(super) async fn sorted(
 ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
     let of_index =
         |criterion: &SortCriterion| matches!(criterion.key, SortKey::Arrival | SortKey::Size);
+    let Ok(permit) = inquiry.permit(budget).await else {
+        return Ok(Err(Exhausted));
+    };
     let heads = Heads {
         inquiry,
         with_facts: !criteria.iter().all(of_index),
@@ -35,11 +38,21 @@ pub(super) async fn sorted(
         }
         keys.end();
         seen.push(glance.candidate);
+        keys.bytes() + seen.len() * size_of::<Candidate>()
     });
     if let Err(Exhausted) = read.await? {
         return Ok(Err(Exhausted));
     }
-    let order = keys.sorted().into_iter();
+    let mut sorting = keys.sorting();
+    let order = loop {
+        if let Some(order) = sorting.step() {
+            break order.into_iter();
+        }
+        if let Err(Exhausted) = budget.spend(0).await {
+            return Ok(Err(Exhausted));
+        }
+    };
+    drop(permit);
     Ok(Ok(order
         .filter_map(|place| seen.get(place).copied())
         .collect()))

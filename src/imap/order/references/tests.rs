@@ -136,26 +136,50 @@ fn siblings_are_sorted_by_sent_date_and_then_by_place() {
 }
 
 #[test]
-fn lim_25_a_long_chain_and_many_references_are_threaded() {
+fn lim_25_a_long_chain_is_threaded_in_linear_time_whichever_end_comes_first() {
+    let count = 200_000_u32;
+    for upwards in [true, false] {
+        let mut references = References::default();
+        for number in 1..=count {
+            let above = match upwards {
+                true => number + 1,
+                false => number - 1,
+            };
+            references.add(Linked {
+                number,
+                id: Some(&number.to_string().into_bytes()),
+                references: &[above.to_string().into_bytes()],
+                subject: BaseSubject::of(""),
+                sent: 0,
+            });
+        }
+        let forest = references.threads();
+        assert_eq!(forest.roots.len(), 1);
+        assert_eq!(
+            forest.tokens().count(),
+            usize::try_from(count).unwrap() * 2 + 1
+        );
+    }
+}
+
+#[test]
+fn lim_36_what_is_kept_of_messages_is_counted() {
     let mut references = References::default();
-    let count = 20_000_u32;
-    for number in 0..count {
-        let id = number.to_string().into_bytes();
-        let above = vec![(number + 1).to_string().into_bytes()];
+    let mut add = |id: &[u8], above: &[Vec<u8>]| {
+        let before = references.bytes();
         references.add(Linked {
-            number: number + 1,
-            id: Some(&id),
-            references: &above,
-            subject: BaseSubject::of(""),
+            number: 1,
+            id: Some(id),
+            references: above,
+            subject: BaseSubject::of("12345"),
             sent: 0,
         });
-    }
-    let forest = references.threads();
-    assert_eq!(forest.roots.len(), 1);
-    assert_eq!(
-        forest.tokens().count(),
-        usize::try_from(count).unwrap() * 2 + 1
-    );
+        references.bytes() - before
+    };
+    let above = [vec![b'a'; 1000]];
+    let (first, second) = (add(b"x", &above), add(b"y", &above));
+    assert!(first > 1006 && first < 2000, "{first}");
+    assert!(second > 6 && second < 500, "{second}");
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn sort_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
 /// `sort-criteria`
 fn criteria(scanner: &mut Scanner<'_>) -> Parsed<Vec<SortCriterion>> {
     scanner.expect(b'(', CRITERIA_RULE)?;
-    let mut criteria = Vec::new();
+    let mut criteria: Vec<SortCriterion> = Vec::new();
+    let mut said = 0;
     loop {
         let mut word = scanner.word().to_ascii_uppercase();
         let reverse = word == b"REVERSE";
@@ -54,10 +55,14 @@ fn criteria(scanner: &mut Scanner<'_>) -> Parsed<Vec<SortCriterion>> {
             word = scanner.word().to_ascii_uppercase();
         }
         let key = SortKey::named(&word).ok_or_else(|| Mistake::bad(CRITERIA_RULE))?;
-        if criteria.len() == SORT_CRITERIA_MAX {
+        said += 1;
+        if said > SORT_CRITERIA_MAX {
             return Err(Mistake::bad("a SORT may have 32 criteria"));
         }
-        criteria.push(SortCriterion { key, reverse });
+        // What was sorted by before is equal where it is asked for again, in either direction.
+        if criteria.iter().all(|before| before.key != key) {
+            criteria.push(SortCriterion { key, reverse });
+        }
         if scanner.eat(b')') {
             return Ok(criteria);
         }
@@ -207,6 +212,20 @@ mod tests {
             "THREAD (REFERENCES) UTF-8 ALL",
             "THREAD RETURN (MIN) REFERENCES UTF-8 ALL",
         ]);
+    }
+
+    #[test]
+    fn lim_36_what_is_sorted_by_already_is_not_sorted_by_again() {
+        let text = "SORT (SUBJECT SIZE REVERSE SUBJECT SUBJECT SIZE TO) UTF-8 ALL";
+        let Some(CommandBody::Sort { criteria, .. }) = parsed(text) else {
+            panic!("{text}");
+        };
+        let by = |key| SortCriterion {
+            key,
+            reverse: false,
+        };
+        let expected = [SortKey::Subject, SortKey::Size, SortKey::To].map(by);
+        assert_eq!(criteria, expected);
     }
 
     #[test]
