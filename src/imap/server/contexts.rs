@@ -10,6 +10,7 @@ use super::{
     effort::{Budget, Exhausted},
     fault::Stop,
     progress::Progress,
+    scope::Scope,
     search::{self, Decided, Inquiry},
     search_key::Candidate,
     select::{Selected, Uids},
@@ -26,7 +27,7 @@ use crate::{
             esearch,
             response::{Code, Response, Status},
             search::SearchKey,
-            sequence::SetWriter,
+            sequence::{SequenceSet, SetWriter},
         },
         view::View,
     },
@@ -45,6 +46,8 @@ pub(super) struct Context {
     uids: Uids,
     /// What is looked for; message numbers are resolved.
     key: SearchKey,
+    /// What `$` in it stands for.
+    saved: SequenceSet,
     /// What the client believes is found: UIDs, ascending.
     found: Vec<u32>,
     /// Up to where changes were weighed.
@@ -56,7 +59,7 @@ impl Context {
     pub(super) fn new(
         tag: &Tag,
         uids: Uids,
-        key: SearchKey,
+        (key, saved): (SearchKey, SequenceSet),
         found: &[Candidate],
         modseq: ModSeq,
     ) -> Self {
@@ -64,6 +67,7 @@ impl Context {
             tag: tag.clone(),
             uids,
             key,
+            saved,
             found: found.iter().map(|candidate| candidate.uid).collect(),
             modseq,
         }
@@ -211,7 +215,10 @@ async fn weigh(
     }
     let inquiry = Inquiry {
         account,
-        scope: selected.scope(),
+        scope: Scope {
+            saved: &context.saved,
+            ..selected.scope()
+        },
         progress: &Progress::default(),
         has_permit: false,
     };
@@ -247,10 +254,14 @@ pub(super) const CONTEXTS_MAX: usize = 8;
 mod tests {
     use super::*;
 
+    fn everything() -> (SearchKey, SequenceSet) {
+        (SearchKey::All, SequenceSet::of_ranges(Vec::new()))
+    }
+
     #[test]
     fn a_context_follows_what_is_seen_and_found() {
         let tag = Tag::parse(b"a").unwrap();
-        let mut context = Context::new(&tag, Uids::Said, SearchKey::All, &[], ModSeq(1));
+        let mut context = Context::new(&tag, Uids::Said, everything(), &[], ModSeq(1));
         for (seen, found, added, removed, holds) in [
             (
                 &[1, 2, 3][..],
@@ -275,7 +286,7 @@ mod tests {
         let mut contexts = Contexts::default();
         let tag = |number: usize| Tag::parse(format!("t{number}").as_bytes()).unwrap();
         for number in 0..=CONTEXTS_MAX {
-            let context = Context::new(&tag(number), Uids::Said, SearchKey::All, &[], ModSeq(1));
+            let context = Context::new(&tag(number), Uids::Said, everything(), &[], ModSeq(1));
             assert_eq!(contexts.keep(context), number < CONTEXTS_MAX);
         }
         assert!(contexts.has(&tag(0)) && !contexts.has(&tag(CONTEXTS_MAX)));

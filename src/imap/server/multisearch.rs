@@ -132,7 +132,9 @@ impl Many<'_> {
         };
         let scope = selected.scope();
         let now = self.account.services.clock.wall();
-        let (key, start) = (self.query.key.fixed(scope.ground(now)), scope.view.modseq());
+        let update = self.returns.update;
+        let fixed = update.then(|| scope.fixed(&self.query.key, now));
+        let start = scope.view.modseq();
         let found = match self.within(scope, place, turn).await? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
@@ -140,7 +142,7 @@ impl Many<'_> {
         if self.returns.save {
             selected.saved = search::kept(&self.returns.saved(&found));
         }
-        if self.returns.update {
+        if let Some(key) = fixed {
             let context = Context::new(self.asked.tag(), Uids::Said, key, &found, start);
             self.is_kept = selected.contexts.keep(context);
         }

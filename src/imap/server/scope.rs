@@ -3,7 +3,10 @@
 use super::{search_key::Ground, select::Selected};
 use crate::{
     base::clock::Timestamp,
-    imap::{proto::sequence::SequenceSet, view::View},
+    imap::{
+        proto::{search::SearchKey, sequence::SequenceSet},
+        view::View,
+    },
     mailbox::Mailbox,
 };
 
@@ -17,6 +20,16 @@ pub(super) struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// What is looked for now, for a search that is kept current: the key, and what `$` in it
+    /// stands for.
+    pub(super) fn fixed(&self, key: &SearchKey, now: Timestamp) -> (SearchKey, SequenceSet) {
+        let saved = match key.any(|key| *key == SearchKey::Saved) {
+            true => self.saved.clone(),
+            false => SequenceSet::of_ranges(Vec::new()),
+        };
+        (key.fixed(self.ground(now)), saved)
+    }
+
     /// What keys refer to.
     pub(super) fn ground(&self, now: Timestamp) -> Ground<'_> {
         Ground {

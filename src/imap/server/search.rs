@@ -5,6 +5,8 @@
 //! read messages are bounded in time and bytes and run one at a time per account (LIM-25). They
 //! end with their connection.
 
+use std::ops::Range;
+
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -88,6 +90,9 @@ pub(super) async fn search(
         // RFC 5267 4.3
         return Ok(Err(Refusal::bad("a search with this tag is kept current")));
     }
+    // Before SAVE gives `$` another meaning.
+    let now = account.services.clock.wall();
+    let fixed = updates.then(|| selected.scope().fixed(&query.key, now));
     let progress = Progress::default();
     let inquiry = Inquiry {
         account,
@@ -111,9 +116,7 @@ pub(super) async fn search(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let uids = Uids::of(query.uid);
-    if updates {
-        let now = account.services.clock.wall();
-        let key = query.key.fixed(selected.scope().ground(now));
+    if let Some(key) = fixed {
         let context = Context::new(asked.tag(), uids, key, &found, start);
         // RFC 5267 4.3.1: the result of a SORT is not kept current.
         if !criteria.is_empty() || !selected.contexts.keep(context) {
@@ -290,6 +293,11 @@ pub(super) async fn decided(
     let Inquiry { account, scope, .. } = inquiry;
     let ground = scope.ground(account.services.clock.wall());
     let search = Search::new(key, ground);
+    let set_bytes = search.ranges * size_of::<Range<usize>>();
+    let spent = budget.spend(u64::try_from(set_bytes).unwrap_or(u64::MAX));
+    if let Err(Exhausted) = spent.await {
+        return Ok(Err(Exhausted));
+    }
     let Ok(sorted) = by_index(scope, &search, since, budget).await else {
         return Ok(Err(Exhausted));
     };

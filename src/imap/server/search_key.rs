@@ -4,7 +4,7 @@
 //! view, dates turned into ranges. Judging it knows three answers, because what costs reading is
 //! read only when the cheap keys have left the question open. RFC 3501 6.4.4.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use crate::{
     base::{clock::Timestamp, ids::ModSeq},
@@ -39,6 +39,12 @@ pub(super) struct Search {
     pub(super) needles: Vec<Needle>,
     /// Some needle is looked for in the header too (TEXT).
     pub(super) needles_in_header: bool,
+    /// What `$` stands for; resolved once, however often it is said.
+    saved: Option<Arc<[Range<usize>]>>,
+    /// How many keys were made ready.
+    pub(super) size: usize,
+    /// How many ranges of positions that took.
+    pub(super) ranges: usize,
 }
 
 /// A header field to look for.
@@ -61,7 +67,7 @@ enum Test {
     Or(Box<Self>, Box<Self>),
     Not(Box<Self>),
     /// One of these positions of the view: message numbers and UIDs alike.
-    Positions(Vec<Range<usize>>),
+    Positions(Arc<[Range<usize>]>),
     System(SystemFlags),
     Recent,
     Keyword(Keyword),
@@ -158,9 +164,26 @@ impl Search {
             fields: Vec::new(),
             needles: Vec::new(),
             needles_in_header: false,
+            saved: None,
+            size: 0,
+            ranges: 0,
         };
         search.test = Test::new(key, ground, &mut search);
         search
+    }
+
+    fn positions(&mut self, ranges: Vec<Range<usize>>) -> Arc<[Range<usize>]> {
+        self.ranges += ranges.len();
+        ranges.into()
+    }
+
+    fn saved(&mut self, ground: Ground<'_>) -> Arc<[Range<usize>]> {
+        if let Some(saved) = &self.saved {
+            return Arc::clone(saved);
+        }
+        let saved = self.positions(ground.saved.among_uids(ground.uids));
+        self.saved = Some(Arc::clone(&saved));
+        saved
     }
 
     fn field(&mut self, name: &str, text: &str) -> usize {
@@ -217,7 +240,8 @@ impl Search {
 }
 
 impl SearchKey {
-    /// The key with message numbers as they are now (RFC 5267 4.3).
+    /// The key with message numbers as they are now (RFC 5267 4.3). `$` stays: it is as large as a
+    /// mailbox and may be said a thousand times.
     pub(super) fn fixed(&self, ground: Ground<'_>) -> Self {
         let uids_at = |ranges: Vec<Range<usize>>| {
             let ends = ranges.into_iter().filter_map(|range| {
@@ -234,7 +258,6 @@ impl SearchKey {
                 let count = u32::try_from(ground.uids.len()).unwrap_or(u32::MAX);
                 uids_at(set.among_numbers_there(count))
             }
-            Self::Saved => uids_at(ground.saved.among_uids(ground.uids)),
             other => other.clone(),
         }
     }
@@ -243,6 +266,7 @@ impl SearchKey {
 impl Test {
     fn new(key: &SearchKey, ground: Ground<'_>, search: &mut Search) -> Self {
         let uids = ground.uids;
+        search.size += 1;
         match key {
             SearchKey::All => Self::All,
             SearchKey::And(keys) => {
@@ -257,10 +281,10 @@ impl Test {
             SearchKey::Numbers(set) => {
                 let count = u32::try_from(uids.len()).unwrap_or(u32::MAX);
                 // RFC 3501 6.4.4: a search finds what is there; nothing has such a number.
-                Self::Positions(set.among_numbers_there(count))
+                Self::Positions(search.positions(set.among_numbers_there(count)))
             }
-            SearchKey::Uid(set) => Self::Positions(set.among_uids(uids)),
-            SearchKey::Saved => Self::Positions(ground.saved.among_uids(uids)),
+            SearchKey::Uid(set) => Self::Positions(search.positions(set.among_uids(uids))),
+            SearchKey::Saved => Self::Positions(search.saved(ground)),
             SearchKey::Flag(flag) => Self::flag(*flag),
             // What cannot be a keyword no message has.
             SearchKey::Keyword(name) => Keyword::parse(name).map_or(Self::Nothing, Self::Keyword),
@@ -424,4 +448,24 @@ fn on(day: Day) -> Range<i64> {
 
 fn since(day: Day) -> Range<i64> {
     i64::from(day.0)..i64::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lim_36_what_is_saved_is_resolved_once() {
+        let uids: Vec<u32> = (1..=1000).map(|n| n * 2).collect();
+        let odd = uids.iter().step_by(2).map(|uid| (*uid, *uid));
+        let ground = Ground {
+            uids: &uids,
+            saved: &SequenceSet::of_ranges(odd.collect()),
+            now: Timestamp::from_secs(0),
+        };
+        let key = SearchKey::And(vec![SearchKey::Saved; 1000]);
+        let search = Search::new(&key, ground);
+        assert_eq!((search.size, search.ranges), (1001, 500));
+        assert_eq!(key.fixed(ground), key);
+    }
 }
