@@ -9,7 +9,10 @@ use std::{
     collections::HashMap,
     fmt::Write as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
@@ -185,7 +188,15 @@ impl Catalog {
     }
 
     /// Which emails of `account` may be what `query` asks for.
-    pub(super) fn find(&self, account: AccountId, query: &Query) -> Result<EmailSet, Unreadable> {
+    ///
+    /// # Errors
+    /// When a segment cannot be read, or when it was `given_up` before all were.
+    pub(super) fn find(
+        &self,
+        account: AccountId,
+        query: &Query,
+        given_up: &AtomicBool,
+    ) -> Result<EmailSet, Unreadable> {
         let mut set = EmailSet {
             indexed: self.upto(account),
             found: Vec::new(),
@@ -197,7 +208,11 @@ impl Catalog {
                 continue;
             };
             let far = |email: u32| section.from.saturating_add(u64::from(email));
-            match query.0.evaluate(&mut |key| opened.emails(key))? {
+            let mut emails = |key| match given_up.load(Ordering::Relaxed) {
+                true => Err(std::io::Error::from(std::io::ErrorKind::Interrupted).into()),
+                false => opened.emails(key),
+            };
+            match query.0.evaluate(&mut emails)? {
                 Some(found) => {
                     let found = found.iter().chain(&opened.always).copied();
                     set.found.extend(found.map(far));

@@ -95,11 +95,25 @@ impl Fulltext {
         })))
     }
 
-    /// Which emails of `account` may be what `query` asks for; `None` when all may.
-    pub async fn narrow(&self, account: AccountId, query: Query) -> Option<EmailSet> {
+    /// Which emails of `account` may be what `query` asks for; `None` when all may. When nobody
+    /// waits for it any more it ends soon, and `held` is let go then, not before (LIM-25).
+    pub async fn narrow<H: Send + 'static>(
+        &self,
+        account: AccountId,
+        query: Query,
+        held: H,
+    ) -> Option<EmailSet> {
         let core = self.0.as_ref()?;
         let catalog = core.catalog().filter(|_| query.narrows())?;
-        let found = tokio::task::spawn_blocking(move || catalog.find(account, &query)).await;
+        let waiting = Waiting::default();
+        let given_up = Arc::clone(&waiting.0);
+        let found = tokio::task::spawn_blocking(move || {
+            let found = catalog.find(account, &query, &given_up);
+            drop(held);
+            found
+        });
+        let found = found.await;
+        drop(waiting);
         match found {
             Ok(Ok(found)) => Some(found),
             Ok(Err(error)) => {
@@ -171,6 +185,16 @@ impl Fulltext {
         status.bytes = catalog.bytes();
         status.segments = catalog.segments.len() as u64;
         Ok(status)
+    }
+}
+
+/// Somebody waits; dropped, it says that nobody does.
+#[derive(Default)]
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

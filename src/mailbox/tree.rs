@@ -108,6 +108,17 @@ impl Mailboxes {
         Ok(record.map(|record| Entry::new(id, name.clone(), &record)))
     }
 
+    /// What a mailbox is called now.
+    pub async fn name(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Option<Name>, MailboxFault> {
+        let key = key::name_of(account, mailbox);
+        let label = self.core.engine.get(&key).await?;
+        Ok(label.and_then(|label| entry::label_name(&label).ok()))
+    }
+
     /// CREATE, with the parents that are missing (RFC 3501 6.3.3). What is new has the access
     /// control list of the nearest parent that is there (RFC 4314 4).
     pub async fn create(

@@ -168,6 +168,24 @@ pub enum SearchKey {
 }
 
 impl SearchKey {
+    /// Bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let below = match self {
+            Self::And(keys) => keys.iter().map(Self::bytes).sum(),
+            Self::Or(a, b) => a.bytes() + b.bytes(),
+            Self::Not(key) => key.bytes(),
+            Self::Numbers(set) | Self::Uid(set) => set.bytes(),
+            Self::Keyword(text)
+            | Self::EmailId(text)
+            | Self::ThreadId(text)
+            | Self::Header(_, text)
+            | Self::Body(text)
+            | Self::Text(text) => text.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + below
+    }
+
     /// Whether one of the keys in it `is` so.
     pub fn any(&self, is: impl Fn(&Self) -> bool) -> bool {
         let mut open = vec![self];

@@ -88,6 +88,11 @@ impl SequenceSet {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.ranges.len() * size_of::<(u32, u32)>()
+    }
+
     fn open_from(&mut self, first: u32) {
         self.open = Some(self.open.map_or(first, |open| open.min(first)));
     }

@@ -73,6 +73,11 @@ impl Context {
         }
     }
 
+    /// Bytes of memory that it takes.
+    fn bytes(&self) -> usize {
+        self.key.bytes() + self.saved.bytes() + self.found.len() * size_of::<u32>()
+    }
+
     /// What changes when `seen` were looked at and `found` of them are found: added and removed.
     fn take(&mut self, seen: &[u32], found: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let is_in = |set: &[u32], uid: &u32| set.binary_search(uid).is_ok();
@@ -132,9 +137,10 @@ impl Contexts {
         self.0.iter().any(|context| context.tag == *tag)
     }
 
-    /// Keeps one more; false when there are too many (RFC 5267 4.3.1).
+    /// Keeps one more; false when there are too many, or they are too large (RFC 5267 4.3.1).
     pub(super) fn keep(&mut self, context: Context) -> bool {
-        let fits = self.0.len() < CONTEXTS_MAX;
+        let kept = self.0.iter().map(Context::bytes).sum::<usize>();
+        let fits = self.0.len() < CONTEXTS_MAX && kept + context.bytes() <= CONTEXT_BYTES_MAX;
         if fits {
             self.0.push(context);
         }
@@ -183,13 +189,18 @@ async fn tell(
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Stop> {
     let mut contexts = mem::take(&mut selected.contexts);
+    let mut budget = Budget::new();
     let mut outcome = Ok(());
     let mut kept = Vec::with_capacity(contexts.0.len());
+    let mut bytes = 0;
     for mut context in contexts.0.drain(..) {
         if outcome.is_ok() {
-            outcome = match weigh(account, selected, &mut context, turn).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(Exhausted)) => {
+            let weighed = weigh(account, selected, &mut context, &mut budget, turn).await;
+            bytes += context.bytes();
+            outcome = match weighed {
+                Ok(Ok(())) if bytes <= CONTEXT_BYTES_MAX => Ok(()),
+                Ok(Ok(()) | Err(Exhausted)) => {
+                    bytes -= context.bytes();
                     refuse(&context.tag, turn).await?;
                     continue;
                 }
@@ -206,6 +217,7 @@ async fn weigh(
     account: Account<'_>,
     selected: &Selected,
     context: &mut Context,
+    budget: &mut Budget,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Result<(), Exhausted>, Stop> {
     // What the index holds beyond the view is weighed when the view shows it.
@@ -220,10 +232,9 @@ async fn weigh(
             ..selected.scope()
         },
         progress: &Progress::default(),
-        has_permit: false,
+        permit: None,
     };
-    let mut budget = Budget::new();
-    let decided = search::decided(inquiry, &context.key, context.modseq, &mut budget);
+    let decided = search::decided(inquiry, &context.key, context.modseq, budget);
     let Ok(Decided { seen, found }) = turn.unless_gone(decided).await?? else {
         return Ok(Err(Exhausted));
     };
@@ -249,6 +260,8 @@ pub(super) async fn refuse(tag: &Tag, turn: &mut Turn<'_, Imap>) -> Result<(), G
 
 /// LIM-36: searches that one session keeps current.
 pub(super) const CONTEXTS_MAX: usize = 8;
+/// LIM-36: bytes of what they look for and have found.
+const CONTEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -279,6 +292,33 @@ mod tests {
             assert_eq!(change, (added.to_vec(), removed.to_vec()));
             assert_eq!(context.found, holds);
         }
+    }
+
+    #[test]
+    fn lim_36_what_a_session_keeps_current_is_bounded_in_bytes() {
+        let tag = Tag::parse(b"a").unwrap();
+        let context = |found: usize, text: usize| {
+            let key = SearchKey::Not(Box::new(SearchKey::Text("x".repeat(text))));
+            let candidate = Candidate {
+                position: 0,
+                uid: 1,
+                recent: false,
+            };
+            let (_, saved) = everything();
+            Context::new(
+                &tag,
+                Uids::Said,
+                (key, saved),
+                &vec![candidate; found],
+                ModSeq(1),
+            )
+        };
+        let mut contexts = Contexts::default();
+        assert!(!contexts.keep(context(CONTEXT_BYTES_MAX / 4, 0)));
+        assert!(contexts.keep(context(CONTEXT_BYTES_MAX / 8, 0)));
+        assert!(!contexts.keep(context(0, CONTEXT_BYTES_MAX / 2)));
+        assert!(contexts.keep(context(CONTEXT_BYTES_MAX / 16, 1000)));
+        assert_eq!(contexts.0.len(), 2);
     }
 
     #[test]

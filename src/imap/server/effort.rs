@@ -22,6 +22,9 @@ use crate::base::ids::AccountId;
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeavyWork(Arc<Mutex<HashMap<AccountId, Weak<Semaphore>>>>);
 
+/// The right to do heavy work for an account; whoever does some of it may have a share.
+pub(super) type Permit = Arc<OwnedSemaphorePermit>;
+
 /// What one heavy command may still cost.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -40,10 +43,10 @@ impl HeavyWork {
         &self,
         account: AccountId,
         budget: &Budget,
-    ) -> Result<OwnedSemaphorePermit, Exhausted> {
+    ) -> Result<Permit, Exhausted> {
         let only_one = self.semaphore(account);
         match timeout_at(budget.ends, only_one.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+            Ok(Ok(permit)) => Ok(Arc::new(permit)),
             Ok(Err(_)) | Err(_) => Err(Exhausted),
         }
     }
@@ -70,6 +73,11 @@ impl Budget {
             bytes_left: SEARCH_BYTES_MAX,
             pause_due: now + PAUSE_EVERY,
         }
+    }
+
+    /// Does what takes time, as long as there is some.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Exhausted> {
+        timeout_at(self.ends, work).await.map_err(|_| Exhausted)
     }
 
     /// Accounts for `bytes` read; lets others run when it is their turn.
@@ -101,7 +109,9 @@ mod tests {
         let mut budget = Budget::new();
         tokio::time::advance(SEARCH_TIME_MAX - Duration::from_millis(1)).await;
         assert_eq!(budget.spend(1).await, Ok(()));
-        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(budget.within(async { 1 }).await, Ok(1));
+        let endless = budget.within(std::future::pending::<()>());
+        assert_eq!(endless.await, Err(Exhausted));
         assert_eq!(budget.spend(1).await, Err(Exhausted));
     }
 

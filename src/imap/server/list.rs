@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     acl,
-    effort::{Budget, Exhausted},
-    fault::{Cause, Refusal, Stop, nonexistent, stop},
+    effort::{Budget, Exhausted, Permit},
+    fault::{Cause, Stop, nonexistent, stop},
     mailboxes, metadata,
     place::Place,
     select::Selected,
@@ -21,11 +21,11 @@ use crate::{
         dialog::Imap,
         list::{self, Attribute, ListQuery, Pattern},
         metadata::MetadataQuery,
-        response::{Code, Response},
+        response::Response,
         status::StatusItem,
     },
     mailbox::{EntryName, MailboxFault, Name, Rights, SpecialUse},
-    net::{Halt, Turn},
+    net::{Gone, Halt, Turn},
 };
 
 /// All names of an account, in the order of the tree.
@@ -81,7 +81,7 @@ pub(super) async fn list(
         // LIM-25: thirty-two patterns and ten thousand names are seconds of work.
         let cost = patterns.len() * name.as_str().len();
         if let Err(Exhausted) = budget.spend(cost as u64).await {
-            return Ok(Err(Refusal::no(Code::Limit, "this takes too long")));
+            return Ok(Err(metadata::too_long()));
         }
         let matches = patterns
             .iter()
@@ -103,13 +103,20 @@ pub(super) async fn list(
         }
     };
     let mut statuses = statuses.into_iter();
+    let permit = permit_if(annotations.is_some(), account, &budget, turn);
+    let Ok(_permit) = permit.await? else {
+        return Ok(Err(metadata::too_long()));
+    };
     for (response, place) in &answers {
         turn.reply(response).await?;
         if let (true, Some(place)) = (query.return_rights, place) {
             turn.reply(&acl::rights_of(place)).await?;
         }
         if let (Some((names, asked)), Some(place)) = (&annotations, place) {
-            tell_annotations(account, place, (names, asked), turn).await?;
+            let told = tell_annotations(account, place, (names, asked), &mut budget, turn);
+            if let Err(Exhausted) = told.await? {
+                return Ok(Err(metadata::too_long()));
+            }
         }
         if let Some(Some(status)) = statuses.next() {
             turn.reply(&status).await?;
@@ -118,19 +125,35 @@ pub(super) async fn list(
     Ok(Ok(None))
 }
 
+/// The permit for heavy work, where there is some (LIM-25).
+async fn permit_if(
+    is_heavy: bool,
+    account: Account<'_>,
+    budget: &Budget,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Option<Permit>, Exhausted>, Gone> {
+    if !is_heavy {
+        return Ok(Ok(None));
+    }
+    let permit = account.services.heavy_work.permit(account.id(), budget);
+    Ok(turn.unless_gone(permit).await?.map(Some))
+}
+
 /// The annotations of one mailbox (RFC 9590); nothing where they cannot be told.
 async fn tell_annotations(
     account: Account<'_>,
     place: &Place,
     asked: (&[EntryName], &MetadataQuery),
+    budget: &mut Budget,
     turn: &mut Turn<'_, Imap>,
-) -> Result<(), Stop> {
+) -> Result<Result<(), Exhausted>, Stop> {
     if !metadata::may_annotate(place.rights) {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let subject = metadata::Subject::of(account, place);
-    match metadata::tell_of(account, subject, asked, turn).await {
-        Ok(_) | Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => Ok(()),
+    match metadata::tell_of(account, subject, asked, budget, turn).await {
+        Ok(told) => Ok(told.map(drop)),
+        Err(Halt::Fault(Cause::Mailbox(MailboxFault::Damaged(_)))) => Ok(Ok(())),
         Err(stop) => Err(stop),
     }
 }

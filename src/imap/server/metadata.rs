@@ -4,11 +4,12 @@
 //! account. Shared entries of the server would be the operator's, who sets none: they are NIL and
 //! cannot be set. Changes by others are not told: METADATA cannot be enabled (4.1 leaves it open).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::{
+    effort::{Budget, Exhausted},
     fault::{Refusal, Stop, forbidden, nonexistent, refusal_of, stop},
     place::{self, Place},
     session::{Account, Outcome},
@@ -37,19 +38,27 @@ pub(super) async fn tell(
         Ok(subject) => subject,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let longest = tell_of(account, subject, (&names, query), turn).await?;
-    Ok(Ok(
-        (longest > 0).then_some(Code::MetadataLongEntries(longest))
-    ))
+    let mut budget = Budget::new();
+    let permit = account.services.heavy_work.permit(account.id(), &budget);
+    let Ok(_permit) = turn.unless_gone(permit).await? else {
+        return Ok(Err(too_long()));
+    };
+    let told = tell_of(account, subject, (&names, query), &mut budget, turn);
+    Ok(match told.await? {
+        Ok(longest) => Ok((longest > 0).then_some(Code::MetadataLongEntries(longest))),
+        Err(Exhausted) => Err(too_long()),
+    })
 }
 
-/// Tells what a query asks for of one mailbox; gives the size of the largest value left out.
+/// Tells what a query asks for of one mailbox; gives the size of the largest value left out. What
+/// is read counts, told or not (LIM-25).
 pub(super) async fn tell_of(
     account: Account<'_>,
     subject: Subject,
     (names, query): (&[EntryName], &MetadataQuery),
+    budget: &mut Budget,
     turn: &mut Turn<'_, Imap>,
-) -> Result<u64, Stop> {
+) -> Result<Result<u64, Exhausted>, Stop> {
     let mailboxes = account.mailboxes();
     let of = subject.of;
     let mut answer = Answer {
@@ -62,6 +71,9 @@ pub(super) async fn tell_of(
     for name in names {
         let value = mailboxes.metadata(of, name);
         let value = turn.unless_gone(value).await?.map_err(stop)?;
+        if let Err(Exhausted) = budget.spend(cost_of(value.iter())).await {
+            return Ok(Err(Exhausted));
+        }
         let mut found = Vec::from_iter(value.map(|value| (name.clone(), value)));
         let depth = query.depth;
         let special_use = subject.special_use.clone();
@@ -76,6 +88,10 @@ pub(super) async fn tell_of(
         while more {
             let page = mailboxes.metadata_below(of, name, from);
             let (found, next) = turn.unless_gone(page).await?.map_err(stop)?;
+            let cost = cost_of(found.iter().map(|(_, value)| value));
+            if let Err(Exhausted) = budget.spend(cost).await {
+                return Ok(Err(Exhausted));
+            }
             for (below, value) in found {
                 if is_within(&below, name, depth) {
                     any = true;
@@ -89,7 +105,7 @@ pub(super) async fn tell_of(
         }
     }
     answer.say(turn).await?;
-    Ok(answer.longest)
+    Ok(Ok(answer.longest))
 }
 
 /// SETMETADATA.
@@ -134,10 +150,23 @@ pub(super) async fn set(
     })
 }
 
-/// The names of entries that these texts are, if they are.
+/// The names of entries that these texts are, if they are; each once.
 pub(super) fn names(texts: &[String]) -> Option<Vec<EntryName>> {
+    let mut known = BTreeSet::new();
     let names = texts.iter().map(|text| EntryName::parse(text).ok());
-    names.collect()
+    let mut names: Vec<EntryName> = names.collect::<Option<_>>()?;
+    names.retain(|name| known.insert(name.clone()));
+    Some(names)
+}
+
+/// LIM-25
+pub(super) fn too_long() -> Refusal {
+    Refusal::no(Code::Limit, "this takes too long; ask for less at once")
+}
+
+/// What reading these takes of the budget.
+fn cost_of<'v>(values: impl Iterator<Item = &'v Bytes>) -> u64 {
+    values.fold(COST_OF_READING, |cost, value| cost + value.len() as u64)
 }
 
 /// RFC 5464 3.2: invalid names are BAD.
@@ -275,12 +304,22 @@ impl Answer {
 
 /// The entry that tells a mailbox's special use (RFC 6154 4).
 const SPECIAL_USE: &str = "/private/specialuse";
+/// LIM-25: what one look into the store takes of the budget.
+const COST_OF_READING: u64 = 4096;
 /// LIM-36: bytes of values after which a response ends and the next one begins.
 const RESPONSE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lim_25_entries_that_are_asked_for_again_are_not_read_again() {
+        let texts = ["/private/b", "/shared/a", "/PRIVATE/B", "/private/b"];
+        let names = names(&texts.map(str::to_owned)).unwrap();
+        let told: Vec<_> = names.iter().map(EntryName::as_str).collect();
+        assert_eq!(told, ["/private/b", "/shared/a"]);
+    }
 
     #[test]
     fn entries_are_within_a_depth() {

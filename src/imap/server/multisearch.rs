@@ -1,14 +1,15 @@
 //! ESEARCH: one search of several mailboxes.
 //!
-//! RFC 7377. Each mailbox is searched by itself, all under one budget (LIM-25); what is selected
-//! stays so. The selected mailbox is searched as its client knows it. Mailboxes that are not there,
-//! or that the client may not read, are passed over in silence.
+//! RFC 7377. Each mailbox is searched by itself, all under one budget, and finding them is under it
+//! as well (LIM-25); what is selected stays so. The selected mailbox is searched as its client
+//! knows it. Mailboxes that are not there, or that the client may not read, are passed over in
+//! silence.
 
 use std::collections::HashSet;
 
 use super::{
     contexts::{self, Context},
-    effort::Budget,
+    effort::{Budget, Exhausted, Permit},
     fault::{Refusal, Stop, refusal_of, stop},
     place::{self, Place},
     progress::Progress,
@@ -51,13 +52,39 @@ pub(super) async fn search(
     if query.key.asks_modseq() {
         resync::enable(Enabled::CONDSTORE, selected.as_deref(), turn).await?;
     }
-    let places = places(account, selected.as_deref(), sources);
-    let places = turn.unless_gone(places).await??;
-    let budget = Budget::new();
+    let which = (sources, query, returns);
+    let outcome = all_of(account, selected.as_deref_mut(), asked, which, turn).await;
+    if let Some(selected) = selected.filter(|_| returns.save && !matches!(outcome, Ok(Ok(_)))) {
+        // RFC 5182 2.1: NO leaves nothing.
+        selected.saved = SequenceSet::of_ranges(Vec::new());
+    }
+    outcome
+}
+
+async fn all_of(
+    account: Account<'_>,
+    mut selected: Option<&mut Selected>,
+    asked: &Asked,
+    (sources, query, returns): (&[Source], &Query, Returns),
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
+    let mut budget = Budget::new();
     let permit = account.services.heavy_work.permit(account.id(), &budget);
-    let Ok(_permit) = turn.unless_gone(permit).await? else {
+    let Ok(permit) = turn.unless_gone(permit).await? else {
         return Ok(Err(search::too_long()));
     };
+    let mut found = Places {
+        account,
+        budget: &mut budget,
+        all: None,
+        found: Vec::new(),
+        known: HashSet::new(),
+    };
+    let finding = found.of(selected.as_deref(), sources);
+    if let Err(Exhausted) = turn.unless_gone(finding).await?? {
+        return Ok(Err(search::too_long()));
+    }
+    let places = found.found;
     let mut many = Many {
         account,
         asked,
@@ -65,15 +92,12 @@ pub(super) async fn search(
         returns,
         progress: Progress::default(),
         budget,
+        permit,
         is_kept: false,
         unreadable: None,
     };
     for place in places {
         if let Err(refusal) = many.one(selected.as_deref_mut(), &place, turn).await? {
-            if let Some(selected) = selected.filter(|_| returns.save) {
-                // RFC 5182 2.1
-                selected.saved = SequenceSet::of_ranges(Vec::new());
-            }
             return Ok(Err(refusal));
         }
     }
@@ -113,6 +137,7 @@ struct Many<'a> {
     returns: Returns,
     progress: Progress,
     budget: Budget,
+    permit: Permit,
     /// The selected mailbox was among them, and its result is kept current.
     is_kept: bool,
     /// Why a mailbox could not be opened; it does not hide the others.
@@ -140,7 +165,7 @@ impl Many<'_> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if self.returns.save {
-            selected.saved = search::kept(&self.returns.saved(&found));
+            selected.saved = search::kept(self.returns.saved(&found));
         }
         if let Some(key) = fixed {
             let context = Context::new(self.asked.tag(), Uids::Said, key, &found, start);
@@ -188,7 +213,7 @@ impl Many<'_> {
             account: self.account,
             scope,
             progress: &self.progress,
-            has_permit: true,
+            permit: Some(&self.permit),
         };
         let work = search::matching(inquiry, self.query, &mut self.budget);
         let outcome = self.progress.tell_during(work, self.asked.tag(), turn);
@@ -214,69 +239,6 @@ impl Many<'_> {
     }
 }
 
-/// The mailboxes of the sources that may be read, each once.
-async fn places(
-    account: Account<'_>,
-    selected: Option<&Selected>,
-    sources: &[Source],
-) -> Result<Vec<Place>, Stop> {
-    let mut places = Places::default();
-    for source in sources {
-        match source {
-            Source::Selected => places.add(selected.map(|selected| selected.place.clone())),
-            Source::Mailboxes(names) => {
-                for name in names {
-                    places.add(place::find(account, name).await?);
-                }
-            }
-            Source::Subscribed => {
-                let names = account.mailboxes().subscriptions(account.id()).await;
-                for name in names.map_err(stop)? {
-                    places.add_listed(place::find(account, name.as_str()).await?);
-                }
-            }
-            Source::Personal | Source::Inboxes => {
-                for place in own(account).await.map_err(stop)? {
-                    places.add_listed(Some(place));
-                }
-            }
-            Source::Subtree(names) | Source::SubtreeOne(names) => {
-                let is_deep = matches!(source, Source::Subtree(_));
-                for name in names {
-                    let top = place::find(account, name).await?;
-                    let top_name = top.as_ref().map_or(name.as_str(), |top| top.name.as_str());
-                    let top_name = top_name.to_owned();
-                    places.add(top);
-                    for place in all(account).await.map_err(stop)? {
-                        if is_below(place.name.as_str(), &top_name, is_deep) {
-                            places.add_listed(Some(place));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(places.found)
-}
-
-/// The account's own mailboxes, and those that others share with it.
-async fn all(account: Account<'_>) -> Result<Vec<Place>, MailboxFault> {
-    let mut places = own(account).await?;
-    let shared = account.mailboxes().shared_with(account.id()).await?;
-    let people = &*account.services.people;
-    let shared = shared.into_iter();
-    places.extend(shared.filter_map(|shared| Place::shared(people, shared)));
-    Ok(places)
-}
-
-async fn own(account: Account<'_>) -> Result<Vec<Place>, MailboxFault> {
-    let entries = account.mailboxes().list(account.id()).await?;
-    Ok(entries
-        .into_iter()
-        .map(|entry| Place::own(account, entry))
-        .collect())
-}
-
 /// Whether `name` is below `top`; one level below, unless it `is_deep`.
 fn is_below(name: &str, top: &str, is_deep: bool) -> bool {
     let below = name
@@ -285,13 +247,121 @@ fn is_below(name: &str, top: &str, is_deep: bool) -> bool {
     below.is_some_and(|below| is_deep || !below.contains('/'))
 }
 
-#[derive(Default)]
-struct Places {
+/// The mailboxes of the sources that may be read, each once.
+struct Places<'a> {
+    account: Account<'a>,
+    budget: &'a mut Budget,
+    /// All there are, when they were asked for.
+    all: Option<Vec<Place>>,
     found: Vec<Place>,
     known: HashSet<(AccountId, MailboxId)>,
 }
 
-impl Places {
+impl Places<'_> {
+    async fn of(
+        &mut self,
+        selected: Option<&Selected>,
+        sources: &[Source],
+    ) -> Result<Result<(), Exhausted>, Stop> {
+        for (at, source) in sources.iter().enumerate() {
+            if sources.iter().take(at).any(|before| before == source) {
+                continue;
+            }
+            let done = match source {
+                Source::Selected => {
+                    let place = selected.map(|selected| &selected.place);
+                    self.selected(place).await.map(Ok)?
+                }
+                Source::Mailboxes(names) => self.named(names).await?,
+                Source::Subscribed => self.subscribed().await?,
+                Source::Personal | Source::Inboxes => {
+                    self.below(|_, place, account| place.owner == account, "")
+                        .await?
+                }
+                Source::Subtree(names) => self.subtrees(names, true).await?,
+                Source::SubtreeOne(names) => self.subtrees(names, false).await?,
+            };
+            if let Err(Exhausted) = done {
+                return Ok(Err(Exhausted));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The selected mailbox, by the name that it has now.
+    async fn selected(&mut self, place: Option<&Place>) -> Result<(), Stop> {
+        if let Some(place) = place {
+            let now = place::renamed(self.account, place).await?;
+            self.add(Some(now));
+        }
+        Ok(())
+    }
+
+    async fn named(&mut self, names: &[String]) -> Result<Result<(), Exhausted>, Stop> {
+        for name in distinct(names) {
+            if let Err(Exhausted) = self.budget.spend(COST_OF_NAME).await {
+                return Ok(Err(Exhausted));
+            }
+            let place = place::find(self.account, name).await?;
+            self.add(place);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn subscribed(&mut self) -> Result<Result<(), Exhausted>, Stop> {
+        let mailboxes = self.account.mailboxes();
+        let names = mailboxes.subscriptions(self.account.id()).await;
+        for name in names.map_err(stop)? {
+            if let Err(Exhausted) = self.budget.spend(COST_OF_NAME).await {
+                return Ok(Err(Exhausted));
+            }
+            let place = place::find(self.account, name.as_str()).await?;
+            self.add_listed(place);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn subtrees(
+        &mut self,
+        names: &[String],
+        is_deep: bool,
+    ) -> Result<Result<(), Exhausted>, Stop> {
+        for name in distinct(names) {
+            let top = place::find(self.account, name).await?;
+            let top_name = top.as_ref().map_or(name, |top| top.name.as_str());
+            let top_name = top_name.to_owned();
+            self.add(top);
+            let is_below =
+                |top: &str, place: &Place, _| is_below(place.name.as_str(), top, is_deep);
+            if let Err(Exhausted) = self.below(is_below, &top_name).await? {
+                return Ok(Err(Exhausted));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Adds those of all mailboxes that are what is meant by `top`.
+    async fn below(
+        &mut self,
+        is_meant: impl Fn(&str, &Place, AccountId) -> bool,
+        top: &str,
+    ) -> Result<Result<(), Exhausted>, Stop> {
+        let all = match self.all.take() {
+            Some(all) => all,
+            None => all(self.account).await.map_err(stop)?,
+        };
+        let cost = u64::try_from(all.len()).unwrap_or(u64::MAX);
+        if let Err(Exhausted) = self.budget.spend(cost.saturating_mul(COST_OF_NAME)).await {
+            return Ok(Err(Exhausted));
+        }
+        let account = self.account.id();
+        for place in all.iter().filter(|place| is_meant(top, place, account)) {
+            self.add_listed(Some(place.clone()));
+        }
+        self.all = Some(all);
+        Ok(Ok(()))
+    }
+
     /// Adds a mailbox that the client named, if it may read it.
     fn add(&mut self, place: Option<Place>) {
         let readable = place.and_then(|place| place.with(Rights::READ).ok());
@@ -307,6 +377,31 @@ impl Places {
         self.add(place.and_then(|place| place.with(Rights::LOOKUP).ok()));
     }
 }
+
+/// The account's own mailboxes, and those that others share with it.
+async fn all(account: Account<'_>) -> Result<Vec<Place>, MailboxFault> {
+    let own = account.mailboxes().list(account.id()).await?.into_iter();
+    let shared = account.mailboxes().shared_with(account.id()).await?;
+    let people = &*account.services.people;
+    let shared = shared.into_iter();
+    let shared = shared.filter_map(|shared| Place::shared(people, shared));
+    Ok(own
+        .map(|entry| Place::own(account, entry))
+        .chain(shared)
+        .collect())
+}
+
+/// Each of these once, in their order.
+fn distinct(names: &[String]) -> impl Iterator<Item = &str> {
+    let mut known = HashSet::new();
+    names
+        .iter()
+        .map(String::as_str)
+        .filter(move |name| known.insert(*name))
+}
+
+/// LIM-25: what comparing one name takes of the budget.
+const COST_OF_NAME: u64 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -324,5 +419,10 @@ mod tests {
             assert_eq!(is_below(name, top, true), deep, "{name} {top}");
             assert_eq!(is_below(name, top, false), one, "{name} {top}");
         }
+    }
+    #[test]
+    fn lim_25_a_name_that_is_said_again_is_not_looked_for_again() {
+        let names = ["a", "b", "a", "A", "b"].map(str::to_owned);
+        assert_eq!(distinct(&names).collect::<Vec<_>>(), ["a", "b", "A"]);
     }
 }

@@ -124,6 +124,24 @@ async fn found(account: Account<'_>, name: &Name) -> Result<Option<Place>, Stop>
     }
 }
 
+/// A mailbox that was found by another name before, perhaps.
+pub(super) async fn renamed(account: Account<'_>, place: &Place) -> Result<Place, Stop> {
+    let mut place = place.clone();
+    let name = account.mailboxes().name(place.owner, place.entry.id).await;
+    if let Some(name) = name.map_err(stop)? {
+        place.entry.name = name;
+        place.name = match place.owner == account.id() {
+            true => place.entry.name.clone(),
+            false => {
+                let person = account.services.people.person(place.owner);
+                let shown = person.and_then(|person| shown_name(&person, &place.entry.name));
+                shown.unwrap_or(place.name)
+            }
+        };
+    }
+    Ok(place)
+}
+
 /// The mailbox that a client calls `mailbox`, for those who have these rights.
 pub(super) async fn find_with(
     account: Account<'_>,

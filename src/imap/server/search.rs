@@ -7,11 +7,9 @@
 
 use std::ops::Range;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::{
     contexts::{self, Context},
-    effort::{Budget, Exhausted},
+    effort::{Budget, Exhausted, Permit},
     fault::{Refusal, Stop},
     lookup::Cursor,
     progress::Progress,
@@ -98,7 +96,7 @@ pub(super) async fn search(
         account,
         scope: selected.scope(),
         progress: &progress,
-        has_permit: false,
+        permit: None,
     };
     let start = selected.view.modseq();
     let work = found(inquiry, wish);
@@ -109,7 +107,7 @@ pub(super) async fn search(
             // RFC 5182 2.1: NO leaves nothing.
             _ => &[],
         };
-        selected.saved = kept(&returns.saved(found));
+        selected.saved = kept(returns.saved(found));
     }
     let found = match outcome? {
         Ok(found) => found,
@@ -192,7 +190,7 @@ pub(super) async fn thread(
         account,
         scope: selected.scope(),
         progress: &progress,
-        has_permit: false,
+        permit: None,
     };
     let work = async {
         let mut budget = Budget::new();
@@ -217,21 +215,18 @@ pub(super) struct Inquiry<'a> {
     pub(super) account: Account<'a>,
     pub(super) scope: Scope<'a>,
     pub(super) progress: &'a Progress,
-    /// The command has the account's permit for heavy work already (LIM-25).
-    pub(super) has_permit: bool,
+    /// The account's permit for heavy work, when the command has it already (LIM-25).
+    pub(super) permit: Option<&'a Permit>,
 }
 
 impl Inquiry<'_> {
     /// The permit for heavy work, unless the command has it.
-    pub(super) async fn permit(
-        &self,
-        budget: &Budget,
-    ) -> Result<Option<OwnedSemaphorePermit>, Exhausted> {
-        if self.has_permit {
-            return Ok(None);
+    pub(super) async fn permit(&self, budget: &Budget) -> Result<Permit, Exhausted> {
+        if let Some(permit) = self.permit {
+            return Ok(Permit::clone(permit));
         }
         let heavy_work = &self.account.services.heavy_work;
-        heavy_work.permit(self.account.id(), budget).await.map(Some)
+        heavy_work.permit(self.account.id(), budget).await
     }
 }
 
@@ -298,6 +293,17 @@ pub(super) async fn decided(
     if let Err(Exhausted) = spent.await {
         return Ok(Err(Exhausted));
     }
+    let permit = match search.size.saturating_mul(scope.view.uids().len()) {
+        ..=LIGHT_JUDGEMENTS => inquiry.permit.cloned(),
+        _ => match inquiry.permit(budget).await {
+            Ok(permit) => Some(permit),
+            Err(Exhausted) => return Ok(Err(Exhausted)),
+        },
+    };
+    let inquiry = Inquiry {
+        permit: permit.as_ref(),
+        ..inquiry
+    };
     let Ok(sorted) = by_index(scope, &search, since, budget).await else {
         return Ok(Err(Exhausted));
     };
@@ -331,10 +337,9 @@ async fn by_index(
 ) -> Result<Sorted, Exhausted> {
     let mut sorted = Sorted::default();
     let shown = scope.view.uids();
-    for (chunk, first) in shown
-        .chunks(CHUNK_MESSAGES)
-        .zip((0..).step_by(CHUNK_MESSAGES))
-    {
+    // LIM-25: the more keys, the fewer messages between two looks at the budget.
+    let length = (CHUNK_JUDGEMENTS / search.size.max(1)).clamp(1, CHUNK_MESSAGES);
+    for (chunk, first) in shown.chunks(length).zip((0..).step_by(length)) {
         budget.spend(0).await?;
         scope.mailbox.read(|index| {
             let mut cursor = Cursor::default();
@@ -367,14 +372,18 @@ async fn by_index(
 
 /// Messages of a view as a set of UIDs that stays true: neighbours are one range, and no message
 /// ever comes between them (RFC 3501 2.3.1.1).
-pub(super) fn kept(found: &[Candidate]) -> SequenceSet {
+pub(super) fn kept(mut found: Vec<Candidate>) -> SequenceSet {
     // The result of a SORT stands in another order.
-    let mut found = found.to_vec();
     found.sort_unstable();
     let neighbours = found.chunk_by(|a, b| a.position + 1 == b.position);
     let ends = neighbours.filter_map(|run| Some((run.first()?.uid, run.last()?.uid)));
     SequenceSet::of_ranges(ends.collect())
 }
+
+/// LIM-25: how often a key is compared with a message before that is heavy work.
+const LIGHT_JUDGEMENTS: usize = 1_000_000;
+/// LIM-25: how often that is done between two looks at the budget.
+const CHUNK_JUDGEMENTS: usize = 20_000;
 
 impl Candidate {
     /// What a client calls it.

@@ -5,7 +5,7 @@
 //! (LIM-36).
 
 use super::{
-    effort::{Budget, Exhausted},
+    effort::{Budget, Exhausted, Permit},
     fault::{Stop, stop},
     fetch_body::read_span,
     limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
@@ -46,13 +46,15 @@ impl Reading<'_> {
             progress,
             ..
         } = self.inquiry;
-        let Ok(_permit) = self.inquiry.permit(self.budget).await else {
+        let Ok(permit) = self.inquiry.permit(self.budget).await else {
             return Ok(Err(Exhausted));
         };
         let fulltext = &account.services.fulltext;
-        let possible = fulltext
-            .narrow(scope.mailbox.account(), self.search.query())
-            .await;
+        let (query, share) = (self.search.query(), Permit::clone(&permit));
+        let narrowing = fulltext.narrow(scope.mailbox.account(), query, share);
+        let Ok(possible) = self.budget.within(narrowing).await else {
+            return Ok(Err(Exhausted));
+        };
         progress.expect(open.len());
         let mut found = Vec::new();
         for run in open.chunks(RUN_MESSAGES) {

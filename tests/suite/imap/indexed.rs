@@ -1,5 +1,7 @@
 //! SEARCH with the index of texts finds what it finds without; and what the index survives.
 
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
 use buzon::{
     base::{
         ids::{AccountId, EmailId},
@@ -174,7 +176,7 @@ fn results_are_the_same_without_the_index_with_half_of_it_and_with_all() {
             assert!(
                 server
                     .fulltext
-                    .narrow(alice, subject("hello"))
+                    .narrow(alice, subject("hello"), ())
                     .await
                     .is_none()
             );
@@ -184,6 +186,25 @@ fn results_are_the_same_without_the_index_with_half_of_it_and_with_all() {
             }
         });
     }
+}
+
+#[test]
+fn lim_25_what_narrows_a_search_lets_go_of_its_permit_when_it_ends() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        deliver_numbered(&server, alice, 1).await;
+        server.index().await;
+        let held = Arc::new(());
+        let narrowing = server
+            .fulltext
+            .narrow(alice, subject("number"), Arc::clone(&held));
+        let mut narrowing = Box::pin(narrowing);
+        poll_fn(|cx| Poll::Ready(narrowing.as_mut().poll(cx).is_ready())).await;
+        drop(narrowing);
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 fn subject(needle: &str) -> Query {
@@ -205,7 +226,7 @@ async fn possible(
     query: Query,
     count: u64,
 ) -> Option<Vec<u64>> {
-    let set = index.narrow(account, query).await?;
+    let set = index.narrow(account, query, ()).await?;
     Some((1..=count).filter(|n| set.contains(EmailId(*n))).collect())
 }
 
