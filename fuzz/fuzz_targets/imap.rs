@@ -5,8 +5,10 @@
 
 use buzon::{
     imap::proto::{
+        append::Appending,
         command::CommandBody,
         dialog::Imap,
+        limits::AFTER_LOGIN,
         verbs::{Stage, Tls},
     },
     wire::{Frame, Input, Line, Protocol, Step, frame::Pulled},
@@ -34,8 +36,8 @@ struct Peer {
     input: Input,
     stage: Stage,
     body: Option<Frame>,
-    /// The message of an APPEND was taken, and its line has not ended.
-    is_behind: bool,
+    /// A literal of an APPEND was announced, and its line has not ended.
+    coming: Option<Appending>,
     over: bool,
     said: Vec<String>,
 }
@@ -47,7 +49,7 @@ impl Peer {
             input: Input::new(),
             stage,
             body: None,
-            is_behind: false,
+            coming: None,
             over: false,
             said: Vec::new(),
         }
@@ -64,29 +66,45 @@ impl Peer {
                 }
                 continue;
             }
-            if self.is_behind {
-                match self.input.line(0) {
-                    Line::NeedMore => return,
-                    line => self.over = !matches!(line, Line::Whole(_)),
+            if let Some(coming) = self.coming.take() {
+                match self.input.line(AFTER_LOGIN.line_bytes_max) {
+                    Line::NeedMore => {
+                        self.coming = Some(coming);
+                        return;
+                    }
+                    Line::Whole(line) => self.goes_on(coming.behind(&line).ok()),
+                    Line::TooLong | Line::Endless => self.goes_on(None),
                 }
-                self.is_behind = false;
                 continue;
             }
             match self.dialogue.next(&mut self.input, self.stage) {
                 Step::NeedMore => return,
                 Step::Discard(frame) => self.body = Some(frame),
                 Step::Command(command) => {
-                    if let CommandBody::Append { body, .. } = &command.body {
-                        self.body = Some(body.frame());
-                        self.is_behind = true;
-                    }
                     self.said.push(format!("{command:?}"));
+                    if let CommandBody::Append { coming, .. }
+                    | CommandBody::Replace { coming, .. } = command.body
+                    {
+                        self.goes_on(Some(coming));
+                    }
                 }
                 Step::Fatal(reply) => {
                     self.said.push(format!("{reply:?}"));
                     self.over = true;
                 }
                 Step::Invite(reply) | Step::Refuse(reply) => self.said.push(format!("{reply:?}")),
+            }
+        }
+    }
+
+    /// Takes the next literal of an APPEND, if there is one.
+    fn goes_on(&mut self, coming: Option<Appending>) {
+        match coming.map(|coming| (coming.literal, coming)) {
+            None => self.over = true,
+            Some((None, _)) => {}
+            Some((Some(literal), coming)) => {
+                self.body = Some(literal.announced.frame());
+                self.coming = Some(coming);
             }
         }
     }

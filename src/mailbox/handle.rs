@@ -8,6 +8,7 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::MutexGuard;
 
 use super::{
     compose::{self, Source, Step, TransferKind},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq, Uid},
-    store::{CommitError, Engine, key},
+    store::{Batch, CommitError, Engine, key},
 };
 
 /// A mailbox that was opened: the right to use it. Cheap to clone.
@@ -72,6 +73,9 @@ pub struct Copied {
 }
 
 impl Mailbox {
+    /// RFC 8508 4.1: REPLACE needs what STORE of `\Deleted` and EXPUNGE need.
+    pub const REPLACE_RIGHTS: Rights = Rights::DELETE_MESSAGES.union(Rights::EXPUNGE);
+
     pub(super) fn new(core: Arc<Core>, shared: Arc<Shared>, rights: Rights) -> Self {
         Self {
             core,
@@ -264,6 +268,39 @@ impl Mailbox {
             gone.extend(done.uids);
         }
         Ok(gone)
+    }
+
+    /// The batch that removes one message, the right to change this mailbox until it is committed,
+    /// and the message's size. A message that is gone is not removed again: [`ChangeError::Absent`]
+    /// would be wrong for that, so it is said as busy.
+    pub(super) async fn leaving(
+        &self,
+        uid: Uid,
+    ) -> Result<(MutexGuard<'_, ()>, Batch, u64), ChangeError> {
+        self.require(Self::REPLACE_RIGHTS)?;
+        let changing = self.shared.changing.lock().await;
+        let now = self.core.clock.wall();
+        self.after_conflict().await?;
+        let stored = self.stored_expunged().await?;
+        let step = self.read(|index| {
+            let positions = index.present(&[uid]);
+            let size = index.row(*positions.first()?)?.size;
+            let source = Source {
+                account: self.account(),
+                mailbox: self.id(),
+                index,
+                expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
+                now,
+            };
+            let step = compose::expunge(source, &positions);
+            Some((step.batch, u64::from(size)))
+        });
+        let (batch, size) = step.ok_or(ChangeError::Busy)?;
+        Ok((changing, batch, size))
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7). The caller made sure

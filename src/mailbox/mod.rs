@@ -6,6 +6,7 @@
 //! business. RFC 3501 2.3 and 6.3, RFC 4315, RFC 6154, RFC 6851, RFC 7162 (modification sequences).
 
 mod acl;
+mod append;
 mod bodies;
 mod changes;
 mod codec;
@@ -43,6 +44,7 @@ mod tree;
 mod uids;
 
 pub use acl::{Acl, AclChange, AclEntry, AclMode, Identifier};
+pub use append::{AppendOptions, Appended, Incoming};
 pub use bodies::BodyPieces;
 pub use changes::Changes;
 pub use email::Email;
@@ -57,7 +59,7 @@ pub use metadata::{Annotated, EntryName, NotAnEntryName};
 pub use name::{Name, NotAName};
 pub use notify::{Follower, News, Watch};
 pub use rights::Rights;
-pub use service::{AppendOptions, Appended, Mailboxes, Options, Placed, Placement, Usage};
+pub use service::{Mailboxes, Options, Placed, Placement, Usage};
 pub use sharing::SharedMailbox;
 pub use tree::INBOX;
 

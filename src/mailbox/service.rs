@@ -1,7 +1,7 @@
-//! The service: what other floors call. Placing and appending messages, reading emails and usage.
+//! The service: what other floors call. Placing messages, reading emails and usage.
 //!
-//! Names are in the file of the tree, changes of messages in that of the handle, background work in
-//! its own. RFC 3501 6.3.11 (APPEND).
+//! Names are in the file of the tree, changes of messages in that of the handle, APPEND and
+//! background work in their own.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     bodies::BodyPieces,
-    compose::{self, sum_usage},
+    compose::sum_usage,
     core::Core,
     email::{self, Email},
     fault::{ChangeError, MailboxFault},
@@ -19,7 +19,6 @@ use super::{
     notify::{Follower, Watch},
     record::{self, Arrival, Arrivals},
     rights::Rights,
-    shared::read_record,
 };
 use crate::{
     base::{
@@ -27,7 +26,7 @@ use crate::{
         ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
         random::Random,
     },
-    store::{Applied, Batch, CommitError, Engine, KeyRange, Order, PageLimit, key},
+    store::{Applied, Batch, Engine, KeyRange, Order, PageLimit, key},
 };
 
 /// All mailboxes of all accounts. Cheap to clone; one per process.
@@ -106,26 +105,6 @@ impl Placed {
     pub fn uid(&self, applied: &Applied) -> Option<Uid> {
         Uid::new(u32::try_from(*applied.counters.get(self.uid)?).ok()?)
     }
-}
-
-/// What APPEND says of a message beside its bytes.
-#[derive(Clone, Debug)]
-pub struct AppendOptions {
-    /// Its flags.
-    pub flags: FlagSet,
-    /// INTERNALDATE.
-    pub internal_date: Timestamp,
-    /// Bytes that the account may hold with it.
-    pub quota_bytes: Option<u64>,
-}
-
-/// What APPEND did (RFC 4315 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// UIDVALIDITY of the mailbox.
-    pub uid_validity: u32,
-    /// UID of the message.
-    pub uid: Uid,
 }
 
 impl Mailboxes {
@@ -239,47 +218,6 @@ impl Mailboxes {
     pub fn share_facts(&self, batch: &mut Batch, placement: &mut Placement) {
         let facts = std::mem::take(&mut placement.facts);
         batch.put(key::body_facts(placement.blob), facts.to_vec());
-    }
-
-    /// APPEND of one message.
-    pub async fn append(
-        &self,
-        account: AccountId,
-        mailbox: MailboxId,
-        arrived: Arrived,
-        options: AppendOptions,
-    ) -> Result<Appended, ChangeError> {
-        let AppendOptions {
-            flags,
-            internal_date,
-            quota_bytes,
-        } = options;
-        let core = &self.core;
-        let record = read_record(&*core.engine, account, mailbox)
-            .await?
-            .ok_or(ChangeError::Absent)?;
-        core.check_keywords(account, mailbox, flags.keywords())
-            .await?;
-        let placement = Placement::of(&arrived, internal_date, flags);
-        let mut batch = Batch::new();
-        let placed = self.place(&mut batch, account, mailbox, &placement);
-        batch.body(arrived.blob, arrived.content);
-        compose::require_room(&mut batch, account, arrived.size, quota_bytes);
-        let applied = match core.commit(account, batch).await {
-            Err(CommitError::Conflict) => {
-                core.check_room(account, arrived.size, quota_bytes).await?;
-                let there = read_record(&*core.engine, account, mailbox).await?;
-                return Err(there.map_or(ChangeError::Absent, |_| ChangeError::Busy));
-            }
-            outcome => outcome?,
-        };
-        let uid = placed
-            .uid(&applied)
-            .ok_or(MailboxFault::Damaged("its UID counter"))?;
-        Ok(Appended {
-            uid_validity: record.uid_validity,
-            uid,
-        })
     }
 
     /// What is stored of these emails, in the order asked for. Neighbours are read by range, so

@@ -49,7 +49,7 @@ pub enum Part {
     Endless,
 }
 
-/// `{n}` or `{n+}` at the end of a line.
+/// `{n}` or `{n+}` at the end of a line, or `~{n}` (RFC 3516 4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announced {
     /// Where the text before it ends.
@@ -58,6 +58,8 @@ pub struct Announced {
     pub size_bytes: u64,
     /// The client waits to be invited; otherwise the literal is on its way.
     pub synchronizing: bool,
+    /// It may hold NUL: `~` stands before it.
+    pub binary: bool,
 }
 
 /// Bounds of one command (LIM-18, LIM-19).
@@ -195,6 +197,10 @@ impl Announced {
         let before = before
             .strip_suffix(b"{")
             .filter(|_| (1..=DIGITS_MAX).contains(&digits.len()))?;
+        let (before, binary) = match before.strip_suffix(b"~") {
+            Some(before) => (before, true),
+            None => (before, false),
+        };
         let size_bytes = digits.iter().fold(0_u64, |size, digit| {
             size.saturating_mul(10)
                 .saturating_add(u64::from(digit - b'0'))
@@ -203,6 +209,7 @@ impl Announced {
             at: before.len(),
             size_bytes,
             synchronizing,
+            binary,
         })
     }
 }
@@ -245,6 +252,10 @@ impl Gathered {
     pub fn add_text(&mut self, text: &[u8], announced: Announced) {
         self.sent_bytes = self.sent_bytes.saturating_add(announced.size_bytes);
         self.bytes.extend_from_slice(text);
+        if announced.binary {
+            // Whether it may be one is for who reads the text to say.
+            self.bytes.push(b'~');
+        }
         self.ends.push((self.bytes.len(), self.bytes.len()));
     }
 
@@ -384,7 +395,7 @@ fn is_too_long(bytes: &[u8], max: usize) -> bool {
 /// Digits of the largest 64-bit number; a longer number is no announcement.
 const DIGITS_MAX: usize = 20;
 /// The longest announcement with the CR behind it.
-const ANNOUNCED_BYTES_MAX: usize = DIGITS_MAX + 4;
+const ANNOUNCED_BYTES_MAX: usize = DIGITS_MAX + 5;
 
 #[cfg(test)]
 mod tests {
@@ -395,10 +406,13 @@ mod tests {
     #[test]
     fn announcements_stand_at_the_end_of_a_line() {
         for (line, announced) in [
-            (&b"a {0}"[..], Some((2, 0, true))),
-            (b"{12+}", Some((0, 12, false))),
-            (b"{00012}", Some((0, 12, true))),
-            (b"{99999999999999999999}", Some((0, u64::MAX, true))),
+            (&b"a {0}"[..], Some((2, 0, true, false))),
+            (b"{12+}", Some((0, 12, false, false))),
+            (b"{00012}", Some((0, 12, true, false))),
+            (b"{99999999999999999999}", Some((0, u64::MAX, true, false))),
+            (b"a ~{12}", Some((2, 12, true, true))),
+            (b"~{12+}", Some((0, 12, false, true))),
+            (b"{~12}", None),
             (b"{999999999999999999999}", None),
             (b"{}", None),
             (b"{+}", None),
@@ -409,7 +423,15 @@ mod tests {
             (b"", None),
         ] {
             let found = Announced::find(line);
-            let found = found.map(|found| (found.at, found.size_bytes, found.synchronizing));
+            let found = found.map(|found| {
+                let Announced {
+                    at,
+                    size_bytes,
+                    synchronizing,
+                    binary,
+                } = found;
+                (at, size_bytes, synchronizing, binary)
+            });
             assert_eq!(found, announced, "{line:?}");
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{
     acl::{Identifier, RightsChange},
+    append::Appending,
     fetch::{FetchItem, FetchModifiers},
     flag::FlagList,
     limits::TAG_BYTES_MAX,
@@ -23,8 +24,8 @@ use super::{
     verbs::Verb,
 };
 use crate::{
-    base::{clock::Timestamp, ids::ModSeq, secret::Secret},
-    wire::{Frame, MechanismName},
+    base::{ids::ModSeq, secret::Secret},
+    wire::{Frame, MechanismName, literal::Announced},
 };
 
 /// A command, admitted in the stage it came in.
@@ -122,16 +123,23 @@ pub enum CommandBody {
         /// What about it, each once.
         items: Vec<StatusItem>,
     },
-    /// RFC 3501 6.3.11. The message has not been read.
+    /// RFC 3501 6.3.11, RFC 3502. No literal of it has been read.
     Append {
         /// Where to.
         mailbox: String,
-        /// Flags of the new message.
-        flags: FlagList,
-        /// Its internal date; now, when absent.
-        date: Option<Timestamp>,
-        /// What follows.
-        body: AnnouncedLiteral,
+        /// What comes.
+        coming: Appending,
+    },
+    /// RFC 8508. No literal of it has been read.
+    Replace {
+        /// The number is a UID.
+        uid: bool,
+        /// The one message that goes.
+        set: MessageSet,
+        /// Where the new one comes to.
+        mailbox: String,
+        /// What comes.
+        coming: Appending,
     },
     /// RFC 3501 6.4.1
     Check,
@@ -296,7 +304,7 @@ pub enum StoreMode {
     Remove,
 }
 
-/// A message that APPEND announced and nobody has read.
+/// A literal of APPEND that was announced and nobody has read.
 ///
 /// When it is synchronizing, the client waits: answer a
 /// [`super::response::Response::Continuation`] and pull the [`AnnouncedLiteral::frame`], or
@@ -308,6 +316,18 @@ pub struct AnnouncedLiteral {
     pub size_bytes: u64,
     /// The client waits to be invited.
     pub synchronizing: bool,
+    /// It was announced as `~{n}`: there may be NUL in it (RFC 3516 4.4).
+    pub binary: bool,
+}
+
+impl From<Announced> for AnnouncedLiteral {
+    fn from(announced: Announced) -> Self {
+        Self {
+            size_bytes: announced.size_bytes,
+            synchronizing: announced.synchronizing,
+            binary: announced.binary,
+        }
+    }
 }
 
 impl AnnouncedLiteral {

@@ -27,7 +27,8 @@ use crate::wire::{
 #[derive(Debug)]
 pub struct Imap {
     reader: Reader,
-    gathered: Gathered,
+    /// The command under way; none while the client is waited for (LIM-36).
+    gathered: Option<Box<Gathered>>,
     /// Of the last IDLE: what DONE completes.
     idle_tag: Tag,
     /// LIM-13: the largest message that APPEND takes.
@@ -42,7 +43,7 @@ impl Imap {
     pub fn new(message_bytes_max: u64) -> Self {
         Self {
             reader: Reader::default(),
-            gathered: Gathered::default(),
+            gathered: None,
             idle_tag: Tag::of_nothing(),
             message_bytes_max,
             enabled: Enabled::NONE,
@@ -64,7 +65,7 @@ impl Imap {
         let text = line
             .get(..announced.map_or(line.len(), |announced| announced.at))
             .unwrap_or_default();
-        let gathered = &mut self.gathered;
+        let gathered = self.gathered.get_or_insert_default();
         if !gathered.begun {
             gathered.begun = true;
             gathered.ends_idle = stage == Stage::Idling;
@@ -81,7 +82,7 @@ impl Imap {
     }
 
     fn end_idle(&mut self, body: CommandBody) -> Next {
-        self.gathered = Gathered::default();
+        self.gathered = None;
         match Verb::named(b"DONE") {
             Some(verb) => Step::Command(Command {
                 tag: self.idle_tag.clone(),
@@ -95,15 +96,12 @@ impl Imap {
     /// A line ended in a literal.
     fn announced(&mut self, text: &[u8], announced: Announced, stage: Stage) -> Option<Next> {
         let limits = limits_of(stage);
-        let gathered = &mut self.gathered;
+        let gathered = self.gathered.get_or_insert_default();
         if gathered.refusal.is_none() && gathered.is_body(text) {
-            let message = AnnouncedLiteral {
-                size_bytes: announced.size_bytes,
-                synchronizing: announced.synchronizing,
-            };
+            let message = AnnouncedLiteral::from(announced);
             match gathered.parse(text, Some(message), self.enabled) {
                 Ok(command) => {
-                    self.gathered = Gathered::default();
+                    self.gathered = None;
                     return Some(Step::Command(command));
                 }
                 Err(mistake) => gathered.refusal = Some(mistake),
@@ -137,19 +135,20 @@ impl Imap {
 
     /// The last line of a command.
     fn complete(&mut self, text: &[u8]) -> Next {
-        if self.gathered.refusal.is_some() {
+        let gathered = self.gathered.get_or_insert_default();
+        if gathered.refusal.is_some() {
             return self.refuse();
         }
-        match self.gathered.parse(text, None, self.enabled) {
+        match gathered.parse(text, None, self.enabled) {
             Ok(command) => {
-                self.gathered = Gathered::default();
+                self.gathered = None;
                 if command.body == CommandBody::Idle {
                     self.idle_tag = command.tag.clone();
                 }
                 Step::Command(command)
             }
             Err(mistake) => {
-                self.gathered.refusal = Some(mistake);
+                gathered.refusal = Some(mistake);
                 self.refuse()
             }
         }
@@ -157,11 +156,11 @@ impl Imap {
 
     /// Ends the command under way with its refusal.
     fn refuse(&mut self) -> Next {
-        if self.gathered.ends_idle {
+        let gathered = *self.gathered.take().unwrap_or_default();
+        if gathered.ends_idle {
             // Who says something else has forgotten IDLE, and waits for an answer with a tag.
             return self.end_idle(CommandBody::NotDone);
         }
-        let gathered = std::mem::take(&mut self.gathered);
         let mistake = gathered
             .refusal
             .unwrap_or_else(|| Mistake::bad("this command cannot be read"));
@@ -184,7 +183,7 @@ impl Imap {
 
     /// Ends the connection: what is on its way cannot be skipped.
     fn dismiss(&mut self) -> Next {
-        let gathered = std::mem::take(&mut self.gathered);
+        let gathered = *self.gathered.take().unwrap_or_default();
         let (code, text) = gathered.refusal.map_or((None, LINE_TOO_LONG), |mistake| {
             (mistake.code, mistake.text)
         });
@@ -211,12 +210,13 @@ impl Protocol for Imap {
                 Part::NeedMore => Some(Step::NeedMore),
                 Part::Line(line) => self.line(&line, stage),
                 Part::Literal(literal) => {
-                    self.gathered.parts.add_literal(&literal);
+                    self.gathered.get_or_insert_default().parts.add_literal(&literal);
                     None
                 }
                 Part::LongLine => {
-                    self.gathered.ends_idle |= stage == Stage::Idling;
-                    self.gathered.line_too_long(input.bytes());
+                    let gathered = self.gathered.get_or_insert_default();
+                    gathered.ends_idle |= stage == Stage::Idling;
+                    gathered.line_too_long(input.bytes());
                     None
                 }
                 Part::LongLineEnd {

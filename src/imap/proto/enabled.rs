@@ -57,10 +57,11 @@ impl fmt::Debug for Enabled {
 }
 
 /// What ENABLE knows.
-const NAMES: [(&str, Enabled); 3] = [
+const NAMES: [(&str, Enabled); 4] = [
     ("CONDSTORE", Enabled::CONDSTORE),
     ("QRESYNC", Enabled::QRESYNC),
     ("UIDONLY", Enabled::UIDONLY),
+    ("UTF8=ACCEPT", Enabled::UTF8_ACCEPT),
 ];
 
 #[cfg(test)]

@@ -82,22 +82,33 @@ impl Gathered {
         if let Err(excess) = self.parts.has_room_for(announced, limits) {
             return Some(too_much(excess));
         }
-        // RFC 3516 4.4: a tilde begins a `literal8`.
-        let stands_well = matches!(text.last(), Some(b' ' | b'(')) || text.ends_with(b" ~");
-        (!stands_well).then(|| Mistake::bad("a literal stands behind a space or a parenthesis"))
+        if !matches!(text.last(), Some(b' ' | b'(')) {
+            let rule = "a literal stands behind a space or a parenthesis";
+            return Some(Mistake::bad(rule));
+        }
+        // RFC 5464 5
+        let is_value = self
+            .verb
+            .is_some_and(|(verb, _)| verb.name == "SETMETADATA");
+        (announced.binary && !is_value)
+            .then(|| Mistake::bad("a binary literal is a message or a value, and nothing else"))
     }
 
     /// Whether its last argument is a body.
     pub(super) fn takes_body(&self) -> bool {
-        self.verb.is_some_and(|(verb, _)| verb.takes_body)
+        self.verb.is_some_and(|(verb, _)| verb.body_behind > 0)
     }
 
-    /// Whether the literal behind `text` is that body, and not the first argument.
+    /// Whether the literal behind `text` is that body or a part of it, and not an argument before.
     pub(super) fn is_body(&self, text: &[u8]) -> bool {
-        let arguments_at = self.verb.map_or(0, |(_, at)| at);
-        let is_first =
-            self.parts.is_first_text() && text.get(arguments_at..).is_none_or(|text| text == b" ");
-        self.takes_body() && !is_first
+        let Some((verb, arguments_at)) = self.verb else {
+            return false;
+        };
+        let arguments = text.get(arguments_at..).unwrap_or_default();
+        let begun = arguments.iter().filter(|byte| **byte == b' ').count();
+        // The arguments before the body have no spaces in them, unless they are in quotes: then
+        // there are more, as there should be.
+        self.takes_body() && !(self.parts.is_first_text() && begun <= verb.body_behind)
     }
 
     /// The command, whose last text is `last`.

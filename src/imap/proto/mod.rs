@@ -11,6 +11,7 @@
 )]
 
 pub mod acl;
+pub mod append;
 pub mod command;
 pub mod date;
 pub mod dialog;
@@ -35,4 +36,5 @@ pub mod sequence;
 pub mod sort;
 pub mod sources;
 pub mod status;
+pub mod url;
 pub mod verbs;

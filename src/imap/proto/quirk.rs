@@ -14,3 +14,8 @@ pub const UNKNOWN_SYSTEM_FLAGS: bool = true;
 
 /// Spaces behind the last argument. Typed by people and written by scripts.
 pub const SPACES_AT_END: bool = true;
+
+/// APPEND of a message whose header fields are not ASCII, by a client that has not enabled
+/// UTF8=ACCEPT: RFC 6855 4 has it refused. Sent by people who move old mail here, with Latin-1 in
+/// its subjects; refused, it would stay behind.
+pub const EIGHT_BIT_HEADERS_IN_APPEND: bool = true;

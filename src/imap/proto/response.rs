@@ -213,11 +213,13 @@ pub enum Code {
     AppendUid {
         /// UIDVALIDITY of the mailbox.
         uid_validity: u32,
-        /// The new message.
-        uid: u32,
+        /// The new messages.
+        uids: Vec<u32>,
     },
     /// Wrong name or password.
     AuthenticationFailed,
+    /// A URL that names nothing here (RFC 4469 4.1).
+    BadUrl(Url),
     /// This charset cannot be searched in; says which can.
     BadCharset,
     /// Never possible.
@@ -299,10 +301,36 @@ pub enum Code {
     UidValidity(u32),
     /// Something that is needed is down; try later.
     Unavailable,
+    /// A content transfer encoding that is not known, or cannot be kept (RFC 3516 4.3).
+    UnknownCte,
     /// The number of the first message without `\Seen`.
     Unseen(u32),
     /// A special use that cannot be given (RFC 6154 3).
     UseAttr,
+}
+
+/// A URL as it may stand in a response code (RFC 4469 5): what may not is percent-encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    /// The URL with these bytes.
+    pub fn shown(bytes: &[u8]) -> Self {
+        let mut text = String::with_capacity(bytes.len());
+        for byte in bytes {
+            match byte {
+                b']' | b'\\' | b' ' => text.push_str(&format!("%{byte:02X}")),
+                plain if plain.is_ascii_graphic() => text.push(char::from(*plain)),
+                other => text.push_str(&format!("%{other:02X}")),
+            }
+        }
+        Self(text)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Text for humans: printable ASCII, never empty, on one line.

@@ -21,6 +21,8 @@ pub enum StatusItem {
     Deleted,
     /// Where its changes stand (RFC 7162 3.1.7).
     HighestModSeq,
+    /// The largest message that it takes (RFC 7889 3.1).
+    AppendLimit,
     /// Sum of their sizes (RFC 9208 4.1.4).
     DeletedStorage,
     /// MAILBOXID (RFC 8474 4.3).
@@ -44,7 +46,7 @@ impl From<u64> for StatusValue {
 
 impl StatusItem {
     /// Every item.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -53,6 +55,7 @@ impl StatusItem {
         Self::Size,
         Self::Deleted,
         Self::HighestModSeq,
+        Self::AppendLimit,
         Self::DeletedStorage,
         Self::MailboxId,
     ];
@@ -68,6 +71,7 @@ impl StatusItem {
             Self::Size => "SIZE",
             Self::Deleted => "DELETED",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::AppendLimit => "APPENDLIMIT",
             Self::DeletedStorage => "DELETED-STORAGE",
             Self::MailboxId => "MAILBOXID",
         }

@@ -9,7 +9,8 @@ use std::fmt;
 use super::{
     command::CommandBody,
     parse::{
-        Mistake, Parsed, Scanner, acl, mailbox, message, metadata, quota, search, session, sort,
+        Mistake, Parsed, Scanner, acl, append, mailbox, message, metadata, quota, search, session,
+        sort,
     },
     response::{Capabilities, Code},
 };
@@ -92,8 +93,8 @@ pub struct Verb {
     pub numbers: Numbers,
     /// What we announce because of it, separated by spaces; empty for what RFC 3501 has.
     pub capability: &'static str,
-    /// Its last argument is a body: a literal that the verb pulls.
-    pub takes_body: bool,
+    /// How many arguments stand before its body, whose literals the verb pulls; 0 when it has none.
+    pub body_behind: usize,
     /// Reads its arguments.
     pub(super) parse: fn(&mut Scanner<'_>) -> Parsed<CommandBody>,
 }
@@ -114,7 +115,7 @@ impl Verb {
 
     /// Whether it names messages by their numbers; a twin of it takes UIDs.
     pub fn names_numbers(&self) -> bool {
-        self.numbers == Used || matches!(self.name, "COPY" | "MOVE")
+        self.numbers == Used || matches!(self.name, "COPY" | "MOVE" | "REPLACE")
     }
 
     /// Whether it is admitted in `stage`.
@@ -166,7 +167,9 @@ impl Verb {
 }
 
 /// What is announced in `stage` (RFC 3501 7.2.1).
-pub fn capabilities(stage: Stage) -> Capabilities {
+///
+/// A message may have `message_bytes_max` bytes.
+pub fn capabilities(stage: Stage, message_bytes_max: u64) -> Capabilities {
     let before_login = matches!(stage, Stage::Greeted { .. });
     // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
     let mut said = String::from(if before_login {
@@ -191,6 +194,10 @@ pub fn capabilities(stage: Stage) -> Capabilities {
             }
         }
     }
+    if !before_login {
+        // RFC 7889 2
+        said.push_str(&format!(" APPENDLIMIT={message_bytes_max}"));
+    }
     let login_admitted = Verb::named(b"LOGIN").is_some_and(|verb| verb.admitted(stage).is_ok());
     if before_login && !login_admitted {
         // RFC 3501 6.2.3
@@ -211,7 +218,7 @@ const fn verb(
         stages,
         numbers,
         capability,
-        takes_body: false,
+        body_behind: 0,
         parse,
     }
 }
@@ -247,8 +254,17 @@ pub static VERBS: &[Verb] = &[
     verb("SETQUOTA",     AfterLogin,  Untouched, "",                  quota::set_quota),
     verb("STATUS",       AfterLogin,  Untouched, "STATUS=SIZE",       mailbox::status),
     Verb {
-        takes_body: true,
-        ..verb("APPEND", AfterLogin,  Untouched, "",                  mailbox::append)
+        body_behind: 1,
+        ..verb("APPEND", AfterLogin,  Untouched,
+               "MULTIAPPEND CATENATE URL-PARTIAL UTF8=ACCEPT",       append::append)
+    },
+    Verb {
+        body_behind: 2,
+        ..verb("REPLACE", Writable,   Changed,   "REPLACE",           append::replace)
+    },
+    Verb {
+        body_behind: 2,
+        ..verb("UID REPLACE", Writable, Changed, "",                  append::uid_replace)
     },
     verb("GETACL",       AfterLogin,  Untouched, "ACL RIGHTS=texk",   acl::get_acl),
     verb("SETACL",       AfterLogin,  Untouched, "",                  acl::set_acl),
@@ -341,18 +357,20 @@ mod tests {
             ),
             (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"),
         ] {
-            assert_eq!(capabilities(stage).as_str(), said);
+            assert_eq!(capabilities(stage, 7).as_str(), said);
         }
-        assert_eq!(capabilities(READING), capabilities(WRITING));
+        assert_eq!(capabilities(READING, 7), capabilities(WRITING, 7));
     }
 
     #[test]
     fn what_is_announced_after_login_is_all_we_have() {
-        let announced = capabilities(Stage::Authenticated);
+        let announced = capabilities(Stage::Authenticated, 7);
         let mut announced: Vec<&str> = announced.as_str().split(' ').collect();
         announced.sort_unstable();
         let expected = [
             "ACL",
+            "APPENDLIMIT=7",
+            "CATENATE",
             "CHILDREN",
             "CONDSTORE",
             "CONTEXT=SEARCH",
@@ -372,6 +390,7 @@ mod tests {
             "LITERAL+",
             "METADATA",
             "MOVE",
+            "MULTIAPPEND",
             "MULTISEARCH",
             "NAMESPACE",
             "OBJECTID",
@@ -380,6 +399,7 @@ mod tests {
             "QRESYNC",
             "QUOTA",
             "QUOTA=RES-STORAGE",
+            "REPLACE",
             "RIGHTS=texk",
             "SAVEDATE",
             "SEARCHRES",
@@ -392,6 +412,8 @@ mod tests {
             "UIDONLY",
             "UIDPLUS",
             "UNSELECT",
+            "URL-PARTIAL",
+            "UTF8=ACCEPT",
             "WITHIN",
         ];
         assert_eq!(announced, expected);

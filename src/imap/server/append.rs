@@ -1,211 +1,309 @@
-//! APPEND: one message into one mailbox, exactly as it was sent.
+//! APPEND and REPLACE: messages into one mailbox, exactly as they were sent, all or none.
 //!
-//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3. What can be refused is refused before the message: a
-//! synchronizing client then sends none; what a non-synchronizing one has sent is received and
-//! dropped. The body goes to the store piece by piece. OK is said after the commit (DUR-01).
+//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3, RFC 3502, RFC 3516 4.4, RFC 4469, RFC 6855 4, RFC 8508.
+//! What can be refused is refused before the next literal: a synchronizing client then sends none;
+//! what a non-synchronizing one has sent is received and dropped. Bodies go to the store piece by
+//! piece. OK is said after the commit (DUR-01). Text that may not stand behind a literal ends the
+//! connection: what follows it cannot be told from commands.
 
 use super::{
-    fault::{Cause, Refusal, Stop, over_quota, stop, target_refusal_of},
-    flags,
+    append_message::Gathering,
+    fault::{Cause, Refusal, Stop, forbidden, target_refusal_of},
+    limits::APPEND_LINES_BYTES_MAX,
+    lookup,
     place::{self, Place},
+    select::{Selected, Which},
     session::{Account, Outcome},
 };
 use crate::{
-    base::clock::Timestamp,
+    base::ids::Uid,
     imap::proto::{
+        append::{AppendLiteral, Appending},
         command::AnnouncedLiteral,
         dialog::Imap,
-        flag::FlagList,
-        limits::discarded_bytes_max,
+        enabled::Enabled,
+        limits::{AFTER_LOGIN, discarded_bytes_max},
         response::{Code, Response},
     },
-    mailbox::{AppendOptions, FlagSet, Intake, IntakeError},
-    net::{Body, Gone, Halt, Turn},
+    mailbox::{Index, Mailbox, Rights},
+    net::{Gone, Halt, Turn},
 };
 
-/// What APPEND asks for.
-pub(super) struct Message {
+/// What APPEND and REPLACE ask for.
+pub(super) struct Request<'s> {
     pub(super) mailbox: String,
-    pub(super) flags: FlagList,
-    pub(super) date: Option<Timestamp>,
-    pub(super) body: AnnouncedLiteral,
+    /// What was said before the first literal.
+    pub(super) coming: Appending,
+    pub(super) selected: Option<&'s Selected>,
+    /// Of REPLACE: the message that goes.
+    pub(super) replaced: Option<Which>,
 }
 
 /// What became of the bytes of an APPEND.
 pub(super) enum Taken {
     /// All were received, or none was invited.
     Whole(Outcome),
-    /// Text follows the message; nothing was kept, and what comes next cannot be told from
-    /// commands.
+    /// Something else stands behind a literal; nothing was kept, and what comes next cannot be
+    /// told from commands.
     Behind(Refusal),
 }
 
-/// APPEND.
+/// How the command stands.
+enum Standing<'a> {
+    Good(Box<Gathering<'a>>, Target),
+    /// Nothing will be kept; what is on its way is dropped.
+    Refused(Refusal),
+    /// As refused, by a fault of ours.
+    Failed(Stop),
+}
+
+/// Where the messages go, and what goes for them.
+struct Target {
+    place: Place,
+    replaced: Option<(Mailbox, Uid)>,
+}
+
+/// How much a command sent that is not kept.
+#[derive(Default)]
+struct Spent {
+    discarded_bytes: u64,
+    line_bytes: usize,
+}
+
+/// APPEND, REPLACE and UID REPLACE.
 pub(super) async fn append(
     account: Account<'_>,
-    message: Message,
+    request: Request<'_>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Taken, Stop> {
-    let literal = message.body;
-    let admitted = admit(account, &message).await;
-    if !matches!(admitted, Ok(Ok(_))) && !literal.synchronizing {
-        // It is on its way already; the dialogue must stay in step, also when it is we who failed.
-        let max = discarded_bytes_max(account.services.options.message_bytes_max);
-        if let Some(behind) = discard(literal, max, turn).await? {
-            return Ok(behind);
+    let mut standing = begin(account, &request, turn.dialogue().enabled()).await;
+    let mut coming = request.coming;
+    let mut spent = Spent::default();
+    loop {
+        for part in std::mem::take(&mut coming.parts) {
+            if let Standing::Good(gathering, _) = &mut standing {
+                let outcome = gathering.part(part).await;
+                standing.heed(outcome);
+            }
         }
+        let Some(literal) = coming.literal else {
+            break;
+        };
+        if let Standing::Good(gathering, _) = &mut standing {
+            let outcome = Ok(gathering.admit(literal));
+            standing.heed(outcome);
+        }
+        match &mut standing {
+            Standing::Good(gathering, _) => {
+                let outcome = take(gathering, literal, turn).await?;
+                standing.heed(outcome);
+            }
+            _ if literal.announced.synchronizing => break,
+            _ => {
+                if let Some(behind) = discard(account, literal, &mut spent, turn).await? {
+                    return Ok(behind);
+                }
+            }
+        }
+        coming = match behind(coming, &mut spent, turn).await? {
+            Ok(coming) => coming,
+            Err(refusal) => return Ok(Taken::Behind(refusal)),
+        };
     }
-    let (target, flags) = match admitted? {
-        Ok(admitted) => admitted,
-        Err(refusal) => return Ok(Taken::Whole(Err(refusal))),
-    };
-    if literal.synchronizing {
-        turn.invite(&Response::Continuation("send the message".into()))
-            .await?;
+    match standing {
+        Standing::Good(gathering, target) => Ok(Taken::Whole(
+            commit(account, *gathering, target, turn).await?,
+        )),
+        Standing::Refused(refusal) => Ok(Taken::Whole(Err(refusal))),
+        Standing::Failed(stop) => Err(stop),
     }
-    let mut intake = account.mailboxes().intake();
-    let mut body = turn.body(literal.frame());
-    let received = receive(&mut body, &mut intake).await?;
-    if let Some(behind) = ended(turn).await? {
-        return Ok(behind);
-    }
-    let refused = match received {
-        Received::Good => None,
-        Received::Nul => Some(Refusal::bad("a message has no NUL in it")),
-        Received::Failed(error) => Some(refusal_of_intake(error)?),
-    };
-    if let Some(refusal) = refused {
-        return Ok(Taken::Whole(Err(refusal)));
-    }
-    let outcome = keep(account, &target, intake, flags, message.date).await?;
-    Ok(Taken::Whole(outcome))
 }
 
-/// Checks all that can be checked before the message comes.
-async fn admit(
+impl Standing<'_> {
+    /// What went wrong is the command's answer from now on.
+    fn heed(&mut self, outcome: Result<Result<(), Refusal>, Stop>) {
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => *self = Self::Refused(refusal),
+            Err(stop) => *self = Self::Failed(stop),
+        }
+    }
+}
+
+/// Checks all that can be checked before the first literal comes.
+async fn begin<'a>(account: Account<'a>, request: &Request<'_>, enabled: Enabled) -> Standing<'a> {
+    let target = match target(account, request).await {
+        Ok(Ok(target)) => target,
+        Ok(Err(refusal)) => return Standing::Refused(refusal),
+        Err(stop) => return Standing::Failed(stop),
+    };
+    let base = request.selected.map(|selected| selected.mailbox.clone());
+    // RFC 4314 4: what a URL names is fetched.
+    let base = base.filter(|mailbox| mailbox.rights().contains(Rights::READ));
+    match Gathering::new(account, &target.place, base, enabled).await {
+        Ok(mut gathering) => {
+            if let Some((mailbox, uid)) = &target.replaced
+                && mailbox.account() == target.place.owner
+            {
+                let entry = |index: &Index| {
+                    lookup::find(index, uid.number()).map_or(0, |entry| u64::from(entry.size))
+                };
+                // RFC 8508 3.4: only what it comes to counts.
+                gathering.allow(mailbox.read(entry));
+            }
+            Standing::Good(Box::new(gathering), target)
+        }
+        Err(stop) => Standing::Failed(stop),
+    }
+}
+
+async fn target(
     account: Account<'_>,
-    message: &Message,
-) -> Result<Result<(Place, FlagSet), Refusal>, Stop> {
-    let size = message.body.size_bytes;
-    if size > account.services.options.message_bytes_max {
-        let max = account.services.options.message_bytes_max;
-        let text = format!("a message has at most {max} bytes here");
-        return Ok(Err(Refusal::no(Code::TooBig, text)));
-    }
-    if size == 0 {
-        // RFC 3502 4.1 calls this an aborted APPEND; an empty message helps nobody.
-        return Ok(Err(Refusal::no(
-            Code::Cannot,
-            "an empty message is not kept",
-        )));
-    }
-    let flags = match flags::stored(&message.flags) {
-        Ok(flags) => flags,
-        Err(refusal) => return Ok(Err(refusal)),
+    request: &Request<'_>,
+) -> Result<Result<Target, Refusal>, Stop> {
+    let replaced = match (&request.replaced, request.selected) {
+        (Some(which), Some(selected)) => match replaced(selected, which).await? {
+            Ok(uid) => Some((selected.mailbox.clone(), uid)),
+            Err(refusal) => return Ok(Err(refusal)),
+        },
+        _ => None,
     };
-    let target = match place::target(account, &message.mailbox).await? {
-        Ok(target) => target,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if let Some(quota) = account.quota_bytes_of(target.owner) {
-        let used = account
-            .mailboxes()
-            .usage(target.owner)
-            .await
-            .map_err(stop)?;
-        if used.bytes.saturating_add(size) > quota {
-            return Ok(Err(over_quota()));
-        }
-    }
-    // RFC 4314 4: what the sender may not set is left out.
-    let flags = target.rights.flags().of(&flags);
-    Ok(Ok((target, flags)))
+    let target = place::target(account, &request.mailbox).await?;
+    Ok(target.map(|place| Target { place, replaced }))
 }
 
-/// Receives and drops a message that is on its way already.
+/// The message that REPLACE takes away.
+async fn replaced(selected: &Selected, which: &Which) -> Result<Result<Uid, Refusal>, Stop> {
+    let shown = match selected.shown(which) {
+        Ok(shown) => shown,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if !selected.mailbox.rights().contains(Mailbox::REPLACE_RIGHTS) {
+        return Ok(Err(forbidden()));
+    }
+    if let Err(refusal) = selected.refresh().await? {
+        return Ok(Err(refusal));
+    }
+    let uid = shown.first().and_then(|shown| Uid::new(shown.uid));
+    let there = uid.filter(|uid| {
+        let find = |index: &Index| lookup::find(index, uid.number()).is_some();
+        selected.mailbox.read(find)
+    });
+    let text = "the message to be replaced is not there";
+    Ok(there.ok_or_else(|| Refusal::no(Code::NonExistent, text)))
+}
+
+/// Receives a literal that is wanted, whole, whatever becomes of it.
+async fn take(
+    gathering: &mut Gathering<'_>,
+    literal: AppendLiteral,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Result<(), Refusal>, Stop>, Gone> {
+    if literal.announced.synchronizing {
+        let text = if literal.is_url {
+            "send the URL"
+        } else {
+            "send the message"
+        };
+        turn.invite(&Response::Continuation(text.into())).await?;
+    }
+    let mut body = turn.body(literal.announced.frame());
+    let mut outcome = Ok(Ok(()));
+    let mut url = Vec::new();
+    while let Some(piece) = body.next().await? {
+        if literal.is_url {
+            // Its size was admitted.
+            url.extend_from_slice(&piece);
+        } else if matches!(outcome, Ok(Ok(()))) {
+            outcome = gathering.octets(piece).await;
+        }
+    }
+    if literal.is_url {
+        outcome = gathering.url(url).await;
+    }
+    Ok(outcome)
+}
+
+/// Receives and drops a literal that is on its way already.
 async fn discard(
-    literal: AnnouncedLiteral,
-    max: u64,
+    account: Account<'_>,
+    literal: AppendLiteral,
+    spent: &mut Spent,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Option<Taken>, Gone> {
-    if literal.size_bytes > max {
+    let AnnouncedLiteral { size_bytes, .. } = literal.announced;
+    spent.discarded_bytes = spent.discarded_bytes.saturating_add(size_bytes);
+    let max = discarded_bytes_max(account.services.options.message_bytes_max);
+    if spent.discarded_bytes > max {
         // RFC 7888 4: what is too much to be thrown away ends the connection.
-        return Ok(Some(Taken::Behind(Refusal::no(
-            Code::TooBig,
-            "far too large",
-        ))));
+        let refusal = Refusal::no(Code::TooBig, "far too large");
+        return Ok(Some(Taken::Behind(refusal)));
     }
-    turn.body(literal.frame()).discard().await?;
-    ended(turn).await
+    turn.body(literal.announced.frame()).discard().await?;
+    Ok(None)
 }
 
-/// Reads the line to its end; the message is to be the last argument.
-async fn ended(turn: &mut Turn<'_, Imap>) -> Result<Option<Taken>, Gone> {
-    let text = "one message in one APPEND, and nothing behind it";
-    let ended = turn.line_behind(0).await?.is_some();
-    Ok((!ended).then(|| Taken::Behind(Refusal::bad(text))))
-}
-
-/// How receiving went.
-enum Received {
-    Good,
-    Nul,
-    Failed(IntakeError),
-}
-
-/// Receives the message whole, whatever becomes of it: the dialogue must stay in step.
-async fn receive(body: &mut Body<'_>, intake: &mut Intake) -> Result<Received, Gone> {
-    let mut received = Received::Good;
-    while let Some(piece) = body.next().await? {
-        if !matches!(received, Received::Good) {
-            continue;
-        }
-        // RFC 3501 9: CHAR8 is any octet but NUL.
-        if piece.contains(&0) {
-            received = Received::Nul;
-        } else if let Err(error) = intake.feed(piece).await {
-            received = Received::Failed(error);
-        }
+/// Reads the line behind a literal.
+async fn behind(
+    before: Appending,
+    spent: &mut Spent,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Result<Appending, Refusal>, Gone> {
+    // LIM-19: lines of one command, and all of them together.
+    let line = turn.line_behind(AFTER_LOGIN.line_bytes_max).await?;
+    let Some(line) = line else {
+        return Ok(Err(Refusal::bad("the line is too long")));
+    };
+    spent.line_bytes += line.len();
+    if spent.line_bytes > APPEND_LINES_BYTES_MAX {
+        return Ok(Err(Refusal::no(Code::TooBig, "the command is too long")));
     }
-    Ok(received)
+    Ok(before.behind(&line).map_err(|mistake| Refusal {
+        status: mistake.status,
+        code: mistake.code,
+        text: mistake.text.into(),
+    }))
 }
 
-async fn keep(
+/// Makes the messages that were gathered messages of their mailbox.
+async fn commit(
     account: Account<'_>,
-    target: &Place,
-    intake: Intake,
-    flags: FlagSet,
-    date: Option<Timestamp>,
+    gathering: Gathering<'_>,
+    target: Target,
+    turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let arrived = match intake.finish().await {
-        Ok(arrived) => arrived,
-        Err(error) => return Ok(Err(refusal_of_intake(error)?)),
+    let mut messages = match gathering.finish() {
+        Ok(messages) => messages,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    let options = AppendOptions {
-        flags,
-        internal_date: date.unwrap_or_else(|| account.services.clock.wall()),
-        // Others may have filled the account while the message came.
-        quota_bytes: account.quota_bytes_of(target.owner),
+    let count = messages.len();
+    // Others may have filled the account while the messages came.
+    let to = target.place.id();
+    let quota = account.quota_bytes_of(target.place.owner);
+    let appended = match (&target.replaced, messages.pop()) {
+        (Some((mailbox, uid)), Some(message)) => mailbox.replace(*uid, to, message, quota).await,
+        (_, last) => {
+            messages.extend(last);
+            account.mailboxes().append_all(to, messages, quota).await
+        }
     };
-    let mailboxes = account.mailboxes();
-    Ok(
-        match mailboxes
-            .append(target.owner, target.entry.id, arrived, options)
-            .await
-        {
-            Ok(appended) => Ok(Some(Code::AppendUid {
-                uid_validity: appended.uid_validity,
-                uid: appended.uid.number(),
-            })),
-            Err(error) => Err(target_refusal_of(error)?),
-        },
-    )
+    let appended = match appended {
+        Ok(appended) => appended,
+        Err(error) => return Ok(Err(target_refusal_of(error)?)),
+    };
+    let code = Code::AppendUid {
+        uid_validity: appended.uid_validity,
+        uids: (appended.uid.number()..).take(count).collect(),
+    };
+    if target.replaced.is_some() {
+        // RFC 8508 4.3: the client learns the new UID before the EXPUNGE response.
+        turn.reply(&Response::note(code, "the new message")).await?;
+        return Ok(Ok(None));
+    }
+    Ok(Ok(Some(code)))
 }
 
-fn refusal_of_intake(error: IntakeError) -> Result<Refusal, Stop> {
-    match error {
-        IntakeError::Full => Ok(Refusal::no(Code::Unavailable, "the server has no room now")),
-        IntakeError::TooLarge => Ok(Refusal::no(Code::TooBig, "the message is too large")),
-        fault @ IntakeError::Fault(_) => Err(Halt::Fault(Cause::Intake(fault))),
-    }
+/// A fault of taking in a message.
+pub(super) fn intake_stop(error: crate::mailbox::IntakeError) -> Stop {
+    Halt::Fault(Cause::Intake(error))
 }

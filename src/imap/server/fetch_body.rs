@@ -224,6 +224,37 @@ impl Opened<'_> {
     }
 }
 
+/// A part of a message as CATENATE copies it: its length and its bytes (RFC 4469 3); none when
+/// there is no such part.
+pub(super) async fn part(
+    source: Source<'_>,
+    section: &Section,
+    partial: Option<Partial>,
+) -> io::Result<Option<(u64, Box<dyn Pieces>)>> {
+    let wanted = Wanted {
+        label: Label::Name(""),
+        section: stored_section(section),
+        partial,
+    };
+    Ok(match wanted.content(source).await? {
+        Content::Later | Content::Nil => None,
+        Content::Made(bytes) => {
+            let length = bytes.len() as u64;
+            let first = Some(bytes);
+            let rest = source.mailboxes.body(source.email.blob, 0..0);
+            Some((
+                length,
+                Box::new(Stored {
+                    length,
+                    first,
+                    rest,
+                }),
+            ))
+        }
+        Content::Stored(stored) => Some((stored.length, Box::new(stored))),
+    })
+}
+
 /// The envelope of a message as its header has it, which is more than what is stored of it.
 pub(super) async fn whole_envelope(source: Source<'_>) -> io::Result<Vec<u8>> {
     let Source {

@@ -23,3 +23,13 @@ pub(super) const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) const RUN_MESSAGES: usize = 100;
 /// LIM-36: bytes that one SORT or THREAD keeps of messages until they are in order.
 pub(super) const ORDER_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// LIM-19: messages of one APPEND. With their facts they fit one batch.
+pub(super) const APPEND_MESSAGES_MAX: usize = 100;
+/// LIM-19: literals and URLs that the messages of one APPEND are made of.
+pub(super) const APPEND_PARTS_MAX: usize = 1_000;
+/// LIM-19: bytes of the lines of one APPEND behind its first literal.
+pub(super) const APPEND_LINES_BYTES_MAX: usize = 1024 * 1024;
+/// LIM-13: all messages of one APPEND together are as large as this many of the largest.
+pub(super) const APPEND_SIZE_FACTOR: u64 = 4;
+/// LIM-19: bytes of one URL.
+pub(super) const URL_BYTES_MAX: u64 = 8 * 1024;

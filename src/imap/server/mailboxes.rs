@@ -219,6 +219,8 @@ pub(super) async fn status_of(
             StatusItem::DeletedStorage => index.deleted().1.into(),
             StatusItem::MailboxId => StatusValue::Id(object_id(&mailbox)),
             StatusItem::HighestModSeq => index.modseq().0.into(),
+            // RFC 7889 3.1: the same for all.
+            StatusItem::AppendLimit => account.services.options.message_bytes_max.into(),
         };
         items.iter().map(|item| (*item, value(item))).collect()
     });

@@ -8,6 +8,7 @@
 
 mod acl;
 mod append;
+mod append_message;
 mod contexts;
 mod copy;
 mod effort;

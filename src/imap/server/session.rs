@@ -9,29 +9,30 @@
 //! began. The dialogue has admitted every command before it comes here. LIM-06, LIM-09, LIM-18,
 //! LIM-19.
 
+mod service;
+
 use std::{mem, sync::Arc};
 
 use super::{
     Services, append, contexts, expunge,
     fault::{ImapFault, Refusal, Stop},
-    limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
-    login, mailboxes, resync, search,
-    select::{self, Access, Selected, Uids},
+    login, mailboxes, resync,
+    select::{self, Access, Selected, Uids, Which},
     updates::{self, News},
     verbs,
 };
 use crate::{
     base::{ids::AccountId, text::Causes},
     imap::proto::{
-        command::{Command, CommandBody, Tag},
+        append::Appending,
+        command::{CommandBody, Tag},
         dialog::Imap,
         enabled::Enabled,
-        limits::{STRIKES_AFTER_LOGIN_MAX, STRIKES_BEFORE_LOGIN_MAX},
         response::{Capabilities, Code, Response, Status},
-        verbs::{Numbers, Stage, Tls, Verb, capabilities},
+        verbs::{Numbers, Tls, Verb, capabilities},
     },
     mailbox::{Mailboxes, Watch},
-    net::{Gone, Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
+    net::{Gone, Halt, Next, Peer, Service as _, Turn, authn::Login, gate::Permit},
 };
 
 /// The session of one connection.
@@ -113,7 +114,8 @@ impl Session {
 
     /// What is announced where the dialogue stands.
     fn capabilities(&self) -> Capabilities {
-        capabilities(self.stage())
+        let max = self.services.options.message_bytes_max;
+        capabilities(self.stage(), max)
     }
 
     async fn command(
@@ -210,33 +212,18 @@ impl Session {
                     "nothing but DONE ends IDLE well",
                 )))))
             }
-            CommandBody::Append {
+            CommandBody::Append { mailbox, coming } => {
+                self.append(asked, mailbox, coming, None, turn).await
+            }
+            CommandBody::Replace {
+                uid,
+                set,
                 mailbox,
-                flags,
-                date,
-                body,
+                coming,
             } => {
-                let message = append::Message {
-                    mailbox,
-                    flags,
-                    date,
-                    body,
-                };
-                let (State::Ready(login) | State::Selected(login, _)) = &self.state else {
-                    return Ok(Next::Reply(asked.answer(Err(not_now()))));
-                };
-                let account = Account {
-                    services: &self.services,
-                    login,
-                };
-                match append::append(account, message, turn).await? {
-                    append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
-                    append::Taken::Behind(refusal) => {
-                        turn.reply(&asked.answer(Err(refusal))).await?;
-                        let text = "what follows the message cannot be told from commands";
-                        Ok(Next::Close(Response::bye(None, text)))
-                    }
-                }
+                let uids = Uids::of(uid);
+                let replaced = Some(Which { uids, set });
+                self.append(asked, mailbox, coming, replaced, turn).await
             }
             body => {
                 let outcome = match &mut self.state {
@@ -257,6 +244,45 @@ impl Session {
                     State::Greeted | State::LoggedOut => Err(not_now()),
                 };
                 self.complete(asked, outcome, turn).await
+            }
+        }
+    }
+
+    /// APPEND and REPLACE.
+    async fn append(
+        &mut self,
+        asked: &Asked,
+        mailbox: String,
+        coming: Appending,
+        replaced: Option<Which>,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<Next<Response>, Stop> {
+        let (login, mut selected) = match &mut self.state {
+            State::Ready(login) => (login, None),
+            State::Selected(login, selected) => (login, Some(&mut **selected)),
+            State::Greeted | State::LoggedOut => {
+                return Ok(Next::Reply(asked.answer(Err(not_now()))));
+            }
+        };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        if let Some(selected) = &mut selected {
+            selected.reconsider(account).await?;
+        }
+        let request = append::Request {
+            mailbox,
+            coming,
+            selected: selected.as_deref(),
+            replaced,
+        };
+        match append::append(account, request, turn).await? {
+            append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
+            append::Taken::Behind(refusal) => {
+                turn.reply(&asked.answer(Err(refusal))).await?;
+                let text = "what follows the message cannot be told from commands";
+                Ok(Next::Close(Response::bye(None, text)))
             }
         }
     }
@@ -472,119 +498,6 @@ impl Asked {
     /// RFC 3501 6.4.8: FETCH responses caused by a UID command say the UID.
     fn uids(&self) -> Uids {
         Uids::of(self.verb.name.starts_with("UID "))
-    }
-}
-
-impl Service<Imap> for Session {
-    type Fault = ImapFault;
-
-    fn stage(&self) -> Stage {
-        match &self.state {
-            _ if self.parked.is_some() => Stage::Idling,
-            State::Greeted | State::LoggedOut => Stage::Greeted {
-                tls: self.tls,
-                insecure_login_allowed: self.services.options.insecure_auth_without_tls,
-            },
-            State::Ready(_) => Stage::Authenticated,
-            State::Selected(_, selected) => Stage::Selected {
-                read_only: selected.is_read_only(),
-            },
-        }
-    }
-
-    fn terms(&self) -> Terms {
-        match &self.state {
-            State::Greeted => Terms {
-                idle: IDLE_BEFORE_LOGIN,
-                total: Some(TOTAL_BEFORE_LOGIN),
-                strikes_slow: STRIKES_BEFORE_LOGIN_MAX,
-                strikes_max: STRIKES_BEFORE_LOGIN_MAX,
-                strikes_forgiven: false,
-            },
-            State::Ready(_) | State::Selected(..) | State::LoggedOut => Terms {
-                idle: self.services.options.idle,
-                total: None,
-                strikes_slow: STRIKES_SLOW,
-                strikes_max: STRIKES_AFTER_LOGIN_MAX,
-                strikes_forgiven: true,
-            },
-        }
-    }
-
-    async fn greet(&mut self, _peer: &Peer) -> Response {
-        // RFC 3501 7.1: the greeting may spare the client a CAPABILITY.
-        let code = Code::Capability(self.capabilities());
-        Response::note(
-            code,
-            format!("{} is ready", self.services.options.host_name),
-        )
-    }
-
-    async fn run(
-        &mut self,
-        command: Command,
-        turn: &mut Turn<'_, Imap>,
-    ) -> Result<Next<Response>, Halt<ImapFault>> {
-        let Command { tag, verb, body } = command;
-        let numbers = match search::names_numbers(&body) {
-            true => Numbers::Used,
-            false => verb.numbers,
-        };
-        let asked = Asked { tag, verb, numbers };
-        let outcome = self.command(&asked, body, turn).await;
-        outcome.map_err(|stop| with_tag(stop, Some(asked.tag)))
-    }
-
-    fn secured(&mut self, _peer: &Peer) {
-        self.tls = Tls::Active;
-        self.state = State::Greeted;
-    }
-
-    fn login(&self) -> Option<&Login> {
-        match &self.state {
-            State::Ready(login) | State::Selected(login, _) => Some(login),
-            State::Greeted | State::LoggedOut => None,
-        }
-    }
-
-    fn is_parked(&self) -> bool {
-        self.parked.is_some()
-    }
-
-    async fn changed(&mut self) {
-        match self
-            .parked
-            .as_mut()
-            .and_then(|parked| parked.watch.as_mut())
-        {
-            Some(watch) => watch.changed().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn catch_up(
-        &mut self,
-        turn: &mut Turn<'_, Imap>,
-    ) -> Result<Next<Response>, Halt<ImapFault>> {
-        let State::Selected(login, selected) = &mut self.state else {
-            return Ok(Next::Continue);
-        };
-        let account = Account {
-            services: &self.services,
-            login,
-        };
-        let seen = selected.reconsider(account).await;
-        seen.map_err(|stop| with_tag(stop, None))?;
-        let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
-        let told = contexts::tell_after(told, account, selected, turn).await;
-        Ok(match told.map_err(|stop| with_tag(stop, None))? {
-            News::Told => Next::Continue,
-            News::MailboxDeleted => Next::Close(updates::mailbox_deleted()),
-        })
-    }
-
-    fn refusal_for(&self, fault: &ImapFault) -> Response {
-        Response::from(fault)
     }
 }
 

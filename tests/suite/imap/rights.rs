@@ -65,7 +65,22 @@ const ROWS: &[Row] = &[
         "SETMETADATA {m} (/shared/comment \"x\")",
         "w",
     ),
+    // RFC 8508 4.1
+    ("REPLACE", true, "REPLACE 1 INBOX {5+}\r\nHello", "rte"),
+    (
+        "UID REPLACE",
+        true,
+        "UID REPLACE 1 INBOX {5+}\r\nHello",
+        "rte",
+    ),
     // From a mailbox of one's own.
+    ("REPLACE", false, "REPLACE 1 {m} {5+}\r\nHello", "i"),
+    (
+        "UID REPLACE",
+        false,
+        "UID REPLACE {u} {m} {5+}\r\nHello",
+        "i",
+    ),
     ("COPY", false, "COPY 1 {m}", "i"),
     ("UID COPY", false, "UID COPY 1 {m}", "i"),
     ("MOVE", false, "MOVE 1 {m}", "i"),
@@ -187,7 +202,8 @@ impl World {
         let &(_, selected, command, _) = row;
         self.count += 1;
         let name = format!("m{}", self.count);
-        self.make(&name, rights).await;
+        let newest = self.make(&name, rights).await;
+        let command = command.replace("{u}", &newest.to_string());
         let shown = format!("\"Other Users/alice@example.org/{name}");
         let command = command.replace("{m}/leaf", &format!("{shown}/leaf\""));
         let command = command.replace("{m}/other", &format!("{shown}/other\""));
@@ -205,8 +221,9 @@ impl World {
         }
     }
 
-    /// A mailbox with a message and a mailbox below it, and a message in bob's INBOX.
-    async fn make(&self, name: &str, rights: Rights) {
+    /// A mailbox with a message and a mailbox below it, and a message in bob's INBOX, whose UID is
+    /// given.
+    async fn make(&self, name: &str, rights: Rights) -> u32 {
         let mailboxes = &self.server.mailboxes;
         let made = Name::parse(name).unwrap();
         let made = mailboxes.create(self.alice, &made, None).await.unwrap();
@@ -241,5 +258,8 @@ impl World {
         let opened = mailboxes.open(self.alice, made.id).await.unwrap();
         let uid = opened.read(|index| index.uid_at(0)).unwrap();
         opened.store_flags(&[uid], &flags).await.unwrap();
+        let inbox = mailboxes.open(self.bob, INBOX).await.unwrap();
+        let newest = inbox.read(|index| index.uid_at(index.len() - 1));
+        newest.unwrap().number()
     }
 }

@@ -14,9 +14,14 @@ pub(super) fn says_something(code: &Code) -> bool {
 
 pub(super) fn response_code(out: &mut Output, code: &Code) {
     match code {
-        Code::AppendUid { uid_validity, uid } => {
-            out.text("APPENDUID ").number(u64::from(*uid_validity));
-            out.text(" ").number(u64::from(*uid));
+        Code::AppendUid { uid_validity, uids } => {
+            out.text("APPENDUID ")
+                .number(u64::from(*uid_validity))
+                .text(" ");
+            sequence::write_set(out, uids);
+        }
+        Code::BadUrl(url) => {
+            out.text("BADURL ").text(url.as_str());
         }
         Code::CopyUid {
             uid_validity,
@@ -36,17 +41,12 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
         Code::InProgress { tag, state } => {
             // RFC 9585 5. A tag holds no quote and no backslash.
             out.text("INPROGRESS (\"").bytes(tag.as_bytes()).text("\" ");
-            match state {
-                Some((done, goal)) => {
-                    out.number(u64::from(*done))
-                        .text(" ")
-                        .number(u64::from(*goal));
-                }
-                None => {
-                    out.text("NIL NIL");
-                }
-            }
-            out.text(")");
+            let Some((done, goal)) = state else {
+                out.text("NIL NIL)");
+                return;
+            };
+            let (done, goal) = (u64::from(*done), u64::from(*goal));
+            out.number(done).text(" ").number(goal).text(")");
         }
         Code::NoUpdate(tag) => {
             out.text("NOUPDATE \"").bytes(tag.as_bytes()).text("\"");
@@ -113,8 +113,10 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::TryCreate => "TRYCREATE",
         Code::UidRequired => "UIDREQUIRED",
         Code::Unavailable => "UNAVAILABLE",
+        Code::UnknownCte => "UNKNOWN-CTE",
         Code::UseAttr => "USEATTR",
         Code::AppendUid { .. }
+        | Code::BadUrl(_)
         | Code::CopyUid { .. }
         | Code::InProgress { .. }
         | Code::NoUpdate(_)

@@ -9,6 +9,7 @@ use crate::{
         command::Tag,
         list::SpecialUse,
         parse::Scanner,
+        response::Url,
         section::{FieldName, Section, SectionText},
         status::StatusItem,
     },
@@ -66,11 +67,19 @@ fn completions_carry_code_and_text() {
             Response::note(
                 Code::AppendUid {
                     uid_validity: 7,
-                    uid: 9,
+                    uids: vec![9, 10, 11],
                 },
                 "appended",
             ),
-            "* OK [APPENDUID 7 9] appended\r\n",
+            "* OK [APPENDUID 7 9:11] appended\r\n",
+        ),
+        (
+            Response::no(
+                tag(),
+                Code::BadUrl(Url::shown(b"/a]\r\n\xff\\ b")),
+                "no such thing",
+            ),
+            "a1 NO [BADURL /a%5D%0D%0A%FF%5C%20b] no such thing\r\n",
         ),
         (
             Response::note(

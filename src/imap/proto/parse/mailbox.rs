@@ -1,11 +1,9 @@
-//! Arguments of the commands about mailboxes, and of APPEND (RFC 3501 6.3, RFC 5258, RFC 5819,
-//! RFC 6154).
+//! Arguments of the commands about mailboxes (RFC 3501 6.3, RFC 5258, RFC 5819, RFC 6154).
 
 use super::{Mistake, Parsed, Scanner, metadata, resync};
 use crate::imap::proto::{
     command::CommandBody,
     enabled::Enabled,
-    flag::FlagList,
     limits::{LIST_PATTERN_BYTES_MAX, LIST_PATTERNS_MAX},
     list::{ListQuery, SpecialUse},
     mutf7,
@@ -294,30 +292,6 @@ fn status_items(scanner: &mut Scanner<'_>) -> Parsed<Vec<StatusItem>> {
     }
 }
 
-/// RFC 3501 9: `"APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal`
-pub fn append(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
-    scanner.space()?;
-    let mailbox = scanner.mailbox()?;
-    scanner.space()?;
-    let mut flags = FlagList::default();
-    if scanner.peek() == Some(b'(') {
-        flags = scanner.flag_list()?;
-        scanner.space()?;
-    }
-    let mut date = None;
-    if scanner.peek() == Some(b'"') {
-        date = Some(scanner.date_time()?);
-        scanner.space()?;
-    }
-    let body = scanner.message()?;
-    Ok(CommandBody::Append {
-        mailbox,
-        flags,
-        date,
-        body,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -544,17 +518,6 @@ mod tests {
             "STATUS INBOX (MESSAGES )",
             "STATUS INBOX (LOWESTMODSEQ)",
             "STATUS INBOX (MESSAGES) x",
-        ]);
-    }
-
-    #[test]
-    fn append_needs_its_message() {
-        assert_all_refused(&[
-            "APPEND",
-            "APPEND INBOX",
-            "APPEND INBOX \"text\"",
-            "APPEND INBOX (\\Seen)",
-            "APPEND INBOX (\\Seen) \" 1-Feb-2024 12:00:00 +0000\"",
         ]);
     }
 }

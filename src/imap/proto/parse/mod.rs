@@ -5,6 +5,7 @@
 //! nested search keys use a stack of bounded depth.
 
 pub mod acl;
+pub mod append;
 pub mod mailbox;
 pub mod message;
 pub mod metadata;

@@ -154,10 +154,9 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// The message that APPEND announced.
-    pub fn message(&mut self) -> Parsed<AnnouncedLiteral> {
-        let message = self.message.take().filter(|_| self.is_at_end());
-        message.ok_or_else(|| Mistake::bad("the message must be a literal, and the last argument"))
+    /// The literal that was announced and is next.
+    pub fn announced(&mut self) -> Option<AnnouncedLiteral> {
+        self.message.take_if(|_| self.cursor.is_at_end())
     }
 
     /// `atom`

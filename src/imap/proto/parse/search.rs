@@ -69,6 +69,10 @@ fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Q
     }
     let mut charset = Charset::Utf8;
     if first == b"CHARSET" {
+        if scanner.enabled().contains(Enabled::UTF8_ACCEPT) {
+            // RFC 6855 3
+            return Err(Mistake::bad("no CHARSET: everything is UTF-8 here"));
+        }
         scanner.space()?;
         charset = charset_named(&scanner.astring()?);
         scanner.space()?;

@@ -25,7 +25,7 @@ pub fn section_item(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<FetchItem> 
 }
 
 /// `[section-spec]`
-fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
+pub fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     let mut path = Vec::new();
     while scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
         if path.len() == SECTION_DEPTH_MAX {

@@ -8,6 +8,11 @@ pub(in crate::imap) trait Server {
     /// Sends a command without its tag and gives all that it is answered.
     fn ask(&mut self, command: &[u8]) -> Answer;
 
+    /// Appends a message, whatever its header fields hold.
+    fn append(&mut self, command: &[u8]) -> Answer {
+        self.ask(command)
+    }
+
     /// Whether a capability is announced.
     fn announces(&mut self, capability: &str) -> bool {
         let answer = self.ask(b"CAPABILITY").ok();
@@ -19,6 +24,8 @@ pub(in crate::imap) trait Server {
 /// This server, on an in-memory pipe under a paused clock.
 pub(in crate::imap) struct Ours {
     client: ImapClient,
+    /// Header fields in other than ASCII are taken only from who has said so (RFC 6855 4).
+    appender: ImapClient,
     _server: TestServer,
     runtime: tokio::runtime::Runtime,
 }
@@ -30,12 +37,16 @@ impl Ours {
             .start_paused(true)
             .build()
             .unwrap();
-        let (client, server) = runtime.block_on(async {
+        let (client, appender, server) = runtime.block_on(async {
             let (server, _) = server_with_alice().await;
-            (ImapClient::log_in(&server, "alice").await, server)
+            let client = ImapClient::log_in(&server, "alice").await;
+            let mut appender = ImapClient::log_in(&server, "alice").await;
+            appender.ask("ENABLE UTF8=ACCEPT").await.ok();
+            (client, appender, server)
         });
         Self {
             client,
+            appender,
             _server: server,
             runtime,
         }
@@ -45,5 +56,9 @@ impl Ours {
 impl Server for Ours {
     fn ask(&mut self, command: &[u8]) -> Answer {
         self.runtime.block_on(self.client.ask_bytes(command))
+    }
+
+    fn append(&mut self, command: &[u8]) -> Answer {
+        self.runtime.block_on(self.appender.ask_bytes(command))
     }
 }

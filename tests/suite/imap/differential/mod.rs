@@ -54,7 +54,7 @@ pub(super) fn fill(server: &mut dyn Server, corpus: &[Message]) {
         let count = message.text.len();
         let command = format!("APPEND Corpus ({flags}) \"{date}\" {{{count}+}}\r\n");
         server
-            .ask(&[command.as_bytes(), &message.text].concat())
+            .append(&[command.as_bytes(), &message.text].concat())
             .ok();
     }
     server.ask(b"SELECT Corpus").ok();
