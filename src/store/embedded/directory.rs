@@ -12,7 +12,7 @@ use std::{
 use super::{
     disk::{Disk, Lock, OpenMode, read_exact_at, write_all_at},
     open::OpenError,
-    segment::{Segments, StoreId, VERSION},
+    segment::{Segments, StoreId},
 };
 use crate::base::{clock::Clock, ids::SortedId, random::Random};
 
@@ -76,7 +76,7 @@ impl Directory<'_> {
             return self.existing_format();
         }
         let store = StoreId(SortedId::fresh(Clock::system().wall(), &Random::system()));
-        let text = format!("{FORMAT_PREFIX}{VERSION}\n{}\n", store.0);
+        let text = format!("{FORMAT_PREFIX}{FORMAT}\n{}\n", store.0);
         let (unfinished, path) = (self.dir.join("format.tmp"), self.dir.join(FORMAT_NAME));
         let write = || {
             match self.disk.remove(&unfinished) {
@@ -114,7 +114,7 @@ impl Directory<'_> {
             .next()
             .and_then(|line| line.strip_prefix(FORMAT_PREFIX)?.split_whitespace().next());
         let version = version.ok_or_else(|| OpenError::NoFormat(self.dir.to_owned()))?;
-        if version != VERSION.to_string() {
+        if version != FORMAT.to_string() {
             return Err(OpenError::Format {
                 path: self.dir.to_owned(),
                 found: version
@@ -122,7 +122,7 @@ impl Directory<'_> {
                     .filter(char::is_ascii_graphic)
                     .take(20)
                     .collect(),
-                expected: VERSION,
+                expected: FORMAT,
             });
         }
         let id = lines.next().and_then(|line| line.parse().ok());
@@ -183,6 +183,9 @@ pub(super) fn suspect_path(dir: &Path) -> PathBuf {
 
 const FORMAT_NAME: &str = "format";
 const FORMAT_PREFIX: &str = "buzon store ";
+/// Of all that is stored: the journal, the keys, and what the values say. Whatever an older version
+/// would misread, or this one of an older, raises it.
+const FORMAT: u32 = 2;
 const FORMAT_BYTES_MAX: u64 = 1024;
 const JOURNAL_NAME: &str = "journal";
 /// What a directory without a format file may have: what an interrupted creation leaves, what a

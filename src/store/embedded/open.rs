@@ -33,8 +33,8 @@ pub enum OpenError {
     Locked(PathBuf),
     /// Written by another version of this program.
     #[error(
-        "the data in {} is of version {found}, this program reads version {expected}: \
-         use the program's version that wrote it, or one that says it upgrades from it",
+        "the data in {} is of version {found}, this program reads version {expected} and cannot \
+         read it: use the program's version that wrote it, or one that says it upgrades from it",
         path.display()
     )]
     Format {
