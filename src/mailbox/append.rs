@@ -14,6 +14,7 @@ use super::{
     handle::Mailbox,
     intake::Arrived,
     limits::BATCH_BYTES_MAX,
+    rights::Rights,
     service::{Mailboxes, Placed, Placement},
     shared::read_record,
 };
@@ -98,6 +99,31 @@ impl Mailboxes {
     ) -> Result<Appended, ChangeError> {
         let placing = Placing::new(&self.core, target, messages, Batch::new()).await?;
         placing.within(quota, 0).commit(&self.core).await
+    }
+
+    /// The same by `user`, who needs the right to at the commit; flags that he may not set are left
+    /// out (RFC 4314 4).
+    pub async fn append_as_guest(
+        &self,
+        user: AccountId,
+        (account, mailbox): (AccountId, MailboxId),
+        mut messages: Vec<Incoming>,
+        quota: Option<u64>,
+    ) -> Result<Appended, ChangeError> {
+        let acl = self.stored_acl(account, mailbox).await?;
+        let rights = acl.judge(user, Rights::INSERT)?;
+        for message in &mut messages {
+            message.flags = rights.flags().of(&message.flags);
+        }
+        let mut batch = Batch::new();
+        acl.require(&mut batch);
+        let placing = Placing::new(&self.core, (account, mailbox), messages, batch).await?;
+        let appended = placing.within(quota, 0).commit(&self.core).await;
+        if matches!(appended, Err(ChangeError::Busy)) {
+            let acl = self.stored_acl(account, mailbox).await?;
+            acl.judge(user, Rights::INSERT)?;
+        }
+        appended
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pure. Every batch requires its mailboxes to exist. What subtracts from the account's sums, or
 //! says that messages of the source are there, also requires that nothing was expunged since the
 //! index was read: so no message is counted twice and no copy refers to an email that a sweep has
-//! removed. docs/STORE.md has the argument.
+//! removed. docs/STORE-mailbox.md has the argument.
 
 use std::num::NonZeroU32;
 

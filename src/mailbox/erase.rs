@@ -46,10 +46,14 @@ impl Mailboxes {
     /// Erases everything of one account, and the mark at the end.
     async fn erase(&self, account: AccountId) -> Result<(), MailboxFault> {
         for prefix in key::mailbox_data(account) {
-            if prefix != key::emails(account) {
-                self.delete_range(prefix.prefix_range()).await?;
+            let range = prefix.prefix_range();
+            if prefix == key::all_metadata(account) {
+                self.remove_annotations(account, range).await?;
+            } else if prefix != key::emails(account) {
+                self.delete_range(range).await?;
             }
         }
+        self.erase_annotations_by(account).await?;
         // Without its mailboxes it grants nothing more, and nothing is granted to it.
         self.erase_grants(account).await?;
         let engine = &*self.core.engine;

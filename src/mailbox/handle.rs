@@ -190,13 +190,34 @@ impl Mailbox {
         change: &FlagChange,
         since: ModSeq,
     ) -> Result<Stored, ChangeError> {
+        self.store_in_parts(uids, change, since, CONDITIONAL_MAX)
+            .await
+    }
+
+    /// Does so with so many messages at once. When others are in the way of a later part, the rest
+    /// is as if they had changed it: the client must hear what was done before.
+    pub(super) async fn store_in_parts(
+        &self,
+        uids: &[Uid],
+        change: &FlagChange,
+        since: ModSeq,
+        at_once: usize,
+    ) -> Result<Stored, ChangeError> {
         let change = change.among(self.rights.flags());
         let change = &change.ok_or(ChangeError::Forbidden)?;
         let _changing = self.shared.changing.lock().await;
         let mut stored = Stored::nothing();
-        for part in uids.chunks(CONDITIONAL_MAX) {
-            self.store_part_unless_changed(part, change, since, &mut stored)
-                .await?;
+        for (n, part) in uids.chunks(at_once).enumerate() {
+            let done = self.store_part_unless_changed(part, change, since, &mut stored);
+            match done.await {
+                Err(ChangeError::Busy) if n > 0 => {
+                    let rest = uids.get(n * at_once..).unwrap_or_default();
+                    let rest = self.read(|index| index.uids_at(&index.present(rest)));
+                    stored.refused.extend(rest);
+                    break;
+                }
+                done => done?,
+            }
         }
         self.note_predecessor(&mut stored);
         Ok(stored)

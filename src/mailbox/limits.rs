@@ -23,7 +23,13 @@ pub(super) const KEYWORD_BYTES_MAX: usize = 128;
 pub(super) const IDENTIFIERS_MAX: usize = 100;
 /// LIM-23: mailboxes of others that one account is shown; by their names it reaches more.
 pub(super) const SHARED_MAX: usize = 1_000;
-/// LIM-27: annotations of one account, of all its mailboxes together.
+/// LIM-23: of these, how many of one account are looked at before those of all others were.
+pub(super) const SHARED_OWNER_MAX: usize = 100;
+/// LIM-23: grants that are looked at for it, also of mailboxes that may not be seen.
+pub(super) const SHARED_GRANTS_MAX: usize = 4_000;
+/// LIM-27: private annotations that one who is not the owner has of one mailbox.
+pub(super) const METADATA_GUEST_ENTRIES_MAX: i64 = 100;
+/// LIM-27: annotations of one account, of all its mailboxes together, without those.
 pub(super) const METADATA_ENTRIES_MAX: i64 = 1_000;
 /// LIM-27: bytes of one annotation: with its version byte what engines take.
 pub const METADATA_BYTES_MAX: usize = 64 * 1024 - 1;

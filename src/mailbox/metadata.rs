@@ -3,7 +3,8 @@
 //! An entry belongs to a mailbox, or to the account itself, and to everybody who may see the
 //! mailbox (`/shared`) or to one of them (`/private`). Entries go with their mailbox and stay with
 //! it under another name. Their number is kept as a sum; every change requires of each entry that
-//! it is there, or is not, so the sum is exact. LIM-27.
+//! it is there, or is not, so the sum is exact. Private entries of others than the owner are counted
+//! for each of them, so nobody uses up what is the owner's. LIM-27.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,10 @@ use bytes::Bytes;
 use super::{
     compose::weight,
     fault::{ChangeError, MailboxFault},
-    limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, METADATA_BYTES_MAX, METADATA_ENTRIES_MAX},
+    limits::{
+        ATTEMPTS_MAX, BATCH_BYTES_MAX, METADATA_BYTES_MAX, METADATA_ENTRIES_MAX,
+        METADATA_GUEST_ENTRIES_MAX,
+    },
     service::Mailboxes,
     tree::INBOX,
 };
@@ -91,13 +95,28 @@ impl Annotated {
         )
     }
 
+    /// The sum that an entry counts in, and its bound.
+    fn counted(&self, name: &EntryName) -> (Key, i64) {
+        if name.is_shared() || self.viewer == self.account {
+            return (key::metadata_count(self.account), METADATA_ENTRIES_MAX);
+        }
+        let mailbox = self.mailbox.unwrap_or(NO_MAILBOX);
+        let sum = key::metadata(self.account, mailbox, self.viewer, NO_NAME);
+        (sum, METADATA_GUEST_ENTRIES_MAX)
+    }
+
     fn entry(&self, name: &EntryName) -> Key {
         self.key(name, "")
     }
 
-    /// Requires that what the entries belong to is there.
+    /// Requires that what the entries belong to is there. Those of a viewer of another's mailbox
+    /// are found when his account goes, and none comes after that.
     fn require(&self, batch: &mut Batch) {
         batch.present(key::mailbox(self.account, self.mailbox.unwrap_or(INBOX)));
+        if let (Some(mailbox), true) = (self.mailbox, self.viewer != self.account) {
+            batch.present(key::account(self.viewer));
+            batch.put(key::annotator(self.viewer, self.account, mailbox), vec![1]);
+        }
     }
 }
 
@@ -165,7 +184,7 @@ impl Mailboxes {
             let (batch, added) = self.metadata_change(of, changes).await?;
             match self.core.commit(of.account, batch).await {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict) => self.check_annotations(of.account, added).await?,
+                Err(CommitError::Conflict) => self.check_annotations(&added).await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -179,10 +198,10 @@ impl Mailboxes {
         &self,
         of: Annotated,
         changes: &BTreeMap<EntryName, Option<Bytes>>,
-    ) -> Result<(Batch, i64), ChangeError> {
+    ) -> Result<(Batch, Vec<Added>), ChangeError> {
         let mut batch = Batch::new();
         of.require(&mut batch);
-        let mut added = 0_i64;
+        let mut added: Vec<Added> = Vec::new();
         for (name, value) in changes {
             let key = of.entry(name);
             let is_there = self.core.engine.get(&key).await?.is_some();
@@ -190,7 +209,12 @@ impl Mailboxes {
                 true => batch.present(key.clone()),
                 false => batch.absent(key.clone()),
             };
-            added += i64::from(value.is_some()) - i64::from(is_there);
+            let (sum, max) = of.counted(name);
+            let by = i64::from(value.is_some()) - i64::from(is_there);
+            match added.iter_mut().find(|added| added.sum == sum) {
+                Some(added) => added.by += by,
+                None => added.push(Added { sum, max, by }),
+            }
             match value {
                 Some(value) => {
                     batch.put(key, encoded(value));
@@ -200,24 +224,29 @@ impl Mailboxes {
                 }
             }
         }
-        count(&mut batch, of.account, added);
+        for added in &added {
+            added.count(&mut batch);
+        }
         if weight(&batch) > BATCH_BYTES_MAX {
             return Err(ChangeError::TooMany("bytes in annotations at once"));
         }
         Ok((batch, added))
     }
 
-    /// LIM-27: whether the account may have so many entries more.
-    async fn check_annotations(&self, account: AccountId, added: i64) -> Result<(), ChangeError> {
-        let there = self.core.sum(&key::metadata_count(account)).await?;
-        let there = i64::try_from(there).unwrap_or(i64::MAX);
-        if added > 0 && there.saturating_add(added) > METADATA_ENTRIES_MAX {
-            return Err(ChangeError::TooMany("annotations"));
+    /// LIM-27: whether there may be so many entries more.
+    async fn check_annotations(&self, added: &[Added]) -> Result<(), ChangeError> {
+        for Added { sum, max, by } in added {
+            let there = self.core.sum(sum).await?;
+            let there = i64::try_from(there).unwrap_or(i64::MAX);
+            if *by > 0 && there.saturating_add(*by) > *max {
+                return Err(ChangeError::TooMany("annotations"));
+            }
         }
         Ok(())
     }
 
-    /// Copies the entries of INBOX to the mailbox that takes its messages (RFC 5464 4.1).
+    /// Copies the entries of INBOX to the mailbox that takes its messages (RFC 5464 4.1). What
+    /// others keep there privately stays: they have no rights to the new one.
     pub(super) async fn copy_inbox_metadata(
         &self,
         batch: &mut Batch,
@@ -231,6 +260,9 @@ impl Mailboxes {
             let limit = PageLimit::default();
             let page = engine.page(range.clone(), limit, Order::Ascending).await?;
             for (key, value) in &page.entries {
+                if guest_of(account, key).is_some() {
+                    continue;
+                }
                 let of_mailbox = key::metadata_of(account, INBOX).as_bytes().len();
                 let rest = key.as_bytes().get(of_mailbox..).unwrap_or_default();
                 let copy = [key::metadata_of(account, target).as_bytes(), rest].concat();
@@ -246,8 +278,9 @@ impl Mailboxes {
             }
         }
         if added > 0 {
-            self.check_annotations(account, added).await?;
-            count(batch, account, added);
+            let added = Added::to(account, added);
+            added.count(batch);
+            self.check_annotations(&[added]).await?;
         }
         Ok(())
     }
@@ -258,7 +291,17 @@ impl Mailboxes {
         account: AccountId,
         mailbox: MailboxId,
     ) -> Result<(), MailboxFault> {
-        let range: KeyRange = key::metadata_of(account, mailbox).prefix_range();
+        let of_mailbox = key::metadata_of(account, mailbox);
+        self.remove_annotations(account, of_mailbox.prefix_range())
+            .await
+    }
+
+    /// Removes entries of an account, whose keys are in `range`.
+    pub(super) async fn remove_annotations(
+        &self,
+        account: AccountId,
+        range: KeyRange,
+    ) -> Result<(), MailboxFault> {
         let engine = &*self.core.engine;
         loop {
             let limit = PageLimit::default();
@@ -266,14 +309,20 @@ impl Mailboxes {
             if page.entries.is_empty() {
                 return Ok(());
             }
-            let mut batch = Batch::new();
+            let (mut batch, mut gone) = (Batch::new(), 0);
             for (key, _) in &page.entries {
                 // So that none is counted twice.
                 batch.present(key.clone());
                 batch.delete(key.clone());
+                match guest_of(account, key) {
+                    // The first of his keys is their sum.
+                    Some((mailbox, viewer)) => {
+                        batch.delete(key::annotator(viewer, account, mailbox));
+                    }
+                    None => gone += 1,
+                }
             }
-            let gone = i64::try_from(page.entries.len()).unwrap_or(i64::MAX);
-            count(&mut batch, account, -gone);
+            Added::to(account, -gone).count(&mut batch);
             match engine.commit(batch).await {
                 Ok(_) | Err(CommitError::Conflict) => {}
                 Err(error) => return Err(MailboxFault::Commit(error)),
@@ -282,14 +331,64 @@ impl Mailboxes {
     }
 }
 
-/// Adds to the number of entries, within LIM-27.
-fn count(batch: &mut Batch, account: AccountId, added: i64) {
-    let sum = key::metadata_count(account);
-    if added > 0 {
-        batch.at_most(sum.clone(), METADATA_ENTRIES_MAX - added);
+impl Mailboxes {
+    /// Erases the private entries of a viewer in the mailboxes of others. May be cut off and
+    /// repeated.
+    pub(super) async fn erase_annotations_by(&self, viewer: AccountId) -> Result<(), MailboxFault> {
+        let places = key::annotated_by(viewer).prefix_range();
+        loop {
+            let (engine, limit) = (&*self.core.engine, PageLimit::default());
+            let page = engine.page(places.clone(), limit, Order::Ascending).await?;
+            if page.entries.is_empty() {
+                return Ok(());
+            }
+            for (place, _) in page.entries {
+                if let Some((owner, mailbox)) = place.second_and_third() {
+                    let (owner, mailbox) = (AccountId(owner), MailboxId(mailbox));
+                    let entries = key::metadata(owner, mailbox, viewer, NO_NAME);
+                    self.delete_range(entries.prefix_range()).await?;
+                }
+                let mut batch = Batch::new();
+                batch.delete(place);
+                engine.commit(batch).await.map_err(MailboxFault::Commit)?;
+            }
+        }
     }
-    if added != 0 {
-        batch.sum(sum, added);
+}
+
+/// The mailbox and the viewer of an entry that is private to somebody else than the owner.
+fn guest_of(account: AccountId, key: &Key) -> Option<(MailboxId, AccountId)> {
+    let (mailbox, viewer) = key.second_and_third()?;
+    let viewer = Some(AccountId(viewer));
+    let viewer = viewer.filter(|viewer| *viewer != EVERYBODY && *viewer != account);
+    Some((MailboxId(mailbox), viewer?))
+}
+
+/// How much a sum of entries grows, and its bound.
+struct Added {
+    sum: Key,
+    max: i64,
+    by: i64,
+}
+
+impl Added {
+    /// What counts for the owner.
+    fn to(account: AccountId, by: i64) -> Self {
+        Self {
+            sum: key::metadata_count(account),
+            max: METADATA_ENTRIES_MAX,
+            by,
+        }
+    }
+
+    /// Adds to the sum, within LIM-27.
+    fn count(&self, batch: &mut Batch) {
+        if self.by > 0 {
+            batch.at_most(self.sum.clone(), self.max - self.by);
+        }
+        if self.by != 0 {
+            batch.sum(self.sum.clone(), self.by);
+        }
     }
 }
 
@@ -308,6 +407,8 @@ fn decoded(stored: &Bytes) -> Result<Bytes, MailboxFault> {
 }
 
 const VERSION: u8 = 1;
+/// Of the sum of a viewer's private entries, which stands before them.
+const NO_NAME: &str = "";
 /// Stands for the account itself; no mailbox has this number.
 const NO_MAILBOX: MailboxId = MailboxId(0);
 /// Whose shared entries are; no account has this number.

@@ -4,19 +4,21 @@
 //! others; both are written by one batch. Who asks for another's mailbox by name pays for that one
 //! list, who asks for all pays for what is shared with him. RFC 4314 3; LIM-23.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::{
     acl::{Acl, AclChange, Crowded, Identifier},
     entry::{self, Entry, MailboxRecord},
     fault::{ChangeError, MailboxFault},
-    limits::{ATTEMPTS_MAX, SHARED_MAX},
+    limits::{ATTEMPTS_MAX, SHARED_GRANTS_MAX, SHARED_MAX, SHARED_OWNER_MAX},
     rights::Rights,
     service::Mailboxes,
 };
 use crate::{
     base::ids::{AccountId, MailboxId},
-    store::{Batch, CommitError, Order, PageLimit, ReadError, key},
+    store::{Batch, CommitError, KeyRange, Order, PageLimit, ReadError, key},
 };
 
 /// A mailbox of another account that an account may see.
@@ -102,41 +104,75 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// What others let `user` see, as far as LIM-23 goes: what is for him alone comes first.
+    /// What others let `user` see, as far as LIM-23 goes. Some of each account come first, so none
+    /// can crowd out the others, whatever it shares and with whom.
     pub async fn shared_with(&self, user: AccountId) -> Result<Vec<SharedMailbox>, MailboxFault> {
-        let mut shared: Vec<SharedMailbox> = Vec::new();
+        let mut seen = Seen {
+            user,
+            known: HashSet::new(),
+            looked_at: 0,
+            shared: Vec::new(),
+        };
+        let mut behind = Vec::new();
         for who in [Identifier::Account(user), Identifier::Anyone] {
-            let limit = PageLimit {
-                entries: SHARED_MAX,
-                ..PageLimit::default()
-            };
-            let mut range = key::grants(who.number()).prefix_range();
-            loop {
-                let page = self
-                    .core
-                    .engine
-                    .page(range.clone(), limit, Order::Ascending);
-                let page = page.await?;
-                for (key, _) in &page.entries {
-                    let Some((owner, mailbox)) = key.granted() else {
-                        continue;
-                    };
-                    let is_known = |s: &SharedMailbox| (s.owner, s.entry.id) == (owner, mailbox);
-                    if owner == user || shared.iter().rev().any(is_known) {
-                        continue;
-                    }
-                    shared.extend(self.shared_mailbox(user, owner, mailbox).await?);
-                    if shared.len() >= SHARED_MAX {
-                        return Ok(shared);
-                    }
+            let range = key::grants(who.number()).prefix_range();
+            self.look(range, SHARED_OWNER_MAX, &mut seen, &mut behind)
+                .await?;
+        }
+        for range in behind {
+            self.look(range, usize::MAX, &mut seen, &mut Vec::new())
+                .await?;
+        }
+        Ok(seen.shared)
+    }
+
+    /// Looks at the grants in `range`, at so many of each owner, and notes where the others are.
+    async fn look(
+        &self,
+        mut range: KeyRange,
+        of_each_max: usize,
+        seen: &mut Seen,
+        behind: &mut Vec<KeyRange>,
+    ) -> Result<(), MailboxFault> {
+        let (mut current, mut of_current) = (None, 0);
+        while !seen.is_full() {
+            let engine = &self.core.engine;
+            let page = engine.page(range.clone(), PAGE, Order::Ascending).await?;
+            let next = page.entries.last().filter(|_| page.more);
+            let mut skipped = None;
+            for (key, _) in &page.entries {
+                let Some((owner, mailbox)) = key.granted() else {
+                    continue;
+                };
+                if current != Some(owner) {
+                    (current, of_current) = (Some(owner), 0);
                 }
-                match page.entries.last() {
-                    Some((last, _)) if page.more => range.from = last.successor(),
-                    _ => break,
+                of_current += 1;
+                if of_current > of_each_max {
+                    skipped = key::grants_of_owner(key).map(|of_owner| KeyRange {
+                        from: key.clone(),
+                        to: of_owner.prefix_range().to,
+                    });
+                    break;
+                }
+                if seen.wants(owner, mailbox) {
+                    let shared = self.shared_mailbox(seen.user, owner, mailbox).await?;
+                    seen.shared.extend(shared);
+                }
+                if seen.is_full() {
+                    return Ok(());
                 }
             }
+            match (skipped, next) {
+                (Some(others), _) => {
+                    range.from = others.to.clone();
+                    behind.push(others);
+                }
+                (None, Some((last, _))) => range.from = last.successor(),
+                (None, None) => break,
+            }
         }
-        Ok(shared)
+        Ok(())
     }
 
     async fn shared_mailbox(
@@ -224,6 +260,27 @@ impl Mailboxes {
     }
 }
 
+/// What [`Mailboxes::shared_with`] has found.
+struct Seen {
+    user: AccountId,
+    known: HashSet<(AccountId, MailboxId)>,
+    looked_at: usize,
+    shared: Vec<SharedMailbox>,
+}
+
+impl Seen {
+    /// Whether this one is to be looked at; counts it.
+    fn wants(&mut self, owner: AccountId, mailbox: MailboxId) -> bool {
+        self.looked_at += 1;
+        owner != self.user && self.known.insert((owner, mailbox))
+    }
+
+    fn is_full(&self) -> bool {
+        // LIM-23
+        self.shared.len() >= SHARED_MAX || self.looked_at >= SHARED_GRANTS_MAX
+    }
+}
+
 impl StoredAcl {
     /// Nothing, of a mailbox that is just being made.
     pub(super) fn fresh(owner: AccountId, mailbox: MailboxId) -> Self {
@@ -231,6 +288,17 @@ impl StoredAcl {
             mailbox: (owner, mailbox),
             stored: None,
             acl: Acl::default(),
+        }
+    }
+
+    /// Whether `user`, who is not the owner, has these rights by it. What he may not see is absent
+    /// to him (RFC 4314 6).
+    pub(super) fn judge(&self, user: AccountId, needed: Rights) -> Result<Rights, ChangeError> {
+        let rights = self.acl.rights_of(user);
+        match rights.contains(needed) {
+            true => Ok(rights),
+            false if rights.contains(Rights::LOOKUP) => Err(ChangeError::Forbidden),
+            false => Err(ChangeError::Absent),
         }
     }
 
@@ -261,7 +329,7 @@ impl StoredAcl {
     }
 }
 
-/// Lists of one batch, with a hundred grants each.
+/// Lists of one batch, with a hundred grants each; grants that are read at once.
 const PAGE: PageLimit = PageLimit {
     entries: 200,
     bytes: 256 * 1024,

@@ -20,6 +20,7 @@ use super::{
     load, mark,
     name::Name,
     names::{Moved, Tree, base, entries, uid_validity},
+    rights::Rights,
     service::Mailboxes,
     shared::read_record,
     sharing::StoredAcl,
@@ -42,13 +43,13 @@ pub(super) const PROVISIONED: [(&str, Option<SpecialUse>); 6] = [
     ("Archive", Some(SpecialUse::Archive)),
 ];
 
-/// Who makes a mailbox.
+/// Who changes names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CreatedBy {
-    /// The account whose mailbox it will be.
+enum By {
+    /// The account whose names they are.
     Owner,
-    /// Somebody whom the owner gave the right to.
-    Other,
+    /// Somebody whom the owner may have given the right to.
+    Other(AccountId),
 }
 
 /// With fewer UIDs left than about a million, RENAME of INBOX gives it all of them back.
@@ -127,22 +128,23 @@ impl Mailboxes {
         name: &Name,
         special_use: Option<SpecialUse>,
     ) -> Result<Entry, ChangeError> {
-        self.create_by(CreatedBy::Owner, account, name, special_use)
-            .await
+        self.create_by(By::Owner, account, name, special_use).await
     }
 
-    /// CREATE by somebody whom the owner gave the right to.
+    /// CREATE by `user`, who needs the right to (RFC 4314 4). His rights are those of the mailbox
+    /// that the change is about, and stand at the commit; so for DELETE and RENAME.
     pub async fn create_as_guest(
         &self,
+        user: AccountId,
         account: AccountId,
         name: &Name,
     ) -> Result<Entry, ChangeError> {
-        self.create_by(CreatedBy::Other, account, name, None).await
+        self.create_by(By::Other(user), account, name, None).await
     }
 
     async fn create_by(
         &self,
-        by: CreatedBy,
+        by: By,
         account: AccountId,
         name: &Name,
         special_use: Option<SpecialUse>,
@@ -165,11 +167,34 @@ impl Mailboxes {
     /// DELETE; gives which mailbox it was. Not INBOX; inferior names stay as they are, and so do
     /// subscriptions (RFC 3501 6.3.4, 6.3.9).
     pub async fn delete(&self, account: AccountId, name: &Name) -> Result<MailboxId, ChangeError> {
+        self.delete_by(By::Owner, account, name).await
+    }
+
+    /// DELETE by `user`, who needs the right to.
+    pub async fn delete_as_guest(
+        &self,
+        user: AccountId,
+        account: AccountId,
+        name: &Name,
+    ) -> Result<MailboxId, ChangeError> {
+        self.delete_by(By::Other(user), account, name).await
+    }
+
+    async fn delete_by(
+        &self,
+        by: By,
+        account: AccountId,
+        name: &Name,
+    ) -> Result<MailboxId, ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
+            let judged = self.removable(&tree, name, by).await?;
             let entry = tree.deletable(name)?;
             let contents = self.contents(account, entry.id).await?;
-            let acl = self.stored_acl(account, entry.id).await?;
+            let acl = match judged {
+                Some(judged) => judged,
+                None => self.stored_acl(account, entry.id).await?,
+            };
             let now = self.core.clock.wall();
             let mark = mark::of_mailbox(now, entry.id);
             let mut batch = tree.delete(entry, &contents);
@@ -197,32 +222,35 @@ impl Mailboxes {
         from: &Name,
         to: &Name,
     ) -> Result<(), ChangeError> {
-        self.rename_by(CreatedBy::Owner, account, from, to).await
+        self.rename_by(By::Owner, account, from, to).await
     }
 
-    /// RENAME by somebody whom the owner gave the right to. Not of INBOX, which is its owner's.
+    /// RENAME by `user`, who needs the right to it and to make the new one. Not of INBOX, which is
+    /// its owner's.
     pub async fn rename_as_guest(
         &self,
+        user: AccountId,
         account: AccountId,
         from: &Name,
         to: &Name,
     ) -> Result<(), ChangeError> {
-        match from.is_inbox() {
-            true => Err(ChangeError::Inbox),
-            false => self.rename_by(CreatedBy::Other, account, from, to).await,
-        }
+        self.rename_by(By::Other(user), account, from, to).await
     }
 
     async fn rename_by(
         &self,
-        by: CreatedBy,
+        by: By,
         account: AccountId,
         from: &Name,
         to: &Name,
     ) -> Result<(), ChangeError> {
         for _ in 0..ATTEMPTS_MAX {
             let tree = self.tree(account).await?;
+            let judged = self.removable(&tree, from, by).await?;
             let acl = self.inherited(&tree, to, by).await?;
+            if judged.is_some() && from.is_inbox() {
+                return Err(ChangeError::Inbox);
+            }
             let (mut batch, added) = if from.is_inbox() {
                 self.inbox_rename(&tree, to).await?
             } else {
@@ -231,6 +259,9 @@ impl Mailboxes {
             if let (true, Some(target)) = (from.is_inbox(), added.last()) {
                 self.copy_inbox_metadata(&mut batch, account, target.id)
                     .await?;
+            }
+            if let Some(judged) = judged {
+                judged.require(&mut batch);
             }
             bequeath(&mut batch, acl.as_ref(), account, &added);
             if weight(&batch) > BATCH_BYTES_MAX {
@@ -245,22 +276,46 @@ impl Mailboxes {
         Err(ChangeError::Busy)
     }
 
-    /// The list that a new mailbox of this name gets. For the owner what is at the top is not below
+    /// The list of the mailbox of this name, when it lets somebody else delete or rename it. A name
+    /// without a mailbox is absent to him.
+    async fn removable(
+        &self,
+        tree: &Tree,
+        name: &Name,
+        by: By,
+    ) -> Result<Option<StoredAcl>, ChangeError> {
+        let By::Other(user) = by else {
+            return Ok(None);
+        };
+        let entry = tree.find(name).ok_or(ChangeError::Absent)?;
+        let acl = self.stored_acl(tree.account, entry.id).await?;
+        acl.judge(user, Rights::DELETE_MAILBOX)?;
+        Ok(Some(acl))
+    }
+
+    /// The list that a new mailbox of this name gets, when it lets him who makes it. For the owner what is at the top is not below
     /// anything; to others his INBOX stands above all.
     async fn inherited(
         &self,
         tree: &Tree,
         name: &Name,
-        by: CreatedBy,
+        by: By,
     ) -> Result<Option<StoredAcl>, ChangeError> {
         let mut above = std::iter::successors(name.parent(), Name::parent);
         let parent = above.find_map(|name| tree.find(&name));
         let parent = match (parent, by) {
-            (None, CreatedBy::Owner) => return Ok(None),
-            (None, CreatedBy::Other) => INBOX,
+            (None, By::Owner) => return Ok(None),
+            (None, By::Other(_)) => INBOX,
             (Some(parent), _) => parent.id,
         };
-        Ok(Some(self.stored_acl(tree.account, parent).await?))
+        let acl = self.stored_acl(tree.account, parent).await?;
+        match by {
+            // Also where he may not see what is above.
+            By::Other(user) if !acl.acl.rights_of(user).contains(Rights::CREATE) => {
+                Err(ChangeError::Forbidden)
+            }
+            _ => Ok(Some(acl)),
+        }
     }
 
     async fn inbox_rename(

@@ -80,6 +80,13 @@ impl Key {
         Some((AccountId(u64::from_be_bytes(*account)), MailboxId(mailbox)))
     }
 
+    /// The mailbox and the viewer of a [`metadata`]; the owner and the mailbox of an [`annotator`].
+    pub fn second_and_third(&self) -> Option<(u64, u64)> {
+        let (second, rest) = self.0.get(9..)?.split_first_chunk()?;
+        let third = rest.first_chunk()?;
+        Some((u64::from_be_bytes(*second), u64::from_be_bytes(*third)))
+    }
+
     /// The first key behind this one in byte order.
     pub fn successor(&self) -> Self {
         let mut bytes = self.0.to_vec();
@@ -128,6 +135,7 @@ mod space {
     pub(super) const GRANT: u8 = 0x3b;
     pub(super) const METADATA: u8 = 0x3c;
     pub(super) const METADATA_COUNT: u8 = 0x3d;
+    pub(super) const ANNOTATOR: u8 = 0x3e;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
     pub(super) const BODY_FACTS: u8 = 0x42;
@@ -290,7 +298,23 @@ pub fn metadata_of(account: AccountId, mailbox: MailboxId) -> Key {
     Fields::mailbox(space::METADATA, account, mailbox).key()
 }
 
-/// `METADATA_COUNT account`: number of the account's annotations.
+/// All annotations of an account and of its mailboxes.
+pub fn all_metadata(account: AccountId) -> Key {
+    Fields::account(space::METADATA, account).key()
+}
+
+/// `ANNOTATOR viewer account mailbox`: a viewer who is not the owner has private annotations there.
+pub fn annotator(viewer: AccountId, account: AccountId, mailbox: MailboxId) -> Key {
+    let fields = Fields::mailbox(space::ANNOTATOR, viewer, MailboxId(account.0));
+    fields.u64(mailbox.0).key()
+}
+
+/// Everything of others where a viewer has private annotations.
+pub fn annotated_by(viewer: AccountId) -> Key {
+    Fields::account(space::ANNOTATOR, viewer).key()
+}
+
+/// `METADATA_COUNT account`: number of the account's annotations, without those of other viewers.
 pub fn metadata_count(account: AccountId) -> Key {
     Fields::account(space::METADATA_COUNT, account).key()
 }
@@ -396,6 +420,13 @@ pub fn grant(grantee: u64, account: AccountId, mailbox: MailboxId) -> Key {
 /// Everything whose list says something of this grantee.
 pub fn grants(grantee: u64) -> Key {
     Fields::of(space::GRANT).u64(grantee).key()
+}
+
+/// Everything of the owner of `grant` whose list says something of its grantee.
+pub fn grants_of_owner(grant: &Key) -> Option<Key> {
+    grant.granted()?;
+    let owner = grant.0.get(..1 + 8 + 8)?;
+    Some(Key::from_bytes(Bytes::copy_from_slice(owner)))
 }
 
 /// `SUBSCRIPTION account name`: this name is subscribed, whether or not a mailbox has it.

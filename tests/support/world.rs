@@ -267,7 +267,7 @@ impl Player {
         changed.await.map_err(shown)
     }
 
-    /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`.
+    /// `with INBOX: 3 x plain.eml, Sent: 1 x plain.eml`; mailboxes that are not there are made.
     async fn fill(&self, id: AccountId, with: &str) -> Result<(), String> {
         let Some(list) = with.strip_prefix("with ") else {
             return if with.is_empty() {
@@ -279,6 +279,10 @@ impl Player {
         for part in list.split(',') {
             let (mailbox, what) = part.trim().split_once(':').ok_or("MAILBOX: N x FILE")?;
             let (count, file) = what.trim().split_once(" x ").ok_or("MAILBOX: N x FILE")?;
+            let (mailboxes, name) = (&self.server.mailboxes, Name::parse(mailbox).map_err(shown)?);
+            if mailboxes.find(id, &name).await.map_err(shown)?.is_none() {
+                mailboxes.create(id, &name, None).await.map_err(shown)?;
+            }
             for _ in 0..number(count)? {
                 self.append(id, mailbox, file.trim()).await?;
             }

@@ -210,7 +210,10 @@ impl Protocol for Imap {
                 Part::NeedMore => Some(Step::NeedMore),
                 Part::Line(line) => self.line(&line, stage),
                 Part::Literal(literal) => {
-                    self.gathered.get_or_insert_default().parts.add_literal(&literal);
+                    self.gathered
+                        .get_or_insert_default()
+                        .parts
+                        .add_literal(&literal);
                     None
                 }
                 Part::LongLine => {

@@ -251,7 +251,12 @@ impl Tree {
         for place in places {
             climb(&mut tree.parents, &place.name);
             let name = place.name.clone();
-            tree.rows.entry(name).or_default().place = Some(place);
+            // One's own come first, and are what their names lead to.
+            tree.rows
+                .entry(name)
+                .or_default()
+                .place
+                .get_or_insert(place);
         }
         for name in subscriptions {
             climb(&mut tree.subscribed_above, &name);

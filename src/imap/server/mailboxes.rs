@@ -47,21 +47,19 @@ pub(super) async fn create(
         }
     };
     let mailboxes = account.mailboxes();
-    let (owner, created) = match place::realm(account, &name) {
+    let (owner, created) = match place::realm(account, &name).await? {
         Realm::Own(name) => {
             let created = mailboxes.create(account.id(), &name, special_use).await;
             (account.id(), created)
         }
+        Realm::Of(..) if special_use.is_some() => {
+            let text = "special uses are for the mailboxes of one's own";
+            return Ok(Err(Refusal::no(Code::UseAttr, text)));
+        }
         Realm::Of(owner, theirs) => {
             // RFC 4314 4: "k" of the mailbox above it.
-            if !place::may_create(account, owner, &theirs).await? {
-                return Ok(Err(forbidden()));
-            }
-            if special_use.is_some() {
-                let text = "special uses are for the mailboxes of one's own";
-                return Ok(Err(Refusal::no(Code::UseAttr, text)));
-            }
-            (owner, mailboxes.create_as_guest(owner, &theirs).await)
+            let created = mailboxes.create_as_guest(account.id(), owner, &theirs);
+            (owner, created.await)
         }
         Realm::Nobody if name.levels().count() == 1 => {
             let text = "this name stands above the mailboxes of others";
@@ -88,17 +86,17 @@ pub(super) async fn delete(
     let Ok(name) = Name::parse(mailbox) else {
         return Ok(Err(nonexistent()));
     };
-    let (owner, name) = match place::realm(account, &name) {
-        // A name that stands only above others is refused with other words than one that is not.
-        Realm::Own(name) => (account.id(), name),
-        Realm::Of(..) | Realm::Nobody => {
-            match place::find_with(account, mailbox, Rights::DELETE_MAILBOX).await? {
-                Ok(place) => (place.owner, place.entry.name),
-                Err(refusal) => return Ok(Err(refusal)),
-            }
+    let (user, mailboxes) = (account.id(), account.mailboxes());
+    let (owner, deleted) = match place::realm(account, &name).await? {
+        Realm::Own(name) => (user, mailboxes.delete(user, &name).await),
+        // RFC 4314 4: "x" of the mailbox.
+        Realm::Of(owner, theirs) => {
+            let deleted = mailboxes.delete_as_guest(user, owner, &theirs);
+            (owner, deleted.await)
         }
+        Realm::Nobody => return Ok(Err(nonexistent())),
     };
-    Ok(match account.mailboxes().delete(owner, &name).await {
+    Ok(match deleted {
         Ok(deleted) => Ok((owner, deleted)),
         Err(error) => Err(refusal_of(error)?),
     })
@@ -113,32 +111,22 @@ pub(super) async fn rename(account: Account<'_>, from: &str, to: &str) -> Result
         Ok(to) => to,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mailboxes = account.mailboxes();
-    let (from, to) = (place::realm(account, &name), place::realm(account, &to));
-    if let (Realm::Own(from), Realm::Own(to)) = (&from, &to) {
-        return done(mailboxes.rename(account.id(), from, to).await);
-    }
-    // RFC 4314 4: "x" of the mailbox, and "k" of the one above its new name.
-    let place = place::find_with(account, name.as_str(), Rights::DELETE_MAILBOX).await?;
-    let place = match place {
-        Ok(place) => place,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    match to {
-        Realm::Of(owner, to) if owner == place.owner => {
-            if !place::may_create(account, owner, &to).await? {
-                return Ok(Err(forbidden()));
-            }
-            done(
-                mailboxes
-                    .rename_as_guest(owner, &place.entry.name, &to)
-                    .await,
-            )
+    let (user, mailboxes) = (account.id(), account.mailboxes());
+    let to = place::realm(account, &to).await?;
+    match (place::realm(account, &name).await?, to) {
+        (Realm::Own(from), Realm::Own(to)) => done(mailboxes.rename(user, &from, &to).await),
+        // RFC 4314 4: "x" of the mailbox, and "k" of the one above its new name.
+        (Realm::Of(owner, from), Realm::Of(other, to)) if owner == other => {
+            let renamed = mailboxes.rename_as_guest(user, owner, &from, &to);
+            done(renamed.await)
         }
-        Realm::Own(_) | Realm::Of(..) | Realm::Nobody => Ok(Err(Refusal::no(
-            Code::Cannot,
-            "a mailbox stays with its account; COPY carries messages to another",
-        ))),
+        _ => {
+            let place = place::find_with(account, name.as_str(), Rights::DELETE_MAILBOX).await?;
+            Ok(Err(place.err().unwrap_or_else(|| {
+                let text = "a mailbox stays with its account; COPY carries messages to another";
+                Refusal::no(Code::Cannot, text)
+            })))
+        }
     }
 }
 

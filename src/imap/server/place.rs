@@ -103,7 +103,7 @@ pub(super) async fn find(account: Account<'_>, mailbox: &str) -> Result<Option<P
 
 async fn found(account: Account<'_>, name: &Name) -> Result<Option<Place>, Stop> {
     let mailboxes = account.mailboxes();
-    match realm(account, name) {
+    match realm(account, name).await? {
         Realm::Own(name) => {
             let found = mailboxes.find(account.id(), &name).await.map_err(stop)?;
             Ok(found.map(|entry| Place::own(account, entry)))
@@ -165,7 +165,7 @@ pub(super) async fn target(
     if let Some(place) = found(account, &name).await? {
         return Ok(place.with(Rights::INSERT));
     }
-    Ok(Err(match realm(account, &name) {
+    Ok(Err(match realm(account, &name).await? {
         Realm::Own(_) => no_target(),
         Realm::Of(owner, theirs) if may_create(account, owner, &theirs).await? => no_target(),
         Realm::Of(..) | Realm::Nobody => nonexistent(),
@@ -204,9 +204,18 @@ pub(super) fn new_name(mailbox: &str) -> Result<Name, Refusal> {
     })
 }
 
-/// Whose mailbox a name is about.
-pub(super) fn realm(account: Account<'_>, name: &Name) -> Realm {
-    realm_of(&*account.services.people, account.id(), name)
+/// Whose mailbox a name is about. A mailbox of one's own that has such a name is reached by it
+/// before those of others: so it can be opened, and renamed.
+pub(super) async fn realm(account: Account<'_>, name: &Name) -> Result<Realm, Stop> {
+    let realm = realm_of(&*account.services.people, account.id(), name);
+    if matches!(realm, Realm::Own(_)) {
+        return Ok(realm);
+    }
+    let own = account.mailboxes().find(account.id(), name).await;
+    Ok(match own.map_err(stop)? {
+        Some(_) => Realm::Own(name.clone()),
+        None => realm,
+    })
 }
 
 fn realm_of(people: &dyn People, user: AccountId, name: &Name) -> Realm {

@@ -14,6 +14,7 @@ use crate::{
         dialog::Imap,
         response::{Code, Response},
     },
+    mailbox::Rights,
     net::Turn,
 };
 
@@ -42,7 +43,9 @@ pub(super) async fn of_mailbox(
 ) -> Result<Outcome, Stop> {
     // What others may hold is not told (RFC 9208 8).
     let found = place::find(account, &mailbox).await?;
-    let is_own = found.is_none_or(|place| place.owner == account.id());
+    // RFC 4314 6: what may not be seen is as absent.
+    let seen = found.filter(|place| place.rights.contains(Rights::LOOKUP));
+    let is_own = seen.is_none_or(|place| place.owner == account.id());
     let limit = account.quota_bytes_of(account.id()).filter(|_| is_own);
     let has_root = limit.is_some();
     turn.reply(&Response::QuotaRoot { mailbox, has_root })

@@ -119,3 +119,30 @@ async fn a_change_between_the_decision_and_its_commit_is_seen() {
     let busy = flag(&inbox, [1], SystemFlags::FLAGGED, now);
     assert!(matches!(busy.await, Err(ChangeError::Busy)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn rfc_7162_3_1_3_what_could_not_be_done_is_told_beside_what_was() {
+    let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
+    let world = World::over(Arc::<Fault>::clone(&fault)).await;
+    world.fill(INBOX, 5).await;
+    let inbox = world.open(INBOX).await;
+    let since = inbox.read(Index::modseq);
+    for n in 2..2 + limits::ATTEMPTS_MAX as u64 {
+        fault.fail_commit(n, CommitFault::Conflict);
+    }
+    let change = add(SystemFlags::FLAGGED);
+    let stored = inbox.store_in_parts(&uids(1..=6), &change, since, 2).await;
+    let stored = stored.unwrap();
+    assert_eq!(stored.changed, uids([1, 2]));
+    assert_eq!(
+        stored.refused,
+        uids([3, 4, 5]),
+        "and none that is not there"
+    );
+    // Nothing was done: so it is said.
+    for n in 1..1 + limits::ATTEMPTS_MAX as u64 {
+        fault.fail_commit(n, CommitFault::Conflict);
+    }
+    let stored = inbox.store_in_parts(&uids(3..=5), &change, since, 2).await;
+    assert!(matches!(stored, Err(ChangeError::Busy)), "{stored:?}");
+}

@@ -163,3 +163,105 @@ async fn dur_09_a_damaged_annotation_is_one_that_can_be_set_again() {
     );
     assert_eq!(world.annotations_counted().await, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lim_27_a_guest_uses_up_his_own_annotations() {
+    let bob = AccountId(2);
+    let world = World::new().await;
+    let guests = Annotated {
+        viewer: bob,
+        ..of(INBOX)
+    };
+    let set = async |first: i64, behind: i64, value: Option<&'static str>| {
+        let entries = (first..behind).map(|n| {
+            let name = entry(&format!("/private/{n}"));
+            (name, value.map(Bytes::from))
+        });
+        world
+            .mailboxes
+            .set_metadata(guests, &entries.collect())
+            .await
+    };
+    let refused = set(0, 1, Some("v")).await;
+    assert!(matches!(refused, Err(ChangeError::Busy)), "no such account");
+    let mut batch = Batch::new();
+    batch.put(key::account(bob), b"somebody".to_vec());
+    world.engine.commit(batch).await.unwrap();
+    let max = limits::METADATA_GUEST_ENTRIES_MAX;
+    set(0, max, Some("v")).await.unwrap();
+    let refused = set(max, max + 1, Some("v")).await;
+    assert!(
+        matches!(refused, Err(ChangeError::TooMany(_))),
+        "{refused:?}"
+    );
+    set(0, 1, None).await.unwrap();
+    set(max, max + 1, Some("v")).await.unwrap();
+    // The owner has all of his.
+    assert_eq!(world.annotations_counted().await, 0);
+    let root = entry("/private");
+    let below = world.mailboxes.metadata_below(guests, &root, None).await;
+    assert_eq!(below.unwrap().0.len(), 100);
+    world
+        .annotate(INBOX, &[("/private/x", Some("a"))])
+        .await
+        .unwrap();
+    // They stay with INBOX, whose they are.
+    let to = name("old");
+    world
+        .mailboxes
+        .rename(ALICE, &name("INBOX"), &to)
+        .await
+        .unwrap();
+    assert_eq!(world.annotations_counted().await, 2);
+    let old = world.mailboxes.find(ALICE, &to).await.unwrap().unwrap().id;
+    assert_eq!(world.keys(key::metadata_of(ALICE, old)).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guests_annotations_go_with_the_mailbox_and_with_either_account() {
+    let bob = AccountId(2);
+    for goes in ["mailbox", "owner", "guest"] {
+        let world = World::new().await;
+        let mut batch = Batch::new();
+        batch.put(key::account(bob), b"somebody".to_vec());
+        world.engine.commit(batch).await.unwrap();
+        let guests = Annotated {
+            viewer: bob,
+            ..of(ARCHIVE)
+        };
+        let changes = BTreeMap::from([(entry("/private/x"), Some(Bytes::from("b")))]);
+        world
+            .mailboxes
+            .set_metadata(guests, &changes)
+            .await
+            .unwrap();
+        world
+            .annotate(ARCHIVE, &[("/private/x", Some("a"))])
+            .await
+            .unwrap();
+        assert_eq!(world.keys(key::metadata_of(ALICE, ARCHIVE)).await.len(), 3);
+        assert_eq!(world.keys(key::annotated_by(bob)).await.len(), 1);
+        let left = match goes {
+            "mailbox" => {
+                let removed = world.mailboxes.remove_metadata(ALICE, ARCHIVE).await;
+                removed.unwrap();
+                assert_eq!(world.annotations_counted().await, 0);
+                0
+            }
+            removed => {
+                let removed = if removed == "owner" { ALICE } else { bob };
+                let mut batch = Batch::new();
+                let now = world.clock.wall().0.to_be_bytes().to_vec();
+                batch.delete(key::account(removed));
+                batch.put(key::removed_account(removed), now);
+                world.engine.commit(batch).await.unwrap();
+                tokio::time::advance(Duration::from_secs(700)).await;
+                world.mailboxes.erase_removed().await.unwrap();
+                usize::from(goes == "guest")
+            }
+        };
+        let entries = world.keys(key::metadata_of(ALICE, ARCHIVE)).await;
+        assert_eq!(entries.len(), left, "{goes}");
+        assert_eq!(world.keys(key::annotated_by(bob)).await.len(), 0, "{goes}");
+    }
+}

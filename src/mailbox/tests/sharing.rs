@@ -177,7 +177,7 @@ async fn lists_follow_their_mailboxes() {
     );
     // To others INBOX stands above all.
     mailboxes
-        .create_as_guest(ALICE, &name("New"))
+        .create_as_guest(BOB, ALICE, &name("New"))
         .await
         .unwrap();
     assert!(names(world.seen_by(BOB).await).contains(&"New".to_owned()));
@@ -202,9 +202,9 @@ async fn lists_follow_their_mailboxes() {
     assert_eq!(world.lists().await, 0);
     assert!(matches!(
         mailboxes
-            .rename_as_guest(ALICE, &name("INBOX"), &name("x"))
+            .rename_as_guest(BOB, ALICE, &name("INBOX"), &name("x"))
             .await,
-        Err(ChangeError::Inbox)
+        Err(ChangeError::Absent)
     ));
 }
 
@@ -255,6 +255,66 @@ async fn lim_23_what_others_share_is_shown_up_to_a_thousand() {
     let last = MailboxId(limits::SHARED_MAX as u64 + 100);
     let rights = world.mailboxes.rights(BOB, ALICE, last).await.unwrap();
     assert_eq!(rights.to_string(), "lr", "by its name it is reached");
+}
+
+/// Grants of `owner` on so many mailboxes that are there by their lists alone.
+async fn crowd(world: &World, owner: AccountId, who: Identifier, rights: &str, count: u64) {
+    for first in (0..count).step_by(1_000) {
+        let mut batch = Batch::new();
+        let mut change = grant(BOB, rights);
+        change.who = who;
+        let acl = Acl::default().changed(&change).ok().unwrap().encode();
+        for n in first..count.min(first + 1_000) {
+            let id = MailboxId(1_000 + n);
+            batch.put(key::acl(owner, id), acl.clone());
+            let label = entry::label(&name(&format!("m{n}")));
+            batch.put(key::name_of(owner, id), label);
+            batch.put(key::grant(who.number(), owner, id), vec![1]);
+        }
+        world.engine.commit(batch).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_23_nobody_hides_what_others_share() {
+    let bob = Identifier::Account(BOB);
+    for (who, rights) in [
+        (bob, "lr"),
+        (bob, "r"),
+        (Identifier::Anyone, "lr"),
+        (Identifier::Anyone, "r"),
+    ] {
+        let (world, ..) = three().await;
+        // As many mailboxes as an account has; it stands before the others.
+        crowd(&world, ALICE, who, rights, 10_000).await;
+        let mut everybody = grant(BOB, "lrs");
+        for identifier in [bob, Identifier::Anyone] {
+            everybody.who = identifier;
+            let mailbox = if identifier == bob { SENT } else { ARCHIVE };
+            let changed = world.mailboxes.change_acl(CAROL, mailbox, &everybody);
+            changed.await.unwrap();
+        }
+        let seen = world.seen_by(BOB).await;
+        let carols = seen.iter().filter(|(owner, ..)| *owner == CAROL);
+        assert_eq!(carols.count(), 2, "{who:?} {rights}");
+        let expected = if rights == "lr" {
+            limits::SHARED_MAX
+        } else {
+            2
+        };
+        assert_eq!(seen.len(), expected, "{who:?} {rights}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_23_grants_are_looked_at_up_to_a_number() {
+    let (world, fault, _) = three().await;
+    crowd(&world, ALICE, Identifier::Account(BOB), "r", 10_000).await;
+    let before = fault.reads();
+    assert_eq!(world.seen_by(BOB).await, []);
+    let reads = fault.reads() - before;
+    let pages = 50;
+    assert!(reads <= limits::SHARED_GRANTS_MAX as u64 + pages, "{reads}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -585,4 +645,101 @@ async fn dur_09_a_damaged_email_is_not_copied_to_another_account() {
     let is_damage = matches!(refused, Err(ChangeError::Fault(MailboxFault::Damaged(_))));
     assert!(is_damage, "{refused:?}");
     assert_eq!(inbox.copy(&uids([2]), &target).await.unwrap().to, uids([1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_changes_the_mailbox_that_his_rights_are_of_or_none() {
+    for deletes in [true, false] {
+        for race in 0..3 {
+            let (world, fault, _) = three().await;
+            world.share(ARCHIVE, BOB, "lrx").await;
+            world.share(INBOX, BOB, "lk").await;
+            let other = world.copy();
+            fault.before_commit(
+                1,
+                Box::pin(async move {
+                    let mailboxes = &other.restarted().mailboxes;
+                    match race {
+                        // Another mailbox has the name now, which he may see, or may not.
+                        0 | 1 => {
+                            let (archive, sent) = (name("Archive"), name("Sent"));
+                            let away = name("Away");
+                            mailboxes.rename(ALICE, &archive, &away).await.unwrap();
+                            mailboxes.rename(ALICE, &sent, &archive).await.unwrap();
+                            if race == 0 {
+                                other.share(SENT, BOB, "l").await;
+                            }
+                        }
+                        _ => other.share(ARCHIVE, BOB, "l").await,
+                    }
+                }),
+            );
+            let (mailboxes, archive) = (&world.mailboxes, name("Archive"));
+            let outcome = match deletes {
+                true => mailboxes
+                    .delete_as_guest(BOB, ALICE, &archive)
+                    .await
+                    .map(drop),
+                false => {
+                    let to = name("Taken");
+                    mailboxes.rename_as_guest(BOB, ALICE, &archive, &to).await
+                }
+            };
+            match race {
+                1 => assert!(matches!(outcome, Err(ChangeError::Absent)), "{outcome:?}"),
+                _ => assert!(
+                    matches!(outcome, Err(ChangeError::Forbidden)),
+                    "{race} {outcome:?}"
+                ),
+            }
+            let entries = world.mailboxes.list(ALICE).await.unwrap();
+            assert_eq!(entries.len(), 6, "{race} {deletes}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_makes_and_adds_while_he_may() {
+    let (world, fault, _) = three().await;
+    let refusing = |change: AclChange| {
+        let other = world.copy();
+        fault.before_commit(
+            1,
+            Box::pin(async move {
+                let changed = other.mailboxes.change_acl(ALICE, INBOX, &change).await;
+                changed.unwrap();
+            }),
+        );
+    };
+    world.share(INBOX, BOB, "lki").await;
+    refusing(grant(BOB, "li"));
+    let new = name("New");
+    let outcome = world.mailboxes.create_as_guest(BOB, ALICE, &new).await;
+    assert!(
+        matches!(outcome, Err(ChangeError::Forbidden)),
+        "{outcome:?}"
+    );
+    for (rights, left_out) in [("l", false), ("", true)] {
+        world.share(INBOX, BOB, "li").await;
+        let arrived = world.arrived("text").await;
+        refusing(grant(BOB, rights));
+        let message = Incoming {
+            arrived,
+            flags: FlagSet::default(),
+            internal_date: Timestamp(1),
+        };
+        let inbox = (ALICE, INBOX);
+        let outcome = world
+            .mailboxes
+            .append_as_guest(BOB, inbox, vec![message], None)
+            .await;
+        match left_out {
+            true => assert!(matches!(outcome, Err(ChangeError::Absent)), "{outcome:?}"),
+            false => assert!(
+                matches!(outcome, Err(ChangeError::Forbidden)),
+                "{outcome:?}"
+            ),
+        }
+    }
+    assert_eq!(world.open(INBOX).await.read(Index::len), 0);
 }
