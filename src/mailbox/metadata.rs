@@ -3,8 +3,8 @@
 //! An entry belongs to a mailbox, or to the account itself, and to everybody who may see the
 //! mailbox (`/shared`) or to one of them (`/private`). Entries go with their mailbox and stay with
 //! it under another name. Their number is kept as a sum; every change requires of each entry that
-//! it is there, or is not, so the sum is exact. Private entries of others than the owner are counted
-//! for each of them, so nobody uses up what is the owner's. LIM-27.
+//! it is there, or is not, so the sum is exact. Private entries of others than the owner are
+//! counted for each of them, so nobody uses up what is the owner's. LIM-27.
 
 use std::collections::BTreeMap;
 

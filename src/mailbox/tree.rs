@@ -293,8 +293,8 @@ impl Mailboxes {
         Ok(Some(acl))
     }
 
-    /// The list that a new mailbox of this name gets, when it lets him who makes it. For the owner what is at the top is not below
-    /// anything; to others his INBOX stands above all.
+    /// The list that a new mailbox of this name gets, when it lets him who makes it. For the owner
+    /// what is at the top is not below anything; to others his INBOX stands above all.
     async fn inherited(
         &self,
         tree: &Tree,

@@ -3,6 +3,7 @@
 mod bodies;
 mod damage;
 mod durability;
+mod guests;
 mod history;
 mod messages;
 mod metadata;
