@@ -145,9 +145,8 @@ async fn begin<'a>(account: Account<'a>, request: &Request<'_>, enabled: Enabled
             if let Some((mailbox, uid)) = &target.replaced
                 && mailbox.account() == target.place.owner
             {
-                let entry = |index: &Index| {
-                    lookup::find(index, uid.number()).map_or(0, |entry| u64::from(entry.size))
-                };
+                let entry =
+                    |index: &Index| lookup::find(index, uid.number()).map_or(0, |entry| entry.size);
                 // RFC 8508 3.4: only what it comes to counts.
                 gathering.allow(mailbox.read(entry));
             }

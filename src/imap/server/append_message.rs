@@ -234,6 +234,10 @@ impl<'a> Gathering<'a> {
     }
 
     /// The mailbox that a URL is about; none when there is no such mailbox.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "who waits with a shared reference must be Sync, which a body on its way is not"
+    )]
     async fn mailbox_of(
         &mut self,
         url: &MessageUrl,
