@@ -9,8 +9,8 @@ use std::fmt;
 use super::{
     command::CommandBody,
     parse::{
-        Mistake, Parsed, Scanner, acl, append, mailbox, message, metadata, quota, search, session,
-        sort,
+        Mistake, Parsed, Scanner, acl, append, fetch, mailbox, message, metadata, quota, search,
+        session, sort,
     },
     response::{Capabilities, Code},
 };
@@ -286,8 +286,8 @@ pub static VERBS: &[Verb] = &[
     verb("THREAD",       Selected,    Used,
          "THREAD=ORDEREDSUBJECT THREAD=REFERENCES",                   sort::thread),
     verb("UID THREAD",   Selected,    Untouched, "",                  sort::uid_thread),
-    verb("FETCH",        Selected,    Used,      "OBJECTID PREVIEW SAVEDATE", message::fetch),
-    verb("UID FETCH",    Selected,    Untouched, "UIDONLY",                  message::uid_fetch),
+    verb("FETCH",        Selected,    Used,      "OBJECTID PREVIEW SAVEDATE", fetch::fetch),
+    verb("UID FETCH",    Selected,    Untouched, "UIDONLY",                  fetch::uid_fetch),
     verb("STORE",        Writable,    Used,      "",                  message::store),
     verb("UID STORE",    Writable,    Untouched, "",                  message::uid_store),
     verb("COPY",         Selected,    Untouched, "",                  message::copy),

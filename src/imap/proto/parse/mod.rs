@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod append;
+pub mod fetch;
 pub mod mailbox;
 pub mod message;
 pub mod metadata;
@@ -13,6 +14,7 @@ pub mod quota;
 pub mod resync;
 pub mod scan;
 pub mod search;
+mod search_key;
 pub mod section;
 pub mod session;
 pub mod sort;

@@ -308,7 +308,7 @@ mod tests {
                 literal: None,
             }];
             let mut scanner = Scanner::new(&pieces, None).of_client(Enabled::QRESYNC);
-            super::super::message::uid_fetch(&mut scanner).is_ok()
+            super::super::fetch::uid_fetch(&mut scanner).is_ok()
         };
         assert!(vanished(" 1 FLAGS (CHANGEDSINCE 5 VANISHED)"));
         assert!(vanished(" 1 FLAGS (VANISHED CHANGEDSINCE 5)"));

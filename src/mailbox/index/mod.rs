@@ -5,12 +5,15 @@
 //! process. Positions count from zero in UID order (RFC 3501 2.3.1.2 numbers them from one). Counts
 //! and sums are kept, never recounted; what UIDNEXT and HIGHESTMODSEQ show only rises.
 
+mod chosen;
+mod columns;
+
 use std::{collections::VecDeque, ops::Range};
 
+use self::columns::Columns;
 use super::{
-    flags::{FlagChange, FlagClasses, FlagSet, Keyword, SystemFlags},
-    limits::KEYWORDS_MAX,
-    record::{Appended, Arrival, Arrivals, ArrivalsBuilder, Record, SetNumbers},
+    flags::{FlagChange, FlagSet, Keyword, SystemFlags},
+    record::{Appended, Arrivals, Record},
     sets::SetTable,
     uids::UidRanges,
 };
@@ -18,6 +21,8 @@ use crate::base::{
     clock::Timestamp,
     ids::{EmailId, ModSeq, Uid},
 };
+
+pub(super) use self::columns::Row;
 
 /// The messages of a mailbox, in memory. Positions count from zero.
 #[derive(Clone, Debug)]
@@ -35,18 +40,6 @@ pub struct Index {
     seen_before: usize,
     bytes: u64,
     damaged: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Columns {
-    uids: Vec<u32>,
-    sets: Vec<u32>,
-    modseqs: Vec<u64>,
-    sizes: Vec<u32>,
-    crlf_missing: Vec<u8>,
-    dates: Vec<u64>,
-    saved: Vec<u32>,
-    emails: Vec<u64>,
 }
 
 /// One message of an [`Index`].
@@ -82,19 +75,6 @@ impl<'a> EntryRef<'a> {
     pub fn flags(&self) -> FlagSet {
         self.sets.flags(self.set)
     }
-}
-
-/// One message as a snapshot gives it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) uid: u32,
-    pub(super) set: u32,
-    pub(super) modseq: u64,
-    pub(super) size: u32,
-    pub(super) crlf_missing: u8,
-    pub(super) internal_date: u64,
-    pub(super) saved: u32,
-    pub(super) email: u64,
 }
 
 /// The numbers of an index that its messages do not tell.
@@ -420,183 +400,10 @@ impl Index {
     pub(super) fn is_damaged(&self) -> bool {
         self.damaged
     }
-
-    /// The messages of `uids` (in any order) that are here, ascending and once each.
-    pub(super) fn present(&self, uids: &[Uid]) -> Vec<usize> {
-        let mut positions = Vec::with_capacity(uids.len());
-        let mut next = 0;
-        for uid in uids {
-            // Clients name runs of messages, so the next one is where it is expected.
-            if self.columns.uids.get(next) != Some(&uid.number()) {
-                match self.position(*uid) {
-                    Some(position) => next = position,
-                    None => continue,
-                }
-            }
-            positions.push(next);
-            next += 1;
-        }
-        if !positions.is_sorted_by(|a, b| a < b) {
-            positions.sort_unstable();
-            positions.dedup();
-        }
-        positions
-    }
-
-    /// The messages at `positions` that a change would change.
-    pub(super) fn touched(&self, positions: &[usize], change: &FlagChange) -> Vec<usize> {
-        let mut outcome: Vec<Option<bool>> = vec![None; self.sets.len()];
-        let mut touches = |position: &usize| {
-            let set = self.columns.sets[*position];
-            match outcome.get_mut(set as usize) {
-                Some(known) => *known.get_or_insert_with(|| self.sets.would_change(set, change)),
-                None => false,
-            }
-        };
-        positions
-            .iter()
-            .copied()
-            .filter(|position| touches(position))
-            .collect()
-    }
-
-    /// Of ascending `positions` those whose messages have not changed since, and the others.
-    pub(super) fn split_at(&self, positions: &[usize], since: ModSeq) -> (Vec<usize>, Vec<usize>) {
-        let is_old = |position: &usize| self.columns.modseqs[*position] <= since.0;
-        positions.iter().copied().partition(is_old)
-    }
-
-    /// The UIDs at ascending `positions`, as few ranges: one may run over UIDs that are gone for
-    /// good.
-    pub(super) fn ranges(&self, positions: &[usize]) -> UidRanges {
-        let mut ranges = UidRanges::default();
-        let mut before = None;
-        for &position in positions {
-            let uid = self.columns.uids[position];
-            if before.is_some_and(|before| before + 1 == position) {
-                ranges.reach(uid);
-            } else {
-                ranges.push(uid);
-            }
-            before = Some(position);
-        }
-        ranges
-    }
-
-    /// The UIDs at `positions`.
-    pub(super) fn uids_at(&self, positions: &[usize]) -> Vec<Uid> {
-        positions
-            .iter()
-            .filter_map(|position| self.uid_at(*position))
-            .collect()
-    }
-
-    /// The keywords of the messages at `positions`.
-    pub(super) fn keywords_at(&self, positions: &[usize]) -> Vec<Keyword> {
-        let mut used = vec![false; self.sets.len()];
-        for &position in positions {
-            if let Some(used) = used.get_mut(self.columns.sets[position] as usize) {
-                *used = true;
-            }
-        }
-        let sets = (0_u32..).zip(&used).filter(|(_, used)| **used);
-        let mut keywords: Vec<Keyword> = sets
-            .flat_map(|(set, _)| self.sets.keywords_of(set).cloned())
-            .collect();
-        keywords.sort();
-        keywords.dedup();
-        keywords
-    }
-
-    /// The messages at `positions` as arrivals for another mailbox at `saved`, in parts that fit
-    /// into records. They keep those of their flags that are among `classes`.
-    pub(super) fn arrivals(
-        &self,
-        positions: &[usize],
-        classes: FlagClasses,
-        saved: u32,
-    ) -> Vec<Arrivals> {
-        let mut builder = ArrivalsBuilder::new(saved);
-        let mut known = SetNumbers::default();
-        for row in positions.iter().filter_map(|position| self.row(*position)) {
-            let message = Arrival {
-                email: row.email,
-                set: row.set,
-                internal_date: row.internal_date,
-                size: row.size,
-                crlf_missing: row.crlf_missing,
-            };
-            let flags = || classes.of(&self.sets.flags(row.set));
-            builder.add(message, &mut known, flags);
-        }
-        builder.finish()
-    }
-
-    /// LIM-24: whether messages may get these keywords here.
-    pub(super) fn has_room_for(&self, keywords: &[Keyword]) -> bool {
-        if keywords.is_empty() {
-            return true;
-        }
-        let mut all = self.keywords();
-        all.extend_from_slice(keywords);
-        all.sort();
-        all.dedup();
-        all.len() <= KEYWORDS_MAX
-    }
 }
 
 /// Flag changes whose predecessors are known: more than one STORE makes of any usual size.
 const FLAG_TRAIL: usize = 16;
 
-impl Columns {
-    fn push(&mut self, row: Row) {
-        self.uids.push(row.uid);
-        self.sets.push(row.set);
-        self.modseqs.push(row.modseq);
-        self.sizes.push(row.size);
-        self.crlf_missing.push(row.crlf_missing);
-        self.dates.push(row.internal_date);
-        self.saved.push(row.saved);
-        self.emails.push(row.email);
-    }
-
-    fn reserve(&mut self, more: usize) {
-        self.uids.reserve(more);
-        self.sets.reserve(more);
-        self.modseqs.reserve(more);
-        self.sizes.reserve(more);
-        self.crlf_missing.reserve(more);
-        self.dates.reserve(more);
-        self.saved.reserve(more);
-        self.emails.reserve(more);
-    }
-
-    fn remove(&mut self, gone: &[Range<usize>]) {
-        remove_ranges(&mut self.uids, gone);
-        remove_ranges(&mut self.sets, gone);
-        remove_ranges(&mut self.modseqs, gone);
-        remove_ranges(&mut self.sizes, gone);
-        remove_ranges(&mut self.crlf_missing, gone);
-        remove_ranges(&mut self.dates, gone);
-        remove_ranges(&mut self.saved, gone);
-        remove_ranges(&mut self.emails, gone);
-    }
-}
-
-/// Removes ascending, disjoint ranges in one pass.
-fn remove_ranges<T: Copy>(column: &mut Vec<T>, gone: &[Range<usize>]) {
-    let mut kept = gone.first().map_or(column.len(), |range| range.start);
-    for (n, range) in gone.iter().enumerate() {
-        let next = gone.get(n + 1).map_or(column.len(), |range| range.start);
-        column.copy_within(range.end..next, kept);
-        kept += next - range.end;
-    }
-    column.truncate(kept);
-    if column.capacity() > 64 && column.capacity() / 4 > column.len() {
-        column.shrink_to_fit();
-    }
-}
-
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

@@ -5,7 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::mailbox::{
     flags::FlagMode,
-    record::tests::{flag_changes, flag_sets, uid_ranges},
+    limits::KEYWORDS_MAX,
+    record::{
+        Arrival,
+        tests::{flag_changes, flag_sets, uid_ranges},
+    },
 };
 
 /// One message of the model.
