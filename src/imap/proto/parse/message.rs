@@ -1,4 +1,5 @@
-//! Arguments of the commands about messages, but FETCH and SEARCH (RFC 3501 6.4, RFC 4315, RFC 6851).
+//! Arguments of the commands about messages, but FETCH and SEARCH (RFC 3501 6.4, RFC 4315,
+//! RFC 6851).
 
 use super::{Mistake, Parsed, Scanner, resync};
 use crate::imap::proto::{

@@ -1,5 +1,5 @@
-//! Search keys (RFC 3501 9, `search-key`), read with an explicit stack: no depth of nesting recurses
-//! (LIM-20).
+//! Search keys (RFC 3501 9, `search-key`), read with an explicit stack: no depth of nesting
+//! recurses (LIM-20).
 
 use std::borrow::Cow;
 
