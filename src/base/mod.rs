@@ -8,5 +8,6 @@ pub mod ids;
 pub mod limits;
 pub mod pieces;
 pub mod random;
+pub mod ranges;
 pub mod secret;
 pub mod text;

@@ -288,10 +288,7 @@ impl Mailboxes {
             from: key::email(account, after).successor(),
             to: key::emails(account).prefix_range().to,
         };
-        let limit = PageLimit {
-            entries: 100,
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(100);
         let page = self
             .core
             .engine

@@ -53,10 +53,7 @@ impl Mailboxes {
             range.from = from;
         }
         for _ in 0..ACCOUNTS_MAX {
-            let first = PageLimit {
-                entries: 1,
-                ..PageLimit::default()
-            };
+            let first = PageLimit::entries(1);
             let page = self
                 .core
                 .engine
@@ -140,10 +137,7 @@ impl Mailboxes {
         (now, grace): (Timestamp, Duration),
     ) -> Result<Marked, MailboxFault> {
         let range = key::sweeps_of(account).prefix_range();
-        let limit = PageLimit {
-            entries: MARKS_MAX,
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(MARKS_MAX);
         let page = self
             .core
             .engine

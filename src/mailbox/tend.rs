@@ -256,10 +256,7 @@ impl Mailboxes {
 
     /// Deletes all keys of a range, in bounded batches.
     pub(super) async fn delete_range(&self, range: KeyRange) -> Result<(), MailboxFault> {
-        let limit = PageLimit {
-            entries: TRIM_KEYS,
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(TRIM_KEYS);
         loop {
             let page = self
                 .core

@@ -2,6 +2,8 @@
 //!
 //! Pure. Ranges are ascending, disjoint and not adjacent; a range holds both of its ends.
 
+use crate::base::ranges;
+
 /// Ascending, disjoint ranges of UIDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct UidRanges(Vec<(u32, u32)>);
@@ -39,14 +41,7 @@ impl UidRanges {
 
     /// These ranges, in any order; they may overlap.
     pub(super) fn merged(mut ranges: Vec<(u32, u32)>) -> Self {
-        ranges.sort_unstable();
-        ranges.dedup_by(|later, earlier| {
-            let touches = later.0 <= earlier.1.saturating_add(1);
-            if touches {
-                earlier.1 = earlier.1.max(later.1);
-            }
-            touches
-        });
+        ranges::join(&mut ranges);
         Self(ranges)
     }
 

@@ -322,10 +322,7 @@ impl Queue {
         if let Some(from) = from {
             range.from = key::queue_message(from);
         }
-        let limit = PageLimit {
-            entries: limit.saturating_add(1),
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(limit.saturating_add(1));
         let ascending = store::Order::Ascending;
         let page = self.0.engine.page(range, limit, ascending).await?;
         let id = |key: &store::Key| key.as_bytes().last_chunk().copied();
@@ -353,10 +350,7 @@ impl Queue {
             from: from.unwrap_or(range.from),
             to: range.to,
         };
-        let limit = PageLimit {
-            entries: RECIPIENTS_AT_ONCE,
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(RECIPIENTS_AT_ONCE);
         let ascending = store::Order::Ascending;
         let page = self.0.engine.page(range, limit, ascending).await?;
         let next = page.entries.last().filter(|_| page.more);

@@ -40,10 +40,7 @@ impl Queue {
         if range.from >= range.to {
             return Ok(DuePage::default());
         }
-        let limit = PageLimit {
-            entries: limit,
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(limit);
         let page = self.0.engine.page(range, limit, Order::Ascending).await?;
         let more = page.entries.last().filter(|_| page.more);
         let mut due = DuePage {
@@ -72,10 +69,7 @@ impl Queue {
             from: first_at(self.0.clock.wall().plus(Duration::from_millis(1))),
             to: key::queue_dues().prefix_range().to,
         };
-        let one = PageLimit {
-            entries: 1,
-            ..PageLimit::default()
-        };
+        let one = PageLimit::entries(1);
         let page = self.0.engine.page(range, one, Order::Ascending).await?;
         let row = page.entries.first();
         Ok(row.and_then(|(key, value)| Due::decode(key.as_bytes(), value).ok().map(|due| due.at)))

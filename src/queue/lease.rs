@@ -266,10 +266,7 @@ impl Queue {
             return Ok(());
         }
         let engine = &*self.0.engine;
-        let limit = PageLimit {
-            entries: finished.len().saturating_add(WITNESSES),
-            ..PageLimit::default()
-        };
+        let limit = PageLimit::entries(finished.len().saturating_add(WITNESSES));
         let range = key::queue_recipients(id).prefix_range();
         let page = engine.page(range, limit, store::Order::Ascending).await?;
         let gone: Vec<_> = finished

@@ -92,6 +92,17 @@ pub struct PageLimit {
     pub bytes: usize,
 }
 
+impl PageLimit {
+    /// This many entries at most, and as many bytes as a page may have.
+    #[must_use]
+    pub fn entries(entries: usize) -> Self {
+        Self {
+            entries,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for PageLimit {
     fn default() -> Self {
         Self {

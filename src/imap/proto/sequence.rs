@@ -7,7 +7,7 @@
 use std::{fmt, ops::Range};
 
 use super::limits::SET_RANGES_MAX;
-use crate::wire::Output;
+use crate::{base::ranges, wire::Output};
 
 /// A non-empty set of message numbers or UIDs.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl SequenceSet {
                 (End::Star, End::Star) => set.open_from(u32::MAX),
             }
         }
-        merge(&mut set.ranges);
+        ranges::join(&mut set.ranges);
         if set.ranges.len() > SET_RANGES_MAX {
             return Err(NotASet::TooMany);
         }
@@ -79,7 +79,7 @@ impl SequenceSet {
     /// The set of these ranges, from first to last each; there may be none, and as many as there
     /// are.
     pub fn of_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
-        merge(&mut ranges);
+        ranges::join(&mut ranges);
         let largest_named = ranges.last().map_or(0, |(_, last)| *last);
         Self {
             ranges,
@@ -162,7 +162,7 @@ impl SequenceSet {
             && largest > 0
         {
             ranges.push((open.min(largest), largest));
-            merge(&mut ranges);
+            ranges::join(&mut ranges);
         }
         ranges
     }
@@ -204,18 +204,6 @@ impl End {
         });
         number.map(Self::Number).ok_or(NotASet::Syntax)
     }
-}
-
-/// Sorts the ranges and joins those that overlap or touch.
-fn merge(ranges: &mut Vec<(u32, u32)>) {
-    ranges.sort_unstable();
-    ranges.dedup_by(|later, earlier| {
-        let touches = later.0 <= earlier.1.saturating_add(1);
-        if touches {
-            earlier.1 = earlier.1.max(later.1);
-        }
-        touches
-    });
 }
 
 fn position(number: u32) -> usize {

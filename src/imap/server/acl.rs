@@ -47,18 +47,29 @@ pub(super) async fn delete(
     change_of(account, mailbox, said, (AclMode::Replace, Rights::NONE)).await
 }
 
+/// A mailbox whose rights the client may change, and whose rights there it asks about.
+async fn administered(
+    account: Account<'_>,
+    mailbox: &str,
+    said: &Said,
+) -> Result<Result<(Place, Identifier), Refusal>, Stop> {
+    let place = match place::find_with(account, mailbox, Rights::ADMINISTER).await? {
+        Ok(place) => place,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let who = identified(account, said);
+    Ok(who.map(|who| (place, who)).ok_or_else(unknown))
+}
+
 async fn change_of(
     account: Account<'_>,
     mailbox: &str,
     said: &Said,
     (mode, rights): (AclMode, Rights),
 ) -> Result<Outcome, Stop> {
-    let place = match place::find_with(account, mailbox, Rights::ADMINISTER).await? {
-        Ok(place) => place,
+    let (place, who) = match administered(account, mailbox, said).await? {
+        Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
-    };
-    let Some(who) = identified(account, said) else {
-        return Ok(Err(unknown()));
     };
     if who == Identifier::Account(place.owner) {
         let takes_nothing = match mode {
@@ -126,12 +137,9 @@ pub(super) async fn list(
     said: &Said,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let place = match place::find_with(account, mailbox, Rights::ADMINISTER).await? {
-        Ok(place) => place,
+    let (place, who) = match administered(account, mailbox, said).await? {
+        Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
-    };
-    let Some(who) = identified(account, said) else {
-        return Ok(Err(unknown()));
     };
     let is_owner = who == Identifier::Account(place.owner);
     let (required, optional) = match (is_owner, said.negative) {
