@@ -20,6 +20,7 @@ pub mod civil;
 pub mod date;
 pub mod envelope;
 pub mod envelope_text;
+pub mod excerpt;
 pub mod facts;
 pub mod header;
 pub mod imap_text;

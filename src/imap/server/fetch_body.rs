@@ -18,6 +18,7 @@ use crate::{
         section::{Partial, Section, SectionText},
     },
     mail::{
+        excerpt,
         facts::{self, Facts},
         header::{Select, select_fields},
         imap_text,
@@ -114,16 +115,30 @@ impl Wanted {
             let span = cut(span, self.partial);
             return Ok(Content::Stored(Stored::open(mailboxes, email, span).await?));
         };
+        let made = self.from_excerpt(facts, names, *select);
+        if let Some(made) = made {
+            return Ok(self.made(&made));
+        }
         // LIM-29: what is longer is not looked at.
         let end = span.end.min(span.start.saturating_add(HEADER_BYTES_MAX));
         let mut header = read_span(mailboxes, email, span.start..end).await?;
         if end < span.end {
             header.extend_from_slice(b"\r\n\r\n");
         }
-        let made = select_fields(&header, names, *select);
-        // RFC 3501 6.4.5: the part is cut from the selected fields.
-        let range = cut(0..made.len() as u64, self.partial);
-        Ok(Content::Made(slice(&made, range)))
+        Ok(self.made(&select_fields(&header, names, *select)))
+    }
+
+    /// The fields, when what is kept of the message's header tells them.
+    fn from_excerpt(&self, facts: &Facts, names: &[String], select: Select) -> Option<Vec<u8>> {
+        let excerpt = facts.excerpt.as_deref()?;
+        let of_message = self.section.part.is_empty();
+        of_message.then(|| excerpt::select(excerpt, names, select))?
+    }
+
+    /// RFC 3501 6.4.5: the part is cut from the selected fields.
+    fn made(&self, fields: &[u8]) -> Content {
+        let range = cut(0..fields.len() as u64, self.partial);
+        Content::Made(slice(fields, range))
     }
 }
 

@@ -24,13 +24,18 @@ impl Facts {
         let mut out = vec![VERSION];
         put_number(&mut out, self.size);
         let sent = u64::from(self.sent.is_some());
-        put_number(&mut out, sent | u64::from(self.envelope_is_cut) << 1);
+        let envelope_is_cut = u64::from(self.envelope_is_cut) << 1;
+        let excerpt = u64::from(self.excerpt.is_some()) << 2;
+        put_number(&mut out, sent | envelope_is_cut | excerpt);
         if let Some(sent) = self.sent {
             put_signed(&mut out, sent.secs);
             put_signed(&mut out, sent.day);
         }
         put_bytes(&mut out, &self.envelope);
         put_bytes(&mut out, &self.references);
+        if let Some(excerpt) = &self.excerpt {
+            put_bytes(&mut out, excerpt);
+        }
         put_bytes(&mut out, &self.structure);
         put_length(&mut out, self.extensions.len());
         let mut at = 0_usize;
@@ -50,6 +55,10 @@ impl Facts {
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader(bytes);
         let (size, flags, head) = reader.head()?;
+        let excerpt = match flags & 4 {
+            0 => None,
+            _ => Some(reader.bytes()?.into()),
+        };
         let structure = reader.bytes()?.to_vec();
         let extensions = reader.ranges(structure.len())?;
         let count = reader.length()?;
@@ -59,7 +68,7 @@ impl Facts {
         for index in 0..count {
             parts.push(reader.part(index, size)?);
         }
-        let is_whole = reader.0.is_empty() && !parts.is_empty() && flags <= 3;
+        let is_whole = reader.0.is_empty() && !parts.is_empty() && flags <= 7;
         let envelope_is_cut = flags & 2 != 0;
         let facts = Self {
             size,
@@ -69,6 +78,7 @@ impl Facts {
             references: head.references.to_vec(),
             structure,
             extensions,
+            excerpt,
             parts,
         };
         if is_whole { Ok(facts) } else { Err(Damaged) }
@@ -264,7 +274,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Parent, flags, and three numbers.
 const PART_BYTES_MIN: usize = 5;
 

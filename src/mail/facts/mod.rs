@@ -44,6 +44,8 @@ pub struct Facts {
     pub structure: Vec<u8>,
     /// Where the extension data stand in the structure, which BODY lacks.
     extensions: Vec<Range<usize>>,
+    /// What `mail::excerpt` keeps of the header, if it is whole.
+    pub excerpt: Option<Text>,
     /// The parts, the first of which is the message; parents stand before their children.
     pub parts: Vec<PartFacts>,
 }
@@ -163,6 +165,7 @@ impl Facts {
             ),
             structure: structure.extensible,
             extensions: structure.extensions,
+            excerpt: scanned.excerpt.clone(),
             parts: parts.iter().map(PartFacts::of).collect(),
         };
         (facts, structure.starts)
@@ -174,12 +177,16 @@ impl From<&Scanned> for Facts {
     fn from(scanned: &Scanned) -> Self {
         let (mut facts, starts) = Self::try_from_parts(scanned, &scanned.parts);
         let mut length = facts.encode().len();
+        if length > FACTS_BYTES_MAX && facts.excerpt.take().is_some() {
+            length = facts.encode().len();
+        }
         // The first guess is where the text of the structure fills three quarters of the room.
         let within = |start: &&usize| **start <= FACTS_BYTES_MAX / 4 * 3;
         let mut keep = starts.iter().take_while(within).count();
         while length > FACTS_BYTES_MAX && keep > 0 {
             let parts = outline::first_parts(&scanned.parts, keep);
             facts = Self::try_from_parts(scanned, &parts).0;
+            facts.excerpt = None;
             length = facts.encode().len();
             keep = keep.saturating_sub(keep.div_ceil(4));
         }

@@ -9,7 +9,10 @@ use super::{
     Bounds, ContentType, Disposition, EnvelopeFields, Part, Text,
     content::{first_word, words},
 };
-use crate::mail::header::{split_name, unfold};
+use crate::mail::{
+    excerpt::Excerpt,
+    header::{split_name, unfold},
+};
 
 /// The header that is being read.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct OpenHeader {
     bytes: u64,
     /// Whose header it is.
     owner: Owner,
+    /// Of the message's own header.
+    pub(super) excerpt: Option<Excerpt>,
 }
 
 /// Whose header is read, which decides the fields that matter.
@@ -37,9 +42,10 @@ pub(super) enum Owner {
 
 impl OpenHeader {
     /// A header of which nothing has been read.
-    pub(super) fn new(owner: Owner) -> Self {
+    pub(super) fn new(owner: Owner, excerpt: Option<Excerpt>) -> Self {
         Self {
             owner,
+            excerpt,
             ..Self::default()
         }
     }
@@ -65,6 +71,9 @@ impl OpenHeader {
         let length = std::mem::take(&mut self.field_bytes);
         self.fields = self.fields.saturating_add(1);
         self.bytes = self.bytes.saturating_add(length);
+        if let Some(excerpt) = &mut self.excerpt {
+            excerpt.field(&field, length);
+        }
         let (name, value) = split_name(&field);
         // LIM-29: what a header holds beyond its bounds is stored, but not looked at.
         if self.fields <= out.bounds.fields && self.bytes <= out.bounds.header_bytes {
@@ -284,7 +293,7 @@ mod tests {
 
     fn read(header: &[&str], bounds: &Bounds) -> Part {
         let (mut part, mut room) = (Part::default(), bounds.held_bytes);
-        let mut open = OpenHeader::new(Owner::Message);
+        let mut open = OpenHeader::new(Owner::Message, None);
         let mut out = Findings {
             part: &mut part,
             bounds,

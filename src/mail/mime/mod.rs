@@ -133,6 +133,8 @@ pub struct Scanned {
     pub size: u64,
     /// Line feeds in the message.
     pub lines: u64,
+    /// What `mail::excerpt` keeps of its header.
+    pub excerpt: Option<Text>,
 }
 
 impl Scanned {

@@ -12,6 +12,7 @@ use super::{
     fields::{Findings, OpenHeader, Owner},
     line::{Boundaries, Match},
 };
+use crate::mail::excerpt::Excerpt;
 
 /// Takes a message in pieces and finds its structure.
 #[derive(Debug)]
@@ -95,6 +96,8 @@ impl Scanner {
         if self.line.length > 0 {
             self.end_held_line(0);
         }
+        // A header without an empty line is told apart by it.
+        self.header.excerpt = None;
         let end = self.found.size;
         // A message part at the very end opens the header of its message, so this can take two
         // steps.
@@ -205,7 +208,12 @@ impl Scanner {
             room,
             ..
         } = self;
-        let Scanned { parts, lines, .. } = found;
+        let Scanned {
+            parts,
+            lines,
+            excerpt,
+            ..
+        } = found;
         let Some(open) = stack.last_mut() else { return };
         let parent = parts.get(open.part).and_then(|part| part.parent);
         let around = parent
@@ -219,6 +227,9 @@ impl Scanner {
             bounds,
             room,
         });
+        if let Some(taken) = header.excerpt.take() {
+            *excerpt = taken.finish();
+        }
         // Two boundary lines in a row leave an empty part, which began after `end`.
         let end = end.max(around);
         part.header = Span::between(part.header.offset.min(end), end);
@@ -343,7 +354,8 @@ impl Scanner {
             part.envelope = Some(Box::default());
         }
         self.found.parts.push(part);
-        self.header = OpenHeader::new(owner);
+        let excerpt = parent.is_none().then(Excerpt::default);
+        self.header = OpenHeader::new(owner, excerpt);
         self.stack.push(Open {
             part: index,
             lines_before: self.found.lines,
