@@ -29,4 +29,5 @@ pub mod mime;
 pub mod preview;
 pub mod quirk;
 pub mod trace;
+pub mod transfer;
 pub mod words;

@@ -48,6 +48,20 @@ pub enum FetchItem {
         /// Leaves `\Seen` alone.
         peek: bool,
     },
+    /// `BINARY[...]<...>`, `BINARY.PEEK[...]<...>` (RFC 3516 4.2)
+    Binary {
+        /// Part numbers from the outside in; empty for the message itself.
+        path: Vec<u32>,
+        /// Which octets of what it decodes to.
+        partial: Option<Partial>,
+        /// Leaves `\Seen` alone.
+        peek: bool,
+    },
+    /// `BINARY.SIZE[...]` (RFC 3516 4.2)
+    BinarySize {
+        /// Part numbers.
+        path: Vec<u32>,
+    },
 }
 
 /// Of which of the messages that a FETCH names it asks (RFC 4466 2.4).
@@ -66,7 +80,10 @@ impl FetchItem {
     pub fn sets_seen(&self) -> bool {
         matches!(
             self,
-            Self::Rfc822 | Self::Rfc822Text | Self::Section { peek: false, .. }
+            Self::Rfc822
+                | Self::Rfc822Text
+                | Self::Section { peek: false, .. }
+                | Self::Binary { peek: false, .. }
         )
     }
 }

@@ -4,7 +4,7 @@
 //! of stored ones, whose bytes are copied from the store to the store. Nothing here is a message of
 //! a mailbox yet; dropping it leaves nothing.
 
-use std::io;
+use std::{io, sync::atomic::AtomicU64};
 
 use bytes::Bytes;
 
@@ -273,6 +273,7 @@ impl<'a> Gathering<'a> {
             mailboxes: self.account.mailboxes(),
             email,
             facts: &facts,
+            sized: &AtomicU64::new(0),
         };
         let part = fetch_body::part(source, &url.section, url.partial).await?;
         let Some((length, mut pieces)) = part else {

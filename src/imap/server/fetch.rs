@@ -6,10 +6,11 @@
 //! of one whose envelope is too long to be stored. `\Seen` is set once for the whole command,
 //! before anything is said. No lock is held while the client reads.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, sync::atomic::AtomicU64};
 
 use super::{
     fault::{Refusal, Stop, deleted, refusal_of, stop},
+    fetch_binary::{self, NotDecoded},
     fetch_body::{self, Opened, Source, Wanted},
     flags,
     limits::RUN_MESSAGES,
@@ -78,6 +79,8 @@ struct Missing {
     gone: usize,
     damaged: usize,
     unreadable: usize,
+    /// RFC 3516 4.3: a part that was asked for cannot be decoded.
+    not_decoded: Option<NotDecoded>,
 }
 
 /// FETCH and UID FETCH.
@@ -107,6 +110,7 @@ pub(super) async fn fetch(
         selected,
         plan: &plan,
         newly_seen: &newly_seen,
+        sized: AtomicU64::new(0),
     };
     let missing = if plan.needs_email() {
         answer.with_the_store(&shown, turn).await?
@@ -272,6 +276,8 @@ struct Answer<'a> {
     selected: &'a Selected,
     plan: &'a Plan,
     newly_seen: &'a [Uid],
+    /// Bytes read only to know sizes.
+    sized: AtomicU64,
 }
 
 impl Answer<'_> {
@@ -340,10 +346,15 @@ impl Answer<'_> {
             mailboxes: self.account.mailboxes(),
             email,
             facts: &facts,
+            sized: &self.sized,
         };
         // Opened before the response begins, so that what cannot be read leaves no half of one.
         let (made, bodies) = match turn.unless_gone(self.open(source)).await? {
             Ok(opened) => opened,
+            Err(error) if fetch_binary::reason(&error).is_some() => {
+                missing.not_decoded = fetch_binary::reason(&error);
+                return Ok(());
+            }
             Err(error) if fetch_body::is_damage(&error) => {
                 self.count_damaged(message, missing).await?;
                 return Ok(());
@@ -475,6 +486,18 @@ impl Missing {
                 Code::Unavailable,
                 "some messages could not be read now",
             ));
+        }
+        match self.not_decoded {
+            Some(NotDecoded::UnknownEncoding) => {
+                // RFC 3516 4.3
+                let text = "the transfer encoding of some parts is not known";
+                return Err(Refusal::no(Code::UnknownCte, text));
+            }
+            Some(NotDecoded::TooMuch) => {
+                let text = "too much to read for the sizes of all parts; ask for fewer";
+                return Err(Refusal::no(Code::Limit, text));
+            }
+            None => {}
         }
         // RFC 2180 4.1.2; RFC 3501 6.4.8: UIDs that are not there are no error.
         if self.gone > 0 && uids == Uids::Silent {

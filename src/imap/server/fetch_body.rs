@@ -1,19 +1,23 @@
-//! The bytes of messages that FETCH sends: BODY[...], RFC822, RFC822.HEADER, RFC822.TEXT.
+//! The bytes of messages that FETCH sends: BODY[...], BINARY[...], RFC822, RFC822.HEADER,
+//! RFC822.TEXT.
 //!
 //! RFC 3501 6.4.5. A section is a span of the stored message, so it is copied from the store to the
 //! client piece by piece. Only HEADER.FIELDS is made here, from one header. The length is said
 //! before the bytes: when the store then fails in the middle, the connection ends.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, sync::atomic::AtomicU64};
 
 use bytes::Bytes;
 
-use super::limits::HEADER_BYTES_MAX;
+use super::{
+    fetch_binary::{self, Decoded},
+    limits::{DECODED_BYTES_HELD, HEADER_BYTES_MAX},
+};
 use crate::{
     base::{future::BoxFuture, pieces::Pieces},
     imap::proto::{
         dialog::Imap,
-        encode::{literal_header, section_label},
+        encode::{binary_label, literal_header, literal8_header, section_label},
         fetch::FetchItem,
         section::{Partial, Section, SectionText},
     },
@@ -43,6 +47,10 @@ enum Label {
     Name(&'static str),
     /// `BODY[...]<...>`
     Section(Section),
+    /// `BINARY[...]<...>`
+    Binary(Vec<u32>),
+    /// `BINARY.SIZE[...]`
+    BinarySize(Vec<u32>),
 }
 
 /// The message that sections are taken from.
@@ -51,6 +59,8 @@ pub(super) struct Source<'a> {
     pub(super) mailboxes: &'a Mailboxes,
     pub(super) email: &'a Email,
     pub(super) facts: &'a Facts,
+    /// What the command has read only to know sizes (LIM-25).
+    pub(super) sized: &'a AtomicU64,
 }
 
 /// A section of one message, ready to be sent.
@@ -66,6 +76,8 @@ enum Content {
     Nil,
     Made(Bytes),
     Stored(Stored),
+    Decoded(Decoded),
+    Number(u64),
 }
 
 /// A span of a stored message whose first piece has been read.
@@ -78,14 +90,16 @@ struct Stored {
 impl Wanted {
     /// The section that an item names; none when it is about no bytes.
     pub(super) fn new(item: &FetchItem) -> Option<Self> {
-        let named = |name, text| Self {
-            label: Label::Name(name),
+        let labelled = |label, text| Self {
+            label,
             section: facts::Section {
                 part: Vec::new(),
                 text,
             },
             partial: None,
         };
+        let named = |name, text| labelled(Label::Name(name), text);
+        let whole = facts::SectionText::Whole;
         Some(match item {
             FetchItem::Rfc822 => named("RFC822", facts::SectionText::Whole),
             FetchItem::Rfc822Header => named("RFC822.HEADER", facts::SectionText::Header),
@@ -97,16 +111,33 @@ impl Wanted {
                 section: stored_section(section),
                 partial: *partial,
             },
+            FetchItem::Binary { path, partial, .. } => Self {
+                partial: *partial,
+                ..labelled(Label::Binary(path.clone()), whole)
+            },
+            FetchItem::BinarySize { path } => labelled(Label::BinarySize(path.clone()), whole),
             _ => return None,
         })
     }
 
-    async fn content(&self, source: Source<'_>) -> io::Result<Content> {
+    /// Ready to be sent; what is decoded may be kept up to `held_max` bytes.
+    async fn content(&self, source: Source<'_>, held_max: usize) -> io::Result<Content> {
         let Source {
             mailboxes,
             email,
             facts,
+            ..
         } = source;
+        match &self.label {
+            Label::Binary(path) => {
+                let decoded = fetch_binary::decode(source, path, self.partial, held_max).await?;
+                return Ok(decoded.map_or(Content::Nil, Content::Decoded));
+            }
+            Label::BinarySize(path) => {
+                return Ok(Content::Number(fetch_binary::size(source, path).await?));
+            }
+            Label::Name(_) | Label::Section(_) => {}
+        }
         let Some(span) = facts.section(&self.section) else {
             return Ok(Content::Nil);
         };
@@ -140,6 +171,32 @@ impl Wanted {
         let range = cut(0..fields.len() as u64, self.partial);
         Content::Made(slice(fields, range))
     }
+
+    async fn send_decoded(
+        &self,
+        decoded: Decoded,
+        source: Source<'_>,
+        turn: &mut Turn<'_, Imap>,
+    ) -> Result<(), Gone> {
+        let out = turn.output();
+        match decoded.has_nul {
+            // RFC 3516 4.3
+            true => literal8_header(out, decoded.length),
+            false => literal_header(out, decoded.length),
+        }
+        if let Some(small) = &decoded.small {
+            out.bytes(small);
+            return turn.make_room().await;
+        }
+        let Label::Binary(path) = &self.label else {
+            return Ok(());
+        };
+        let again = fetch_binary::decode_again(source, path, self.partial);
+        match again.map_err(Gone::Source)? {
+            Some(mut octets) => turn.send_body(&mut octets, Outgoing::Octets).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Stored {
@@ -172,7 +229,8 @@ impl Pieces for Stored {
 impl Content {
     fn held_bytes(&self) -> usize {
         match self {
-            Self::Later | Self::Nil => 0,
+            Self::Later | Self::Nil | Self::Number(_) => 0,
+            Self::Decoded(decoded) => decoded.small.as_ref().map_or(0, Bytes::len),
             Self::Made(bytes) => bytes.len(),
             Self::Stored(stored) => stored.first.as_ref().map_or(0, Bytes::len),
         }
@@ -187,9 +245,13 @@ pub(super) async fn open<'a>(
     let mut opened = Vec::with_capacity(wanted.len());
     let mut held = 0_usize;
     for wanted in wanted {
-        let content = match held < HELD_BYTES_MAX {
-            true => wanted.content(source).await?,
-            false => Content::Later,
+        let content = match &wanted.label {
+            Label::Name(_) | Label::Section(_) if held >= HELD_BYTES_MAX => Content::Later,
+            // What cannot be decoded must be known before anything is said (RFC 3516 4.3).
+            _ => {
+                let room = HELD_BYTES_MAX.saturating_sub(held);
+                wanted.content(source, room.min(DECODED_BYTES_HELD)).await?
+            }
         };
         held = held.saturating_add(content.held_bytes());
         opened.push(Opened { wanted, content });
@@ -206,7 +268,7 @@ impl Opened<'_> {
     ) -> Result<(), Gone> {
         let content = match self.content {
             Content::Later => {
-                let content = turn.unless_gone(self.wanted.content(source)).await;
+                let content = turn.unless_gone(self.wanted.content(source, 0)).await;
                 content.map_err(Gone::amid)?.map_err(Gone::Source)?
             }
             ready => ready,
@@ -220,6 +282,11 @@ impl Opened<'_> {
             Label::Section(section) => {
                 section_label(out, section, partial.map(|partial| partial.first));
             }
+            Label::Binary(path) => {
+                let origin = partial.map(|partial| partial.first);
+                binary_label(out, "BINARY", path, origin);
+            }
+            Label::BinarySize(path) => binary_label(out, "BINARY.SIZE", path, None),
         }
         match content {
             Content::Nil | Content::Later => {
@@ -231,6 +298,11 @@ impl Opened<'_> {
                 out.bytes(&bytes);
                 turn.make_room().await
             }
+            Content::Number(number) => {
+                out.number(number);
+                Ok(())
+            }
+            Content::Decoded(decoded) => self.wanted.send_decoded(decoded, source, turn).await,
             Content::Stored(mut stored) => {
                 literal_header(out, stored.length);
                 turn.send_body(&mut stored, Outgoing::Octets).await
@@ -251,8 +323,8 @@ pub(super) async fn part(
         section: stored_section(section),
         partial,
     };
-    Ok(match wanted.content(source).await? {
-        Content::Later | Content::Nil => None,
+    Ok(match wanted.content(source, 0).await? {
+        Content::Later | Content::Nil | Content::Decoded(_) | Content::Number(_) => None,
         Content::Made(bytes) => {
             let length = bytes.len() as u64;
             let first = Some(bytes);
@@ -276,6 +348,7 @@ pub(super) async fn whole_envelope(source: Source<'_>) -> io::Result<Vec<u8>> {
         mailboxes,
         email,
         facts,
+        ..
     } = source;
     // LIM-29: one more byte, so that a field that is not whole is not looked at.
     let end = facts.header_length().min(HEADER_BYTES_MAX + 1);
@@ -307,7 +380,7 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 }
 
 /// RFC 3501 6.4.5: a part that begins behind the end is empty, one that reaches beyond it is cut.
-fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
+pub(super) fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else {
         return span;
     };

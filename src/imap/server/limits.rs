@@ -33,3 +33,7 @@ pub(super) const APPEND_LINES_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const APPEND_SIZE_FACTOR: u64 = 4;
 /// LIM-19: bytes of one URL.
 pub(super) const URL_BYTES_MAX: u64 = 8 * 1024;
+/// LIM-36: octets of a decoded part that are kept from finding its length to sending it.
+pub(super) const DECODED_BYTES_HELD: usize = 256 * 1024;
+/// LIM-25: bytes that one FETCH may read of parts to decode of which it says little.
+pub(super) const SIZED_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;

@@ -15,6 +15,7 @@ mod effort;
 mod expunge;
 mod fault;
 mod fetch;
+mod fetch_binary;
 mod fetch_body;
 mod flags;
 mod heads;

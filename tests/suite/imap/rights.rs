@@ -42,6 +42,7 @@ const ROWS: &[Row] = &[
         "r",
     ),
     ("FETCH", true, "FETCH 1 (FLAGS BODY[])", "r"),
+    ("FETCH", true, "FETCH 1 (BINARY[1] BINARY.SIZE[1])", "r"),
     ("UID FETCH", true, "UID FETCH 1 ENVELOPE", "r"),
     ("STORE", true, "STORE 1 +FLAGS (\\Seen)", "rs"),
     ("STORE", true, "STORE 1 FLAGS.SILENT (\\Deleted)", "rt"),

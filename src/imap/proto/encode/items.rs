@@ -67,6 +67,21 @@ pub fn section_label(out: &mut Output, section: &Section, origin: Option<u32>) {
     out.bytes(b" ");
 }
 
+/// `BINARY[...]<origin>` or `BINARY.SIZE[...]`, and a space (RFC 3516 4.3).
+pub fn binary_label(out: &mut Output, name: &str, path: &[u32], origin: Option<u32>) {
+    out.text(name).bytes(b"[");
+    let mut separator: &[u8] = b"";
+    for number in path {
+        out.bytes(separator).number(u64::from(*number));
+        separator = b".";
+    }
+    out.bytes(b"]");
+    if let Some(origin) = origin {
+        out.bytes(b"<").number(u64::from(origin)).bytes(b">");
+    }
+    out.bytes(b" ");
+}
+
 fn section_text(out: &mut Output, text: &SectionText) {
     match text {
         SectionText::Header => out.bytes(b"HEADER"),
@@ -87,6 +102,12 @@ fn section_text(out: &mut Output, text: &SectionText) {
             out.bytes(b")")
         }
     };
+}
+
+/// `~{n}` and a line end; that many octets must follow, and there may be NUL among them.
+pub fn literal8_header(out: &mut Output, octets: u64) {
+    out.bytes(b"~");
+    literal_header(out, octets);
 }
 
 /// `{n}` and a line end; that many octets must follow.

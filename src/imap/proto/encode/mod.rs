@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{mail::imap_text::write_string, wire::Output};
 
-pub use self::items::{Items, MessageName, literal_header, section_label};
+pub use self::items::{
+    Items, MessageName, binary_label, literal_header, literal8_header, section_label,
+};
 
 /// Writes one response with its line end, as a client hears it that has `enabled` this.
 pub fn response(response: &Response, enabled: Enabled, out: &mut Output) {

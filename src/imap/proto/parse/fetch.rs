@@ -118,6 +118,11 @@ fn item_named(word: &[u8], scanner: &mut Scanner<'_>) -> Parsed<FetchItem> {
     Ok(match word.to_ascii_uppercase().as_slice() {
         b"BODY" if sectioned => section::section_item(scanner, false)?,
         b"BODY.PEEK" if sectioned => section::section_item(scanner, true)?,
+        b"BINARY" if sectioned => section::binary_item(scanner, false)?,
+        b"BINARY.PEEK" if sectioned => section::binary_item(scanner, true)?,
+        b"BINARY.SIZE" if sectioned => FetchItem::BinarySize {
+            path: section::binary_path(scanner)?,
+        },
         b"ENVELOPE" => FetchItem::Envelope,
         b"FLAGS" => FetchItem::Flags,
         b"INTERNALDATE" => FetchItem::InternalDate,
@@ -312,6 +317,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn binary_items_name_parts_only() {
+        let binary = |path: &[u32], partial, peek| FetchItem::Binary {
+            path: path.to_vec(),
+            partial,
+            peek,
+        };
+        let partial = Some(Partial {
+            first: 5,
+            length: 9,
+        });
+        for (text, item) in [
+            ("BINARY[]", binary(&[], None, false)),
+            ("binary.peek[1.2]", binary(&[1, 2], None, true)),
+            ("BINARY[1]<5.9>", binary(&[1], partial, false)),
+            ("BINARY.SIZE[4]", FetchItem::BinarySize { path: vec![4] }),
+        ] {
+            assert_eq!(
+                items(&format!("FETCH 1 ({text})")),
+                Some(vec![item]),
+                "{text}"
+            );
+        }
+        for bad in ["", "[", "[HEADER]", "[1.MIME]", "[1.]", "[0]", "[1]<5>"] {
+            assert_all_refused(&[&format!("FETCH 1 BINARY{bad}")]);
+        }
+        assert_all_refused(&["FETCH 1 BINARY.SIZE[1]<0.1>", "FETCH 1 BINARY.SIZE"]);
     }
 
     #[test]

@@ -24,6 +24,32 @@ pub fn section_item(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<FetchItem> 
     })
 }
 
+/// RFC 3516 7: from the opening bracket of `BINARY[...]` on.
+pub fn binary_item(scanner: &mut Scanner<'_>, peek: bool) -> Parsed<FetchItem> {
+    let path = binary_path(scanner)?;
+    let partial = if scanner.eat(b'<') {
+        Some(partial(scanner)?)
+    } else {
+        None
+    };
+    Ok(FetchItem::Binary {
+        path,
+        partial,
+        peek,
+    })
+}
+
+/// RFC 3516 7: `section-binary`
+pub fn binary_path(scanner: &mut Scanner<'_>) -> Parsed<Vec<u32>> {
+    scanner.expect(b'[', "a part stands in brackets")?;
+    let Section { path, text } = section(scanner)?;
+    scanner.expect(b']', "a part ends with a bracket")?;
+    match text {
+        None => Ok(path),
+        Some(_) => Err(Mistake::bad("BINARY takes part numbers only, as in 1.2")),
+    }
+}
+
 /// `[section-spec]`
 pub fn section(scanner: &mut Scanner<'_>) -> Parsed<Section> {
     let mut path = Vec::new();

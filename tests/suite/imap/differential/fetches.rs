@@ -93,7 +93,9 @@ fn sections(parts: &BTreeSet<String>, binary: bool) -> Vec<String> {
         sections.push(format!("BODY.PEEK[{part}.HEADER]"));
         sections.push(format!("BODY.PEEK[{part}.TEXT]"));
         sections.push(format!("BODY.PEEK[{part}.HEADER.FIELDS (Subject To)]"));
-        if binary {
+        // RFC 9051 6.4.5: of what has no parts.
+        let within = format!("{part}.");
+        if binary && !parts.iter().any(|other| other.starts_with(&within)) {
             sections.push(format!("BINARY.PEEK[{part}]"));
             sections.push(format!("BINARY.SIZE[{part}]"));
         }
