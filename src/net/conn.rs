@@ -22,6 +22,7 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use super::{
     authn::FailedLogins,
+    deflate::Deflate,
     protocol::Farewell,
     recall::{Patience, Recall},
 };
@@ -290,6 +291,15 @@ impl Conn {
             failed_logins: self.failed_logins,
             ..Self::new(Box::new(stream), peer)
         })
+    }
+
+    /// Deflates from now on what is sent, and inflates what comes (RFC 4978 3). All that was said
+    /// must have been sent; what was read and not taken was deflated by a peer in a hurry.
+    pub fn compress(&mut self) {
+        let raw = self.input.take(self.input.len()).to_vec();
+        let transport: Box<dyn Transport> = Box::new(tokio::io::empty());
+        let transport = std::mem::replace(&mut self.transport, transport);
+        self.transport = Box::new(Deflate::new(transport, raw));
     }
 
     /// Ends the connection politely (TLS close_notify, FIN), as far as the peer lets us.

@@ -226,6 +226,15 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 self.protocol.encode(&reply, &mut conn.output);
                 Flow::Go
             }
+            Next::Compress(reply) => {
+                self.protocol.encode(&reply, &mut conn.output);
+                if let Err(gone) = conn.flush().await {
+                    // Nothing more can be said: it may be expected deflated or not.
+                    return Flow::End(End::Gone(gone));
+                }
+                conn.compress();
+                return Flow::Go;
+            }
             Next::Refuse(reply) => return self.refuse(conn, &reply).await,
             Next::Park(reply) => {
                 self.protocol.encode(&reply, &mut conn.output);

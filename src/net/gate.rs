@@ -188,6 +188,18 @@ impl Gate {
 }
 
 impl Permit {
+    /// The peer is no longer logged in: it counts again, also where its address has no room left.
+    pub fn logged_out(&mut self) {
+        if !std::mem::replace(&mut self.stranger, true) {
+            let networks = Network::around(self.address);
+            self.gate.with(|counts| {
+                for network in networks {
+                    *counts.strangers.entry((self.purpose, network)).or_insert(0) += 1;
+                }
+            });
+        }
+    }
+
     /// The peer has logged in: it no longer counts against its address.
     pub fn logged_in(&mut self) {
         if std::mem::take(&mut self.stranger) {
@@ -324,6 +336,9 @@ mod tests {
             gate.admit(ip("2001:db8:0:1::3"), Purpose::Mail, now)
                 .is_ok()
         );
+        first.logged_in();
+        first.logged_out();
+        assert!(gate.admit(ip("2001:db8::3"), Purpose::Mail, now).is_err());
         first.logged_in();
         assert!(gate.admit(ip("2001:db8::3"), Purpose::Mail, now).is_ok());
         let mapped = Network::around(ip("::ffff:192.0.2.1"));

@@ -6,6 +6,7 @@
 
 pub mod authn;
 pub mod conn;
+mod deflate;
 pub mod drive;
 mod entrance;
 pub mod gate;

@@ -73,6 +73,8 @@ pub enum Next<R> {
     Refuse(R),
     /// Send this, then begin TLS. Refused by the driver when plaintext waits behind the command.
     Upgrade(R),
+    /// Send this, then deflate everything, in both directions (RFC 4978).
+    Compress(R),
     /// Send this, then wait for input or a change.
     Park(R),
     /// Send this and close.

@@ -3,6 +3,7 @@
 mod agreement;
 mod babble;
 mod client;
+mod compress;
 mod differential;
 mod faults;
 mod indexed;

@@ -253,6 +253,10 @@ pub enum CommandBody {
         /// Of which mailbox.
         mailbox: String,
     },
+    /// RFC 4978
+    Compress,
+    /// RFC 8437
+    Unauthenticate,
     /// RFC 2177
     Idle,
     /// The end of IDLE.

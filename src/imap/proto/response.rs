@@ -230,6 +230,8 @@ pub enum Code {
     ClientBug,
     /// The selected mailbox has just been left (RFC 7162 3.2.11).
     Closed,
+    /// What is sent is deflated already (RFC 4978 3).
+    CompressionActive,
     /// What COPY or MOVE made, both in the same order and of the same length.
     CopyUid {
         /// UIDVALIDITY of the target.

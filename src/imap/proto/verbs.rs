@@ -168,8 +168,9 @@ impl Verb {
 
 /// What is announced in `stage` (RFC 3501 7.2.1).
 ///
-/// A message may have `message_bytes_max` bytes.
-pub fn capabilities(stage: Stage, message_bytes_max: u64) -> Capabilities {
+/// A message may have `message_bytes_max` bytes. Less is announced while the connection is
+/// `compressed`.
+pub fn capabilities(stage: Stage, message_bytes_max: u64, compressed: bool) -> Capabilities {
     let before_login = matches!(stage, Stage::Greeted { .. });
     // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
     let mut said = String::from(if before_login {
@@ -183,7 +184,8 @@ pub fn capabilities(stage: Stage, message_bytes_max: u64) -> Capabilities {
         _ => Stage::Selected { read_only: false },
     };
     for verb in VERBS {
-        if !verb.capability.is_empty() && verb.admitted(stage).is_ok() {
+        let withheld = compressed && [COMPRESS, UNAUTHENTICATE].contains(&verb.capability);
+        if !verb.capability.is_empty() && !withheld && verb.admitted(stage).is_ok() {
             said.push(' ');
             said.push_str(verb.capability);
         }
@@ -223,6 +225,12 @@ const fn verb(
     }
 }
 
+/// Announced as long as nothing is compressed (RFC 4978 3).
+const COMPRESS: &str = "COMPRESS=DEFLATE";
+/// Announced as long as nothing is compressed: where what a client deflates ends, and what it sends
+/// behind that begins, cannot be told (RFC 8437 4.1).
+const UNAUTHENTICATE: &str = "UNAUTHENTICATE";
+
 /// Every command.
 #[rustfmt::skip]
 pub static VERBS: &[Verb] = &[
@@ -234,6 +242,8 @@ pub static VERBS: &[Verb] = &[
     verb("AUTHENTICATE", BeforeLogin, Untouched, "SASL-IR",           session::authenticate),
     verb("LOGIN",        BeforeLogin, Untouched, "",                  session::login),
     verb("ENABLE",       AfterLogin,  Untouched, "ENABLE",            session::enable),
+    verb("COMPRESS",     AfterLogin,  Untouched, COMPRESS,            session::compress),
+    verb("UNAUTHENTICATE", AfterLogin, Changed,  UNAUTHENTICATE,      session::unauthenticate),
     verb("IDLE",         AfterLogin,  Untouched, "IDLE",              session::idle),
     verb("DONE",         Idling,      Untouched, "",                  session::done),
     verb("NAMESPACE",    AfterLogin,  Untouched, "NAMESPACE",         session::namespace),
@@ -358,14 +368,17 @@ mod tests {
             ),
             (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"),
         ] {
-            assert_eq!(capabilities(stage, 7).as_str(), said);
+            assert_eq!(capabilities(stage, 7, false).as_str(), said);
         }
-        assert_eq!(capabilities(READING, 7), capabilities(WRITING, 7));
+        assert_eq!(
+            capabilities(READING, 7, true),
+            capabilities(WRITING, 7, true)
+        );
     }
 
     #[test]
     fn what_is_announced_after_login_is_all_we_have() {
-        let announced = capabilities(Stage::Authenticated, 7);
+        let announced = capabilities(Stage::Authenticated, 7, false);
         let mut announced: Vec<&str> = announced.as_str().split(' ').collect();
         announced.sort_unstable();
         let expected = [
@@ -374,6 +387,7 @@ mod tests {
             "BINARY",
             "CATENATE",
             "CHILDREN",
+            "COMPRESS=DEFLATE",
             "CONDSTORE",
             "CONTEXT=SEARCH",
             "CREATE-SPECIAL-USE",
@@ -413,6 +427,7 @@ mod tests {
             "THREAD=REFERENCES",
             "UIDONLY",
             "UIDPLUS",
+            "UNAUTHENTICATE",
             "UNSELECT",
             "URL-PARTIAL",
             "UTF8=ACCEPT",

@@ -3,6 +3,7 @@
 //! ```text
 //!  Greeted --LOGIN, AUTHENTICATE--> Ready --SELECT, EXAMINE--> Selected
 //!     |                              |  ^--CLOSE, UNSELECT, ...--'|
+//!     |<-------UNAUTHENTICATE--------'--------------'               |
 //!     '-----------LOGOUT-------------'------------LOGOUT-----------'--> LoggedOut
 //! ```
 //! Each state owns exactly its data (RFC 3501 3). Parking (IDLE) is beside them: it ends as it
@@ -11,7 +12,9 @@
 
 mod service;
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     Services, append, contexts, expunge,
@@ -33,6 +36,7 @@ use crate::{
     },
     mailbox::{Mailboxes, Watch},
     net::{Gone, Halt, Next, Peer, Service as _, Turn, authn::Login, gate::Permit},
+    wire::Protocol as _,
 };
 
 /// The session of one connection.
@@ -42,6 +46,11 @@ pub struct Session {
     tls: Tls,
     state: State,
     parked: Option<Parked>,
+    /// Whether DEFLATE is active (RFC 4978).
+    compressed: bool,
+    began: Instant,
+    /// From how long after that on nobody was logged in (RFC 8437).
+    strange_since: Duration,
 }
 
 enum State {
@@ -109,13 +118,16 @@ impl Session {
             tls,
             state: State::Greeted,
             parked: None,
+            compressed: false,
+            began: Instant::now(),
+            strange_since: Duration::ZERO,
         }
     }
 
     /// What is announced where the dialogue stands.
     fn capabilities(&self) -> Capabilities {
         let max = self.services.options.message_bytes_max;
-        capabilities(self.stage(), max)
+        capabilities(self.stage(), max, self.compressed)
     }
 
     async fn command(
@@ -202,6 +214,8 @@ impl Session {
             CommandBody::Close => self.close(asked).await,
             CommandBody::Unselect => Ok(self.unselect(asked)),
             CommandBody::Idle => self.park(asked, turn).await,
+            CommandBody::Compress => Ok(self.compress(asked)),
+            CommandBody::Unauthenticate => Ok(self.unauthenticate(asked, turn)),
             CommandBody::Done => {
                 self.parked = None;
                 self.complete(asked, Ok(None), turn).await
@@ -401,6 +415,31 @@ impl Session {
             turn.reply(&select::closed()).await?;
         }
         self.complete(asked, Ok(None), turn).await
+    }
+
+    /// COMPRESS (RFC 4978).
+    fn compress(&mut self, asked: &Asked) -> Next<Response> {
+        if mem::replace(&mut self.compressed, true) {
+            let text = "DEFLATE is active already";
+            let refusal = Refusal::no(Code::CompressionActive, text);
+            return Next::Reply(asked.answer(Err(refusal)));
+        }
+        Next::Compress(asked.answer(Ok(None)))
+    }
+
+    /// UNAUTHENTICATE (RFC 8437 3): nobody is logged in then, nothing is selected and nothing
+    /// enabled; only TLS stays.
+    fn unauthenticate(&mut self, asked: &Asked, turn: &mut Turn<'_, Imap>) -> Next<Response> {
+        if self.compressed {
+            let text = "not while COMPRESS is active, and not announced then";
+            return Next::Reply(asked.answer(Err(Refusal::bad(text))));
+        }
+        self.state = State::Greeted;
+        self.strange_since = self.began.elapsed();
+        self.permit.logged_out();
+        turn.dialogue().reset();
+        let code = Code::Capability(self.capabilities());
+        Next::Reply(asked.answer(Ok(Some(code))))
     }
 
     /// IDLE (RFC 2177).

@@ -100,6 +100,8 @@ const FREE: &[&str] = &[
     "LOGIN",
     "ENABLE",
     "IDLE",
+    "COMPRESS",
+    "UNAUTHENTICATE",
     "DONE",
     "NAMESPACE",
     "GETMETADATA",

@@ -1,5 +1,5 @@
 # One round with smtplib, imaplib and poplib: submit, idle free reading, flags, folders, copy, delete; then POP3.
-import imaplib, json, poplib, smtplib, ssl, sys
+import imaplib, json, poplib, random, smtplib, ssl, sys, zlib
 facts = json.load(open(sys.argv[1]))
 ports, ca = facts["ports"], facts["ca_file"]
 alice, bob = facts["accounts"]
@@ -46,6 +46,30 @@ assert m.expunge()[1] == [b"4"]
 assert m.rename("Lists/Rust", "Lists/Ferris")[0] == "OK"
 assert any(b"Ferris" in line for line in m.list()[1])
 assert m.delete("Lists/Ferris")[0] == "OK"
+m.logout()
+
+# RFC 4978, with zlib at the other end.
+m = imaplib.IMAP4_SSL("localhost", ports["imaps"], ssl_context=context)
+m.login(bob["address"], bob["password"])
+assert m.xatom("COMPRESS", "DEFLATE")[0] == "OK"
+deflate, inflate, heard = zlib.compressobj(9, zlib.DEFLATED, -15), zlib.decompressobj(-15), bytearray()
+def take(is_there, count):
+    while not is_there():
+        raw = m.sock.recv(1000)
+        assert raw
+        heard.extend(inflate.decompress(raw))
+    part = bytes(heard[:count()])
+    del heard[:count()]
+    return part
+m.read = lambda count: take(lambda: len(heard) >= count, lambda: count)
+m.readline = lambda: take(lambda: b"\n" in heard, lambda: heard.index(b"\n") + 1)
+m.send = lambda data: m.sock.sendall(deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))
+draw = random.Random(1)
+for size in (1, 250, 256, 257, 1000, 16384, 40000, 300000):
+    body = b"Subject: deflated\r\n\r\n" + bytes(draw.choice(b"abcdefgh 123") for _ in range(size)) + b"z" * size
+    assert m.append("Drafts", None, None, body)[0] == "OK"
+    assert m.select("Drafts")[0] == "OK"
+    assert m.fetch("*", "(BODY.PEEK[])")[1][0][1] == body, size
 m.logout()
 
 p = poplib.POP3("localhost", ports["pop3"])

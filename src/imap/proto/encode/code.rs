@@ -97,6 +97,7 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::Cannot => "CANNOT",
         Code::ClientBug => "CLIENTBUG",
         Code::Closed => "CLOSED",
+        Code::CompressionActive => "COMPRESSIONACTIVE",
         Code::Corruption => "CORRUPTION",
         Code::ExpungeIssued => "EXPUNGEISSUED",
         Code::HasChildren => "HASCHILDREN",

@@ -44,6 +44,8 @@ without_arguments! {
     unselect => Unselect,
     /// `EXPUNGE`
     expunge => Expunge,
+    /// `UNAUTHENTICATE` (RFC 8437 3)
+    unauthenticate => Unauthenticate,
 }
 
 /// RFC 3501 9: `"LOGIN" SP userid SP password`
@@ -71,6 +73,16 @@ pub fn authenticate(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
     };
     scanner.end()?;
     Ok(CommandBody::Authenticate { mechanism, initial })
+}
+
+/// RFC 4978 5: `"COMPRESS" SP algorithm`
+pub fn compress(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
+    scanner.space()?;
+    if !scanner.atom()?.eq_ignore_ascii_case(b"DEFLATE") {
+        return Err(Mistake::bad("COMPRESS knows DEFLATE and nothing else"));
+    }
+    scanner.end()?;
+    Ok(CommandBody::Compress)
 }
 
 /// RFC 5161 4: `"ENABLE" 1*(SP capability)`

@@ -45,7 +45,7 @@ impl Service<Imap> for Session {
         match &self.state {
             State::Greeted => Terms {
                 idle: IDLE_BEFORE_LOGIN,
-                total: Some(TOTAL_BEFORE_LOGIN),
+                total: Some(self.strange_since + TOTAL_BEFORE_LOGIN),
                 strikes_slow: STRIKES_BEFORE_LOGIN_MAX,
                 strikes_max: STRIKES_BEFORE_LOGIN_MAX,
                 strikes_forgiven: false,
