@@ -74,6 +74,12 @@ impl Name {
         &*self.0 == Self::INBOX
     }
 
+    /// Whether this is INBOX or inferior to it.
+    fn is_at_inbox(&self) -> bool {
+        let rest = self.0.strip_prefix(Self::INBOX);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(Self::SEPARATOR))
+    }
+
     /// The name one level up.
     pub fn parent(&self) -> Option<Self> {
         let (parent, _) = self.0.rsplit_once(Self::SEPARATOR)?;
@@ -106,10 +112,15 @@ fn is_unfit(c: char) -> bool {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        let rank = |name: &Self| name.levels().next() != Some(Self::INBOX);
-        rank(self)
-            .cmp(&rank(other))
-            .then_with(|| self.levels().cmp(other.levels()))
+        let key = |name: &Self, at| {
+            let byte = name.0.as_bytes().get(at).copied();
+            // What ends a level sorts before all that may stand in one.
+            byte.map(|byte| if byte == b'/' { 0 } else { byte })
+        };
+        let pairs = self.0.bytes().zip(other.0.bytes());
+        let same = pairs.take_while(|(mine, its)| mine == its).count();
+        let levels = key(self, same).cmp(&key(other, same));
+        other.is_at_inbox().cmp(&self.is_at_inbox()).then(levels)
     }
 }
 
@@ -205,5 +216,18 @@ mod tests {
         assert!(name("a/b").is_under(&name("a")) && !name("ab").is_under(&name("a")));
         assert_eq!(name("a/b").parent(), Some(name("a")));
         assert_eq!(name("a").parent(), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn names_sort_level_by_level(texts in proptest::array::uniform2("(inbox|a|b|/|!|\u{e9}){1,6}")) {
+            let names = texts.map(|text| Name::parse(&text));
+            if let [Ok(one), Ok(other)] = names {
+                let levels = one.levels().cmp(other.levels());
+                let first = |name: &Name| name.levels().next() != Some("INBOX");
+                let told = first(&one).cmp(&first(&other)).then(levels);
+                proptest::prop_assert_eq!(one.cmp(&other), told);
+            }
+        }
     }
 }
