@@ -220,7 +220,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn names_sort_level_by_level(texts in proptest::array::uniform2("(inbox|a|b|/|!|\u{e9}){1,6}")) {
+        fn names_sort_level_by_level(
+            texts in proptest::array::uniform2("(inbox|a|b|/|!|\u{e9}){1,6}"),
+        ) {
             let names = texts.map(|text| Name::parse(&text));
             if let [Ok(one), Ok(other)] = names {
                 let levels = one.levels().cmp(other.levels());
