@@ -64,13 +64,14 @@ fn take_id(text: &[u8]) -> (Option<Vec<u8>>, &[u8]) {
     (None, rest)
 }
 
-/// LIM-30: the ids of a References field as they are kept: the last [`REFERENCES_MAX`], which are
-/// nearest to the message, each ended by LF.
+/// LIM-30: the ids of a References field as they are kept: [`REFERENCES_MAX`], each ended by LF. Of
+/// more it is the first, which names the thread, and the last, which are nearest to the message.
 pub fn kept_references(value: &[u8]) -> Vec<u8> {
-    let ids: Vec<Vec<u8>> = MessageIds::new(value).collect();
-    let far = ids.len().saturating_sub(REFERENCES_MAX);
+    let mut ids: Vec<Vec<u8>> = MessageIds::new(value).collect();
+    let more = ids.len().saturating_sub(REFERENCES_MAX);
+    ids.drain(1.min(more)..more + 1.min(more));
     let mut kept = Vec::new();
-    for id in ids.iter().skip(far) {
+    for id in &ids {
         kept.extend_from_slice(id);
         kept.push(b'\n');
     }
@@ -122,11 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn lim_30_the_last_two_hundred_references_are_kept() {
-        for count in [0, 1, REFERENCES_MAX, REFERENCES_MAX + 1] {
+    fn lim_30_two_hundred_references_are_kept_and_the_first_is_one() {
+        for count in [0, 1, REFERENCES_MAX, REFERENCES_MAX + 1, REFERENCES_MAX + 9] {
             let value: Vec<String> = (0..count).map(|n| format!("<{n}@x>")).collect();
             let kept = kept_references(value.join(" ").as_bytes());
-            let expected: Vec<String> = (count.saturating_sub(REFERENCES_MAX)..count)
+            let far = count.saturating_sub(REFERENCES_MAX);
+            let expected: Vec<String> = (0..count)
+                .filter(|n| *n == 0 || *n > far)
                 .map(|n| format!("{n}@x"))
                 .collect();
             let found: Vec<String> = references(&kept)

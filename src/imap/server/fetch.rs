@@ -196,12 +196,12 @@ impl Plan {
 
     fn says_of_index(&self) -> bool {
         let told = self.uid || self.internal_date || self.size || self.modseq;
-        told || self.save_date || self.thread_id
+        told || self.save_date
     }
 
     fn says_of_email(&self) -> bool {
         let facts = self.envelope || self.structure || self.basic_structure;
-        facts || self.email_id || self.preview
+        facts || self.email_id || self.thread_id || self.preview
     }
 
     /// Writes what the stored facts know, and what was made of the message.
@@ -211,6 +211,12 @@ impl Plan {
             // RFC 8474 5.3
             let id = ObjectId::email(email.blob);
             let out = items.item().bytes(b"EMAILID (");
+            out.text(id.as_str()).bytes(b")");
+        }
+        if self.thread_id {
+            let first = facts.as_head().first_of_thread();
+            let id = ObjectId::thread(first.as_deref(), email.blob);
+            let out = items.item().bytes(b"THREADID (");
             out.text(id.as_str()).bytes(b")");
         }
         if self.preview {
@@ -440,10 +446,6 @@ impl Answer<'_> {
         if self.plan.save_date {
             // RFC 8514 4.2
             write_date_time(items.item().bytes(b"SAVEDATE "), entry.saved);
-        }
-        if self.plan.thread_id {
-            // RFC 8474 5.2: nobody here knows threads.
-            items.item().bytes(b"THREADID NIL");
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Search {
     pub(super) needles: Vec<Needle>,
     /// Some needle is looked for in the header too (TEXT).
     pub(super) needles_in_header: bool,
+    /// Some thread is looked for.
+    pub(super) threads: bool,
     /// What `$` stands for; resolved once, however often it is said.
     saved: Option<Arc<[Range<usize>]>>,
     /// How many keys were made ready.
@@ -81,6 +83,8 @@ enum Test {
     Sent(Range<i64>),
     /// Its EMAILID.
     Email(String),
+    /// Its THREADID.
+    Thread(String),
     Size(Range<u64>),
     ChangedFrom(ModSeq),
     /// The field at this place is there.
@@ -125,6 +129,8 @@ pub(super) struct Known {
     pub(super) sent: Option<Option<i64>>,
     /// Its EMAILID.
     pub(super) email_id: Option<ObjectId>,
+    /// Its THREADID, where the search asks for one.
+    pub(super) thread_id: Option<ObjectId>,
     /// For each field test of the search.
     pub(super) fields: Vec<Option<bool>>,
     /// For each needle, whether it is in the header.
@@ -164,6 +170,7 @@ impl Search {
             fields: Vec::new(),
             needles: Vec::new(),
             needles_in_header: false,
+            threads: false,
             saved: None,
             size: 0,
             ranges: 0,
@@ -306,8 +313,10 @@ impl Test {
             // RFC 8514 4.3: every mailbox here keeps save dates.
             SearchKey::SaveDateSupported => Self::All,
             SearchKey::EmailId(id) => Self::Email(id.clone()),
-            // RFC 8474 5.2: no message has the id of a thread.
-            SearchKey::ThreadId(_) => Self::Nothing,
+            SearchKey::ThreadId(id) => {
+                search.threads = true;
+                Self::Thread(id.clone())
+            }
             SearchKey::SentBefore(day) => Self::Sent(before(*day)),
             SearchKey::SentOn(day) => Self::Sent(on(*day)),
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
@@ -361,10 +370,8 @@ impl Message<'_> {
                 let passes = |sent: Option<i64>| sent.is_some_and(|day| days.contains(&day));
                 Verdict::known(self.known.sent.map(passes))
             }
-            Test::Email(id) => {
-                let known = self.known.email_id.as_ref();
-                Verdict::known(known.map(|known| known.as_str() == id))
-            }
+            Test::Email(id) => is_id(self.known.email_id.as_ref(), id),
+            Test::Thread(id) => is_id(self.known.thread_id.as_ref(), id),
             Test::Field(place) => Verdict::known(self.known.fields.get(*place).copied().flatten()),
             Test::Body(place) => place_in(&self.known.in_texts, *place),
             Test::Text(place) => match place_in(&self.known.in_header, *place) {
@@ -412,6 +419,11 @@ impl Verdict {
             Self::Open => Self::Open,
         }
     }
+}
+
+/// RFC 8474 6: "exactly the specified ObjectID".
+fn is_id(known: Option<&ObjectId>, id: &str) -> Verdict {
+    Verdict::known(known.map(|known| known.as_str() == id))
 }
 
 fn all(verdicts: impl Iterator<Item = Verdict>) -> Verdict {

@@ -137,8 +137,13 @@ impl Reading<'_> {
             self.budget.spend(facts.envelope.len() as u64).await?;
             fields.push(field_by_envelope(facts, test));
         }
+        let thread_id = self.search.threads.then(|| {
+            let first = facts.as_head().first_of_thread();
+            ObjectId::thread(first.as_deref(), email.blob)
+        });
         Ok(Known {
             email_id: Some(ObjectId::email(email.blob)),
+            thread_id,
             sent: Some(facts.sent.map(|sent| sent.day)),
             fields,
             ..Known::default()

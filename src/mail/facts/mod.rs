@@ -78,6 +78,15 @@ impl Head<'_> {
             .collect()
     }
 
+    /// The normalized id of the message that began the thread, as far as this one tells: the first
+    /// of References, else of In-Reply-To, else its own.
+    pub fn first_of_thread(&self) -> Option<Vec<u8>> {
+        let first = message_id::references(self.references).next();
+        let replied = || self.first_id("in-reply-to");
+        let first = first.map(<[u8]>::to_vec).or_else(replied);
+        first.or_else(|| self.message_id())
+    }
+
     fn first_id(&self, field: &str) -> Option<Vec<u8>> {
         match envelope_text::field(self.envelope, field) {
             Said::Text(text) => MessageIds::new(&text).next(),
@@ -131,6 +140,15 @@ impl PartFacts {
 }
 
 impl Facts {
+    /// Those that SORT and THREAD need.
+    pub fn as_head(&self) -> Head<'_> {
+        Head {
+            sent: self.sent,
+            envelope: &self.envelope,
+            references: &self.references,
+        }
+    }
+
     /// BODY: the structure without its extension data.
     pub fn basic_structure(&self) -> Vec<u8> {
         super::imap_text::without(&self.structure, self.extensions.iter().cloned())
@@ -273,6 +291,31 @@ mod tests {
         for length in 0..20 {
             assert_eq!(Facts::head(&stored[..length]), Err(Damaged));
         }
+    }
+
+    #[test]
+    fn a_thread_is_told_by_the_id_that_began_it() {
+        for (header, first) in [
+            ("Message-ID: <a@b>\r\n", Some("a@b")),
+            ("Message-ID: <a@b>\r\nIn-Reply-To: <c@d>\r\n", Some("c@d")),
+            (
+                "Message-ID: <a@b>\r\nIn-Reply-To: <c@d>\r\nReferences: <\"e\"@f> <c@d>\r\n",
+                Some("e@f"),
+            ),
+            ("References: none\r\nMessage-ID: <a@b>\r\n", Some("a@b")),
+            ("Message-ID: a@b\r\n", None),
+            ("Subject: <a@b>\r\n", None),
+        ] {
+            let facts = facts_of(format!("{header}\r\n").as_bytes());
+            let stored = facts.encode();
+            let head = Facts::head(&stored).unwrap();
+            assert_eq!(facts.as_head(), head);
+            let found = head.first_of_thread();
+            assert_eq!(found.as_deref(), first.map(str::as_bytes), "{header}");
+        }
+        let ids: String = (0..9_000).map(|n| format!("<{n}@x>\r\n ")).collect();
+        let long = facts_of(format!("References: {ids}<y@x>\r\n\r\n").as_bytes());
+        assert_eq!(long.as_head().first_of_thread().unwrap(), b"0@x");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct EnvelopeBounds {
     pub in_reply_to_bytes: usize,
     /// Message-ID.
     pub message_id_bytes: usize,
-    /// References, of which the end is held.
+    /// References, of which the first id and the end are held.
     pub references_bytes: usize,
 }
 

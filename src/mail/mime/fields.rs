@@ -187,7 +187,7 @@ fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
         cut,
     } = &mut *envelope;
     if name == b"references" && references.is_none() {
-        *references = Some(end_of_references(value, bounds.references_bytes, out));
+        *references = Some(ends_of_references(value, bounds.references_bytes, out));
     }
     let field = match name {
         b"date" => Some((date, bounds.date_bytes, Holds::Text)),
@@ -208,17 +208,28 @@ fn keep_envelope_field(name: &[u8], value: &[u8], out: &mut Findings<'_>) {
     out.part.envelope = Some(envelope);
 }
 
-/// The ids at the end of the field are those nearest to the message (RFC 5322 3.6.4).
-fn end_of_references(value: &[u8], max: usize, out: &mut Findings<'_>) -> Text {
+/// The first id names the thread, those at the end of the field are nearest to the message
+/// (RFC 5322 3.6.4).
+fn ends_of_references(value: &[u8], max: usize, out: &mut Findings<'_>) -> Text {
     let value = unfold(value);
-    let far = value.len().saturating_sub(max);
+    if value.len() <= max {
+        return out.hold(&value, max).0;
+    }
+    let first = first_id(&value).filter(|first| first.len() <= max);
+    let first = first.unwrap_or_default();
+    let far = value.len().saturating_sub(max.saturating_sub(first.len()));
     let near = value.get(far..).unwrap_or_default();
-    let whole_ids = match far {
-        0 => Some(0),
-        _ => near.iter().position(|byte| *byte == b'<'),
-    };
+    let whole_ids = near.iter().position(|byte| *byte == b'<');
     let near = whole_ids.and_then(|start| near.get(start..));
-    out.hold(near.unwrap_or_default(), max).0
+    out.hold(&[first, near.unwrap_or_default()].concat(), max).0
+}
+
+/// The first id with its brackets.
+fn first_id(value: &[u8]) -> Option<&[u8]> {
+    let start = value.iter().position(|byte| *byte == b'<')?;
+    let rest = value.get(start..)?;
+    let end = rest.iter().position(|byte| *byte == b'>')?;
+    rest.get(..=end)
 }
 
 /// What a field holds, of which nothing is kept in part but text.
@@ -408,13 +419,13 @@ mod tests {
     }
 
     #[test]
-    fn lim_30_of_long_references_the_end_is_held() {
+    fn lim_30_of_long_references_the_ends_are_held() {
         let ids: Vec<String> = (0..2_000).map(|n| format!("<{n}@b>")).collect();
         let header = format!("References: {}\r\n", ids.join(" "));
         let envelope = read(&[&header], &Bounds::default()).envelope.unwrap();
         let held = text(envelope.references.as_ref()).unwrap();
         assert!(held.len() <= 12 * 1024 && held.len() > 12 * 1024 - 20);
-        assert!(held.starts_with('<') && held.ends_with("<1999@b>"));
+        assert!(held.starts_with("<0@b><") && held.ends_with("<1999@b>"));
         assert!(!envelope.cut);
     }
 
