@@ -11,12 +11,12 @@ use super::{
     core::Core,
     fault::{ChangeError, MailboxFault},
     flags::FlagSet,
-    handle::Mailbox,
+    handle::{Mailbox, Target},
     intake::Arrived,
     limits::BATCH_BYTES_MAX,
-    rights::Rights,
     service::{Mailboxes, Placed, Placement},
     shared::read_record,
+    sharing::Admitted,
 };
 use crate::{
     base::{
@@ -60,15 +60,13 @@ pub struct Appended {
 /// Messages on their way into one mailbox: a batch that places them, and what is said when it
 /// fails.
 struct Placing {
-    account: AccountId,
-    target: MailboxId,
+    target: Target,
     uid_validity: u32,
     batch: Batch,
     /// The first message.
     placed: Placed,
     /// Bytes that the account holds more with them.
     more_bytes: u64,
-    quota_bytes: Option<u64>,
 }
 
 impl Mailboxes {
@@ -85,68 +83,44 @@ impl Mailboxes {
             flags: options.flags,
             internal_date: options.internal_date,
         };
-        self.append_all((account, mailbox), vec![incoming], options.quota_bytes)
-            .await
+        let target = Target::own(account, mailbox, options.quota_bytes);
+        self.append_all(&target, vec![incoming]).await
     }
 
-    /// APPEND of some messages, all or none (RFC 3502): their UIDs follow each other. The account
-    /// may hold `quota` bytes with them.
+    /// APPEND of some messages, all or none (RFC 3502): their UIDs follow each other.
     pub async fn append_all(
         &self,
-        target: (AccountId, MailboxId),
+        target: &Target,
         messages: Vec<Incoming>,
-        quota: Option<u64>,
     ) -> Result<Appended, ChangeError> {
         let placing = Placing::new(&self.core, target, messages, Batch::new()).await?;
-        placing.within(quota, 0).commit(&self.core).await
-    }
-
-    /// The same by `user`, who needs the right to at the commit; flags that he may not set are left
-    /// out (RFC 4314 4).
-    pub async fn append_as_guest(
-        &self,
-        user: AccountId,
-        (account, mailbox): (AccountId, MailboxId),
-        mut messages: Vec<Incoming>,
-        quota: Option<u64>,
-    ) -> Result<Appended, ChangeError> {
-        let acl = self.stored_acl(account, mailbox).await?;
-        let rights = acl.judge(user, Rights::INSERT)?;
-        for message in &mut messages {
-            message.flags = rights.flags().of(&message.flags);
-        }
-        let mut batch = Batch::new();
-        acl.require(&mut batch);
-        let placing = Placing::new(&self.core, (account, mailbox), messages, batch).await?;
-        let appended = placing.within(quota, 0).commit(&self.core).await;
-        if matches!(appended, Err(ChangeError::Busy)) {
-            let acl = self.stored_acl(account, mailbox).await?;
-            acl.judge(user, Rights::INSERT)?;
-        }
-        appended
+        placing.within_quota(0).commit(&self.core).await
     }
 }
 
 impl Mailbox {
     /// REPLACE (RFC 8508): `message` comes to `target` and the one with this UID goes from here, in
-    /// one commit. In one account only the difference of their sizes counts against `quota`
+    /// one commit. In one account only the difference of their sizes counts against the quota
     /// (RFC 8508 3.4).
     pub async fn replace(
         &self,
         uid: Uid,
-        target: (AccountId, MailboxId),
+        target: &Target,
         message: Incoming,
-        quota: Option<u64>,
     ) -> Result<Appended, ChangeError> {
         let (_changing, batch, freed_bytes) = self.leaving(uid).await?;
         let core = self.core();
-        let (owner, _) = target;
         let placing = Placing::new(core, target, vec![message], batch).await?;
-        if owner == self.account() {
-            return placing.within(quota, freed_bytes).commit(core).await;
+        let appended = if target.account == self.account() {
+            placing.within_quota(freed_bytes).commit(core).await
+        } else {
+            let appended = placing.within_quota(0).commit(core).await;
+            core.hub.announce(self.account());
+            appended
+        };
+        if matches!(appended, Err(ChangeError::Busy)) {
+            self.judged(Self::REPLACE_RIGHTS).await?;
         }
-        let appended = placing.within(quota, 0).commit(core).await;
-        core.hub.announce(self.account());
         appended
     }
 }
@@ -154,21 +128,30 @@ impl Mailbox {
 impl Placing {
     async fn new(
         core: &Arc<Core>,
-        (account, target): (AccountId, MailboxId),
-        messages: Vec<Incoming>,
+        target: &Target,
+        mut messages: Vec<Incoming>,
         mut batch: Batch,
     ) -> Result<Self, ChangeError> {
-        let record = read_record(&*core.engine, account, target)
-            .await?
-            .ok_or(ChangeError::Absent)?;
         let mailboxes = Mailboxes {
             core: Arc::clone(core),
         };
+        // What a guest may do can have changed while the messages came.
+        let Admitted { target, acl } = mailboxes.admit(target).await?;
+        if let Some(acl) = acl {
+            acl.require(&mut batch);
+        }
+        let (account, mailbox) = (target.account, target.mailbox);
+        let record = read_record(&*core.engine, account, mailbox)
+            .await?
+            .ok_or(ChangeError::Absent)?;
+        for message in &mut messages {
+            message.flags = target.flags.of(&message.flags);
+        }
         let keywords: Vec<_> = messages
             .iter()
             .flat_map(|message| message.flags.keywords().iter().cloned())
             .collect();
-        core.check_keywords(account, target, &keywords).await?;
+        core.check_keywords(account, mailbox, &keywords).await?;
         let (mut first, mut more_bytes) = (None, 0);
         for Incoming {
             arrived,
@@ -177,7 +160,7 @@ impl Placing {
         } in messages
         {
             let placement = Placement::of(&arrived, internal_date, flags);
-            let placed = mailboxes.place(&mut batch, account, target, &placement);
+            let placed = mailboxes.place(&mut batch, account, mailbox, &placement);
             first.get_or_insert(placed);
             more_bytes += arrived.size;
             batch.body(arrived.blob, arrived.content);
@@ -186,36 +169,40 @@ impl Placing {
             return Err(ChangeError::TooMany("messages for one change"));
         }
         Ok(Self {
-            account,
             target,
             uid_validity: record.uid_validity,
             batch,
             placed: first.ok_or(ChangeError::TooMany("messages, and none of them there"))?,
             more_bytes,
-            quota_bytes: None,
         })
     }
 
-    /// Within a quota, when `freed` bytes go with the same commit.
-    fn within(mut self, quota: Option<u64>, freed: u64) -> Self {
+    /// Within the quota, when `freed` bytes go with the same commit.
+    fn within_quota(mut self, freed: u64) -> Self {
         self.more_bytes = self.more_bytes.saturating_sub(freed);
+        let target = &mut self.target;
         // What makes the account no larger is never refused.
-        self.quota_bytes = quota.filter(|_| self.more_bytes > 0);
+        target.quota_bytes = target.quota_bytes.filter(|_| self.more_bytes > 0);
         compose::require_room(
             &mut self.batch,
-            self.account,
+            target.account,
             self.more_bytes,
-            self.quota_bytes,
+            target.quota_bytes,
         );
         self
     }
 
-    async fn commit(self, core: &Core) -> Result<Appended, ChangeError> {
-        let applied: Applied = match core.commit(self.account, self.batch).await {
+    async fn commit(self, core: &Arc<Core>) -> Result<Appended, ChangeError> {
+        let target = self.target;
+        let applied: Applied = match core.commit(target.account, self.batch).await {
             Err(CommitError::Conflict) => {
-                core.check_room(self.account, self.more_bytes, self.quota_bytes)
+                let mailboxes = Mailboxes {
+                    core: Arc::clone(core),
+                };
+                mailboxes.admit(&target).await?;
+                core.check_room(target.account, self.more_bytes, target.quota_bytes)
                     .await?;
-                let there = read_record(&*core.engine, self.account, self.target).await?;
+                let there = read_record(&*core.engine, target.account, target.mailbox).await?;
                 return Err(there.map_or(ChangeError::Absent, |_| ChangeError::Busy));
             }
             outcome => outcome?,

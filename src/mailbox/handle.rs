@@ -21,6 +21,7 @@ use super::{
     rights::Rights,
     service::Mailboxes,
     shared::{Shared, read_record},
+    sharing::StoredAcl,
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq, Uid},
@@ -33,9 +34,11 @@ pub struct Mailbox {
     pub(super) core: Arc<Core>,
     shared: Arc<Shared>,
     rights: Rights,
+    /// Who uses it, when that is not its owner.
+    guest: Option<AccountId>,
 }
 
-/// Where COPY and MOVE put messages.
+/// Where APPEND, COPY and MOVE put messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Whose mailbox.
@@ -46,6 +49,22 @@ pub struct Target {
     pub flags: FlagClasses,
     /// Bytes that its account may hold.
     pub quota_bytes: Option<u64>,
+    /// Who adds, when that is not the owner: at the commit he must have the right to, and what
+    /// flags he may set is looked up then.
+    pub guest: Option<AccountId>,
+}
+
+impl Target {
+    /// A mailbox for its owner.
+    pub fn own(account: AccountId, mailbox: MailboxId, quota_bytes: Option<u64>) -> Self {
+        Self {
+            account,
+            mailbox,
+            flags: FlagClasses::ALL,
+            quota_bytes,
+            guest: None,
+        }
+    }
 }
 
 /// What a STORE did.
@@ -81,6 +100,7 @@ impl Mailbox {
             core,
             shared,
             rights,
+            guest: None,
         }
     }
 
@@ -89,13 +109,31 @@ impl Mailbox {
         self.rights
     }
 
-    /// What `user` may do with it now; what comes by this handle is judged by it from now on.
+    /// What `user` may do with it now; what comes by this handle is judged by it from now on, and
+    /// what takes messages away once more at its commit.
     pub async fn reconsider(&mut self, user: AccountId) -> Result<Rights, MailboxFault> {
-        let mailboxes = Mailboxes {
-            core: Arc::clone(&self.core),
-        };
+        let mailboxes = self.mailboxes();
         self.rights = mailboxes.rights(user, self.account(), self.id()).await?;
+        self.guest = (user != self.account()).then_some(user);
         Ok(self.rights)
+    }
+
+    pub(super) fn mailboxes(&self) -> Mailboxes {
+        Mailboxes {
+            core: Arc::clone(&self.core),
+        }
+    }
+
+    /// What the commit of a change that needs these rights requires, when a guest makes it.
+    pub(super) async fn judged(&self, needed: Rights) -> Result<Option<StoredAcl>, ChangeError> {
+        self.require(needed)?;
+        let Some(guest) = self.guest else {
+            return Ok(None);
+        };
+        let mailboxes = self.mailboxes();
+        let acl = mailboxes.stored_acl(self.account(), self.id()).await?;
+        acl.judge(guest, needed)?;
+        Ok(Some(acl))
     }
 
     fn require(&self, needed: Rights) -> Result<(), ChangeError> {
@@ -275,11 +313,10 @@ impl Mailbox {
     /// Removes these messages for good, in one commit up to some 360,000; the caller chose them.
     /// Answers which are gone by this call: what another session removed first is not among them.
     pub async fn expunge(&self, uids: &[Uid]) -> Result<Vec<Uid>, ChangeError> {
-        self.require(Rights::EXPUNGE)?;
         let _changing = self.shared.changing.lock().await;
         let mut gone = Vec::new();
         while let Some(done) = self
-            .decide(|source| {
+            .decide(Rights::EXPUNGE, None, |source, _| {
                 let positions = source.index.present(uids);
                 let some = !positions.is_empty();
                 Ok(some.then(|| compose::expunge(source, &positions)))
@@ -298,8 +335,8 @@ impl Mailbox {
         &self,
         uid: Uid,
     ) -> Result<(MutexGuard<'_, ()>, Batch, u64), ChangeError> {
-        self.require(Self::REPLACE_RIGHTS)?;
         let changing = self.shared.changing.lock().await;
+        let judged = self.judged(Self::REPLACE_RIGHTS).await?;
         let now = self.core.clock.wall();
         self.after_conflict().await?;
         let stored = self.stored_expunged().await?;
@@ -316,7 +353,10 @@ impl Mailbox {
             let step = compose::expunge(source, &positions);
             Some((step.batch, u64::from(size)))
         });
-        let (batch, size) = step.ok_or(ChangeError::Busy)?;
+        let (mut batch, size) = step.ok_or(ChangeError::Busy)?;
+        if let Some(acl) = judged {
+            acl.require(&mut batch);
+        }
         Ok((changing, batch, size))
     }
 
@@ -324,8 +364,7 @@ impl Mailbox {
         &self.core
     }
 
-    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7). The caller made sure
-    /// that its user may add to the target.
+    /// COPY: all of these messages that are here, or none (RFC 3501 6.4.7).
     pub async fn copy(&self, uids: &[Uid], target: &Target) -> Result<Copied, ChangeError> {
         self.require(Rights::READ)?;
         self.refresh().await?;
@@ -358,12 +397,7 @@ impl Mailbox {
     /// MOVE: all of these messages that are here, or none. Each is in the source or in the target
     /// at any time (RFC 6851 3.3). A move to the same mailbox gives new UIDs.
     pub async fn move_away(&self, uids: &[Uid], target: &Target) -> Result<Copied, ChangeError> {
-        // RFC 6851 4.2: as STORE of \Deleted, COPY and EXPUNGE need them.
-        self.require(
-            Rights::READ
-                .union(Rights::DELETE_MESSAGES)
-                .union(Rights::EXPUNGE),
-        )?;
+        self.require(MOVE_RIGHTS)?;
         let _changing = self.shared.changing.lock().await;
         if target.account != self.account() {
             self.refresh().await?;
@@ -380,11 +414,11 @@ impl Mailbox {
     ) -> Result<Copied, ChangeError> {
         let mut copied = self.prepare(uids, target).await?;
         let done = self
-            .decide(|source| {
+            .decide(kind.rights(), Some(target), |source, target| {
                 let positions = source.index.present(uids);
-                if positions.is_empty() {
+                let Some(target) = target.filter(|_| !positions.is_empty()) else {
                     return Ok(None);
-                }
+                };
                 let step = compose::transfer(source, &positions, target, kind);
                 let step = step.ok_or(ChangeError::TooMany("messages for one change"))?;
                 Ok(Some(step))
@@ -429,25 +463,39 @@ impl Mailbox {
         record.ok_or(ChangeError::Absent)
     }
 
-    /// Commits what `next` decides on the index, if anything; decides again after a conflict, a
-    /// bounded number of times.
+    /// Commits what `next` decides on the index, if anything, for those who have these rights here
+    /// and may add to the target; decides again after a conflict, a bounded number of times.
     async fn decide(
         &self,
-        mut next: impl FnMut(Source<'_>) -> Result<Option<Step>, ChangeError>,
+        needed: Rights,
+        target: Option<&Target>,
+        mut next: impl FnMut(Source<'_>, Option<&Target>) -> Result<Option<Step>, ChangeError>,
     ) -> Result<Option<Done>, ChangeError> {
         self.refresh().await?;
         for _ in 0..ATTEMPTS_MAX {
+            let judged = self.judged(needed).await?;
+            let admitted = match target {
+                Some(target) => Some(self.mailboxes().admit(target).await?),
+                None => None,
+            };
             let stored = self.stored_expunged().await?;
             let step = self.read(|index| {
-                next(Source {
+                let source = Source {
                     account: self.account(),
                     mailbox: self.id(),
                     index,
                     expunged: &stored.unwrap_or_else(|| compose::expunged_value(index)),
                     now: self.core.clock.wall(),
-                })
+                };
+                next(source, admitted.as_ref().map(|admitted| &admitted.target))
             });
-            let Some(step) = step? else { return Ok(None) };
+            let Some(mut step) = step? else {
+                return Ok(None);
+            };
+            let lists = [judged, admitted.and_then(|admitted| admitted.acl)];
+            for acl in lists.into_iter().flatten() {
+                acl.require(&mut step.batch);
+            }
             match self.commit(step).await {
                 Ok(done) => return Ok(Some(done)),
                 Err(CommitError::Conflict) => self.after_conflict().await?,
@@ -502,6 +550,19 @@ impl Stored {
         self.modseqs = first..=done.modseq;
     }
 }
+
+impl TransferKind {
+    /// What it needs of the source.
+    pub(super) fn rights(self) -> Rights {
+        match self {
+            Self::Copy => Rights::READ,
+            Self::Move => MOVE_RIGHTS,
+        }
+    }
+}
+
+/// RFC 6851 4.2: MOVE needs what STORE of `\Deleted`, COPY and EXPUNGE need.
+const MOVE_RIGHTS: Rights = Rights::READ.union(Mailbox::REPLACE_RIGHTS);
 
 /// Messages that are decided on at once for a conditional STORE: never more than one batch.
 const CONDITIONAL_MAX: usize = 100_000;

@@ -40,6 +40,9 @@ impl Mailbox {
     ) -> Result<Copied, ChangeError> {
         let mut copied = self.prepare(uids, target).await?;
         for _ in 0..ATTEMPTS_MAX {
+            let judged = self.judged(kind.rights()).await?;
+            let admitted = self.mailboxes().admit(target).await?;
+            let target = &admitted.target;
             self.check_target_room(uids, target).await?;
             let emails = self.emails_of(uids);
             if emails.is_empty() {
@@ -69,7 +72,10 @@ impl Mailbox {
             });
             // The index moved on while the emails were read.
             let Some(step) = step else { continue };
-            let step = step.ok_or(TOO_MANY)?;
+            let mut step = step.ok_or(TOO_MANY)?;
+            for acl in [&judged, &admitted.acl].into_iter().flatten() {
+                acl.require(&mut step.batch);
+            }
             let announcement = Announcement::new(&self.core.hub, target.account);
             match self.commit(step).await {
                 Ok(done) => {

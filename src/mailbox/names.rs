@@ -13,7 +13,6 @@ use super::{
     contents::Contents,
     entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value},
     fault::ChangeError,
-    flags::FlagClasses,
     handle::Target,
     index::Index,
     limits::MAILBOXES_MAX,
@@ -175,12 +174,7 @@ impl Tree {
                 expunged,
                 now: self.now,
             };
-            let to = Target {
-                account,
-                mailbox: target,
-                flags: FlagClasses::ALL,
-                quota_bytes: None,
-            };
+            let to = Target::own(account, target, None);
             let step = compose::transfer(source, &positions, &to, TransferKind::Move)
                 .ok_or(ChangeError::TooMany("messages for one change"))?;
             let (take, plus) = step.last_modseq();

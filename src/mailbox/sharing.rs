@@ -12,6 +12,7 @@ use super::{
     acl::{Acl, AclChange, Crowded, Identifier},
     entry::{self, Entry, MailboxRecord},
     fault::{ChangeError, MailboxFault},
+    handle::Target,
     limits::{ATTEMPTS_MAX, SHARED_GRANTS_MAX, SHARED_MAX, SHARED_OWNER_MAX},
     rights::Rights,
     service::Mailboxes,
@@ -30,6 +31,14 @@ pub struct SharedMailbox {
     pub entry: Entry,
     /// What the account may do with it.
     pub rights: Rights,
+}
+
+/// A target whose guest, if he is one, was judged by its list.
+pub(super) struct Admitted {
+    /// The target, with the flags that he may set there (RFC 4314 4).
+    pub(super) target: Target,
+    /// What the commit requires.
+    pub(super) acl: Option<StoredAcl>,
 }
 
 /// A list as it was read.
@@ -56,6 +65,20 @@ impl Mailboxes {
             return Ok(Rights::ALL);
         }
         Ok(self.acl(owner, mailbox).await?.rights_of(user))
+    }
+
+    /// Judges whether messages may be added to a target.
+    pub(super) async fn admit(&self, target: &Target) -> Result<Admitted, ChangeError> {
+        let Some(guest) = target.guest else {
+            let target = *target;
+            return Ok(Admitted { target, acl: None });
+        };
+        let acl = self.stored_acl(target.account, target.mailbox).await?;
+        let flags = acl.judge(guest, Rights::INSERT)?.flags();
+        Ok(Admitted {
+            target: Target { flags, ..*target },
+            acl: Some(acl),
+        })
     }
 
     /// Changes the rights of one identifier. An account that is not there gets none.

@@ -17,8 +17,8 @@ use buzon::{
         random::Random,
     },
     mailbox::{
-        AppendOptions, FlagChange, FlagClasses, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name,
-        Options, SystemFlags, Target, Usage,
+        AppendOptions, FlagChange, FlagMode, FlagSet, INBOX, Index, Mailboxes, Name, Options,
+        SystemFlags, Target, Usage,
     },
     store::{
         Batch, Engine,
@@ -128,12 +128,7 @@ async fn dur_01_what_was_acknowledged_is_there_after_a_restart() {
         flags: SystemFlags::SEEN.into(),
     };
     inbox.store_flags(&uids(1..=100), &seen).await.unwrap();
-    let target = Target {
-        account: ALICE,
-        mailbox: kept.id,
-        flags: FlagClasses::ALL,
-        quota_bytes: None,
-    };
+    let target = Target::own(ALICE, kept.id, None);
     inbox.move_away(&uids(50..=150), &target).await.unwrap();
     inbox.expunge(&uids(1..=10)).await.unwrap();
     let usage = mailboxes.usage(ALICE).await.unwrap();

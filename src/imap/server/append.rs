@@ -8,7 +8,7 @@
 
 use super::{
     append_message::Gathering,
-    fault::{Cause, Refusal, Stop, forbidden, refusal_of, target_refusal_of},
+    fault::{Cause, Refusal, Stop, forbidden, stop, target_refusal_of},
     limits::APPEND_LINES_BYTES_MAX,
     lookup,
     place::{self, Place},
@@ -277,29 +277,21 @@ async fn commit(
     };
     let count = messages.len();
     // Others may have filled the account while the messages came.
-    let to = target.place.id();
-    let is_own = target.place.owner == account.id();
-    let quota = account.quota_bytes_of(target.place.owner);
-    let appended = match (&target.replaced, messages.pop()) {
-        (Some((mailbox, uid)), Some(message)) => mailbox.replace(*uid, to, message, quota).await,
+    let to = target.place.target(account);
+    let appended = match (target.replaced.clone(), messages.pop()) {
+        (Some((mut mailbox, uid)), Some(message)) => {
+            // And taken the right to the one that goes.
+            mailbox.reconsider(account.id()).await.map_err(stop)?;
+            mailbox.replace(uid, &to, message).await
+        }
         (_, last) => {
             messages.extend(last);
-            let mailboxes = account.mailboxes();
-            match is_own {
-                true => mailboxes.append_all(to, messages, quota).await,
-                // What he may do can have changed while the messages came.
-                false => {
-                    mailboxes
-                        .append_as_guest(account.id(), to, messages, quota)
-                        .await
-                }
-            }
+            account.mailboxes().append_all(&to, messages).await
         }
     };
     let appended = match appended {
         Ok(appended) => appended,
-        Err(error) if is_own => return Ok(Err(target_refusal_of(error)?)),
-        Err(error) => return Ok(Err(refusal_of(error)?)),
+        Err(error) => return Ok(Err(target_refusal_of(error, &to)?)),
     };
     let code = Code::AppendUid {
         uid_validity: appended.uid_validity,

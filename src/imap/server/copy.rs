@@ -42,7 +42,7 @@ pub(super) async fn copy(
     let target = target.target(account);
     Ok(match selected.mailbox.copy(&uids, &target).await {
         Ok(copied) => Ok(code_of(&copied)),
-        Err(error) => Err(target_refusal_of(error)?),
+        Err(error) => Err(target_refusal_of(error, &target)?),
     })
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn move_away(
     let target = target.target(account);
     let copied = match selected.mailbox.move_away(&uids, &target).await {
         Ok(copied) => copied,
-        Err(error) => return Ok(Err(target_refusal_of(error)?)),
+        Err(error) => return Ok(Err(target_refusal_of(error, &target)?)),
     };
     if let Some(code) = code_of(&copied) {
         // RFC 6851 4.3: the client learns the new UIDs before the EXPUNGE responses.

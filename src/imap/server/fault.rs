@@ -9,7 +9,7 @@ use crate::{
         command::Tag,
         response::{Code, Response, Status, Text},
     },
-    mailbox::{ChangeError, IntakeError, MailboxFault},
+    mailbox::{ChangeError, IntakeError, MailboxFault, Target},
     net::Halt,
 };
 
@@ -129,9 +129,10 @@ pub(super) fn refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
 }
 
 /// As [`refusal_of`] for commands with a target mailbox: RFC 3501 6.3.11, 6.4.7 ask for TRYCREATE.
-pub(super) fn target_refusal_of(error: ChangeError) -> Result<Refusal, Stop> {
+/// A guest is not told that he could make what he may not know of.
+pub(super) fn target_refusal_of(error: ChangeError, target: &Target) -> Result<Refusal, Stop> {
     match error {
-        ChangeError::Absent => Ok(no_target()),
+        ChangeError::Absent if target.guest.is_none() => Ok(no_target()),
         other => refusal_of(other),
     }
 }
@@ -169,7 +170,10 @@ pub(super) fn stop(fault: MailboxFault) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{CommitError, ReadError};
+    use crate::{
+        base::ids::{AccountId, MailboxId},
+        store::{CommitError, ReadError},
+    };
 
     #[test]
     fn the_users_share_is_a_refusal_and_the_rest_a_fault() {
@@ -187,8 +191,15 @@ mod tests {
         }
         let fault = ChangeError::Fault(MailboxFault::Commit(CommitError::Poisoned));
         assert!(refusal_of(fault).is_err());
-        let refusal = target_refusal_of(ChangeError::Absent).ok().unwrap();
+        let own = Target::own(AccountId(1), MailboxId(1), None);
+        let refusal = target_refusal_of(ChangeError::Absent, &own).ok().unwrap();
         assert_eq!(refusal.code, Some(Code::TryCreate));
+        let theirs = Target {
+            guest: Some(AccountId(2)),
+            ..own
+        };
+        let refusal = target_refusal_of(ChangeError::Absent, &theirs);
+        assert_eq!(refusal.ok().unwrap().code, Some(Code::NonExistent));
     }
 
     #[test]

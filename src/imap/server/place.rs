@@ -73,6 +73,7 @@ impl Place {
             // RFC 4314 4: what the user may not set there is left out.
             flags: self.rights.flags(),
             quota_bytes: account.quota_bytes_of(self.owner),
+            guest: (self.owner != account.id()).then(|| account.id()),
         }
     }
 

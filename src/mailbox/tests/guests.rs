@@ -6,6 +6,14 @@ use super::{
 };
 use crate::store::fault::CommitFault;
 
+/// The same target, used by somebody else.
+fn as_guest(guest: AccountId, target: Target) -> Target {
+    Target {
+        guest: Some(guest),
+        ..target
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_copy_to_another_account_is_an_email_of_its_own() {
     let (world, ..) = three().await;
@@ -323,11 +331,8 @@ async fn a_guest_makes_and_adds_while_he_may() {
             flags: FlagSet::default(),
             internal_date: Timestamp(1),
         };
-        let inbox = (ALICE, INBOX);
-        let outcome = world
-            .mailboxes
-            .append_as_guest(BOB, inbox, vec![message], None)
-            .await;
+        let to = as_guest(BOB, target_at(ALICE, INBOX, None));
+        let outcome = world.mailboxes.append_all(&to, vec![message]).await;
         match left_out {
             true => assert!(matches!(outcome, Err(ChangeError::Absent)), "{outcome:?}"),
             false => assert!(
@@ -337,4 +342,107 @@ async fn a_guest_makes_and_adds_while_he_may() {
         }
     }
     assert_eq!(world.open(INBOX).await.read(Index::len), 0);
+}
+
+/// What a guest does with one message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Deed {
+    Copy,
+    Move,
+    Replace,
+}
+
+async fn done(world: &World, deed: Deed, from: &Mailbox, to: &Target) -> Result<(), ChangeError> {
+    match deed {
+        Deed::Copy => from.copy(&uids([1]), to).await.map(drop),
+        Deed::Move => from.move_away(&uids([1]), to).await.map(drop),
+        Deed::Replace => {
+            let message = Incoming {
+                arrived: world.arrived("new").await,
+                flags: SystemFlags::SEEN.into(),
+                internal_date: Timestamp(1),
+            };
+            let uid = uids([1])[0];
+            from.replace(uid, to, message).await.map(drop)
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_copies_moves_and_replaces_while_he_may_add() {
+    for deed in [Deed::Copy, Deed::Move, Deed::Replace] {
+        // From a mailbox of his own, and from another one of the same owner.
+        for source in [BOB, ALICE] {
+            for (rights, seen) in [
+                ("lis", Some(true)),
+                ("li", Some(false)),
+                ("l", None),
+                ("", None),
+            ] {
+                let (world, fault, _) = three().await;
+                world.share(SENT, BOB, "lrte").await;
+                let place = if source == BOB { INBOX } else { SENT };
+                let arrived = world.arrived("text").await;
+                let seen_by_all = options(SystemFlags::SEEN.into(), Timestamp(1));
+                let appended = world.mailboxes.append(source, place, arrived, seen_by_all);
+                appended.await.unwrap();
+                world.share(INBOX, BOB, "lis").await;
+                let mut from = world.mailboxes.open(source, place).await.unwrap();
+                from.reconsider(BOB).await.unwrap();
+                let other = world.copy();
+                fault.before_commit(
+                    1,
+                    Box::pin(async move { other.share(INBOX, BOB, rights).await }),
+                );
+                let to = as_guest(BOB, target_at(ALICE, INBOX, None));
+                let outcome = done(&world, deed, &from, &to).await;
+                let case = format!("{deed:?} {source:?} {rights}");
+                let added = world.mailboxes.open(ALICE, INBOX).await.unwrap();
+                let told = match (seen, outcome) {
+                    (None, Err(ChangeError::Absent)) => rights.is_empty(),
+                    (None, Err(ChangeError::Forbidden)) => rights == "l",
+                    // What is taken in is not held for a second try.
+                    (Some(_), Err(ChangeError::Busy)) => deed == Deed::Replace && rights == "li",
+                    (Some(seen), Ok(())) => {
+                        let system = added.read(|index| index.entry(0).unwrap().system);
+                        seen == system.contains(SystemFlags::SEEN)
+                    }
+                    (_, outcome) => panic!("{case} {outcome:?}"),
+                };
+                assert!(told, "{case}");
+                from.refresh().await.unwrap();
+                let left = added.read(Index::len) == 0 || deed == Deed::Copy;
+                assert_eq!(from.read(Index::len), usize::from(left), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_takes_messages_away_while_he_may() {
+    for deed in [Deed::Move, Deed::Replace] {
+        for rights in ["lrt", ""] {
+            let (world, fault, _) = three().await;
+            world.fill(INBOX, 1).await;
+            world.share(INBOX, BOB, "lrte").await;
+            let mut theirs = world.open(INBOX).await;
+            theirs.reconsider(BOB).await.unwrap();
+            let other = world.copy();
+            fault.before_commit(
+                1,
+                Box::pin(async move { other.share(INBOX, BOB, rights).await }),
+            );
+            let to = target_at(BOB, INBOX, None);
+            let outcome = done(&world, deed, &theirs, &to).await;
+            match rights {
+                "" => assert!(matches!(outcome, Err(ChangeError::Absent)), "{outcome:?}"),
+                _ => assert!(
+                    matches!(outcome, Err(ChangeError::Forbidden)),
+                    "{outcome:?}"
+                ),
+            }
+            assert_eq!(theirs.read(Index::len), 1);
+            assert!(world.texts(BOB, INBOX).await.is_empty());
+        }
+    }
 }

@@ -187,12 +187,7 @@ pub(super) fn target_at(
     mailbox: MailboxId,
     quota_bytes: Option<u64>,
 ) -> Target {
-    Target {
-        account,
-        mailbox,
-        flags: FlagClasses::ALL,
-        quota_bytes,
-    }
+    Target::own(account, mailbox, quota_bytes)
 }
 
 impl Mailboxes {

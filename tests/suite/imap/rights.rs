@@ -5,8 +5,8 @@ use buzon::{
     base::ids::AccountId,
     imap::proto::verbs::VERBS,
     mailbox::{
-        AclChange, AclMode, FlagChange, FlagClasses, FlagMode, INBOX, Identifier, Name, Rights,
-        SystemFlags, Target,
+        AclChange, AclMode, FlagChange, FlagMode, INBOX, Identifier, Name, Rights, SystemFlags,
+        Target,
     },
 };
 
@@ -246,12 +246,7 @@ impl World {
             deliver(&self.server, account, b"Subject: x\r\n\r\nx\r\n").await;
         }
         let inbox = mailboxes.open(self.alice, INBOX).await.unwrap();
-        let target = Target {
-            account: self.alice,
-            mailbox: made.id,
-            flags: FlagClasses::ALL,
-            quota_bytes: None,
-        };
+        let target = Target::own(self.alice, made.id, None);
         let uids = inbox.read(|index| index.uid_at(index.len() - 1)).unwrap();
         inbox.move_away(&[uids], &target).await.unwrap();
         let flags = FlagChange {
