@@ -28,6 +28,7 @@ pub mod message_id;
 pub mod mime;
 pub mod preview;
 pub mod quirk;
+pub mod texts;
 pub mod trace;
 pub mod transfer;
 pub mod words;

@@ -51,6 +51,17 @@ impl BodyPieces {
     }
 }
 
+impl BodyPieces {
+    /// All of it; the caller bounds it.
+    pub async fn whole(mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = self.read_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+}
+
 impl Pieces for BodyPieces {
     fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
         Box::pin(self.read_next())

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     fetch_binary::{self, Decoded},
-    limits::{DECODED_BYTES_HELD, HEADER_BYTES_MAX},
+    limits::DECODED_BYTES_HELD,
 };
 use crate::{
     base::{future::BoxFuture, pieces::Pieces},
@@ -26,6 +26,7 @@ use crate::{
         facts::{self, Facts},
         header::{Select, select_fields},
         imap_text,
+        texts::HEADER_BYTES_MAX,
     },
     mailbox::{BodyPieces, Email, Mailboxes},
     net::{Gone, Turn, turn::Outgoing},
@@ -152,7 +153,7 @@ impl Wanted {
         }
         // LIM-29: what is longer is not looked at.
         let end = span.end.min(span.start.saturating_add(HEADER_BYTES_MAX));
-        let mut header = read_span(mailboxes, email, span.start..end).await?;
+        let mut header = mailboxes.body(email.blob, span.start..end).whole().await?;
         if end < span.end {
             header.extend_from_slice(b"\r\n\r\n");
         }
@@ -352,25 +353,8 @@ pub(super) async fn whole_envelope(source: Source<'_>) -> io::Result<Vec<u8>> {
     } = source;
     // LIM-29: one more byte, so that a field that is not whole is not looked at.
     let end = facts.header_length().min(HEADER_BYTES_MAX + 1);
-    let header = read_span(mailboxes, email, 0..end).await?;
+    let header = mailboxes.body(email.blob, 0..end).whole().await?;
     Ok(imap_text::whole_envelope(&header))
-}
-
-/// Reads part of a message whole; the caller bounds it.
-pub(super) async fn read_span(
-    mailboxes: &Mailboxes,
-    email: &Email,
-    span: Range<u64>,
-) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if span.is_empty() {
-        return Ok(bytes);
-    }
-    let mut pieces = mailboxes.body(email.blob, span);
-    while let Some(piece) = pieces.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
 }
 
 /// Whether reading again would not help: what is stored is damaged or gone (DUR-09).

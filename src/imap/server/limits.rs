@@ -17,8 +17,6 @@ pub(super) const SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) const SEARCH_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// LIM-25: how long a command computes before others get their turn.
 pub(super) const PAUSE_EVERY: Duration = Duration::from_millis(10);
-/// LIM-29: bytes of a header whose fields are looked at.
-pub(super) const HEADER_BYTES_MAX: u64 = 1024 * 1024;
 /// LIM-36: messages whose stored facts are in memory at once.
 pub(super) const RUN_MESSAGES: usize = 100;
 /// LIM-36: bytes that one SORT or THREAD keeps of messages until they are in order.

@@ -5,7 +5,7 @@
 
 use std::{io, ops::Range};
 
-use super::fetch_body::{Source, read_span};
+use super::fetch_body::Source;
 use crate::mail::{body_text, facts::PartFacts, header::Fields, mime::Span, preview};
 
 /// The preview of a message; empty when it has no text.
@@ -26,11 +26,12 @@ async fn of_part(source: Source<'_>, part: &PartFacts) -> io::Result<String> {
     let Some(charset) = &part.text_charset else {
         return Ok(String::new());
     };
-    let header = read_span(mailboxes, email, start_of(part.header, HEADER_BYTES)).await?;
+    let read = |span| mailboxes.body(email.blob, span).whole();
+    let header = read(start_of(part.header, HEADER_BYTES)).await?;
     if has(&header, "Content-Disposition", "attachment") {
         return Ok(String::new());
     }
-    let raw = read_span(mailboxes, email, start_of(part.body(), TEXT_BYTES)).await?;
+    let raw = read(start_of(part.body(), TEXT_BYTES)).await?;
     let text = body_text::decode(&raw, part.encoding, charset);
     let is_html = has(&header, "Content-Type", "text/html") || preview::looks_like_html(&text);
     Ok(match is_html {

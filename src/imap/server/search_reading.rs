@@ -7,8 +7,7 @@
 use super::{
     effort::{Budget, Exhausted, Permit},
     fault::{Stop, stop},
-    fetch_body::read_span,
-    limits::{HEADER_BYTES_MAX, RUN_MESSAGES},
+    limits::RUN_MESSAGES,
     lookup::{self, Cursor},
     search::Inquiry,
     search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
@@ -17,12 +16,10 @@ use crate::{
     base::ids::EmailId,
     imap::proto::object_id::ObjectId,
     mail::{
-        body_text,
         envelope_text::{self, Said},
-        facts::{Facts, PartFacts},
-        header::Fields,
+        facts::Facts,
         mime::Span,
-        words,
+        texts,
     },
     mailbox::Email,
 };
@@ -162,27 +159,21 @@ impl Reading<'_> {
             known.in_header = Some(Vec::new());
             return Ok(());
         }
-        let length = facts.header_length().min(HEADER_BYTES_MAX);
-        let raw = self.read(email, Span { offset: 0, length }).await?;
-        let header: Vec<(String, String)> = Fields::new(&raw)
-            .map(|field| {
-                let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
-                (name, body_text::fold_line(&words::decode(field.value)))
-            })
-            .collect();
+        let span = texts::header_span(facts);
+        let raw = self.read(email, span).await?;
+        let header: Vec<(String, String)> = texts::fields(&raw).collect();
         drop(raw);
         for (test, known) in self.search.fields.iter().zip(&mut known.fields) {
             if known.is_none() {
-                self.budget.spend(length).await?;
+                self.budget.spend(span.length).await?;
                 *known = Some(has_field(&header, test));
             }
         }
         let mut in_header = Vec::new();
         if self.search.needles_in_header {
-            let texts = header
-                .into_iter()
-                .map(|(name, text)| format!("{}: {text}\n", body_text::fold(&name)));
-            let text: String = texts.collect();
+            let fields = header.iter();
+            let fields = fields.map(|(name, text)| texts::whole_field(name, text) + "\n");
+            let text: String = fields.collect();
             in_header.resize(self.search.needles.len(), false);
             self.look_into(&text, Needle::is_in_line, &mut in_header)
                 .await?;
@@ -195,51 +186,20 @@ impl Reading<'_> {
     /// parts.
     async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<bool>, Exhausted> {
         let mut found = vec![false; self.search.needles.len()];
-        for (at, part) in facts.parts.iter().enumerate() {
-            if at > 0 {
-                let length = part.header.length.min(HEADER_BYTES_MAX);
-                let raw = self
-                    .read(
-                        email,
-                        Span {
-                            length,
-                            ..part.header
-                        },
-                    )
-                    .await?;
-                let text = body_text::fold_line(&words::decode(&raw));
-                self.look_into(&text, Needle::is_in_line, &mut found)
-                    .await?;
-            }
-            if let Some(text) = self.text_of(email, part).await? {
-                self.look_into(&text, Needle::is_in_text, &mut found)
-                    .await?;
-            }
+        for text in texts::behind_header(facts) {
+            let raw = self.read(email, text.span()).await?;
+            let folded = text.folded(&raw);
+            drop(raw);
+            let is_in = match text.is_line() {
+                true => Needle::is_in_line,
+                false => Needle::is_in_text,
+            };
+            self.look_into(&folded, is_in, &mut found).await?;
             if found.iter().all(|found| *found) {
                 break;
             }
         }
         Ok(found)
-    }
-
-    /// The text of a part, folded; nothing when it is no text.
-    async fn text_of(
-        &mut self,
-        email: &Email,
-        part: &PartFacts,
-    ) -> Result<Option<String>, Exhausted> {
-        let Some(charset) = &part.text_charset else {
-            return Ok(None);
-        };
-        let bound = u64::try_from(body_text::TEXT_BYTES_MAX).unwrap_or(u64::MAX);
-        let body = part.body();
-        let length = body.length.min(bound);
-        let raw = self.read(email, Span { length, ..body }).await?;
-        Ok(Some(body_text::fold(&body_text::decode(
-            &raw,
-            part.encoding,
-            charset,
-        ))))
     }
 
     /// Looks for the needles that were not found yet in a folded text.
@@ -261,13 +221,9 @@ impl Reading<'_> {
     /// Bytes of a message; what cannot be read is as good as empty.
     async fn read(&mut self, email: &Email, span: Span) -> Result<Vec<u8>, Exhausted> {
         self.budget.spend(span.length).await?;
-        let read = read_span(
-            self.inquiry.account.mailboxes(),
-            email,
-            span.offset..span.end(),
-        )
-        .await;
-        Ok(read.unwrap_or_else(|error| {
+        let mailboxes = self.inquiry.account.mailboxes();
+        let body = mailboxes.body(email.blob, span.offset..span.end());
+        Ok(body.whole().await.unwrap_or_else(|error| {
             tracing::error!(email.id = email.id.0, %error, "an email cannot be searched");
             Vec::new()
         }))
@@ -281,7 +237,7 @@ fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
     }
     match envelope_text::field(&facts.envelope, &test.name) {
         Said::Text(text) => {
-            let text = body_text::fold_line(&words::decode(&text));
+            let text = texts::line(&text);
             Some(test.needle.is_in_line(&text))
         }
         // RFC 3501 6.4.4: without a text it is enough that the field is there, though nothing is in
