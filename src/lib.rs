@@ -21,4 +21,5 @@ pub mod sasl;
 pub mod smtp;
 pub mod store;
 pub mod tls;
+pub mod verify;
 pub mod wire;

@@ -24,7 +24,7 @@ use crate::{
     admin::{Request, request::Password, socket},
     base::{clock::Clock, secret::Secret, text::Causes},
     config::{Config, Misfit},
-    dns,
+    dns::{self, Resolver},
     net::{
         listen::{Security, Shared, listen},
         sessions::{Opening, Sessions},
@@ -70,9 +70,12 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
     let signals = Signals::new().map_err(|error| StartError::System("signals", error))?;
     let (trigger, stop) = shutdown::pair();
     let tasks = Tasks::default();
+    let resolver = dns::System::new(&settings::dns(&config))
+        .map_err(|error| StartError::Dns(Causes(&error).to_string()))?;
     let server = Server {
         config,
         services,
+        resolver: Arc::new(resolver),
         certificate,
         tasks,
         stop,
@@ -97,6 +100,8 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
 struct Server {
     config: Config,
     services: Services,
+    /// One for all, with one cache.
+    resolver: Arc<dyn Resolver>,
     certificate: Arc<Certificate>,
     tasks: Tasks,
     stop: Shutdown,
@@ -136,11 +141,9 @@ impl Server {
     }
 
     fn relay(&self) -> Result<Relay, StartError> {
-        let resolver = dns::System::new(&settings::dns(&self.config))
-            .map_err(|error| StartError::Dns(Causes(&error).to_string()))?;
         let parts = relay::Parts {
             queue: self.services.queue.clone(),
-            resolver: Arc::new(resolver),
+            resolver: Arc::clone(&self.resolver),
             connector: Arc::new(relay::Tcp),
             postman: Arc::new(Reports::new(
                 self.services.router.clone(),
@@ -155,7 +158,7 @@ impl Server {
 
     fn start_listeners(&self, ports: Vec<Port>) -> Result<(), StartError> {
         let config = &self.config;
-        let servers = Servers::new(self.services.clone(), config);
+        let servers = Servers::new(self.services.clone(), Arc::clone(&self.resolver), config);
         let shared = Shared {
             gate: servers.gate.clone(),
             tasks: self.tasks.clone(),

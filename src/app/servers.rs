@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{
     config::Config,
+    dns::Resolver,
     imap::server::ImapServer,
     net::{authn::Authn, gate::Gate, throttle::Throttle},
     pop3::{self, server::Maildrops},
-    smtp::server::{Headroom, Server as SmtpServer, Services as SmtpServices},
+    smtp::server::{Headroom, Role, Server as SmtpServer, Services as SmtpServices},
+    verify::Verifier,
 };
 
 /// Makes the server of each port.
@@ -25,19 +27,21 @@ pub struct Servers {
     /// Who may log in.
     pub authn: Authn,
     services: Services,
+    resolver: Arc<dyn Resolver>,
     maildrops: Maildrops,
     headroom: Headroom,
 }
 
 impl Servers {
     /// Over these services, with the bounds of the configuration.
-    pub fn new(services: Services, config: &Config) -> Self {
+    pub fn new(services: Services, resolver: Arc<dyn Resolver>, config: &Config) -> Self {
         let gate = Gate::new(settings::gate(config));
         let passwords = Arc::new(Passwords(services.directory.clone()));
         let throttle = Throttle::new(settings::throttle(config));
         Self {
             authn: Authn::new(passwords, throttle, gate.clone()),
             gate,
+            resolver,
             services,
             maildrops: Maildrops::default(),
             headroom: Headroom::default(),
@@ -49,7 +53,12 @@ impl Servers {
     /// # Errors
     /// When the configured name of the host is none.
     pub fn smtp(&self, config: &Config, name: &'static str) -> Result<SmtpServer, StartError> {
+        let options = settings::smtp(config, name)?;
+        let verified = settings::verify(config)?.filter(|_| options.role == Role::Relay);
+        let (resolver, random) = (&self.resolver, &self.services.random);
         let services = SmtpServices {
+            verifier: verified
+                .map(|options| Verifier::new(options, Arc::clone(resolver), random.clone())),
             router: self.services.router.clone(),
             mailboxes: self.services.mailboxes.clone(),
             directory: self.services.directory.clone(),
@@ -58,7 +67,7 @@ impl Servers {
             random: self.services.random.clone(),
             headroom: self.headroom.clone(),
         };
-        Ok(SmtpServer::new(settings::smtp(config, name)?, services))
+        Ok(SmtpServer::new(options, services))
     }
 
     /// For `imap` and `imaps`.

@@ -8,7 +8,7 @@ use crate::{
     base::{limits, secret::Secret},
     config::{
         Config, Misfit,
-        raw::{Smarthost, SmarthostTls},
+        raw::{Smarthost, SmarthostTls, VerifyPolicy},
     },
     dns, imap,
     mail::address::{Address, Domain},
@@ -21,13 +21,14 @@ use crate::{
         server::Role,
     },
     store::embedded,
+    verify,
 };
 
 /// Whether every service can work with its values. Looks at nothing outside of the configuration:
 /// `serve`, `check` and every other command ask this first.
 pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     accounts(config)?;
-    smtp(config, "smtp")?;
+    verify(config)?;
     routes(config)?;
     if let Some(host) = &config.relay.smarthost {
         smarthost_user(host)?;
@@ -267,6 +268,27 @@ pub(super) fn smtp(config: &Config, port: &'static str) -> Result<smtp::server::
         insecure_any_sender: config.smtp.insecure_any_sender,
         ..smtp::server::Options::new(role, port, host)
     })
+}
+
+/// How mail is verified; nothing when it is not.
+pub(super) fn verify(config: &Config) -> Result<Option<verify::Options>, Misfit> {
+    let given = &config.verify;
+    let sealers = given.trusted_sealers.iter().map(|name| {
+        let wrong =
+            |why: String| Misfit::new("verify.trusted_sealers", format!("\"{name}\": {why}"));
+        let domain = Domain::parse(name).map_err(|error| wrong(error.to_string()))?;
+        Ok(domain.as_str().to_owned())
+    });
+    let trusted_sealers = sealers.collect::<Result<Vec<_>, Misfit>>()?;
+    let host = smtp(config, "smtp")?.host;
+    Ok(
+        (given.policy != VerifyPolicy::Off).then_some(verify::Options {
+            host,
+            enforced: given.policy == VerifyPolicy::Enforce,
+            trusted_sealers,
+            time_max: given.time.0,
+        }),
+    )
 }
 
 /// One of the two ports that mail is read through.

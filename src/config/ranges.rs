@@ -25,6 +25,8 @@ fn protocols(config: &Config) -> Vec<Rule> {
         time("server.shutdown", config.server.shutdown, 0..=HOUR),
         count("smtp.recipients", smtp.recipients, 100..=100_000).by("RFC 5321 4.5.3.1.8"),
         time("smtp.idle", smtp.idle, 5 * MINUTE..=DAY).by("RFC 5321 4.5.3.2.7"),
+        // RFC 7208 4.6.4 asks for twenty; a sender waits ten minutes.
+        time("verify.time", config.verify.time, 20..=2 * MINUTE).by("RFC 7208 4.6.4"),
         time("imap.idle", config.imap.idle, 30 * MINUTE..=DAY).by("RFC 9051 5.4"),
         time("pop3.idle", config.pop3.idle, 10 * MINUTE..=DAY).by("RFC 1939 3"),
         count("smtp.transactions", smtp.transactions as usize, MANY),

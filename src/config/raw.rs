@@ -52,6 +52,8 @@ table! {
         limits: Limits = Limits::default(),
         /// Mail coming in.
         smtp: Smtp = Smtp::default(),
+        /// Who mail is from.
+        verify: Verify = Verify::default(),
         /// Mail read over IMAP.
         imap: Imap = Imap::default(),
         /// Searches in texts.
@@ -244,6 +246,30 @@ table! {
     }
 }
 
+table! {
+    /// `[verify]`
+    Verify {
+        /// What is done about SPF, DKIM, DMARC and ARC.
+        policy: VerifyPolicy = VerifyPolicy::Enforce,
+        /// Domains of forwarders and lists whose seals are believed (ARC).
+        trusted_sealers: Vec<String> = Vec::new(),
+        /// How long the questions about one message may take.
+        time: Span = Span::secs(20),
+    }
+}
+
+/// What is done about SPF, DKIM, DMARC and ARC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyPolicy {
+    /// Nothing is asked.
+    Off,
+    /// It is told in Authentication-Results.
+    Tag,
+    /// And policies are followed.
+    Enforce,
+}
+
 /// `[relay.smarthost]`
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -350,6 +376,7 @@ impl Config {
             ("queue", Queue::KEYS),
             ("relay", Relay::KEYS),
             ("dns", Dns::KEYS),
+            ("verify", Verify::KEYS),
             ("store", Store::KEYS),
             ("log", Log::KEYS),
         ];

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::{Answer, Mx, Resolver};
+use super::{Answer, Family, Mx, Resolver};
 use crate::base::future::BoxFuture;
 
 /// A table of answers that can change while it is in use. Names not in it do not exist.
@@ -18,7 +19,38 @@ pub struct Fake(Arc<Mutex<Table>>);
 struct Table {
     mx: HashMap<String, Answer<Vec<Mx>>>,
     addresses: HashMap<String, Answer<Vec<IpAddr>>>,
+    texts: HashMap<String, Answer<Vec<Vec<u8>>>>,
+    names: HashMap<IpAddr, Answer<Vec<String>>>,
     delay: Duration,
+}
+
+/// Adds a record to those of a name; an answer that was set as a whole is replaced.
+fn add<K: Eq + Hash, T>(records: &mut HashMap<K, Answer<Vec<T>>>, name: K, record: T) {
+    match records
+        .entry(name)
+        .or_insert_with(|| Answer::Found(Vec::new()))
+    {
+        Answer::Found(known) => known.push(record),
+        other => *other = Answer::Found(vec![record]),
+    }
+}
+
+impl Table {
+    /// What `records` have of a name; one that only others know exists.
+    fn answer<T: Clone>(&self, records: &HashMap<String, Answer<T>>, name: &str) -> Answer<T> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        match records.get(&name) {
+            Some(answer) => answer.clone(),
+            None if self.exists(&name) => Answer::NoRecords,
+            None => Answer::NoSuchName,
+        }
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.mx.contains_key(name)
+            || self.addresses.contains_key(name)
+            || self.texts.contains_key(name)
+    }
 }
 
 impl Fake {
@@ -52,6 +84,46 @@ impl Fake {
         self.with(|table| table.addresses.insert(host.to_owned(), answer));
     }
 
+    /// Adds a TXT record.
+    pub fn add_text(&self, name: &str, text: &[u8]) {
+        let text = text.to_vec();
+        self.with(|table| add(&mut table.texts, name.to_ascii_lowercase(), text));
+    }
+
+    /// Adds an address of a host.
+    pub fn add_address(&self, host: &str, address: IpAddr) {
+        self.with(|table| add(&mut table.addresses, host.to_ascii_lowercase(), address));
+    }
+
+    /// Adds an MX record of a domain.
+    pub fn add_mx(&self, domain: &str, preference: u16, exchange: &str) {
+        let record = Mx {
+            preference,
+            exchange: exchange.to_owned(),
+        };
+        self.with(|table| add(&mut table.mx, domain.to_ascii_lowercase(), record));
+    }
+
+    /// Adds a name of an address.
+    pub fn add_name(&self, address: IpAddr, name: &str) {
+        self.with(|table| add(&mut table.names, address, name.to_owned()));
+    }
+
+    /// Whether there are TXT records of a name.
+    pub fn has_texts(&self, name: &str) -> bool {
+        self.with(|table| table.texts.contains_key(&name.to_ascii_lowercase()))
+    }
+
+    /// Sets the whole answer to the question for TXT records.
+    pub fn set_texts_answer(&self, name: &str, answer: Answer<Vec<Vec<u8>>>) {
+        self.with(|table| table.texts.insert(name.to_ascii_lowercase(), answer));
+    }
+
+    /// Sets the names of an address.
+    pub fn set_names_answer(&self, address: IpAddr, answer: Answer<Vec<String>>) {
+        self.with(|table| table.names.insert(address, answer));
+    }
+
     /// Makes every answer take this long.
     pub fn set_delay(&self, delay: Duration) {
         self.with(|table| table.delay = delay);
@@ -76,20 +148,38 @@ impl Fake {
 
 impl Resolver for Fake {
     fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>> {
-        let answer = self.with(|table| match table.mx.get(domain) {
-            Some(answer) => answer.clone(),
-            None if table.addresses.contains_key(domain) => Answer::NoRecords,
-            None => Answer::NoSuchName,
-        });
+        let answer = self.with(|table| table.answer(&table.mx, domain));
         self.later(answer)
     }
 
     fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
-        let answer = self.with(|table| match table.addresses.get(host) {
-            Some(answer) => answer.clone(),
-            None if table.mx.contains_key(host) => Answer::NoRecords,
-            None => Answer::NoSuchName,
-        });
+        let answer = self.with(|table| table.answer(&table.addresses, host));
         self.later(answer)
+    }
+
+    fn family<'a>(&'a self, host: &'a str, family: Family) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
+        let answer = self.with(|table| table.answer(&table.addresses, host));
+        let answer = match answer {
+            Answer::Found(all) => {
+                let of_family: Vec<_> = all.into_iter().filter(|ip| family.has(ip)).collect();
+                if of_family.is_empty() {
+                    Answer::NoRecords
+                } else {
+                    Answer::Found(of_family)
+                }
+            }
+            other => other,
+        };
+        self.later(answer)
+    }
+
+    fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Vec<u8>>>> {
+        let answer = self.with(|table| table.answer(&table.texts, name));
+        self.later(answer)
+    }
+
+    fn names(&self, address: IpAddr) -> BoxFuture<'_, Answer<Vec<String>>> {
+        let known = self.with(|table| table.names.get(&address).cloned());
+        self.later(known.unwrap_or(Answer::NoSuchName))
     }
 }

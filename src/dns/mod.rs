@@ -1,9 +1,9 @@
-//! Questions to the DNS, as mail needs them: MX records and addresses.
+//! Questions to the DNS, as mail needs them: MX records, addresses, texts, names of addresses.
 //!
-//! [`Resolver`] is what the relay sees; [`System`] asks real name servers, [`Fake`] answers tests
-//! from a table. What does not exist and what could not be found out are different answers and are
-//! never mixed (DNS-02): the first ends a message, the second delays it. Not here: what the answers
-//! mean for delivery (`relay::hosts`).
+//! [`Resolver`] is what the relay and the checks of senders see; [`System`] asks real name servers,
+//! [`Fake`] answers tests from a table. What does not exist and what could not be found out are
+//! different answers and are never mixed (DNS-02): the first ends a message, the second delays it.
+//! Not here: what the answers mean for delivery (`relay::hosts`) or about a sender (`verify`).
 
 mod fake;
 mod system;
@@ -22,6 +22,31 @@ pub trait Resolver: Send + Sync + 'static {
 
     /// The IPv6 and IPv4 addresses of a host.
     fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>>;
+
+    /// The addresses of a host in one family; nothing is asked about the other.
+    fn family<'a>(&'a self, host: &'a str, family: Family) -> BoxFuture<'a, Answer<Vec<IpAddr>>>;
+
+    /// The TXT records of a name, in any order: each its strings, joined (RFC 7208 3.3).
+    fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Vec<u8>>>>;
+
+    /// The names that an address has by its PTR records, in lower case without a final dot.
+    fn names(&self, address: IpAddr) -> BoxFuture<'_, Answer<Vec<String>>>;
+}
+
+/// A kind of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A records.
+    Four,
+    /// AAAA records.
+    Six,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    pub fn has(self, address: &IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::Four)
+    }
 }
 
 /// An MX record.

@@ -22,7 +22,7 @@ use hickory_resolver::{
 };
 use tokio::time::timeout;
 
-use super::{Answer, Mx, Resolver};
+use super::{Answer, Family, Mx, Resolver};
 use crate::base::future::BoxFuture;
 
 /// Which name servers to ask.
@@ -108,6 +108,25 @@ impl Resolver for System {
             both(six.map(addresses), four.map(addresses))
         })
     }
+
+    fn family<'a>(&'a self, host: &'a str, family: Family) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {
+        let kind = match family {
+            Family::Four => RecordType::A,
+            Family::Six => RecordType::AAAA,
+        };
+        Box::pin(async move { self.ask(host, kind).await.map(addresses) })
+    }
+
+    fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Vec<u8>>>> {
+        Box::pin(async move { self.ask(name, RecordType::TXT).await.map(texts) })
+    }
+
+    fn names(&self, address: IpAddr) -> BoxFuture<'_, Answer<Vec<String>>> {
+        Box::pin(async move {
+            let name = Name::from(address).to_ascii();
+            self.ask(&name, RecordType::PTR).await.map(names)
+        })
+    }
 }
 
 /// The answers about two families as one. A family that could not be asked about matters only when
@@ -156,6 +175,22 @@ fn addresses(records: Vec<RData>) -> Vec<IpAddr> {
         _ => None,
     };
     records.into_iter().filter_map(address).collect()
+}
+
+fn texts(records: Vec<RData>) -> Vec<Vec<u8>> {
+    let text = |data| match data {
+        RData::TXT(txt) => Some(txt.txt_data.concat()),
+        _ => None,
+    };
+    records.into_iter().filter_map(text).collect()
+}
+
+fn names(records: Vec<RData>) -> Vec<String> {
+    let name = |data| match data {
+        RData::PTR(ptr) => host_name(&ptr.0).filter(|name| !name.is_empty()),
+        _ => None,
+    };
+    records.into_iter().filter_map(name).collect()
 }
 
 /// The name in lower case without its final dot, if it is fit to be a host (DNS-01: any byte may

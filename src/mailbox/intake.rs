@@ -205,7 +205,7 @@ fn joined(head: &[u8], mut pending: BytesMut, head_room: usize) -> Bytes {
 }
 
 /// Room for a head that is kept before every body in memory: our trace fields are half of that.
-const HEAD_BYTES_FREE: usize = 1024;
+const HEAD_BYTES_FREE: usize = 2048;
 
 impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,9 +6,9 @@
 //! are the same to the letter: what case means there is not ours to say (RFC 5321 2.4). A plan is
 //! made again after a conflict: a mailbox of it may be gone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::router::{Acceptance, Target};
+use super::router::Target;
 use crate::{
     base::ids::{AccountId, MailboxId},
     mail::address::Address,
@@ -34,13 +34,20 @@ pub(super) struct Copy {
     pub(super) flags: FlagSet,
 }
 
+/// The junk mailboxes of accounts whose copies belong there.
+pub(super) type Junk = HashMap<AccountId, (MailboxId, Name)>;
+
 /// Where the message goes in an account, and with which flags. Nobody has rules of his own yet:
-/// everything is for INBOX.
-pub(super) fn filed(account: AccountId, _message: &Acceptance) -> Vec<Copy> {
+/// everything is for INBOX but what is for the junk mailbox of those who have one.
+pub(super) fn filed(account: AccountId, junk: &Junk) -> Vec<Copy> {
+    let (mailbox, name) = match junk.get(&account) {
+        Some((mailbox, name)) => (*mailbox, name.clone()),
+        None => (INBOX, Name::inbox()),
+    };
     vec![Copy {
         account,
-        mailbox: INBOX,
-        name: Name::inbox(),
+        mailbox,
+        name,
         flags: FlagSet::default(),
     }]
 }

@@ -90,6 +90,7 @@ impl Reports {
             targets: vec![target],
             arrived: intake.finish_behind(field.into()).await.map_err(fault)?,
             final_delivery_bytes,
+            junk: false,
         };
         let composed = self.router.compose(batch, &acceptance).map_err(refused)?;
         let (id, targets) = (acceptance.id, acceptance.targets);

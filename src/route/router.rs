@@ -6,14 +6,17 @@
 //! at the moment of the commit, so nothing acknowledged goes away with an account that is being
 //! removed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::time::Instant;
 
 use super::{
     copies::Copies,
     pace::{Pace, Verdict},
-    plan::{Copy, Plan, filed},
+    plan::{Copy, Junk, Plan, filed},
 };
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
@@ -23,7 +26,7 @@ use crate::{
         text::Quoted,
     },
     mail::envelope::{Envelope, ForwardPath},
-    mailbox::{Arrived, FlagSet, MailboxFault, Mailboxes, Placement},
+    mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
     queue::{NewMessage, Queue},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
 };
@@ -91,6 +94,8 @@ pub struct Acceptance {
     /// How many of them, at its front, are fields of final delivery, Return-Path first: they stay
     /// here (RFC 5321 4.4).
     pub final_delivery_bytes: usize,
+    /// It is for the junk mailboxes of those who have one.
+    pub junk: bool,
 }
 
 /// Why a recipient or a message is not taken.
@@ -202,8 +207,10 @@ impl Router {
     pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Copies, AcceptError> {
         for _ in 0..ATTEMPTS_MAX {
             let mut batch = Batch::new();
+            let junk = self.junk_mailboxes(&acceptance).await;
+            let junk = junk.map_err(RouteFault::from)?;
             let composed = self
-                .compose(&mut batch, &acceptance)
+                .compose_filed(&mut batch, &acceptance, &junk)
                 .map_err(AcceptError::Refused)?;
             match self.0.engine.commit(batch).await {
                 Ok(_) => {
@@ -223,8 +230,18 @@ impl Router {
     /// about together with what it is about. The batch then happens only while the accounts
     /// exist; after a conflict the targets must be asked for again.
     pub fn compose(&self, batch: &mut Batch, acceptance: &Acceptance) -> Result<Composed, Refusal> {
+        self.compose_filed(batch, acceptance, &HashMap::new())
+    }
+
+    /// The same, with the copies of some accounts in their junk mailboxes.
+    fn compose_filed(
+        &self,
+        batch: &mut Batch,
+        acceptance: &Acceptance,
+        junk: &Junk,
+    ) -> Result<Composed, Refusal> {
         let Acceptance { id, arrived, .. } = acceptance;
-        let plan = Plan::of(&acceptance.targets, |account| filed(account, acceptance));
+        let plan = Plan::of(&acceptance.targets, |account| filed(account, junk));
         match plan.owners() {
             0 => return Err(Refusal::UnknownRecipient),
             owners => owners::own_first(batch, arrived.blob, owners),
@@ -269,6 +286,23 @@ impl Router {
             copies: plan.copies,
             queued,
         })
+    }
+
+    /// The junk mailboxes of those who get this, when it is for them.
+    async fn junk_mailboxes(&self, acceptance: &Acceptance) -> Result<Junk, MailboxFault> {
+        let mut found = Junk::new();
+        let targets = acceptance.targets.iter().filter(|_| acceptance.junk);
+        for account in targets.flat_map(|target| &target.reached.accounts) {
+            if found.contains_key(account) {
+                continue;
+            }
+            let mailboxes = self.0.mailboxes.list(*account).await?;
+            let is_junk = |entry: &Entry| entry.special_use == Some(SpecialUse::Junk);
+            if let Some(entry) = mailboxes.into_iter().find(is_junk) {
+                found.insert(*account, (entry.id, entry.name));
+            }
+        }
+        Ok(found)
     }
 
     /// Whether the account had its recipients of this hour. Said once to the operator: it may be

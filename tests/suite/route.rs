@@ -137,6 +137,7 @@ impl World {
             targets,
             arrived: intake.finish().await.unwrap(),
             final_delivery_bytes: 0,
+            junk: false,
         }
     }
 

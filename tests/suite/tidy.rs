@@ -17,6 +17,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["base", "observe"]),
     ("tls", &["base", "observe"]),
     ("dns", &["base", "mail", "observe"]),
+    // What it asks goes through the DNS's room, and takes time.
+    ("verify", &["base", "mail", "dns", "observe"]),
     ("observe", &["base"]),
     ("smtp/proto", &["base", "wire", "mail", "sasl"]),
     ("imap/proto", &["base", "wire", "mail", "sasl"]),
@@ -63,7 +65,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "observe",
         ],
     ),
-    ("smtp/server", SERVER),
+    (
+        "smtp/server",
+        &[
+            "base", "wire", "mail", "sasl", "net", "accounts", "mailbox", "route", "store",
+            "observe", "verify",
+        ],
+    ),
     ("imap/server", IMAP_SERVER),
     ("pop3/server", SERVER),
     (

@@ -20,7 +20,8 @@ use buzon::{
         random::Random,
         secret::Secret,
     },
-    config::Config,
+    config::{Config, raw::VerifyPolicy},
+    dns::Fake,
     fulltext::{Fulltext, Phase},
     imap::server::ImapServer,
     mail::address::{Address, Domain},
@@ -69,6 +70,8 @@ pub(crate) struct TestServer {
     pub(crate) trigger: Trigger,
     pub(crate) shutdown: Shutdown,
     pub(crate) config: Config,
+    /// What name servers say.
+    pub(crate) dns: Fake,
     /// Where clients come from.
     pub(crate) client: IpAddr,
     /// By their short names.
@@ -99,7 +102,8 @@ impl TestServer {
         );
         let domain = Domain::parse("example.org").unwrap();
         services.directory.add_domain(&domain).await.unwrap();
-        let servers = Servers::new(services.clone(), &config);
+        let dns = Fake::new();
+        let servers = Servers::new(services.clone(), Arc::new(dns.clone()), &config);
         let (trigger, shutdown) = shutdown::pair();
         Self {
             engine,
@@ -114,6 +118,7 @@ impl TestServer {
             trigger,
             shutdown,
             config,
+            dns,
             client: [192, 0, 2, 10].into(),
             accounts: BTreeMap::new(),
             servers,
@@ -150,7 +155,8 @@ impl TestServer {
             self.engine.clone(),
             services.mailboxes.clone(),
         );
-        self.servers = Servers::new(services.clone(), &self.config);
+        let resolver = Arc::new(self.dns.clone());
+        self.servers = Servers::new(services.clone(), resolver, &self.config);
         self.gate = self.servers.gate.clone();
         self.directory = services.directory;
         self.mailboxes = services.mailboxes;
@@ -324,12 +330,13 @@ impl AsyncWrite for Pipe {
 }
 
 /// The defaults but for the name, room for many clients of one address, and the cheapest password
-/// hash there is: these tests are not about its cost.
+/// hash there is: these tests are not about its cost. Nobody asks who mail is from.
 fn config() -> Config {
     let mut config = Config::default();
     config.server.hostname = "mx.example.org".to_owned();
     // Not what the machine's interfaces have.
     config.listen.smtp = vec![([192, 0, 2, 1], 25).into()];
+    config.verify.policy = VerifyPolicy::Off;
     config.auth.argon2_memory_kib = 8;
     config.auth.argon2_passes = 1;
     config.limits.connections = Some(1000);

@@ -13,6 +13,13 @@
 //! given plaintext auth         passwords are taken without TLS
 //! given any sender             accounts may send under any address
 //! given client 192.0.2.99      where the next connections come from
+//! given verify tag|enforce     who mail is from is asked
+//! given sealer list.example    whose ARC seals are believed
+//! given dns TXT _dmarc.b.example v=DMARC1; p=reject
+//! given dns A|PTR NAME ADDRESS
+//! given dns keys               those of corpus/signed
+//! given dns fails NAME         its TXT records cannot be had now
+//! given dns takes 40           seconds for every answer
 //!
 //! @ connect A submission       a port by its name in the configuration
 //! @ tls A                      begin TLS, after the server's go-ahead
@@ -38,7 +45,8 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use buzon::{
     base::{ids::AccountId, pieces::Pieces as _, secret::Secret},
-    config::units::Size,
+    config::{raw::VerifyPolicy, units::Size},
+    dns::Answer,
     mailbox::{AclChange, AclMode, AppendOptions, FlagSet, Identifier, Mailbox, Name, Rights},
     queue::admin::Filter,
     store::{Room, fault::CommitFault},
@@ -119,8 +127,49 @@ impl Player {
                 self.server.client = address.parse().map_err(|_| "not an address")?;
                 Ok(())
             }
+            ["verify", "tag"] => {
+                self.server.config.verify.policy = VerifyPolicy::Tag;
+                Ok(())
+            }
+            ["verify", "enforce"] => {
+                self.server.config.verify.policy = VerifyPolicy::Enforce;
+                Ok(())
+            }
+            ["sealer", domain] => {
+                let sealers = &mut self.server.config.verify.trusted_sealers;
+                sealers.push((*domain).to_owned());
+                Ok(())
+            }
+            ["dns", rest @ ..] => self.name_servers(rest),
             _ => Err("nothing like this can be given".to_owned()),
         }
+    }
+
+    /// What the name servers know.
+    fn name_servers(&self, what: &[&str]) -> Result<(), String> {
+        let dns = &self.server.dns;
+        match what {
+            ["TXT", name, text @ ..] => dns.add_text(name, text.join(" ").as_bytes()),
+            ["A", name, address] => {
+                dns.add_address(name, address.parse().map_err(|_| "not an address")?);
+            }
+            ["PTR", name, address] => {
+                dns.add_name(address.parse().map_err(|_| "not an address")?, name);
+            }
+            ["keys"] => {
+                let keys = corpus("signed/keys.txt")?;
+                for line in String::from_utf8_lossy(&keys).lines() {
+                    let (name, text) = line.split_once(' ').ok_or("NAME RECORD")?;
+                    dns.add_text(name, text.as_bytes());
+                }
+            }
+            ["fails", name] => {
+                dns.set_texts_answer(name, Answer::Temporary("given".to_owned()));
+            }
+            ["takes", secs] => dns.set_delay(Duration::from_secs(number(secs)?)),
+            _ => return Err("nothing like this can be known".to_owned()),
+        }
+        Ok(())
     }
 
     /// Does what `@` says.

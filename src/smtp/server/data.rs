@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     header::{Additions, Rules},
-    reception::{Failure, Received, Reception},
+    reception::{Failure, Received, Reception, Whole},
     refusal::{Refused, SmtpFault, log_refusal},
     session::{Done, Greeted, Session, State, Transaction},
 };
@@ -31,6 +31,7 @@ use crate::{
         dialog::Dialog,
         reply::{Detail, Reply},
     },
+    verify::{Client, Findings, Verdict},
     wire::Frame,
 };
 
@@ -65,7 +66,11 @@ impl Session {
             "send the message; a line with a single dot ends it",
         ))
         .await?;
-        let received = self.receive(id, now, &transaction, &sender, turn).await?;
+        let whole = self.receive(id, now, &transaction, &sender, turn).await?;
+        let received = match whole {
+            Ok(whole) => self.judge(whole, (id, now), &transaction, &sender).await,
+            Err(failure) => Err(failure),
+        };
         let accepted = match received {
             Ok(received) => self.accept(id, transaction, received).await,
             Err(failure) => Err((transaction.envelope, failure)),
@@ -94,7 +99,7 @@ impl Session {
         transaction: &Transaction,
         sender: &Sender<'_>,
         turn: &mut Turn<'_, Dialog>,
-    ) -> Result<Result<Received, Failure>, Gone> {
+    ) -> Result<Result<Whole, Failure>, Gone> {
         let options = &self.shared.options;
         let id_text = id.to_string();
         let additions = sender.account.is_some().then(|| Additions {
@@ -108,7 +113,8 @@ impl Session {
         };
         let intake = self.shared.services.mailboxes.intake();
         let room = (intake, self.shared.services.headroom.clone());
-        let mut reception = Reception::new(rules, options.message_bytes_max, room);
+        let verifier = self.shared.services.verifier.as_ref();
+        let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
         let mut body = turn.body(Frame::dot());
         while let Some(piece) = body.next().await? {
             if let Err(failure) = reception.take(piece, body.violations()).await {
@@ -117,8 +123,53 @@ impl Session {
                 return Ok(Err(failure));
             }
         }
-        let trace = self.trace(&id_text, now, transaction, sender);
-        Ok(reception.finish(body.violations(), trace).await)
+        Ok(reception.end(body.violations()).await)
+    }
+
+    /// Asks who the message is from, and puts before it what we know of it. Content filters will
+    /// stand behind that: they want to know it, too.
+    async fn judge(
+        &self,
+        mut whole: Whole,
+        (id, now): (MessageId, Timestamp),
+        transaction: &Transaction,
+        sender: &Sender<'_>,
+    ) -> Result<Judged, Failure> {
+        let verifier = self.shared.services.verifier.as_ref();
+        let findings = match verifier.zip(whole.examination.take()) {
+            None => None,
+            Some((verifier, examination)) => {
+                let client = Client {
+                    ip: sender.peer.remote.ip(),
+                    helo: sender.greeted.name.as_str(),
+                    sender: &transaction.envelope.sender,
+                };
+                Some(verifier.judge(examination, client, now).await)
+            }
+        };
+        let verdict = findings.as_ref().map(|findings| findings.verdict);
+        let refused = match verdict {
+            None | Some(Verdict::Accept | Verdict::Quarantine) => None,
+            Some(Verdict::Refuse) => Some(Refused::Policy),
+            Some(Verdict::Unclear) => Some(Refused::UnclearFrom),
+            Some(Verdict::Defer) => Some(Refused::NotVerifiedNow),
+        };
+        if let Some(findings) = findings.as_ref().filter(|f| f.verdict != Verdict::Accept) {
+            let verified = findings.summary.as_str();
+            let verdict = findings.verdict.name();
+            tracing::info!(target: "mail", id = %id, verified, verdict, "judged");
+        }
+        if let Some(refused) = refused {
+            return Err(refused.into());
+        }
+        let id = id.to_string();
+        let trace = self.trace(&id, now, (transaction, sender), findings.as_ref());
+        let received = whole.finish(trace).await?;
+        Ok(Judged {
+            received,
+            junk: verdict == Some(Verdict::Quarantine),
+            verified: findings.map(|findings| findings.summary),
+        })
     }
 
     /// The fields that we put before the message.
@@ -126,15 +177,15 @@ impl Session {
         &self,
         id: &str,
         now: Timestamp,
-        transaction: &Transaction,
-        sender: &Sender<'_>,
+        (transaction, sender): (&Transaction, &Sender<'_>),
+        findings: Option<&Findings>,
     ) -> Bytes {
         let envelope = &transaction.envelope;
         let tls = sender.peer.tls.as_ref();
         let tls = tls.map(|cipher| format!("{} {}", cipher.version, cipher.suite));
         let received = trace::Received {
             helo: sender.greeted.name.as_str().as_bytes(),
-            reverse_name: None,
+            reverse_name: findings.and_then(|findings| findings.reverse_name.as_deref()),
             client: sender.peer.remote.ip(),
             by: &self.shared.options.host,
             with: Transmission {
@@ -153,6 +204,10 @@ impl Session {
             secs: now.secs(),
         };
         let mut fields = trace::return_path(&envelope.sender);
+        // RFC 8601 4.1: above the Received field of the host that found it out.
+        if let Some(findings) = findings {
+            fields.extend_from_slice(&findings.field);
+        }
         fields.extend(received.to_field());
         fields.into()
     }
@@ -162,12 +217,17 @@ impl Session {
         &self,
         id: MessageId,
         transaction: Transaction,
-        received: Received,
+        judged: Judged,
     ) -> Result<Accepted, (Envelope, Failure)> {
         let Transaction {
             mut envelope,
             targets,
         } = transaction;
+        let Judged {
+            received,
+            junk,
+            verified,
+        } = judged;
         if !self.may_send_as(received.authors.iter().map(Option::as_ref)) {
             return Err((envelope, Refused::NotYourFrom.into()));
         }
@@ -183,12 +243,14 @@ impl Session {
             envelope: envelope.clone(),
             targets,
             arrived: received.arrived,
+            junk,
         };
         match self.shared.services.router.accept(acceptance).await {
             Ok(copies) => Ok(Accepted {
                 envelope,
                 size_bytes,
                 message_id: received.message_id,
+                verified,
                 copies,
             }),
             Err(AcceptError::Refused(refusal)) => Err((envelope, Refused::Route(refusal).into())),
@@ -204,7 +266,17 @@ struct Accepted {
     envelope: Envelope,
     size_bytes: u64,
     message_id: Option<String>,
+    verified: Option<String>,
     copies: Copies,
+}
+
+/// A message that nothing speaks against, or not enough.
+struct Judged {
+    received: Received,
+    /// It is for the junk mailboxes.
+    junk: bool,
+    /// What was found out about its author, for the log.
+    verified: Option<String>,
 }
 
 /// The first lines of a message's story: it is ours, and whose it is.
@@ -221,6 +293,7 @@ fn log_accepted(id: MessageId, accepted: &Accepted, sender: &Sender<'_>, began: 
         size_bytes = accepted.size_bytes,
         peer.ip = %sender.peer.remote.ip(),
         helo = sender.greeted.name.as_str(),
+        verified = accepted.verified.as_deref(),
         tls = sender.peer.tls.as_ref().map(|cipher| cipher.version.as_str()),
         account = sender.account.map(|account| account.0),
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),

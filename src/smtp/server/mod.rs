@@ -39,6 +39,7 @@ use crate::{
         sessions::Opening,
     },
     route::Router,
+    verify::Verifier,
 };
 
 /// Whose mail a port takes.
@@ -121,6 +122,8 @@ pub struct Services {
     pub random: Random,
     /// For large headers; one for all ports.
     pub headroom: Headroom,
+    /// Who looks at what strangers bring; for port 25.
+    pub verifier: Option<Verifier>,
 }
 
 /// One port's server.

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     mailbox::{Arrived, Intake, IntakeError},
     smtp::proto::quirk,
+    verify::{Examination, Verifier},
     wire::dot::Violations,
 };
 
@@ -24,6 +25,9 @@ pub(super) struct Reception<'a> {
     rules: Rules<'a>,
     message_bytes_max: u64,
     intake: Intake,
+    /// Who looks at what comes from strangers.
+    verifier: Option<&'a Verifier>,
+    examination: Option<Examination>,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
     header_end: HeaderEnd,
@@ -36,6 +40,18 @@ pub(super) struct Reception<'a> {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
+}
+
+/// A message that came to its end.
+pub(super) struct Whole {
+    intake: Intake,
+    /// What was seen of it.
+    pub examination: Option<Examination>,
+    eight_bit: bool,
+    authors: Vec<Author>,
+    message_id: Option<String>,
+    /// The examination holds its header.
+    _large: Option<Large>,
 }
 
 /// A message that arrived whole.
@@ -62,12 +78,15 @@ impl<'a> Reception<'a> {
         rules: Rules<'a>,
         message_bytes_max: u64,
         (intake, headroom): (Intake, Headroom),
+        verifier: Option<&'a Verifier>,
     ) -> Self {
         let tolerant = rules.submission.is_some() && quirk::BARE_LINE_ENDS_ON_SUBMISSION;
         Self {
             rules,
             message_bytes_max,
             intake,
+            verifier,
+            examination: None,
             header: Some(BytesMut::new()),
             header_end: HeaderEnd::default(),
             headroom,
@@ -101,7 +120,7 @@ impl<'a> Reception<'a> {
             None => piece,
         };
         let Some(header) = &mut self.header else {
-            return self.feed(piece).await;
+            return self.feed_body(piece).await;
         };
         if self.large.is_none() && header.len() + piece.len() > HEADER_BYTES_FREE {
             self.large = Some(self.headroom.take().ok_or(Refused::NoRoom)?);
@@ -109,35 +128,33 @@ impl<'a> Reception<'a> {
         header.extend_from_slice(&piece);
         match self.header_end.find(header) {
             Some((end, ending)) => {
-                let rest = header.split_off(end).freeze();
+                let mut rest = header.split_off(end).freeze();
                 self.end_header().await?;
-                if ending == Ending::Text {
-                    self.feed(Bytes::from_static(b"\r\n")).await?;
+                if ending == Ending::EmptyLine {
+                    drop(rest.split_to(EMPTY_LINE.len().min(rest.len())));
                 }
-                self.feed(rest).await
+                self.feed(Bytes::from_static(EMPTY_LINE)).await?;
+                self.feed_body(rest).await
             }
             None if header.len() > HEADER_BYTES_MAX => Err(Refused::HeaderTooLarge.into()),
             None => Ok(()),
         }
     }
 
-    /// Ends the message and puts `trace` before it.
+    /// The message is at its end.
     ///
     /// # Errors
     /// When it is not taken in.
-    pub(super) async fn finish(
-        mut self,
-        violations: Violations,
-        trace: Bytes,
-    ) -> Result<Received, Failure> {
+    pub(super) async fn end(mut self, violations: Violations) -> Result<Whole, Failure> {
         self.check(violations)?;
         self.end_header().await?;
-        let arrived = self.intake.finish_behind(trace).await.map_err(not_taken)?;
-        Ok(Received {
-            arrived,
+        Ok(Whole {
+            intake: self.intake,
+            examination: self.examination,
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,
+            _large: self.large,
         })
     }
 
@@ -162,12 +179,24 @@ impl<'a> Reception<'a> {
         if header.len() > HEADER_BYTES_MAX {
             return Err(Refused::HeaderTooLarge.into());
         }
-        let fit = fit(&header.freeze(), &self.rules).map_err(Refused::Header)?;
+        let header = header.freeze();
+        let fit = fit(&header, &self.rules).map_err(Refused::Header)?;
         self.authors = fit.authors;
         self.message_id = fit.message_id;
+        // What was signed is what came, with all that we take out of it.
+        self.examination = self.verifier.map(|verifier| verifier.examine(header));
         self.feed(fit.bytes).await?;
-        self.large = None;
+        if self.examination.is_none() {
+            self.large = None;
+        }
         Ok(())
+    }
+
+    async fn feed_body(&mut self, bytes: Bytes) -> Result<(), Failure> {
+        if let Some(examination) = &mut self.examination {
+            examination.feed(&bytes);
+        }
+        self.feed(bytes).await
     }
 
     async fn feed(&mut self, bytes: Bytes) -> Result<(), Failure> {
@@ -175,6 +204,22 @@ impl<'a> Reception<'a> {
             return Ok(());
         }
         self.intake.feed(bytes).await.map_err(not_taken)
+    }
+}
+
+impl Whole {
+    /// Puts `trace` before the message.
+    ///
+    /// # Errors
+    /// When it is not taken in.
+    pub(super) async fn finish(self, trace: Bytes) -> Result<Received, Failure> {
+        let arrived = self.intake.finish_behind(trace).await.map_err(not_taken)?;
+        Ok(Received {
+            arrived,
+            eight_bit: self.eight_bit,
+            authors: self.authors,
+            message_id: self.message_id,
+        })
     }
 }
 
@@ -191,3 +236,6 @@ fn not_taken(error: IntakeError) -> Failure {
         fault @ IntakeError::Fault(_) => Failure::Fault(SmtpFault::Intake(fault)),
     }
 }
+
+/// What ends a header.
+const EMPTY_LINE: &[u8] = b"\r\n";

@@ -38,6 +38,12 @@ pub(super) enum Refused {
     /// LIM-29.
     HeaderTooLarge,
     Header(Unfit),
+    /// RFC 9989 5.3: the author's domain wants it so.
+    Policy,
+    /// DMARC-01: there is no single author with a domain to ask.
+    UnclearFrom,
+    /// DNS-02: it cannot be found out now whether the author's domain wants it.
+    NotVerifiedNow,
     Route(Refusal),
 }
 
@@ -63,6 +69,9 @@ impl Refused {
             Self::Header(Unfit::Loop) => "loop",
             Self::Header(Unfit::TwoFroms) => "two-froms",
             Self::Header(Unfit::NoFrom) => "no-from",
+            Self::Policy => "dmarc-policy",
+            Self::UnclearFrom => "unclear-from",
+            Self::NotVerifiedNow => "not-verified-now",
             Self::Route(Refusal::UnknownRecipient) => "unknown-recipient",
             Self::Route(Refusal::RelayDenied) => "relay-denied",
             Self::Route(Refusal::OverQuota) => "over-quota",
@@ -124,6 +133,21 @@ impl From<&Refused> for Reply {
             Refused::LineTooLong => (554, Detail(6, 0), "the message has a line that is too long"),
             Refused::HeaderTooLarge => (554, Detail(6, 0), "the header is too large"),
             Refused::Header(unfit) => unfit_header(*unfit),
+            Refused::Policy => (
+                550,
+                Detail(7, 1),
+                "the domain in From wants this refused: neither SPF nor DKIM vouch for it (DMARC)",
+            ),
+            Refused::UnclearFrom => (
+                550,
+                Detail(7, 1),
+                "From must be there once, with an address that has a domain",
+            ),
+            Refused::NotVerifiedNow => (
+                451,
+                Detail(7, 1),
+                "the DNS does not say now who this is from, try again later",
+            ),
             Refused::Route(refusal) => refused_by_route(*refusal),
         };
         Self::new(code, detail, text)
