@@ -14,6 +14,7 @@ use super::{
     handle::{Mailbox, Target},
     intake::Arrived,
     limits::BATCH_BYTES_MAX,
+    notify::Announcement,
     service::{Mailboxes, Placed, Placement},
     shared::read_record,
     sharing::Admitted,
@@ -23,7 +24,7 @@ use crate::{
         clock::Timestamp,
         ids::{AccountId, MailboxId, Uid},
     },
-    store::{Applied, Batch, CommitError},
+    store::{About, Applied, Batch, CommitError},
 };
 
 /// What APPEND says of a message beside its bytes.
@@ -114,9 +115,10 @@ impl Mailbox {
         let appended = if target.account == self.account() {
             placing.within_quota(freed_bytes).commit(core).await
         } else {
-            let appended = placing.within_quota(0).commit(core).await;
-            core.hub.announce(self.account());
-            appended
+            let about = vec![About::Messages(self.id())];
+            // Also when this is cut off.
+            let _announcement = Announcement::new(&core.hub, self.account(), about);
+            placing.within_quota(0).commit(core).await
         };
         if matches!(appended, Err(ChangeError::Busy)) {
             self.judged(Self::REPLACE_RIGHTS).await?;

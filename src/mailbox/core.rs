@@ -21,7 +21,7 @@ use crate::{
         ids::{AccountId, BlobId, MailboxId},
         random::Random,
     },
-    store::{Applied, Batch, CommitError, Engine, Key, Room, key},
+    store::{About, Applied, Batch, CommitError, Engine, Key, Room, Write, key},
 };
 
 /// Shared by all handles of one process.
@@ -65,7 +65,7 @@ impl Core {
         account: AccountId,
         batch: Batch,
     ) -> Result<Applied, CommitError> {
-        let announcement = Announcement::new(&self.hub, account);
+        let announcement = Announcement::new(&self.hub, account, subjects(&batch, account));
         let outcome = self.engine.commit(batch).await;
         if outcome.is_err() {
             announcement.cancel();
@@ -201,4 +201,22 @@ impl Core {
     fn unread(&self) -> MutexGuard<'_, HashMap<(AccountId, MailboxId), u32>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What those who listen to the account learn of a batch.
+fn subjects(batch: &Batch, account: AccountId) -> Vec<About> {
+    let about = batch.writes.iter().filter_map(|write| match write {
+        Write::Put(key, _) => About::of(&key.bytes),
+        Write::Delete(key) => key.about(),
+        Write::Sum(..) | Write::DropBody(_) => None,
+    });
+    let ours = about.filter(|(whose, _)| *whose == account);
+    let mut about: Vec<About> = Vec::new();
+    for (_, one) in ours {
+        // A rename writes thousands of names.
+        if about.last() != Some(&one) {
+            about.push(one);
+        }
+    }
+    about
 }

@@ -14,7 +14,7 @@ use crate::{
         ids::{AccountId, BlobId, EmailId},
     },
     store::{
-        Batch, CommitError, Engine, Order, Page, PageLimit, key,
+        About, Batch, CommitError, Engine, Order, Page, PageLimit, key,
         owners::{Owners, disown},
     },
 };
@@ -56,6 +56,7 @@ impl Mailboxes {
         self.erase_annotations_by(account).await?;
         // Without its mailboxes it grants nothing more, and nothing is granted to it.
         self.erase_grants(account).await?;
+        self.core.hub.announce(account, &[About::Names]);
         let engine = &*self.core.engine;
         let emails = key::emails(account).prefix_range();
         loop {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     base::ids::{BlobId, EmailId, Uid},
-    store::{CommitError, key, owners::Owners},
+    store::{About, CommitError, key, owners::Owners},
 };
 
 /// What goes along with messages to another account.
@@ -76,7 +76,11 @@ impl Mailbox {
             for acl in [&judged, &admitted.acl].into_iter().flatten() {
                 acl.require(&mut step.batch);
             }
-            let announcement = Announcement::new(&self.core.hub, target.account);
+            let announcement = Announcement::new(
+                &self.core.hub,
+                target.account,
+                vec![About::Messages(target.mailbox)],
+            );
             match self.commit(step).await {
                 Ok(done) => {
                     self.core.count_record(target.account, target.mailbox);

@@ -1,7 +1,8 @@
 //! Notices that an account changed: hints that wake readers, who then read the log again.
 //!
-//! A notice carries no content and may come without a change; correctness never rests on one. An
-//! account that nobody watches and that has no mailbox in memory costs nothing here.
+//! A notice may come without a change; correctness never rests on one. Who watches learns that
+//! there was one, who listens what it was about. An account that nobody watches and that has no
+//! mailbox in memory costs nothing here.
 //!
 //! One follower may ask which accounts changed at all: it does work that no commit waits for.
 
@@ -13,7 +14,8 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use crate::base::ids::AccountId;
+use super::listener::Ears;
+use crate::{base::ids::AccountId, store::About};
 
 /// Tells when an account changes. Cheap: thousands may watch.
 #[derive(Debug)]
@@ -104,6 +106,7 @@ const SHARDS: usize = 16;
 pub(super) struct Notice {
     account: AccountId,
     changes: watch::Sender<u64>,
+    ears: Ears,
     hub: Weak<Hub>,
 }
 
@@ -117,6 +120,7 @@ impl Hub {
         let notice = Arc::new(Notice {
             account,
             changes: watch::Sender::new(1),
+            ears: Ears::default(),
             hub: Arc::downgrade(self),
         });
         shard.insert(account, Arc::downgrade(&notice));
@@ -143,13 +147,24 @@ impl Hub {
         self.feed.tell(|news| news.removed_emails += emails as u64);
     }
 
-    /// Wakes all who are interested in `account`.
-    pub(super) fn announce(&self, account: AccountId) {
+    /// Wakes all who are interested in `account`, because of these changes.
+    pub(super) fn announce(&self, account: AccountId, about: &[About]) {
         self.feed.tell(|news| _ = news.accounts.insert(account));
-        let notice = self.shard(account).get(&account).and_then(Weak::upgrade);
-        if let Some(notice) = notice {
+        if let Some(notice) = self.known(account) {
             notice.changes.send_modify(|count| *count += 1);
+            notice.ears.tell(account, about);
         }
+    }
+
+    /// Tells those who listen to `account`: what it has itself is as it was.
+    pub(super) fn tell(&self, account: AccountId, about: &[About]) {
+        if let Some(notice) = self.known(account) {
+            notice.ears.tell(account, about);
+        }
+    }
+
+    fn known(&self, account: AccountId) -> Option<Arc<Notice>> {
+        self.shard(account).get(&account).and_then(Weak::upgrade)
     }
 
     fn shard(&self, account: AccountId) -> MutexGuard<'_, HashMap<AccountId, Weak<Notice>>> {
@@ -164,6 +179,11 @@ impl Notice {
     /// How many notices there were.
     pub(super) fn count(&self) -> u64 {
         *self.changes.borrow()
+    }
+
+    /// Who listens to the account.
+    pub(super) fn ears(&self) -> &Ears {
+        &self.ears
     }
 }
 
@@ -189,16 +209,28 @@ impl Drop for Notice {
 pub(super) struct Announcement<'a> {
     hub: &'a Hub,
     account: AccountId,
+    about: Vec<About>,
+    /// Only those who listen learn of it.
+    is_for_ears: bool,
     due: bool,
 }
 
 impl<'a> Announcement<'a> {
-    pub(super) fn new(hub: &'a Hub, account: AccountId) -> Self {
+    pub(super) fn new(hub: &'a Hub, account: AccountId, about: Vec<About>) -> Self {
         Self {
             hub,
             account,
+            about,
+            is_for_ears: false,
             due: true,
         }
+    }
+
+    /// That others let `account` see more or less than before.
+    pub(super) fn of_rights(hub: &'a Hub, account: AccountId) -> Self {
+        let mut announcement = Self::new(hub, account, vec![About::Names]);
+        announcement.is_for_ears = true;
+        announcement
     }
 
     /// Nothing changed after all.
@@ -209,8 +241,10 @@ impl<'a> Announcement<'a> {
 
 impl Drop for Announcement<'_> {
     fn drop(&mut self) {
-        if self.due {
-            self.hub.announce(self.account);
+        match self.is_for_ears {
+            _ if !self.due => {}
+            true => self.hub.tell(self.account, &self.about),
+            false => self.hub.announce(self.account, &self.about),
         }
     }
 }
@@ -237,10 +271,10 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let mut watch = hub.watch(AccountId(1));
         assert!(now_or_never(watch.changed()).is_none());
-        hub.announce(AccountId(17));
+        hub.announce(AccountId(17), &[]);
         assert!(now_or_never(watch.changed()).is_none());
-        hub.announce(AccountId(1));
-        hub.announce(AccountId(1));
+        hub.announce(AccountId(1), &[]);
+        hub.announce(AccountId(1), &[]);
         assert!(now_or_never(watch.changed()).is_some());
         assert!(now_or_never(watch.changed()).is_none());
     }
@@ -254,17 +288,17 @@ mod tests {
         assert_eq!(entries(&hub), 1);
         drop(two);
         assert_eq!(entries(&hub), 0);
-        hub.announce(AccountId(1));
+        hub.announce(AccountId(1), &[]);
     }
 
     #[test]
     fn a_follower_hears_of_all_accounts_once() {
         let hub = Arc::new(Hub::default());
-        hub.announce(AccountId(1));
+        hub.announce(AccountId(1), &[]);
         let mut follower = hub.follow();
         assert!(now_or_never(follower.heard()).is_none());
         for account in [3, 2, 3] {
-            hub.announce(AccountId(account));
+            hub.announce(AccountId(account), &[]);
         }
         hub.removed(5);
         assert!(now_or_never(follower.heard()).is_some());
@@ -273,7 +307,7 @@ mod tests {
         assert_eq!(news.removed_emails, 5);
         assert!(now_or_never(follower.heard()).is_none());
         drop(follower);
-        hub.announce(AccountId(1));
+        hub.announce(AccountId(1), &[]);
         assert!(hub.feed.lock().is_none());
     }
 
@@ -281,9 +315,9 @@ mod tests {
     fn a_change_that_is_cut_off_is_announced() {
         let hub = Arc::new(Hub::default());
         let mut watch = hub.watch(AccountId(1));
-        Announcement::new(&hub, AccountId(1)).cancel();
+        Announcement::new(&hub, AccountId(1), Vec::new()).cancel();
         assert!(now_or_never(watch.changed()).is_none());
-        drop(Announcement::new(&hub, AccountId(1)));
+        drop(Announcement::new(&hub, AccountId(1), Vec::new()));
         assert!(now_or_never(watch.changed()).is_some());
     }
 }

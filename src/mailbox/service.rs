@@ -16,6 +16,7 @@ use super::{
     flags::FlagSet,
     handle::Mailbox,
     intake::{Arrived, Intake},
+    listener::Listener,
     notify::{Follower, Watch},
     record::{self, Arrival, Arrivals},
     rights::Rights,
@@ -26,7 +27,7 @@ use crate::{
         ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
         random::Random,
     },
-    store::{Applied, Batch, Engine, KeyRange, Order, PageLimit, key},
+    store::{About, Applied, Batch, Engine, KeyRange, Order, PageLimit, key},
 };
 
 /// All mailboxes of all accounts. Cheap to clone; one per process.
@@ -145,9 +146,15 @@ impl Mailboxes {
         self.core.hub.follow()
     }
 
-    /// Wakes the watchers of an account, after a commit that changed it.
-    pub fn announce(&self, account: AccountId) {
-        self.core.hub.announce(account);
+    /// Hears what changes in accounts, and what it is about.
+    pub fn listener(&self) -> Listener {
+        Listener::new(Arc::clone(&self.core.hub))
+    }
+
+    /// Wakes those who are interested in an account, after a commit that brought messages to one
+    /// of its mailboxes.
+    pub fn announce(&self, account: AccountId, mailbox: MailboxId) {
+        self.core.hub.announce(account, &[About::Messages(mailbox)]);
     }
 
     /// The sum of the sizes of all messages of the account.

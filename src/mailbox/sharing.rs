@@ -14,6 +14,7 @@ use super::{
     fault::{ChangeError, MailboxFault},
     handle::Target,
     limits::{ATTEMPTS_MAX, SHARED_GRANTS_MAX, SHARED_MAX, SHARED_OWNER_MAX},
+    notify::Announcement,
     rights::Rights,
     service::Mailboxes,
 };
@@ -100,9 +101,15 @@ impl Mailboxes {
                 batch.present(key::account(id));
             }
             before.replace(&mut batch, &after);
+            // Who may see nothing else of the owner does not listen to him.
+            let grantee = AccountId(change.who.number());
+            let announcement = Announcement::of_rights(&self.core.hub, grantee);
             match self.core.commit(owner, batch).await {
                 Ok(_) => return Ok(()),
-                Err(CommitError::Conflict) => self.check_there(owner, mailbox, change).await?,
+                Err(CommitError::Conflict) => {
+                    announcement.cancel();
+                    self.check_there(owner, mailbox, change).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Replies are sent only when no complete command is waiting any more: that is pipelining (RFC
 //! 2920), for every protocol alike. Refusals cost strikes. STARTTLS with plaintext behind it ends
-//! the connection (CVE-2011-0411 and its kin). Parking is waiting for input or for a change.
+//! the connection (CVE-2011-0411 and its kin). Waiting is for input or for a change; parking is
+//! waiting where what comes is read as its end.
 
 use std::sync::Arc;
 
@@ -126,7 +127,47 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
         if let Err(gone) = conn.flush().await {
             return Flow::End(ending(gone));
         }
-        wait(conn, self.deadline()).await
+        self.wait(conn).await
+    }
+
+    /// Waits for bytes, the deadline or a recall, and tells meanwhile what changes.
+    async fn wait(&mut self, conn: &mut Conn) -> Flow<P::Reply> {
+        let deadline = self.deadline();
+        loop {
+            conn.input.release_if_empty();
+            // Reading prefers bytes to deadlines, so a peer who never pauses would outlive the
+            // total.
+            if deadline <= Instant::now() {
+                return Flow::End(End::Farewell(Farewell::Idle));
+            }
+            tokio::select! {
+                biased;
+                heard = conn.read(deadline, Patience::Idle) => return match heard {
+                    Ok(()) => Flow::Go,
+                    Err(gone) => Flow::End(silent(gone)),
+                },
+                () = self.service.changed() => {}
+            }
+            match self.catch_up(conn, deadline).await {
+                Flow::Go => {}
+                flow => return flow,
+            }
+            if let Err(gone) = conn.flush().await {
+                return Flow::End(ending(gone));
+            }
+        }
+    }
+
+    /// Tells what changed.
+    async fn catch_up(&mut self, conn: &mut Conn, deadline: Instant) -> Flow<P::Reply> {
+        let idle = deadline.saturating_duration_since(Instant::now());
+        let mut turn = Turn {
+            conn,
+            protocol: &mut self.protocol,
+            idle,
+        };
+        let outcome = Box::pin(self.service.catch_up(&mut turn)).await;
+        self.obey(conn, outcome).await
     }
 
     /// Takes one step out of what was read; `None` when that is not enough for one.
@@ -277,14 +318,7 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 },
                 () = self.service.changed() => {}
             }
-            let idle = deadline.saturating_duration_since(Instant::now());
-            let mut turn = Turn {
-                conn,
-                protocol: &mut self.protocol,
-                idle,
-            };
-            let outcome = Box::pin(self.service.catch_up(&mut turn)).await;
-            match self.obey(conn, outcome).await {
+            match self.catch_up(conn, deadline).await {
                 Flow::Go if self.service.is_parked() => {}
                 flow => return flow,
             }
@@ -339,19 +373,6 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
             traffic,
             end,
         }
-    }
-}
-
-/// Waits for bytes, the deadline or a recall.
-async fn wait<R>(conn: &mut Conn, deadline: Instant) -> Flow<R> {
-    conn.input.release_if_empty();
-    // Reading prefers bytes to deadlines, so a peer who never pauses would outlive the total.
-    if deadline <= Instant::now() {
-        return Flow::End(End::Farewell(Farewell::Idle));
-    }
-    match conn.read(deadline, Patience::Idle).await {
-        Ok(()) => Flow::Go,
-        Err(gone) => Flow::End(silent(gone)),
     }
 }
 

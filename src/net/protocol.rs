@@ -39,18 +39,18 @@ pub trait Service<P: Protocol>: Send {
         None
     }
 
-    /// Whether the session is parked: it waits for a change as well as for input (IDLE).
+    /// Whether the session is parked: what comes next is read as the end of that (IDLE).
     fn is_parked(&self) -> bool {
         false
     }
 
-    /// A parked session waits on this beside its input. Must be safe to drop at any time.
+    /// A session waits on this beside its input, parked or not. Must be safe to drop at any time.
     fn changed(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 
-    /// Tells a parked session's peer what changed. `Continue` and `Reply` leave it parked as long
-    /// as [`Service::is_parked`] says so.
+    /// Tells the peer what changed. `Continue` and `Reply` leave a session parked as long as
+    /// [`Service::is_parked`] says so.
     fn catch_up(
         &mut self,
         _turn: &mut Turn<'_, P>,

@@ -383,7 +383,7 @@ impl Composed {
 impl Drop for Composed {
     fn drop(&mut self) {
         for copy in &self.copies {
-            self.router.0.mailboxes.announce(copy.account);
+            self.router.0.mailboxes.announce(copy.account, copy.mailbox);
         }
         if self.queued > 0 {
             self.router.0.queue.wake();

@@ -5,6 +5,8 @@
 //! fields come last or end in a zero byte that they cannot contain. docs/STORE.md lists what the
 //! values are.
 
+mod about;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -17,6 +19,8 @@ use crate::base::{
     clock::Timestamp,
     ids::{AccountId, BlobId, EmailId, MailboxId, MessageId, ModSeq},
 };
+
+pub use about::About;
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 480;

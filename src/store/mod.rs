@@ -17,4 +17,4 @@ pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, 
 pub use engine::{
     Applied, CommitError, Engine, KeyRange, Order, Page, PageLimit, ReadError, Room, Stage,
 };
-pub use key::Key;
+pub use key::{About, Key};

@@ -7,6 +7,7 @@ mod compress;
 mod differential;
 mod faults;
 mod indexed;
+mod listening;
 mod model;
 mod races;
 mod rights;

@@ -15,6 +15,7 @@ use super::{
     limits::TAG_BYTES_MAX,
     list::{ListQuery, SpecialUse},
     metadata::MetadataQuery,
+    notify::Wishes,
     resync::SelectParameters,
     search::Query,
     sequence::MessageSet,
@@ -267,6 +268,8 @@ pub enum CommandBody {
     Enable(Vec<String>),
     /// RFC 2971: what the client says about itself.
     Id(Vec<(String, Option<String>)>),
+    /// RFC 5465 3.1: SET, or NONE.
+    Notify(Option<Box<Wishes>>),
     /// RFC 2342
     Namespace,
     /// RFC 5464 4.2; no name means the server.

@@ -40,6 +40,8 @@ pub const SEARCH_KEYS_MAX: usize = 1_000;
 pub const SORT_CRITERIA_MAX: usize = 32;
 /// LIM-20: mailboxes and groups of them that one ESEARCH names.
 pub const SOURCE_NAMES_MAX: usize = 1_000;
+/// LIM-36: groups of one NOTIFY; it names as many mailboxes as an ESEARCH.
+pub const NOTIFY_GROUPS_MAX: usize = 100;
 /// LIM-21: ranges of a sequence set after merging.
 pub const SET_RANGES_MAX: usize = 10_000;
 /// LIM-38: known message numbers of one QRESYNC; its known UIDs are a set of LIM-21.

@@ -44,6 +44,8 @@ pub enum Attribute {
     NoSelect,
     /// `\NonExistent` (RFC 5258), includes `\Noselect`.
     NonExistent,
+    /// `\NoAccess` (RFC 5465 3.1)
+    NoAccess,
     /// `\Noinferiors`
     NoInferiors,
     /// `\HasChildren` (RFC 3348)
@@ -62,6 +64,7 @@ impl Attribute {
         match self {
             Self::NoSelect => "\\Noselect",
             Self::NonExistent => "\\NonExistent",
+            Self::NoAccess => "\\NoAccess",
             Self::NoInferiors => "\\Noinferiors",
             Self::HasChildren => "\\HasChildren",
             Self::HasNoChildren => "\\HasNoChildren",

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod list;
 pub mod metadata;
 pub mod mutf7;
+pub mod notify;
 pub mod object_id;
 pub mod parse;
 pub mod quirk;

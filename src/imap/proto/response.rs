@@ -85,6 +85,15 @@ pub enum Response {
         /// Selected only because something below it is subscribed (`CHILDINFO`, RFC 5258 3.5).
         subscribed_below: bool,
     },
+    /// A mailbox has another name (RFC 5465 5.4).
+    Renamed {
+        /// Attributes.
+        attributes: Vec<Attribute>,
+        /// Its name now.
+        name: String,
+        /// Its name before.
+        old_name: String,
+    },
     /// `* LSUB`
     Lsub {
         /// Attributes.
@@ -98,6 +107,13 @@ pub enum Response {
         name: String,
         /// What was asked for.
         items: Vec<(StatusItem, StatusValue)>,
+    },
+    /// `* METADATA`, without values (RFC 5464 4.4.2).
+    MetadataChanged {
+        /// Name, decoded; empty for the server.
+        mailbox: String,
+        /// Names of entries; at least one.
+        entries: Vec<String>,
     },
     /// `* METADATA`
     Metadata {
@@ -218,6 +234,8 @@ pub enum Code {
     },
     /// Wrong name or password.
     AuthenticationFailed,
+    /// This event is not supported; says which are (RFC 5465 8).
+    BadEvent,
     /// A URL that names nothing here (RFC 4469 4.1).
     BadUrl(Url),
     /// This charset cannot be searched in; says which can.
@@ -276,6 +294,8 @@ pub enum Code {
     NonExistent,
     /// A search is not kept current (RFC 5267 4.3.1).
     NoUpdate(Tag),
+    /// More than can be told; nothing is told from now on (RFC 5465 5.8).
+    NotificationOverflow,
     /// The account is full.
     OverQuota,
     /// Flags that are kept.

@@ -1,7 +1,7 @@
 //! What a SEARCH looks for and what it answers (RFC 3501 6.4.4, RFC 4731, RFC 9394): keys as a
 //! tree of bounded depth and size (LIM-20), result options as values.
 
-use super::{date::Day, section::FieldName, sequence::SequenceSet};
+use super::{date::Day, fetch::FetchItem, section::FieldName, sequence::SequenceSet};
 use crate::base::ids::ModSeq;
 
 /// What SEARCH asks for.
@@ -11,6 +11,8 @@ pub struct Query {
     pub uid: bool,
     /// What is answered (`RETURN`); `None` when nothing was said of it.
     pub returns: Option<Returns>,
+    /// What is told of messages that come into the result (RFC 5465 7).
+    pub update_items: Vec<FetchItem>,
     /// What the texts are written in.
     pub charset: Charset,
     /// What to look for.

@@ -9,8 +9,8 @@ use std::fmt;
 use super::{
     command::CommandBody,
     parse::{
-        Mistake, Parsed, Scanner, acl, append, fetch, mailbox, message, metadata, quota, search,
-        session, sort,
+        Mistake, Parsed, Scanner, acl, append, fetch, mailbox, message, metadata, notify, quota,
+        search, session, sort,
     },
     response::{Capabilities, Code},
 };
@@ -246,6 +246,7 @@ pub static VERBS: &[Verb] = &[
     verb("UNAUTHENTICATE", AfterLogin, Changed,  UNAUTHENTICATE,      session::unauthenticate),
     verb("IDLE",         AfterLogin,  Untouched, "IDLE",              session::idle),
     verb("DONE",         Idling,      Untouched, "",                  session::done),
+    verb("NOTIFY",       AfterLogin,  Untouched, "NOTIFY",            notify::notify),
     verb("NAMESPACE",    AfterLogin,  Untouched, "NAMESPACE",         session::namespace),
     verb("SELECT",       AfterLogin,  Changed,   "CONDSTORE QRESYNC", mailbox::select),
     verb("EXAMINE",      AfterLogin,  Changed,   "",                  mailbox::examine),
@@ -409,6 +410,7 @@ mod tests {
             "MULTIAPPEND",
             "MULTISEARCH",
             "NAMESPACE",
+            "NOTIFY",
             "OBJECTID",
             "PARTIAL",
             "PREVIEW",

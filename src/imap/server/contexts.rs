@@ -2,20 +2,22 @@
 //!
 //! A context holds what was found, as UIDs, and up to where the mailbox's changes were weighed. It
 //! is told after what changed is told, but for messages that are gone: those are taken out before
-//! their EXPUNGE, while their numbers are still theirs.
+//! their EXPUNGE, while their numbers are still theirs. What a search, or NOTIFY, wants to know of
+//! new messages is told along with it (RFC 5465 5.2, 7).
 
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 use super::{
     effort::{Budget, Exhausted},
     fault::Stop,
+    fetch,
     progress::Progress,
     scope::Scope,
     search::{self, Decided, Inquiry},
     search_key::Candidate,
-    select::{Selected, Uids},
+    select::{Selected, Uids, Which},
     session::Account,
-    updates::{CHUNK_MESSAGES, News},
+    updates::CHUNK_MESSAGES,
 };
 use crate::{
     base::ids::ModSeq,
@@ -25,9 +27,10 @@ use crate::{
             dialog::Imap,
             enabled::Enabled,
             esearch,
+            fetch::{FetchItem, FetchModifiers},
             response::{Code, Response, Status},
             search::SearchKey,
-            sequence::{SequenceSet, SetWriter},
+            sequence::{MessageSet, SequenceSet, SetWriter},
         },
         view::View,
     },
@@ -52,6 +55,24 @@ pub(super) struct Context {
     found: Vec<u32>,
     /// Up to where changes were weighed.
     modseq: ModSeq,
+    /// What is told of messages that come (RFC 5465 7).
+    items: Vec<FetchItem>,
+}
+
+/// Messages that have just come into the view.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals<'i> {
+    /// Ascending; not those that the session made itself.
+    pub(super) uids: Vec<u32>,
+    /// What NOTIFY asked to be told of them.
+    pub(super) items: &'i [FetchItem],
+}
+
+/// What changed in the result of one context.
+struct Change {
+    tag: Tag,
+    added: Vec<u32>,
+    removed: Vec<u32>,
 }
 
 impl Context {
@@ -70,12 +91,20 @@ impl Context {
             saved,
             found: found.iter().map(|candidate| candidate.uid).collect(),
             modseq,
+            items: Vec::new(),
         }
+    }
+
+    /// It, with what is told of messages that come.
+    pub(super) fn telling(mut self, items: &[FetchItem]) -> Self {
+        self.items = items.to_vec();
+        self
     }
 
     /// Bytes of memory that it takes.
     fn bytes(&self) -> usize {
-        self.key.bytes() + self.saved.bytes() + self.found.len() * size_of::<u32>()
+        let items = self.items.len() * size_of::<FetchItem>();
+        self.key.bytes() + self.saved.bytes() + self.found.len() * size_of::<u32>() + items
     }
 
     /// What changes when `seen` were looked at and `found` of them are found: added and removed.
@@ -168,49 +197,112 @@ pub(super) async fn tell_gone(
     Ok(())
 }
 
-/// What was told, and then what it does to the contexts.
-pub(super) async fn tell_after(
-    told: Result<News, Stop>,
+/// Weighs what changed since it was last weighed, and tells what it does to each context, and what
+/// is wanted of new messages.
+pub(super) async fn tell(
     account: Account<'_>,
     selected: &mut Selected,
-    turn: &mut Turn<'_, Imap>,
-) -> Result<News, Stop> {
-    let news = told?;
-    if news == News::Told {
-        tell(account, selected, turn).await?;
-    }
-    Ok(news)
-}
-
-/// Weighs what changed since it was last weighed, and tells what it does to each context.
-async fn tell(
-    account: Account<'_>,
-    selected: &mut Selected,
+    arrivals: &Arrivals<'_>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Stop> {
+    let (changes, outcome) = weigh_all(account, selected, turn).await?;
+    // RFC 5465 5.2: what NOTIFY asked for is told behind ADDTO, along with what searches want of
+    // the same message; without that, they are told before it (RFC 5465 7).
+    let first = arrivals.items.is_empty();
+    if first {
+        fetch(account, selected, arrivals, &changes, turn).await?;
+    }
+    for change in &changes {
+        let Selected { view, contexts, .. } = &*selected;
+        let mut contexts = contexts.0.iter();
+        if let Some(context) = contexts.find(|context| context.tag == change.tag) {
+            context
+                .tell("REMOVEFROM", &change.removed, view, turn)
+                .await?;
+            context.tell("ADDTO", &change.added, view, turn).await?;
+        }
+    }
+    if !first {
+        fetch(account, selected, arrivals, &changes, turn).await?;
+    }
+    outcome
+}
+
+/// What is wanted of messages that came: one FETCH response for each.
+async fn fetch(
+    account: Account<'_>,
+    selected: &mut Selected,
+    arrivals: &Arrivals<'_>,
+    changes: &[Change],
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Stop> {
+    if arrivals.uids.is_empty() {
+        return Ok(());
+    }
+    let mut wanted: BTreeMap<Vec<usize>, Vec<(u32, u32)>> = BTreeMap::new();
+    for uid in &arrivals.uids {
+        let came_into = |change: &Change| change.added.binary_search(uid).is_ok();
+        let contexts = selected.contexts.0.iter().enumerate();
+        let telling = contexts.filter(|(_, context)| {
+            let mut changes = changes.iter().filter(|change| change.tag == context.tag);
+            !context.items.is_empty() && changes.any(came_into)
+        });
+        let telling = telling.map(|(at, _)| at).collect();
+        wanted.entry(telling).or_default().push((*uid, *uid));
+    }
+    for (telling, uids) in wanted {
+        let contexts = telling.iter().filter_map(|at| selected.contexts.0.get(*at));
+        let mut items = arrivals.items.to_vec();
+        for item in contexts.flat_map(|context| &context.items) {
+            if !items.contains(item) {
+                items.push(item.clone());
+            }
+        }
+        if items.is_empty() {
+            continue;
+        }
+        let which = Which {
+            uids: Uids::Said,
+            set: MessageSet::Listed(SequenceSet::of_ranges(uids)),
+        };
+        let wish = fetch::Wish {
+            items,
+            modifiers: FetchModifiers::default(),
+        };
+        // What cannot be told of a message is not; that it came was.
+        _ = fetch::fetch(account, selected, &which, &wish, turn).await?;
+    }
+    Ok(())
+}
+
+/// Weighs what changed for every context; those that cannot be kept current are let go. What was
+/// weighed before a fault is told.
+async fn weigh_all(
+    account: Account<'_>,
+    selected: &mut Selected,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(Vec<Change>, Result<(), Stop>), Stop> {
     let mut contexts = mem::take(&mut selected.contexts);
-    let mut budget = Budget::new();
-    let mut outcome = Ok(());
-    let mut kept = Vec::with_capacity(contexts.0.len());
-    let mut bytes = 0;
+    let (mut budget, mut bytes, mut outcome) = (Budget::new(), 0, Ok(()));
+    let (mut kept, mut changes) = (Vec::with_capacity(contexts.0.len()), Vec::new());
     for mut context in contexts.0.drain(..) {
         if outcome.is_ok() {
             let weighed = weigh(account, selected, &mut context, &mut budget, turn).await;
             bytes += context.bytes();
-            outcome = match weighed {
-                Ok(Ok(())) if bytes <= CONTEXT_BYTES_MAX => Ok(()),
-                Ok(Ok(()) | Err(Exhausted)) => {
+            match weighed {
+                Ok(Ok(change)) if bytes <= CONTEXT_BYTES_MAX => changes.extend(change),
+                Ok(Ok(_) | Err(Exhausted)) => {
                     bytes -= context.bytes();
                     refuse(&context.tag, turn).await?;
                     continue;
                 }
-                Err(stop) => Err(stop),
-            };
+                Err(stop) => outcome = Err(stop),
+            }
         }
         kept.push(context);
     }
     selected.contexts = Contexts(kept);
-    outcome
+    Ok((changes, outcome))
 }
 
 async fn weigh(
@@ -219,11 +311,11 @@ async fn weigh(
     context: &mut Context,
     budget: &mut Budget,
     turn: &mut Turn<'_, Imap>,
-) -> Result<Result<(), Exhausted>, Stop> {
+) -> Result<Result<Option<Change>, Exhausted>, Stop> {
     // What the index holds beyond the view is weighed when the view shows it.
     let now = selected.view.modseq();
     if now <= context.modseq {
-        return Ok(Ok(()));
+        return Ok(Ok(None));
     }
     let inquiry = Inquiry {
         account,
@@ -241,11 +333,11 @@ async fn weigh(
     context.modseq = now;
     let found: Vec<u32> = found.iter().map(|candidate| candidate.uid).collect();
     let (added, removed) = context.take(&seen, &found);
-    context
-        .tell("REMOVEFROM", &removed, &selected.view, turn)
-        .await?;
-    context.tell("ADDTO", &added, &selected.view, turn).await?;
-    Ok(Ok(()))
+    Ok(Ok(Some(Change {
+        tag: context.tag.clone(),
+        added,
+        removed,
+    })))
 }
 
 /// RFC 5267 4.3.1: no updates, or no more of them.

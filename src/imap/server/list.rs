@@ -30,7 +30,7 @@ use crate::{
 
 /// All names of an account, in the order of the tree.
 #[derive(Debug, Default)]
-struct Tree {
+pub(super) struct Tree {
     rows: BTreeMap<Name, Row>,
     /// Names with an existing mailbox below them.
     parents: BTreeSet<Name>,
@@ -228,7 +228,7 @@ fn asks_for_delimiter(patterns: &[String]) -> bool {
 }
 
 impl Tree {
-    async fn read(account: Account<'_>, with_subscriptions: bool) -> Result<Self, Stop> {
+    pub(super) async fn read(account: Account<'_>, with_subscriptions: bool) -> Result<Self, Stop> {
         let entries = account.mailboxes().list(account.id()).await.map_err(stop)?;
         let subscriptions = match with_subscriptions {
             true => account
@@ -244,6 +244,52 @@ impl Tree {
         let shared = shared.filter_map(|shared| Place::shared(people, shared));
         let own = entries.into_iter().map(|entry| Place::own(account, entry));
         Ok(Self::new(own.chain(shared).collect(), subscriptions))
+    }
+
+    /// The mailboxes that are there.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.rows.values().filter_map(|row| row.place.as_ref())
+    }
+
+    pub(super) fn place(&self, name: &Name) -> Option<&Place> {
+        self.rows.get(name)?.place.as_ref()
+    }
+
+    /// The names that are subscribed.
+    pub(super) fn subscribed(&self) -> impl Iterator<Item = &Name> {
+        let rows = self.rows.iter();
+        rows.filter_map(|(name, row)| row.subscribed.then_some(name))
+    }
+
+    /// What is said of a name that changed (RFC 5465 3.1, 5.4, 5.5).
+    pub(super) fn told(&self, name: &Name, old_name: Option<&Name>, no_access: bool) -> Response {
+        let row = self.rows.get(name).cloned().unwrap_or_default();
+        let mut attributes = Vec::new();
+        if no_access {
+            attributes.push(Attribute::NoAccess);
+        }
+        if row.place.is_none() {
+            attributes.push(Attribute::NonExistent);
+        }
+        if row.subscribed {
+            attributes.push(Attribute::Subscribed);
+        }
+        attributes.extend(self.children(name, &row));
+        let special_use = row.special_use();
+        attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
+        let name = name.as_str().to_owned();
+        match old_name {
+            Some(old_name) => Response::Renamed {
+                attributes,
+                name,
+                old_name: old_name.as_str().to_owned(),
+            },
+            None => Response::List {
+                attributes,
+                name,
+                subscribed_below: false,
+            },
+        }
     }
 
     fn new(places: Vec<Place>, subscriptions: Vec<Name>) -> Self {

@@ -2,7 +2,8 @@
 //!
 //! RFC 5464. Private entries are the asking account's; those without a mailbox are kept with the
 //! account. Shared entries of the server would be the operator's, who sets none: they are NIL and
-//! cannot be set. Changes by others are not told: METADATA cannot be enabled (4.1 leaves it open).
+//! cannot be set. Changes by others are told where NOTIFY asks for them (`listening`); METADATA
+//! cannot be enabled (4.1 leaves it open).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -169,6 +169,7 @@ impl Many<'_> {
         }
         if let Some(key) = fixed {
             let context = Context::new(self.asked.tag(), Uids::Said, key, &found, start);
+            let context = context.telling(&self.query.update_items);
             self.is_kept = selected.contexts.keep(context);
         }
         Ok(Ok(()))

@@ -41,7 +41,7 @@ pub(super) async fn note_condstore(
     let now = turn.dialogue().enabled();
     let is_new = !before.contains(Enabled::CONDSTORE) && now.contains(Enabled::CONDSTORE);
     match selected.filter(|_| is_new) {
-        Some(selected) => turn.reply(&highest(selected.view.resumable())).await,
+        Some(selected) => turn.reply(&highest(selected.resumable())).await,
         None => Ok(()),
     }
 }

@@ -116,6 +116,7 @@ pub(super) async fn search(
     let uids = Uids::of(query.uid);
     if let Some(key) = fixed {
         let context = Context::new(asked.tag(), uids, key, &found, start);
+        let context = context.telling(&query.update_items);
         // RFC 5267 4.3.1: the result of a SORT is not kept current.
         if !criteria.is_empty() || !selected.contexts.keep(context) {
             contexts::refuse(asked.tag(), turn).await?;

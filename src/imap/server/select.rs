@@ -14,12 +14,13 @@ use super::{
     session::Account,
 };
 use crate::{
-    base::ids::{AccountId, MailboxId, Uid},
+    base::ids::{AccountId, MailboxId, ModSeq, Uid},
     imap::{
         proto::{
             dialog::Imap,
             enabled::Enabled,
             encode::MessageName,
+            notify::{Events, SelectedEvents},
             response::{Code, Response},
             sequence::{BeyondLast, MessageSet, SequenceSet},
         },
@@ -50,6 +51,12 @@ pub(super) struct Selected {
     pub(super) count_told: u32,
     pub(super) recent_told: u32,
     pub(super) keywords_told: Vec<Keyword>,
+    /// Nothing is told but what commands do to numbers themselves (RFC 5465 3.1).
+    pub(super) muted: bool,
+    /// Changes of flags are not told (RFC 5465 5.1).
+    pub(super) flags_hushed: bool,
+    /// Since when there are some that were not.
+    pub(super) hushed_since: Option<ModSeq>,
     /// VANISHED was told, and not yet where that leaves the client (RFC 7162 3.2.7).
     pub(super) owes_modseq: bool,
 }
@@ -152,6 +159,9 @@ pub(super) async fn open(
                 count_told: view.count(),
                 recent_told: view.recent(),
                 keywords_told: index.keywords(),
+                muted: false,
+                flags_hushed: false,
+                hushed_since: None,
                 owes_modseq: false,
                 view,
             },
@@ -279,6 +289,20 @@ impl Selected {
     pub(super) fn misses_any(&self, uids: &[Uid]) -> bool {
         self.mailbox
             .read(|index| uids.iter().any(|uid| index.position(*uid).is_none()))
+    }
+
+    /// Tells from now on only what is `wanted`; everything when the client has not said.
+    pub(super) fn heed(&mut self, wanted: Option<&SelectedEvents>) {
+        let wants = |events| wanted.is_none_or(|wanted| wanted.events.contains(events));
+        self.muted = wanted.is_some_and(|wanted| wanted.events == Events::NONE);
+        self.flags_hushed = !wants(Events::FLAG_CHANGE);
+    }
+
+    /// From where a client that comes back misses nothing of what it was not told.
+    pub(super) fn resumable(&self) -> ModSeq {
+        let resumable = self.view.resumable();
+        self.hushed_since
+            .map_or(resumable, |since| since.min(resumable))
     }
 
     /// Watches the account the mailbox belongs to.

@@ -10,6 +10,7 @@
 //! began. The dialogue has admitted every command before it comes here. LIM-06, LIM-09, LIM-18,
 //! LIM-19.
 
+mod notify;
 mod service;
 
 use std::{mem, sync::Arc, time::Duration};
@@ -17,9 +18,12 @@ use std::{mem, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Services, append, contexts, expunge,
+    Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
-    login, mailboxes, resync,
+    listening::Listening,
+    login, mailboxes,
+    news::{self, Moment},
+    resync,
     select::{self, Access, Selected, Uids, Which},
     updates::{self, News},
     verbs,
@@ -51,6 +55,8 @@ pub struct Session {
     began: Instant,
     /// From how long after that on nobody was logged in (RFC 8437).
     strange_since: Duration,
+    /// What NOTIFY asked for; none before the first.
+    listening: Option<Box<Listening>>,
 }
 
 enum State {
@@ -121,6 +127,7 @@ impl Session {
             compressed: false,
             began: Instant::now(),
             strange_since: Duration::ZERO,
+            listening: None,
         }
     }
 
@@ -216,6 +223,7 @@ impl Session {
             CommandBody::Idle => self.park(asked, turn).await,
             CommandBody::Compress => Ok(self.compress(asked)),
             CommandBody::Unauthenticate => Ok(self.unauthenticate(asked, turn)),
+            CommandBody::Notify(wishes) => self.notify(asked, wishes, turn).await,
             CommandBody::Done => {
                 self.parked = None;
                 self.complete(asked, Ok(None), turn).await
@@ -331,7 +339,7 @@ impl Session {
             login,
         };
         let enabled = turn.dialogue().enabled();
-        let opened = match select::open(account, &mailbox, access, enabled).await? {
+        let mut opened = match select::open(account, &mailbox, access, enabled).await? {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Next::Reply(asked.answer(Err(refusal)))),
         };
@@ -343,6 +351,10 @@ impl Session {
             resync::catch_up(&opened.selected, known, turn).await?;
         }
         let code = opened.selected.access().code();
+        if let Some(listening) = &mut self.listening {
+            opened.selected.heed(Some(&listening.selected()));
+            listening.attend(&opened.selected);
+        }
         if let State::Ready(login) = mem::replace(&mut self.state, State::LoggedOut) {
             self.state = State::Selected(login, Box::new(opened.selected));
         }
@@ -352,7 +364,10 @@ impl Session {
     /// Goes back to the state without a mailbox; whether there was one.
     fn leave(&mut self) -> bool {
         match mem::replace(&mut self.state, State::LoggedOut) {
-            State::Selected(login, _) => {
+            State::Selected(login, selected) => {
+                if let Some(listening) = &mut self.listening {
+                    listening.leave(&selected);
+                }
                 self.state = State::Ready(login);
                 true
             }
@@ -435,6 +450,7 @@ impl Session {
             return Next::Reply(asked.answer(Err(Refusal::bad(text))));
         }
         self.state = State::Greeted;
+        self.listening = None;
         self.strange_since = self.began.elapsed();
         self.permit.logged_out();
         turn.dialogue().reset();
@@ -459,8 +475,9 @@ impl Session {
                 login,
             };
             selected.reconsider(account).await?;
-            let told = updates::tell(selected, asked.numbers, Uids::Silent, turn).await;
-            let news = contexts::tell_after(told, account, selected, turn).await?;
+            let moment = Moment::Completion(asked.numbers, Uids::Silent, None);
+            let wanted = self.listening.as_deref().map(Listening::selected);
+            let news = news::tell(account, selected, wanted.as_deref(), moment, turn).await?;
             if let News::MailboxDeleted = news {
                 return Ok(Next::Close(updates::mailbox_deleted()));
             }
@@ -483,11 +500,16 @@ impl Session {
             services: &self.services,
             login,
         };
+        let moment = Moment::Completion(asked.numbers, asked.uids(), Some(&outcome));
+        let wanted = self.listening.as_deref().map(Listening::selected);
         let told = match selected.reconsider(account).await {
-            Ok(()) => updates::tell(selected, asked.numbers, asked.uids(), turn).await,
+            Ok(()) => news::tell(account, selected, wanted.as_deref(), moment, turn).await,
             Err(stop) => Err(stop),
         };
-        match contexts::tell_after(told, account, selected, turn).await {
+        if let Some(listening) = &mut self.listening {
+            listening.settle(selected);
+        }
+        match told {
             Ok(News::Told) => {
                 let outcome = updates::settle_modseq(selected, outcome, turn).await?;
                 Ok(Next::Reply(asked.answer(outcome)))

@@ -91,6 +91,9 @@ pub(super) async fn tell_known(
     own: Option<&Stored>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<(), Gone> {
+    if selected.muted && numbers != Numbers::Changed {
+        return Ok(());
+    }
     let rev2 = turn.dialogue().enabled().contains(Enabled::IMAP4REV2);
     if rev2 {
         selected.view.forget_recent();
@@ -171,7 +174,7 @@ pub(super) async fn settle_modseq(
     if !enabled || !owes {
         return Ok(outcome);
     }
-    let modseq = selected.view.resumable();
+    let modseq = selected.resumable();
     if let Ok(None) = outcome {
         return Ok(Ok(Some(Code::HighestModSeq(modseq))));
     }
@@ -183,9 +186,13 @@ pub(super) async fn settle_modseq(
 /// messages.
 fn learn(selected: &mut Selected, own: Option<&Stored>, rev2: bool) -> (Vec<u32>, bool) {
     let (mailbox, view) = (&selected.mailbox, &selected.view);
+    let since = match selected.flags_hushed {
+        true => view.modseq(),
+        false => selected.hushed_since.take().unwrap_or(view.modseq()),
+    };
     // Under one look: what is claimed as recent is what the client is told of.
     let (changes, recent_from) = mailbox.read(|index| {
-        let mut changes = index.changes(view.modseq(), view.uids());
+        let mut changes = index.changes(since, view.uids());
         if let Some(own) = own {
             leave_out(&mut changes.flagged, own, view.modseq(), index);
         }
@@ -198,9 +205,13 @@ fn learn(selected: &mut Selected, own: Option<&Stored>, rev2: bool) -> (Vec<u32>
     let Changes {
         expunged,
         appended,
-        flagged,
+        mut flagged,
         modseq,
     } = changes;
+    if selected.flags_hushed && !flagged.is_empty() {
+        selected.hushed_since.get_or_insert(since);
+        flagged.clear();
+    }
     selected
         .view
         .learn(modseq, &expunged, &appended, recent_from);

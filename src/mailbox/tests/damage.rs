@@ -39,7 +39,7 @@ async fn deliver(world: &World, text: &str) {
     world.mailboxes.place(&mut batch, ALICE, INBOX, &placement);
     batch.body(placement.blob, arrived.content);
     world.engine.commit(batch).await.unwrap();
-    world.mailboxes.announce(ALICE);
+    world.mailboxes.announce(ALICE, INBOX);
 }
 
 async fn has_name(world: &World, text: &str) -> bool {

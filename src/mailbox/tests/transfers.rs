@@ -80,7 +80,7 @@ async fn fill_widely(world: &World, mailbox: MailboxId, count: u32) {
         compose::sum_usage(&mut batch, ALICE, bytes, i64::from(messages));
         world.engine.commit(batch).await.unwrap();
     }
-    world.mailboxes.announce(ALICE);
+    world.mailboxes.announce(ALICE, INBOX);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,13 @@
 //! A client that understands literals: what it needs to look at whole answers byte by byte.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use buzon::{base::ids::AccountId, mailbox::ChangeError};
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::timeout,
+};
 
 use crate::support::server::{TestServer, address_of};
 
@@ -95,6 +98,15 @@ impl ImapClient {
         self.answer(told).await
     }
 
+    /// All that is told while nothing is asked, until nothing more is.
+    pub(super) async fn hear(&mut self) -> Vec<Vec<u8>> {
+        let mut told = Vec::new();
+        while let Ok(response) = timeout(SILENCE, self.response()).await {
+            told.push(response.strip_prefix(b"* ").unwrap_or(&response).to_vec());
+        }
+        told
+    }
+
     /// One whole response, without its line end.
     async fn response(&mut self) -> Vec<u8> {
         let mut at = 0;
@@ -130,6 +142,9 @@ impl ImapClient {
         }
     }
 }
+
+/// After this long nothing more comes.
+const SILENCE: Duration = Duration::from_secs(20);
 
 impl Answer {
     /// Asserts success.

@@ -103,6 +103,7 @@ const FREE: &[&str] = &[
     "COMPRESS",
     "UNAUTHENTICATE",
     "DONE",
+    "NOTIFY",
     "NAMESPACE",
     "GETMETADATA",
     "GETQUOTA",
@@ -167,6 +168,34 @@ fn esearch_passes_over_named_mailboxes_that_may_not_be_read() {
             let answer = world.ask(&row, Rights::parse(rights).unwrap()).await;
             assert!(answer.completion.starts_with("OK"), "{rights} {answer:?}");
             assert_eq!(answer.untagged.len(), told, "{rights} {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn notify_tells_of_what_may_be_read_and_names_what_may_be_seen() {
+    run(async {
+        let mut world = World::new().await;
+        let asked = "NOTIFY SET STATUS (mailboxes {m} (MessageNew MessageExpunge))";
+        for (rights, told) in [
+            ("lr", "STATUS \"Other Users/alice@example.org/"),
+            ("l", "LIST (\\NoAccess "),
+            ("lswipkxtea", "LIST (\\NoAccess "),
+            ("r", ""),
+            ("rswipkxtea", ""),
+            ("", ""),
+        ] {
+            let row = ("NOTIFY", false, asked, "lr");
+            let answer = world.ask(&row, Rights::parse(rights).unwrap()).await;
+            assert!(answer.completion.starts_with("OK"), "{rights} {answer:?}");
+            let lines = usize::from(!told.is_empty());
+            let is_so = |line: &Vec<u8>| line.starts_with(told.as_bytes());
+            let said = answer.untagged.iter().filter(|line| is_so(line)).count();
+            assert_eq!(
+                (said, answer.untagged.len()),
+                (lines, lines),
+                "{rights} {answer:?}"
+            );
         }
     });
 }

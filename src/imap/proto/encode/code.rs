@@ -3,7 +3,7 @@
 use super::flag_list;
 use crate::{
     base::ids::ModSeq,
-    imap::proto::{response::Code, sequence},
+    imap::proto::{notify::Events, response::Code, sequence},
     wire::Output,
 };
 
@@ -20,6 +20,7 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
                 .text(" ");
             sequence::write_set(out, uids);
         }
+        Code::BadEvent => bad_event(out),
         Code::BadUrl(url) => {
             out.text("BADURL ").text(url.as_str());
         }
@@ -89,6 +90,16 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
     }
 }
 
+/// RFC 5465 8: which events there are.
+fn bad_event(out: &mut Output) {
+    let mut separator = "BADEVENT (";
+    for name in Events::names() {
+        out.text(separator).text(name);
+        separator = " ";
+    }
+    out.text(")");
+}
+
 const fn plain_code(code: &Code) -> &'static str {
     match code {
         Code::AlreadyExists => "ALREADYEXISTS",
@@ -106,6 +117,7 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::MetadataTooMany => "METADATA TOOMANY",
         Code::NonExistent => "NONEXISTENT",
         Code::NoPerm => "NOPERM",
+        Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
         Code::OverQuota => "OVERQUOTA",
         Code::PrivacyRequired => "PRIVACYREQUIRED",
         Code::ReadOnly => "READ-ONLY",
@@ -117,6 +129,7 @@ const fn plain_code(code: &Code) -> &'static str {
         Code::UnknownCte => "UNKNOWN-CTE",
         Code::UseAttr => "USEATTR",
         Code::AppendUid { .. }
+        | Code::BadEvent
         | Code::BadUrl(_)
         | Code::CopyUid { .. }
         | Code::InProgress { .. }

@@ -103,6 +103,17 @@ fn mailbox_data(response: &Response, enabled: Enabled, out: &mut Output) {
             }
             out.crlf();
         }
+        Response::Renamed {
+            attributes,
+            name,
+            old_name,
+        } => {
+            name_line(out, "* LIST (", attributes);
+            mailbox(out, enabled, name);
+            out.text(" (\"OLDNAME\" (");
+            mailbox(out, enabled, old_name);
+            out.text("))").crlf();
+        }
         Response::Lsub { attributes, name } => {
             name_line(out, "* LSUB (", attributes);
             mailbox(out, enabled, name);
@@ -169,6 +180,16 @@ fn acl_data(response: &Response, enabled: Enabled, out: &mut Output) {
 /// What tells about quotas and annotations.
 fn account_data(response: &Response, enabled: Enabled, out: &mut Output) {
     match response {
+        Response::MetadataChanged { mailbox, entries } => {
+            // RFC 5464 4.4.2
+            out.text("* METADATA ");
+            self::mailbox(out, enabled, mailbox);
+            for entry in entries {
+                out.text(" ");
+                astring(out, entry.as_bytes());
+            }
+            out.crlf();
+        }
         Response::Metadata { mailbox, entries } => {
             // RFC 5464 4.4.1
             out.text("* METADATA ");

@@ -22,19 +22,10 @@ fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
     let set = scanner.message_set()?;
     scanner.space()?;
-    let mut items = Vec::new();
-    if scanner.eat(b'(') {
-        loop {
-            let item = fetch_item(scanner)?;
-            add(&mut items, item)?;
-            if scanner.eat(b')') {
-                break;
-            }
-            scanner.space()?;
-        }
-    } else {
-        items = fetch_macro_or_item(scanner)?;
-    }
+    let items = match scanner.peek() {
+        Some(b'(') => fetch_items(scanner)?,
+        _ => fetch_macro_or_item(scanner)?,
+    };
     let modifiers = fetch_modifiers(scanner, uid)?;
     scanner.end()?;
     Ok(CommandBody::Fetch {
@@ -43,6 +34,20 @@ fn fetch_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
         items,
         modifiers,
     })
+}
+
+/// `"(" fetch-att *(SP fetch-att) ")"`
+pub(super) fn fetch_items(scanner: &mut Scanner<'_>) -> Parsed<Vec<FetchItem>> {
+    scanner.expect(b'(', "items stand in parentheses")?;
+    let mut items = Vec::new();
+    loop {
+        let item = fetch_item(scanner)?;
+        add(&mut items, item)?;
+        if scanner.eat(b')') {
+            return Ok(items);
+        }
+        scanner.space()?;
+    }
 }
 
 /// RFC 4466 2.4: `[SP "(" fetch-modifier *(SP fetch-modifier) ")"]`

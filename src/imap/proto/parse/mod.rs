@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod mailbox;
 pub mod message;
 pub mod metadata;
+pub mod notify;
 pub mod quota;
 pub mod resync;
 pub mod scan;

@@ -2,13 +2,14 @@
 //! RFC 5267, RFC 7377): what is returned, in which charset the texts are.
 
 use super::{
-    Mistake, Parsed, Scanner,
+    Mistake, Parsed, Scanner, fetch,
     search_key::{keys, next_word},
     sources,
 };
 use crate::imap::proto::{
     command::{CommandBody, Tag},
     enabled::Enabled,
+    fetch::FetchItem,
     search::{Charset, PartialRange, Query, Returns, SearchKey},
     sources::Source,
 };
@@ -58,11 +59,11 @@ pub fn esearch(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 /// What is returned, the charset, the keys, and the end of the command; `first` is the first word.
 fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Query> {
-    let mut returns = None;
+    let (mut returns, mut update_items) = (None, Vec::new());
     if first == b"RETURN" {
         // RFC 4466 2.6.1
         scanner.space()?;
-        returns = Some(returns_list(scanner)?);
+        returns = Some(returns_list(scanner, &mut update_items)?);
         scanner.space()?;
         first = next_word(scanner);
     }
@@ -82,6 +83,7 @@ fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Q
     Ok(Query {
         uid,
         returns,
+        update_items,
         charset,
         key,
     })
@@ -105,8 +107,12 @@ pub(super) fn with_charset(scanner: &mut Scanner<'_>) -> Parsed<(Charset, Search
     Ok((charset, key))
 }
 
-/// RFC 4466 2.6.1: `"(" [search-return-opt *(SP search-return-opt)] ")"`
-pub(super) fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
+/// RFC 4466 2.6.1: `"(" [search-return-opt *(SP search-return-opt)] ")"`; also gives what
+/// `modifier-update` names (RFC 5465 8).
+pub(super) fn returns_list(
+    scanner: &mut Scanner<'_>,
+    update_items: &mut Vec<FetchItem>,
+) -> Parsed<Returns> {
     scanner.expect(
         b'(',
         "RETURN is followed by a list, as in RETURN (MIN COUNT)",
@@ -122,7 +128,17 @@ pub(super) fn returns_list(scanner: &mut Scanner<'_>) -> Parsed<Returns> {
             b"ALL" => returns.all = true,
             b"COUNT" => returns.count = true,
             b"SAVE" => returns.save = true,
-            b"UPDATE" => returns.update = true,
+            b"UPDATE" => {
+                returns.update = true;
+                let mut ahead = scanner.clone();
+                if ahead.eat(b' ') && ahead.peek() == Some(b'(') {
+                    // As the example of RFC 5465 7 has it; the grammar has no space.
+                    *scanner = ahead;
+                }
+                if scanner.peek() == Some(b'(') {
+                    *update_items = fetch::fetch_items(scanner)?;
+                }
+            }
             b"CONTEXT" => returns.context = true,
             b"PARTIAL" if returns.partial.is_none() => {
                 scanner.space()?;
@@ -227,6 +243,28 @@ mod tests {
             };
             assert_eq!(query.returns, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn rfc_5465_8_an_update_may_name_items() {
+        for text in ["UPDATE (UID FLAGS) COUNT", "COUNT UPDATE(UID FLAGS)"] {
+            let Some(CommandBody::Search(query)) = parsed(&format!("SEARCH RETURN ({text}) ALL"))
+            else {
+                panic!("{text}");
+            };
+            assert_eq!(query.update_items, [FetchItem::Uid, FetchItem::Flags]);
+            assert!(
+                query
+                    .returns
+                    .is_some_and(|returns| returns.update && returns.count)
+            );
+        }
+        assert_all_refused(&[
+            "SEARCH RETURN (UPDATE ()) ALL",
+            "SEARCH RETURN (UPDATE (ALL)) ALL",
+            "SEARCH RETURN (UPDATE (UID) ALL",
+            "SEARCH RETURN (COUNT (UID)) ALL",
+        ]);
     }
 
     #[test]

@@ -20,11 +20,12 @@ pub fn uid_sort(scanner: &mut Scanner<'_>) -> Parsed<CommandBody> {
 
 fn sort_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     scanner.space()?;
+    let mut update_items = Vec::new();
     let returns = match scanner.word().to_ascii_uppercase().as_slice() {
         b"" => None,
         b"RETURN" => {
             scanner.space()?;
-            let returns = search::returns_list(scanner)?;
+            let returns = search::returns_list(scanner, &mut update_items)?;
             scanner.space()?;
             Some(returns)
         }
@@ -36,6 +37,7 @@ fn sort_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     let query = Query {
         uid,
         returns,
+        update_items,
         charset,
         key,
     };
@@ -92,6 +94,7 @@ fn thread_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     let query = Query {
         uid,
         returns: None,
+        update_items: Vec::new(),
         charset,
         key,
     };
@@ -144,6 +147,7 @@ mod tests {
             let query = Query {
                 uid,
                 returns,
+                update_items: Vec::new(),
                 charset: Charset::Utf8,
                 key: SearchKey::All,
             };
@@ -194,6 +198,7 @@ mod tests {
             let query = Query {
                 uid,
                 returns: None,
+                update_items: Vec::new(),
                 charset: Charset::Utf8,
                 key: SearchKey::All,
             };

@@ -17,7 +17,7 @@ pub(super) fn sources(scanner: &mut Scanner<'_>) -> Parsed<Vec<Source>> {
 }
 
 /// `filter-mailboxes`
-fn source(scanner: &mut Scanner<'_>, names: &mut usize) -> Parsed<Source> {
+pub(super) fn source(scanner: &mut Scanner<'_>, names: &mut usize) -> Parsed<Source> {
     let word = scanner.word().to_ascii_lowercase();
     *names += 1;
     Ok(match word.as_slice() {
@@ -101,6 +101,7 @@ mod tests {
             let query = Query {
                 uid: true,
                 returns: None,
+                update_items: Vec::new(),
                 charset: Charset::Utf8,
                 key: SearchKey::All,
             };

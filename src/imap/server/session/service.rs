@@ -4,14 +4,11 @@
 
 use super::{
     super::{
-        contexts,
         fault::ImapFault,
         limits::{IDLE_BEFORE_LOGIN, STRIKES_SLOW, TOTAL_BEFORE_LOGIN},
         search,
-        select::Uids,
-        updates::{self, News},
     },
-    Account, Asked, Session, State, with_tag,
+    Asked, Session, State, with_tag,
 };
 use crate::{
     imap::proto::{
@@ -101,6 +98,10 @@ impl Service<Imap> for Session {
     }
 
     async fn changed(&mut self) {
+        if let Some(listening) = &mut self.listening {
+            // Boxed: hardly anybody comes here, and everybody would hold its room (LIM-36).
+            return Box::pin(listening.changed()).await;
+        }
         match self
             .parked
             .as_mut()
@@ -115,21 +116,8 @@ impl Service<Imap> for Session {
         &mut self,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Halt<ImapFault>> {
-        let State::Selected(login, selected) = &mut self.state else {
-            return Ok(Next::Continue);
-        };
-        let account = Account {
-            services: &self.services,
-            login,
-        };
-        let seen = selected.reconsider(account).await;
-        seen.map_err(|stop| with_tag(stop, None))?;
-        let told = updates::tell(selected, Numbers::Untouched, Uids::Silent, turn).await;
-        let told = contexts::tell_after(told, account, selected, turn).await;
-        Ok(match told.map_err(|stop| with_tag(stop, None))? {
-            News::Told => Next::Continue,
-            News::MailboxDeleted => Next::Close(updates::mailbox_deleted()),
-        })
+        let told = self.tell_changes(turn).await;
+        told.map_err(|stop| with_tag(stop, None))
     }
 
     fn refusal_for(&self, fault: &ImapFault) -> Response {
