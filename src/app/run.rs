@@ -145,10 +145,7 @@ impl Server {
             queue: self.services.queue.clone(),
             resolver: Arc::clone(&self.resolver),
             connector: Arc::new(relay::Tcp),
-            postman: Arc::new(Reports::new(
-                self.services.router.clone(),
-                self.services.mailboxes.clone(),
-            )),
+            postman: Arc::new(Reports::new(self.services.router.clone())),
             tls: TlsClient::new(tls::client::system_roots())?,
             clock: self.services.clock.clone(),
             random: self.services.random.clone(),

@@ -107,6 +107,7 @@ impl Services {
             queue.clone(),
             &route::Options {
                 recipients_per_hour: config.smtp.recipients_per_hour,
+                name: config.server.hostname.clone(),
             },
         );
         Ok(Self {

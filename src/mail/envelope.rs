@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::{
     address::{Address, AddressError, Domain, LocalPart},
+    dsn::{EnvelopeId, Notify, OriginalRecipient, Ret},
     quirk,
 };
 
@@ -23,6 +24,47 @@ pub struct Envelope {
     pub body: BodyKind,
     /// RFC 6531: the transaction was declared internationalized.
     pub smtputf8: bool,
+    /// What else was said of it.
+    pub options: MailOptions,
+}
+
+/// What a sender says about a whole message, for every server that it passes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailOptions {
+    /// RFC 3461 4.3: what of it goes back when it fails.
+    pub ret: Option<Ret>,
+    /// RFC 3461 4.4.
+    pub envelope_id: Option<EnvelopeId>,
+}
+
+/// What a sender says about one recipient, for every server on the way to him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RcptOptions {
+    /// RFC 3461 4.1: when he wants to be told; without a word, of failures and delays.
+    pub notify: Option<Notify>,
+    /// RFC 3461 4.2.
+    pub original: Option<OriginalRecipient>,
+}
+
+impl RcptOptions {
+    /// RFC 3461 5.2.3: whether success is to be reported.
+    pub fn wants_success(&self) -> bool {
+        self.notify.is_some_and(|notify| notify.success)
+    }
+
+    /// RFC 3461 5.2.6: whether failure is to be reported.
+    pub fn wants_failure(&self) -> bool {
+        self.notify.is_none_or(|notify| notify.failure)
+    }
+
+    /// RFC 3461 5.2.7.3 (c): the same for what an address stands for.
+    pub fn expanded(&self) -> Self {
+        let mut options = self.clone();
+        if let Some(notify) = &mut options.notify {
+            notify.success = false;
+        }
+        options
+    }
 }
 
 /// RFC 6152 BODY parameter.

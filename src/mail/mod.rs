@@ -18,6 +18,7 @@ pub mod body_text;
 pub mod charset;
 pub mod civil;
 pub mod date;
+pub mod dsn;
 pub mod envelope;
 pub mod envelope_text;
 pub mod excerpt;

@@ -30,7 +30,7 @@ use crate::{
     },
     mail::{
         address::Address,
-        envelope::{BodyKind, ReversePath},
+        envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
     store::{Batch, Engine, key},
 };
@@ -74,8 +74,8 @@ pub struct NewMessage {
     pub id: MessageId,
     /// Where failures are reported.
     pub sender: ReversePath,
-    /// Who shall get it; at least one.
-    pub recipients: Vec<Address>,
+    /// Who shall get it, and what was said of him; at least one.
+    pub recipients: Vec<(Address, RcptOptions)>,
     /// Its bytes, which the same batch makes durable or which exist already.
     pub blob: BlobId,
     /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
@@ -86,6 +86,8 @@ pub struct NewMessage {
     pub smtputf8: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
+    /// What else its sender said of it.
+    pub options: MailOptions,
     /// When it was accepted.
     pub received: Timestamp,
     /// The account that submitted it, if one did.
@@ -121,16 +123,22 @@ impl Queue {
             origin: message.origin,
             smtputf8: message.smtputf8,
             body: message.body,
+            options: message.options.clone(),
             recipients,
         };
         batch.put(key::queue_message(message.id), record.encode());
         let due = self.0.clock.wall();
-        for (n, address) in (0..recipients).zip(&message.recipients) {
+        for (n, (address, options)) in (0..recipients).zip(&message.recipients) {
             let row = Due::value(&address.domain, record.source());
-            let recipient = RecipientRecord::fresh(address.clone(), due);
+            let recipient = RecipientRecord::fresh(address.clone(), options.clone(), due);
             batch.put(key::queue_recipient(message.id, n), recipient.encode());
             batch.put(key::queue_due(due, message.id, n), row);
         }
+    }
+
+    /// A name for a message that begins now.
+    pub fn fresh_id(&self) -> MessageId {
+        MessageId::fresh(self.0.clock.wall(), &self.0.random)
     }
 
     /// Tells the relay that the queue changed; call it after the commit.

@@ -15,9 +15,12 @@ use crate::{
     },
     mail::{
         address::{Address, Domain},
-        envelope::{BodyKind, ReversePath},
+        envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
 };
+use codec::{Reader, Writer};
+
+mod codec;
 
 /// What all recipients of a queued message share. Never changed after it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct MessageRecord {
     pub smtputf8: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
+    /// What else its sender said of it.
+    pub options: MailOptions,
     /// How many recipients it had when it was queued.
     pub recipients: u32,
 }
@@ -47,6 +52,8 @@ pub struct MessageRecord {
 pub struct RecipientRecord {
     /// Who shall get the message.
     pub address: Address,
+    /// What its sender said of him.
+    pub options: RcptOptions,
     /// Where this recipient stands.
     pub state: State,
     /// What the next attempt shall do.
@@ -219,6 +226,7 @@ impl MessageRecord {
             BodyKind::SevenBit => 0,
             BodyKind::EightBit => 1,
         });
+        out.mail_options(&self.options);
         out.u32(self.recipients);
         out.sealed()
     }
@@ -242,6 +250,7 @@ impl MessageRecord {
                 1 => BodyKind::EightBit,
                 _ => return Err(Undecodable),
             },
+            options: input.mail_options()?,
             recipients: input.u32()?,
         };
         input.end().map(|()| record)
@@ -250,9 +259,10 @@ impl MessageRecord {
 
 impl RecipientRecord {
     /// A recipient that is to be attempted at `at`, for the first time.
-    pub fn fresh(address: Address, at: Timestamp) -> Self {
+    pub fn fresh(address: Address, options: RcptOptions, at: Timestamp) -> Self {
         Self {
             address,
+            options,
             state: State::Waiting(at),
             order: Order::Deliver,
             attempts: 0,
@@ -277,6 +287,7 @@ impl RecipientRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.text(&self.address.to_string());
+        out.rcpt_options(&self.options);
         let (tag, at) = match self.state {
             State::Waiting(at) => (0, at),
             State::Leased(at) => (1, at),
@@ -306,6 +317,7 @@ impl RecipientRecord {
         let mut input = Reader::open(bytes)?;
         let record = Self {
             address: Address::parse(input.text()?).map_err(|_| Undecodable)?,
+            options: input.rcpt_options()?,
             state: match (input.u8()?, Timestamp(input.u64()?)) {
                 (0, at) => State::Waiting(at),
                 (1, at) => State::Leased(at),
@@ -367,134 +379,6 @@ impl Due {
     }
 }
 
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new() -> Self {
-        Self(vec![VERSION])
-    }
-
-    fn u16(&mut self, value: u16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        // Addresses, hosts and diagnoses are all far shorter than 64 KiB.
-        let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
-        self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn option<V>(&mut self, value: Option<V>, write: impl FnOnce(&mut Self, V)) {
-        self.0.push(u8::from(value.is_some()));
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-
-    fn diagnosis(&mut self, diagnosis: &Diagnosis) {
-        self.option(diagnosis.host.as_deref(), Self::text);
-        self.u16(diagnosis.code);
-        let Status(class, subject, detail) = diagnosis.status;
-        self.0.push(class);
-        self.u16(subject);
-        self.u16(detail);
-        self.text(&diagnosis.text);
-    }
-
-    fn sealed(mut self) -> Vec<u8> {
-        let sum = crc32fast::hash(&self.0);
-        self.u32(sum);
-        self.0
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn open(sealed: &'a [u8]) -> Result<Self, Undecodable> {
-        let (bytes, sum) = sealed.split_last_chunk::<4>().ok_or(Undecodable)?;
-        if crc32fast::hash(bytes) != u32::from_be_bytes(*sum) {
-            return Err(Undecodable);
-        }
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => Ok(Self(rest)),
-            _ => Err(Undecodable),
-        }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Undecodable)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn u8(&mut self) -> Result<u8, Undecodable> {
-        self.array().map(u8::from_be_bytes)
-    }
-
-    fn u16(&mut self) -> Result<u16, Undecodable> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, Undecodable> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Undecodable> {
-        self.array().map(u64::from_be_bytes)
-    }
-
-    fn flag(&mut self) -> Result<bool, Undecodable> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Undecodable),
-        }
-    }
-
-    fn text(&mut self) -> Result<&'a str, Undecodable> {
-        let length = usize::from(self.u16()?);
-        let (text, rest) = self.0.split_at_checked(length).ok_or(Undecodable)?;
-        self.0 = rest;
-        std::str::from_utf8(text).map_err(|_| Undecodable)
-    }
-
-    fn option<V>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<V, Undecodable>,
-    ) -> Result<Option<V>, Undecodable> {
-        if self.flag()? {
-            read(self).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn diagnosis(&mut self) -> Result<Diagnosis, Undecodable> {
-        let host = self.option(|input| input.text().map(str::to_owned))?;
-        let code = self.u16()?;
-        let status = Status(self.u8()?, self.u16()?, self.u16()?);
-        Ok(Diagnosis::new(host.as_deref(), code, status, self.text()?))
-    }
-
-    fn end(&self) -> Result<(), Undecodable> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(Undecodable)
-        }
-    }
-}
-
 /// A record together with the exact bytes it was read from, for conditional writes.
 #[derive(Clone, Debug)]
 pub(super) struct Read<R> {
@@ -508,8 +392,5 @@ pub const DIAGNOSIS_BYTES_MAX: usize = 512;
 const HOST_BYTES_MAX: usize = 320;
 /// How many numbers all strangers share.
 const STRANGERS: u64 = 8;
-/// First byte of every record.
-const VERSION: u8 = 1;
-
 #[cfg(test)]
 mod tests;

@@ -18,10 +18,10 @@ use crate::{
         ids::MessageId,
         text::{Causes, Quoted},
     },
-    mail::address::Address,
+    mail::{address::Address, envelope::RcptOptions},
     queue::{
         Lease, Queue, RecordError,
-        record::{Diagnosis, MessageRecord, Order, Status},
+        record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
     },
     smtp::client::{Fate, Mail, Sent},
 };
@@ -124,7 +124,7 @@ enum Round {
 struct Work {
     id: MessageId,
     message: MessageRecord,
-    recipients: Vec<(u32, Address)>,
+    recipients: Vec<(u32, Address, RcptOptions)>,
     /// The number of this attempt.
     attempt: u32,
 }
@@ -151,7 +151,7 @@ impl<'a> Hand<'a> {
                 return Then::Next;
             }
         };
-        let ordered = failed(&lease);
+        let ordered = ended(&lease);
         let mut on =
             ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
@@ -213,7 +213,11 @@ impl<'a> Hand<'a> {
                 self.shared.board().refused(self.to);
             }
             let findings = sent.fates.iter().map(|fate| Finding::of(&host, fate));
-            let numbers = work.recipients.iter().map(|(n, _)| *n);
+            let findings = findings.map(|finding| match sent.reports {
+                true => finding,
+                false => finding.untold(),
+            });
+            let numbers = work.recipients.iter().map(|(n, ..)| *n);
             return Round::Found(settled(numbers.zip(findings).collect()));
         }
     }
@@ -232,13 +236,15 @@ impl<'a> Hand<'a> {
 impl Shared {
     /// Sends the message over `session`.
     async fn transact(&self, to: &Destination, work: &Work, session: &mut Session) -> Sent {
-        let recipients: Vec<_> = work.recipients.iter().map(|(_, who)| who).collect();
+        let recipients = work.recipients.iter();
+        let recipients: Vec<_> = recipients.map(|(_, who, options)| (who, options)).collect();
         let mail = Mail {
             sender: &work.message.sender,
             recipients: &recipients,
             size: work.message.size,
             smtputf8: work.message.smtputf8,
             body: work.message.body,
+            options: &work.message.options,
         };
         let mut body = self.parts.queue.body(&work.message);
         let sent = session.conversation.send(&mail, &mut body).await;
@@ -265,7 +271,12 @@ impl Work {
             id: lease.id,
             message: lease.message.clone(),
             recipients: recipients
-                .map(|leased| (leased.n, leased.record.address.clone()))
+                .map(|leased| {
+                    let RecipientRecord {
+                        address, options, ..
+                    } = &leased.record;
+                    (leased.n, address.clone(), options.clone())
+                })
                 .collect(),
             attempt: lease
                 .recipients
@@ -277,7 +288,7 @@ impl Work {
     /// The same finding for all recipients.
     fn all(&self, finding: &Finding) -> Round {
         let recipients = self.recipients.iter();
-        Round::Found(recipients.map(|(n, _)| (*n, finding.clone())).collect())
+        Round::Found(recipients.map(|(n, ..)| (*n, finding.clone())).collect())
     }
 
     /// The line in the mail log that says that an attempt begins.
@@ -300,7 +311,7 @@ impl Work {
 fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     let further = findings
         .iter()
-        .any(|(_, finding)| matches!(finding, Finding::Delivered(_)));
+        .any(|(_, finding)| matches!(finding, Finding::Delivered(_) | Finding::Relayed(_)));
     let settle = |(n, finding)| match finding {
         Finding::TooMany(_) if further => None,
         Finding::TooMany(why) => Some((n, Finding::Later(why))),
@@ -309,19 +320,19 @@ fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     findings.into_iter().filter_map(settle).collect()
 }
 
-/// The recipients that only a report is left of: an operator gave them up, or they failed before
-/// and the report had no place. Nobody is asked again about them.
-fn failed(lease: &Lease) -> Vec<(u32, Finding)> {
-    let failed = lease.recipients.iter().filter_map(|leased| {
+/// The recipients that only a report is left of: an operator gave them up, or they came to an end
+/// before and the report had no place. Nobody is asked again about them.
+fn ended(lease: &Lease) -> Vec<(u32, Finding)> {
+    let ended = lease.recipients.iter().filter_map(|leased| {
         let record = &leased.record;
-        let why = match (record.order, &record.last) {
+        let finding = match (record.order, &record.last) {
             (Order::Deliver, _) => return None,
-            (Order::Report, Some(why)) => why.clone(),
-            (Order::Bounce | Order::Report, last) => given_up(last.as_ref()),
+            (Order::Report, Some(why)) => Finding::reported(why.clone()),
+            (Order::Bounce | Order::Report, last) => Finding::Never(given_up(last.as_ref())),
         };
-        Some((leased.n, Finding::Never(why)))
+        Some((leased.n, finding))
     });
-    failed.collect()
+    ended.collect()
 }
 
 /// What is said of a recipient that an operator gave up.

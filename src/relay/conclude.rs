@@ -1,21 +1,19 @@
 //! What follows from the findings of an attempt: the record, the report, the line in the log.
 //!
 //! Done right after the peer's reply, in one commit: recipients that are finished go, others get
-//! their next time, and the report to the sender is part of it. No report is made about mail
-//! that has no sender, so reports never cause reports; a delay is told only to those who submitted
-//! here. A report that has no place now is tried again alone: who refused a message for good
-//! never gets it again, and after twice the patience for a message the report is given up, too.
+//! their next time, and the one report to the sender is part of it. What is told is what the
+//! sender asked for (RFC 3461 5.2); who asked for nothing hears of failures, and of delays if he
+//! submitted here. No report is made about mail that has no sender, so reports never cause
+//! reports. A report that has no place now is tried again alone: who took a message or refused it
+//! for good never gets it again, and after twice the patience for a message the report is given up,
+//! too.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Shared,
-    report::{Built, Entry, Facts, HEADER_BYTES_MAX, Kind, build},
-    verdict::Finding,
-};
+use super::{Shared, verdict::Finding};
 use crate::{
     base::{
         clock::Timestamp,
@@ -24,14 +22,18 @@ use crate::{
     },
     mail::{
         address::Address,
-        envelope::{BodyKind, ReversePath},
+        dsn::Ret,
+        envelope::{BodyKind, RcptOptions},
     },
     queue::{
-        Lease, Outcome, QueueFault, RecordError,
+        Lease, Leased, Outcome, QueueFault, RecordError,
         record::Diagnosis,
         schedule::{History, Next},
     },
-    route::{PostError, Posted, Report},
+    route::{
+        FirstLine, PostError, Posted, Report,
+        report::{Built, Entry, Event, Facts, HEADER_BYTES_MAX, WHOLE_BYTES_MAX, build},
+    },
     store::{Batch, CommitError},
 };
 
@@ -39,34 +41,14 @@ use crate::{
 struct Decision {
     n: u32,
     address: Address,
+    options: RcptOptions,
     attempted: Option<Timestamp>,
     becomes: Becomes,
     why: Diagnosis,
-    /// What follows should it have failed and the report have no place.
+    /// What the sender is told of it.
+    told: Option<Event>,
+    /// What follows should this be an end and the report of it have no place.
     unreported: Next,
-}
-
-/// A report that is a message now, and how to tell whoever waits for it.
-struct Told {
-    posted: Posted,
-    id: MessageId,
-    to: Address,
-    size_bytes: usize,
-}
-
-impl Told {
-    /// The first line of the report's own story.
-    fn log(&self, about: MessageId) {
-        tracing::info!(
-            target: "mail",
-            id = %self.id,
-            about = %about,
-            from = %ReversePath::Null,
-            to = %Quoted::str(&format!("<{}>", self.to)),
-            size_bytes = self.size_bytes,
-            "accepted"
-        );
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,13 +57,12 @@ enum Becomes {
     Failed,
     Retried {
         at: Timestamp,
-        tell: bool,
     },
-    /// Failed, and the report is tried again then.
+    /// At an end, and the report is tried again then.
     Unreported {
         at: Timestamp,
     },
-    /// Failed, and nobody will be told.
+    /// At an end, and nobody will be told.
     Untold,
 }
 
@@ -96,18 +77,11 @@ impl Shared {
         let now = self.parts.clock.wall();
         // The same for all, so that recipients that failed together go together again.
         let random = self.parts.random.below(u64::MAX);
-        let decisions = findings
+        let decisions: Vec<_> = findings
             .into_iter()
-            .filter_map(|(n, finding)| self.decide(lease, n, finding, (now, random)));
-        // One commit makes one report at most.
-        let (delayed, others): (Vec<_>, Vec<_>) = decisions.partition(Decision::is_told_of_delay);
-        for decisions in [others, delayed] {
-            let ours = decisions.is_empty() || self.settle(lease, decisions, started).await;
-            if !ours {
-                return false;
-            }
-        }
-        true
+            .filter_map(|(n, finding)| self.decide(lease, n, finding, (now, random)))
+            .collect();
+        decisions.is_empty() || self.settle(lease, decisions, started).await
     }
 
     /// Commits `decisions`, with the report that goes with them.
@@ -133,9 +107,9 @@ impl Shared {
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
                     log(lease, &decisions, started);
-                    if let Some(told) = told {
-                        told.log(lease.id);
-                        told.posted.announce();
+                    if let Some((line, posted)) = told {
+                        line.log();
+                        posted.announce();
                     }
                     // The worker sleeps until what was next before; this may come sooner.
                     if decisions.iter().any(Decision::is_retried) {
@@ -184,28 +158,37 @@ impl Shared {
         let unreported = history(leased.record.reports_tried());
         let history = history(leased.record.attempts);
         let schedule = self.parts.queue.schedule();
-        let (becomes, why) = match finding {
-            Finding::Delivered(why) => (Becomes::Delivered, why),
-            Finding::Never(why) => (Becomes::Failed, why),
+        let options = &leased.record.options;
+        let (becomes, why, told) = match finding {
+            Finding::Delivered(why) => (Becomes::Delivered, why, None),
+            // RFC 3461 5.2.2 (b).
+            Finding::Relayed(why) => {
+                let told = options.wants_success().then_some(Event::Relayed);
+                (Becomes::Delivered, why, told)
+            }
+            Finding::Never(why) => (Becomes::Failed, why, failed(options)),
             Finding::Later(why) | Finding::TooMany(why) => {
-                let becomes = match schedule.after(history, now, random) {
-                    Next::GiveUp => Becomes::Failed,
-                    Next::RetryAt(at) => Becomes::Retried {
-                        at,
-                        tell: lease.message.origin.is_some()
-                            && !leased.record.delay_told
-                            && schedule.delay_is_due(history.received, now),
-                    },
-                };
-                (becomes, why)
+                match schedule.after(history, now, random) {
+                    Next::GiveUp => (Becomes::Failed, why, failed(options)),
+                    Next::RetryAt(at) => {
+                        let due = !leased.record.delay_told
+                            && wants_delay(lease, leased)
+                            && schedule.delay_is_due(history.received, now);
+                        let until = schedule.gives_up_at(history.received);
+                        let told = due.then_some(Event::Delayed { until });
+                        (Becomes::Retried { at }, why, told)
+                    }
+                }
             }
         };
         Some(Decision {
             n,
             address: leased.record.address.clone(),
+            options: options.clone(),
             attempted: leased.record.attempted.map(|(_, last)| last),
             becomes,
             why,
+            told,
             unreported: schedule.after_report(unreported, now, random),
         })
     }
@@ -218,18 +201,13 @@ impl Shared {
         decisions: &[Decision],
         now: Timestamp,
         batch: &mut Batch,
-    ) -> Result<Option<Told>, BoxError> {
+    ) -> Result<Option<(FirstLine, Posted)>, BoxError> {
         let Some(report) = self.report(lease, decisions, now).await else {
             return Ok(None);
         };
-        let (id, to, size_bytes) = (report.id, report.to.clone(), report.bytes.len());
+        let line = report.first_line();
         match self.parts.postman.add_report(batch, report).await {
-            Ok(posted) => Ok(Some(Told {
-                posted,
-                id,
-                to,
-                size_bytes,
-            })),
+            Ok(posted) => Ok(Some((line, posted))),
             Err(PostError::Undeliverable(why)) => {
                 *batch = Batch::new();
                 tracing::info!(
@@ -252,51 +230,48 @@ impl Shared {
         decisions: &[Decision],
         now: Timestamp,
     ) -> Option<Report> {
-        let told: Vec<_> = decisions.iter().filter(|d| d.is_told()).collect();
-        let kind = match told.first()?.becomes {
-            Becomes::Delivered | Becomes::Unreported { .. } | Becomes::Untold => return None,
-            Becomes::Failed => Kind::Failed,
-            Becomes::Retried { .. } => {
-                let schedule = self.parts.queue.schedule();
-                let until = schedule.gives_up_at(lease.message.received);
-                Kind::Delayed { until }
-            }
-        };
+        let entries: Vec<_> = decisions.iter().filter_map(Decision::entry).collect();
+        if entries.is_empty() {
+            return None;
+        }
         // RFC 5321 4.5.5: nothing is ever said to the null path.
         let to = lease.message.sender.address()?;
-        let limit = HEADER_BYTES_MAX as u64;
-        let beginning = self.parts.queue.beginning(&lease.message, limit).await;
+        let message = &lease.message;
+        // RFC 3461 4.3: only of failures, and not too much.
+        let whole = message.options.ret == Some(Ret::Full)
+            && message.size <= WHOLE_BYTES_MAX
+            && entries.iter().any(|entry| entry.event == Event::Failed);
+        let limit = if whole {
+            WHOLE_BYTES_MAX
+        } else {
+            HEADER_BYTES_MAX as u64
+        };
+        let beginning = self.parts.queue.beginning(message, limit).await;
         let beginning = beginning.unwrap_or_else(|error| {
             // A damaged body must not keep its sender in the dark.
             tracing::error!(id = %lease.id, %error, "a queued message could not be read");
             Bytes::new()
         });
-        let entries: Vec<_> = told
-            .iter()
-            .map(|decision| Entry {
-                address: &decision.address,
-                why: &decision.why,
-                attempted: decision.attempted,
-            })
-            .collect();
         let id = MessageId::fresh(now, &self.parts.random);
         let Built {
             bytes,
             smtputf8,
             eight_bit,
         } = build(&Facts {
-            kind,
             id,
             original: lease.id,
+            options: &message.options,
             reporter: &self.options.name,
             to,
-            received: lease.message.received,
+            received: message.received,
             now,
             recipients: &entries,
             beginning: &beginning,
+            whole: whole && beginning.len() as u64 == message.size,
         });
         Some(Report {
             id,
+            about: lease.id,
             to: to.clone(),
             bytes: bytes.into(),
             smtputf8,
@@ -309,18 +284,30 @@ impl Shared {
     }
 }
 
+/// RFC 3461 5.2.6.
+fn failed(options: &RcptOptions) -> Option<Event> {
+    options.wants_failure().then_some(Event::Failed)
+}
+
+/// RFC 3461 5.2.5; without a word, only those who submitted here are told.
+fn wants_delay(lease: &Lease, leased: &Leased) -> bool {
+    match leased.record.options.notify {
+        Some(notify) => notify.delay,
+        None => lease.message.origin.is_some(),
+    }
+}
+
 /// A report that cannot be written now must not be lost: it is tried again, and nothing else is.
 fn postpone(decisions: &mut [Decision]) {
     for decision in decisions {
-        match &mut decision.becomes {
-            becomes @ Becomes::Failed => {
+        match (decision.told.take(), &mut decision.becomes) {
+            (Some(_), becomes @ (Becomes::Delivered | Becomes::Failed)) => {
                 *becomes = match decision.unreported {
                     Next::RetryAt(at) => Becomes::Unreported { at },
                     Next::GiveUp => Becomes::Untold,
                 };
             }
-            Becomes::Retried { tell, .. } => *tell = false,
-            Becomes::Delivered | Becomes::Unreported { .. } | Becomes::Untold => {}
+            _ => {}
         }
     }
 }
@@ -357,8 +344,8 @@ fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
                 untold(lease, decision);
                 continue;
             }
-            Becomes::Retried { tell: false, .. } => "deferred",
-            Becomes::Retried { tell: true, .. } => "delayed",
+            Becomes::Retried { .. } if decision.told.is_some() => "delayed",
+            Becomes::Retried { .. } => "deferred",
         };
         let why = &decision.why;
         let words = format!("{} {}", why.status, why.text());
@@ -386,10 +373,10 @@ impl Decision {
     fn outcome(&self) -> (u32, Outcome) {
         let outcome = match self.becomes {
             Becomes::Delivered | Becomes::Failed | Becomes::Untold => Outcome::Finished,
-            Becomes::Retried { at, tell } => Outcome::Retry {
+            Becomes::Retried { at } => Outcome::Retry {
                 at,
                 why: self.why.clone(),
-                delay_told: tell,
+                delay_told: self.told.is_some(),
             },
             Becomes::Unreported { at } => Outcome::Report {
                 at,
@@ -399,8 +386,15 @@ impl Decision {
         (self.n, outcome)
     }
 
-    fn is_told(&self) -> bool {
-        self.becomes == Becomes::Failed || self.is_told_of_delay()
+    /// What a report says of it.
+    fn entry(&self) -> Option<Entry<'_>> {
+        Some(Entry {
+            address: &self.address,
+            original: self.options.original.as_ref(),
+            event: self.told?,
+            why: Some(&self.why),
+            attempted: self.attempted,
+        })
     }
 
     fn is_retried(&self) -> bool {
@@ -409,10 +403,6 @@ impl Decision {
             becomes,
             Becomes::Retried { .. } | Becomes::Unreported { .. }
         )
-    }
-
-    fn is_told_of_delay(&self) -> bool {
-        matches!(self.becomes, Becomes::Retried { tell: true, .. })
     }
 }
 

@@ -4,16 +4,14 @@
 //! a minute, sorts what it finds by destination ([`board`]), and runs a bounded number of attempts
 //! as tasks that it owns and joins. Decisions are pure: [`hosts`] (where to),
 //! `smtp::client::classify` and [`verdict`] (what a reply means), `queue::schedule` (when again),
-//! [`report`] (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
+//! `route::report` (what the sender reads). RFC 5321 2.1, 4.5.4, 5, 6.1.
 
-mod advice;
 mod attempt;
 mod board;
 mod conclude;
 pub mod hosts;
 mod open;
 mod pool;
-mod report;
 mod run;
 mod verdict;
 

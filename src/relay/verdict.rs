@@ -18,8 +18,10 @@ use crate::{
 /// What one attempt brought for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// The peer took responsibility.
+    /// The peer took responsibility, and for what the sender wants to be told, too.
     Delivered(Diagnosis),
+    /// The peer took responsibility and will not tell of success.
+    Relayed(Diagnosis),
     /// Try again later.
     Later(Diagnosis),
     /// Report to the sender.
@@ -32,9 +34,15 @@ impl Finding {
     /// What a fate at `host` means.
     pub(super) fn of(host: &str, fate: &Fate) -> Self {
         let said = |reply| diagnosis(Some(host), reply);
+        let taken = |reply| {
+            let mut why = diagnosis(Some(host), reply);
+            // RFC 2034 4: of the class of its code, whatever it says.
+            why.status.0 = SUCCESS;
+            why
+        };
         let ours = |status, text: &str| Diagnosis::new(Some(host), 0, status, text);
         match fate {
-            Fate::Delivered(reply) => Self::Delivered(said(reply)),
+            Fate::Delivered(reply) => Self::Delivered(taken(reply)),
             Fate::Later(reply) => Self::Later(said(reply)),
             Fate::Never(reply) => Self::Never(said(reply)),
             Fate::TooMany(reply) => Self::TooMany(said(reply)),
@@ -50,6 +58,22 @@ impl Finding {
                 let text = format!("the message is larger than the {most} bytes the server takes");
                 Self::Never(ours(Status(5, 3, 4), &text))
             }
+        }
+    }
+
+    /// The same from a peer that does not know what senders want to be told (RFC 3461 5.2.2).
+    pub(super) fn untold(self) -> Self {
+        match self {
+            Self::Delivered(why) => Self::Relayed(why),
+            other => other,
+        }
+    }
+
+    /// What is left to be told of an outcome that had no place before.
+    pub(super) fn reported(why: Diagnosis) -> Self {
+        match why.status {
+            Status(SUCCESS, ..) => Self::Relayed(why),
+            _ => Self::Never(why),
         }
     }
 
@@ -108,6 +132,9 @@ pub(super) fn shown(target: &Target) -> String {
     }
     format!("{host} [{address}]")
 }
+
+/// RFC 3463 2: the class of what went well.
+const SUCCESS: u8 = 2;
 
 fn diagnosis(host: Option<&str>, reply: &Reply) -> Diagnosis {
     let status = match reply.enhanced {

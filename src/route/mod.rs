@@ -6,14 +6,17 @@
 //! forward's last report goes to whoever sent it. Not here: verbs and replies (`smtp`), attempts
 //! (`relay`).
 
+mod advice;
 mod copies;
 mod pace;
 mod plan;
 mod postman;
+pub mod report;
 mod router;
+mod success;
 
 pub use copies::Copies;
-pub use postman::{PostError, Posted, Postman, Report, Reports};
+pub use postman::{FirstLine, PostError, Posted, Postman, Report, Reports};
 pub use router::{
     AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
 };

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use super::router::Target;
 use crate::{
     base::ids::{AccountId, MailboxId},
-    mail::address::Address,
+    mail::{address::Address, dsn::Notify, envelope::RcptOptions},
     mailbox::{FlagSet, INBOX, Name},
 };
 
@@ -20,8 +20,8 @@ use crate::{
 pub(super) struct Plan {
     /// Those that stay here, in the order in which their accounts were reached first.
     pub(super) copies: Vec<Copy>,
-    /// Where else it goes.
-    pub(super) remotes: Vec<Address>,
+    /// Where else it goes, and what its sender said of each.
+    pub(super) remotes: Vec<(Address, RcptOptions)>,
 }
 
 /// One copy that stays here.
@@ -56,16 +56,21 @@ impl Plan {
     /// The copies that reach all `targets`; `filed` says which of them an account has.
     pub(super) fn of(targets: &[Target], filed: impl Fn(AccountId) -> Vec<Copy>) -> Self {
         let mut plan = Self::default();
-        let (mut accounts, mut remotes) = (HashSet::new(), HashSet::new());
+        let (mut accounts, mut remotes) = (HashSet::new(), HashMap::new());
         for target in targets {
             for account in &target.reached.accounts {
                 if accounts.insert(*account) {
                     plan.copies.extend(filed(*account));
                 }
             }
+            let options = target.passed_on();
             for remote in &target.reached.forwards {
-                if remotes.insert(remote) {
-                    plan.remotes.push(remote.clone());
+                let next = plan.remotes.len();
+                match plan.remotes.get_mut(*remotes.entry(remote).or_insert(next)) {
+                    Some((_, known)) => {
+                        known.notify = Notify::either(known.notify, options.notify);
+                    }
+                    None => plan.remotes.push((remote.clone(), options.clone())),
                 }
             }
         }
@@ -100,6 +105,7 @@ mod tests {
                 accounts: accounts.iter().copied().map(AccountId).collect(),
                 forwards: forwards.iter().map(|text| text.parse().unwrap()).collect(),
             },
+            options: RcptOptions::default(),
         }
     }
 
@@ -131,13 +137,49 @@ mod tests {
             ),
         ] {
             let plan = Plan::of(&targets, |account| vec![copy(account, SystemFlags::NONE)]);
-            let shown: Vec<String> = plan.remotes.iter().map(ToString::to_string).collect();
+            let shown = plan.remotes.iter().map(|(address, _)| address.to_string());
+            let shown: Vec<String> = shown.collect();
             let reached: Vec<_> = plan.copies.iter().map(|copy| copy.account.0).collect();
             assert_eq!(reached, accounts);
             assert_eq!(shown, remotes);
             assert_eq!(plan.owners(), owners);
         }
     }
+
+    #[test]
+    fn wishes_of_all_who_reach_an_address_are_heard() {
+        let asking = |text: &str, forwards: &[&str]| {
+            let notify = Notify::parse(text);
+            let original = None;
+            target(&[], forwards).with(RcptOptions { notify, original })
+        };
+        for (targets, notify) in [
+            (vec![asking("SUCCESS", &["a@b.example"])], "SUCCESS"),
+            // RFC 3461 5.2.7.3 (c).
+            (
+                vec![asking("SUCCESS", &["a@b.example", "c@b.example"])],
+                "NEVER",
+            ),
+            (
+                vec![
+                    asking("NEVER", &["a@b.example"]),
+                    asking("DELAY", &["a@b.example"]),
+                ],
+                "DELAY",
+            ),
+            (
+                vec![
+                    asking("NEVER", &["a@b.example"]),
+                    target(&[], &["a@b.example"]),
+                ],
+                "FAILURE,DELAY",
+            ),
+        ] {
+            let plan = Plan::of(&targets, |_| Vec::new());
+            assert_eq!(plan.remotes[0].1.notify, Notify::parse(notify));
+        }
+    }
+
     #[test]
     fn an_account_has_the_copies_that_its_filing_says() {
         let filed = |account| match account {

@@ -8,13 +8,12 @@ use bytes::Bytes;
 
 use super::router::{Acceptance, Origin, Refusal, Router};
 use crate::{
-    base::{future::BoxFuture, ids::MessageId},
+    base::{future::BoxFuture, ids::MessageId, text::Quoted},
     mail::{
         address::Address,
-        envelope::{BodyKind, Envelope, ForwardPath, ReversePath},
+        envelope::{BodyKind, Envelope, ForwardPath, MailOptions, ReversePath},
         trace::return_path,
     },
-    mailbox::Mailboxes,
     store::Batch,
 };
 
@@ -31,7 +30,6 @@ pub trait Postman: Send + Sync + 'static {
 /// Puts reports where mail goes.
 pub struct Reports {
     router: Router,
-    mailboxes: Mailboxes,
 }
 
 /// A report to a sender. Its own sender is the null path.
@@ -39,6 +37,8 @@ pub struct Reports {
 pub struct Report {
     /// Names it.
     pub id: MessageId,
+    /// The message it is about.
+    pub about: MessageId,
     /// Who shall get it.
     pub to: Address,
     /// The message.
@@ -47,6 +47,42 @@ pub struct Report {
     pub smtputf8: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
+}
+
+/// The first line of a report's own story, for the mail log.
+#[derive(Debug)]
+pub struct FirstLine {
+    id: MessageId,
+    about: MessageId,
+    to: Address,
+    size_bytes: usize,
+}
+
+impl Report {
+    /// What is logged of it once it is committed.
+    pub fn first_line(&self) -> FirstLine {
+        FirstLine {
+            id: self.id,
+            about: self.about,
+            to: self.to.clone(),
+            size_bytes: self.bytes.len(),
+        }
+    }
+}
+
+impl FirstLine {
+    /// Writes it.
+    pub fn log(&self) {
+        tracing::info!(
+            target: "mail",
+            id = %self.id,
+            about = %self.about,
+            from = %ReversePath::Null,
+            to = %Quoted::str(&format!("<{}>", self.to)),
+            size_bytes = self.size_bytes,
+            "accepted"
+        );
+    }
 }
 
 /// What to do once the batch is committed: to tell whoever waits for new mail.
@@ -64,16 +100,23 @@ pub enum PostError {
 }
 
 impl Reports {
-    /// Reports over this router and its mailboxes.
-    pub fn new(router: Router, mailboxes: Mailboxes) -> Self {
-        Self { router, mailboxes }
+    /// Reports through this router.
+    pub fn new(router: Router) -> Self {
+        Self { router }
     }
+}
 
-    async fn add(&self, batch: &mut Batch, report: Report) -> Result<Posted, PostError> {
+impl Router {
+    /// Adds the delivery of a report to a batch; not to be used after an error.
+    pub(super) async fn add_report(
+        &self,
+        batch: &mut Batch,
+        report: Report,
+    ) -> Result<Posted, PostError> {
         let to = ForwardPath::Address(report.to.clone());
-        let target = self.router.recipient(&Origin::Ourselves, &to).await;
+        let target = self.recipient(&Origin::Ourselves, &to).await;
         let target = target.map_err(fault)?.map_err(refused)?;
-        let mut intake = self.mailboxes.intake();
+        let mut intake = self.mailboxes().intake();
         // RFC 5321 4.4: of final delivery; the queue leaves it out.
         let field = return_path(&ReversePath::Null);
         let final_delivery_bytes = field.len();
@@ -82,17 +125,20 @@ impl Reports {
             id: report.id,
             origin: Origin::Ourselves,
             envelope: Envelope {
+                // RFC 3461 6.1.
                 sender: ReversePath::Null,
                 recipients: vec![report.to],
                 body: report.body,
                 smtputf8: report.smtputf8,
+                options: MailOptions::default(),
             },
             targets: vec![target],
             arrived: intake.finish_behind(field.into()).await.map_err(fault)?,
             final_delivery_bytes,
             junk: false,
+            beginning: Bytes::new(),
         };
-        let composed = self.router.compose(batch, &acceptance).map_err(refused)?;
+        let composed = self.compose(batch, &acceptance).map_err(refused)?;
         let (id, targets) = (acceptance.id, acceptance.targets);
         Ok(Posted::then(move || {
             composed.copies(targets).log(id);
@@ -107,7 +153,7 @@ impl Postman for Reports {
         batch: &'a mut Batch,
         report: Report,
     ) -> BoxFuture<'a, Result<Posted, PostError>> {
-        Box::pin(self.add(batch, report))
+        Box::pin(self.router.add_report(batch, report))
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
@@ -21,11 +22,11 @@ use super::{
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
     base::{
-        clock::Clock,
+        clock::{Clock, Timestamp},
         ids::{AccountId, MessageId},
         text::Quoted,
     },
-    mail::envelope::{Envelope, ForwardPath},
+    mail::envelope::{Envelope, ForwardPath, RcptOptions},
     mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
     queue::{NewMessage, Queue},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
@@ -42,6 +43,8 @@ struct Inner {
     mailboxes: Mailboxes,
     queue: Queue,
     pace: Mutex<Pace>,
+    /// Our name, in reports.
+    reporter: String,
 }
 
 /// Settings.
@@ -49,12 +52,15 @@ struct Inner {
 pub struct Options {
     /// Recipients elsewhere that one account may have in an hour.
     pub recipients_per_hour: u32,
+    /// Our name, in reports.
+    pub name: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             recipients_per_hour: 500,
+            name: "localhost".to_owned(),
         }
     }
 }
@@ -76,6 +82,8 @@ pub struct Target {
     /// As it was given.
     pub(super) path: ForwardPath,
     pub(super) reached: Targets,
+    /// What the sender said of it.
+    pub(super) options: RcptOptions,
 }
 
 /// A message with everything that accepting it needs.
@@ -96,6 +104,9 @@ pub struct Acceptance {
     pub final_delivery_bytes: usize,
     /// It is for the junk mailboxes of those who have one.
     pub junk: bool,
+    /// Its header, as far as reports of success repeat it: for targets with
+    /// [`Target::wants_success`].
+    pub beginning: Bytes,
 }
 
 /// Why a recipient or a message is not taken.
@@ -169,6 +180,7 @@ impl Router {
             mailboxes,
             queue,
             pace: Mutex::new(Pace::new(options.recipients_per_hour)),
+            reporter: options.name.clone(),
         }))
     }
 
@@ -209,11 +221,16 @@ impl Router {
             let mut batch = Batch::new();
             let junk = self.junk_mailboxes(&acceptance).await;
             let junk = junk.map_err(RouteFault::from)?;
+            let told = self.tell_success(&mut batch, &acceptance).await;
             let composed = self
                 .compose_filed(&mut batch, &acceptance, &junk)
                 .map_err(AcceptError::Refused)?;
             match self.0.engine.commit(batch).await {
                 Ok(_) => {
+                    if let Some((line, posted)) = told {
+                        line.log();
+                        posted.announce();
+                    }
                     if let Origin::Account(account) = acceptance.origin {
                         self.pace().count(account, composed.queued, Instant::now());
                     }
@@ -277,6 +294,7 @@ impl Router {
             size: arrived.size.saturating_sub(u64::from(skipped)),
             smtputf8: acceptance.envelope.smtputf8,
             body: acceptance.envelope.body,
+            options: acceptance.envelope.options.clone(),
             received: now,
             origin,
         };
@@ -303,6 +321,26 @@ impl Router {
             }
         }
         Ok(found)
+    }
+
+    /// Our name, in reports.
+    pub(super) fn reporter(&self) -> &str {
+        &self.0.reporter
+    }
+
+    /// Where copies are placed.
+    pub(super) fn mailboxes(&self) -> &Mailboxes {
+        &self.0.mailboxes
+    }
+
+    /// Where copies for elsewhere wait.
+    pub(super) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.wall()
     }
 
     /// Whether the account had its recipients of this hour. Said once to the operator: it may be
@@ -345,8 +383,10 @@ impl Router {
         self.0.directory.reload().await.map_err(RouteFault::from)?;
         let snapshot = self.0.directory.snapshot();
         for taken in &mut acceptance.targets {
+            let options = std::mem::take(&mut taken.options);
             *taken = target(&snapshot, acceptance.origin, &taken.path)
-                .map_err(|_| AcceptError::Refused(Refusal::Changed))?;
+                .map_err(|_| AcceptError::Refused(Refusal::Changed))?
+                .with(options);
         }
         Ok(())
     }
@@ -356,6 +396,31 @@ impl Target {
     /// Whether all of its copies stay here.
     pub fn is_local(&self) -> bool {
         self.reached.forwards.is_empty()
+    }
+
+    /// The same, with what the sender said of it.
+    pub fn with(self, options: RcptOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Whether its success is to be told, should it end here (RFC 3461 5.2.3).
+    pub fn wants_success(&self) -> bool {
+        self.options.wants_success()
+    }
+
+    /// Whether it stands for several (RFC 3461 5.2.7.3).
+    pub(super) fn is_expanded(&self) -> bool {
+        let Targets { accounts, forwards } = &self.reached;
+        accounts.len().saturating_add(forwards.len()) > 1
+    }
+
+    /// What is said of those elsewhere that it stands for.
+    pub(super) fn passed_on(&self) -> RcptOptions {
+        match self.is_expanded() {
+            true => self.options.expanded(),
+            // RFC 3461 5.2.7.2.
+            false => self.options.clone(),
+        }
     }
 }
 
@@ -426,6 +491,7 @@ fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target,
     Ok(Target {
         path: to.clone(),
         reached,
+        options: RcptOptions::default(),
     })
 }
 

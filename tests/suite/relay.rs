@@ -1,5 +1,6 @@
 //! The relay against a scripted world: in-memory connections, a table for the DNS, a steered clock.
 
+mod dsn;
 pub(crate) mod mta;
 mod reports;
 pub(crate) mod world;

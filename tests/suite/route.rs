@@ -16,7 +16,7 @@ use buzon::{
     },
     mail::{
         address::Address,
-        envelope::{BodyKind, Envelope, ForwardPath, ReversePath},
+        envelope::{BodyKind, Envelope, ForwardPath, MailOptions, ReversePath},
         facts::FACTS_BYTES_MAX,
     },
     mailbox::{self, Arrived, INBOX, Mailboxes},
@@ -82,6 +82,7 @@ impl World {
             queue.clone(),
             &route::Options {
                 recipients_per_hour: 20,
+                ..route::Options::default()
             },
         );
         Self {
@@ -133,11 +134,13 @@ impl World {
                 recipients: to.iter().map(|text| address(text)).collect(),
                 body: BodyKind::EightBit,
                 smtputf8: false,
+                options: MailOptions::default(),
             },
             targets,
             arrived: intake.finish().await.unwrap(),
             final_delivery_bytes: 0,
             junk: false,
+            beginning: Bytes::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use buzon::{
     },
     mail::{
         address::Address,
-        envelope::{BodyKind, ReversePath},
+        envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
     smtp::client::{
         Cause, Conversation, Failure, Fate, Login, Mail, Sent, Timeouts, TlsClient, Transport,
@@ -67,6 +67,8 @@ struct Letter {
     to: Vec<&'static str>,
     content: &'static [u8],
     smtputf8: bool,
+    options: MailOptions,
+    wishes: RcptOptions,
 }
 
 impl Default for Letter {
@@ -76,6 +78,8 @@ impl Default for Letter {
             to: vec!["a@there.example"],
             content: b"Subject: x\r\n\r\nbody\r\n",
             smtputf8: false,
+            options: MailOptions::default(),
+            wishes: RcptOptions::default(),
         }
     }
 }
@@ -97,10 +101,11 @@ async fn send_pieces(
         .collect();
     let mail = Mail {
         sender: &ReversePath::Address(Address::parse(letter.sender).unwrap()),
-        recipients: &to.iter().collect::<Vec<_>>(),
+        recipients: &to.iter().map(|to| (to, &letter.wishes)).collect::<Vec<_>>(),
         size: letter.content.len() as u64,
         smtputf8: letter.smtputf8,
         body: BodyKind::SevenBit,
+        options: &letter.options,
     };
     conversation.send(&mail, content).await
 }

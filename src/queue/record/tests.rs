@@ -3,6 +3,23 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+
+fn options() -> impl Strategy<Value = RcptOptions> {
+    let notify = proptest::option::of(any::<(bool, bool, bool)>());
+    let original = proptest::option::of(prop_oneof![
+        Just("rfc822;a+2Bb@c.example"),
+        Just("utf-8;\u{e4}@b.example")
+    ]);
+    (notify, original).prop_map(|(notify, original)| RcptOptions {
+        notify: notify.map(|(success, failure, delay)| Notify {
+            success,
+            failure,
+            delay,
+        }),
+        original: original.map(|text| OriginalRecipient::parse(text).unwrap()),
+    })
+}
 
 fn recipient() -> impl Strategy<Value = RecipientRecord> {
     let state = (0..3_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
@@ -24,11 +41,13 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
         proptest::option::of(any::<(u64, u64)>()),
         proptest::option::of(diagnosis),
         any::<bool>(),
+        options(),
     )
-        .prop_map(|(numbers, attempted, last, delay_told)| {
+        .prop_map(|(numbers, attempted, last, delay_told, options)| {
             let (state, order, attempts, unfinished, fence) = numbers;
             RecipientRecord {
                 address: Address::parse("\"a b\"@example.org").unwrap(),
+                options,
                 state,
                 order: match order {
                     0 => Order::Deliver,
@@ -73,11 +92,15 @@ proptest! {
 
 #[test]
 fn message_records_survive_their_bytes() {
-    for (sender, origin) in [
-        (ReversePath::Null, None),
+    for (sender, origin, options) in [
+        (ReversePath::Null, None, MailOptions::default()),
         (
             ReversePath::Address(Address::parse("a@b.example").unwrap()),
             Some(AccountId(7)),
+            MailOptions {
+                ret: Some(Ret::Headers),
+                envelope_id: EnvelopeId::parse("a+20b"),
+            },
         ),
     ] {
         let record = MessageRecord {
@@ -89,6 +112,7 @@ fn message_records_survive_their_bytes() {
             origin,
             smtputf8: true,
             body: BodyKind::EightBit,
+            options,
             recipients: 3,
         };
         assert_eq!(MessageRecord::decode(&record.encode()), Ok(record));

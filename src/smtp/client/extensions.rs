@@ -15,6 +15,8 @@ pub(super) struct Extensions {
     pub(super) eight_bit: bool,
     /// RFC 6531.
     pub(super) smtputf8: bool,
+    /// RFC 3461: the server tells senders what they want to be told.
+    pub(super) dsn: bool,
     /// RFC 3207.
     pub(super) starttls: bool,
     /// RFC 4954 with RFC 4616.
@@ -40,6 +42,7 @@ impl Extensions {
                 }
                 "8BITMIME" => offered.eight_bit = true,
                 "SMTPUTF8" => offered.smtputf8 = true,
+                "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
                 "AUTH" => {
                     for mechanism in words {

@@ -1,10 +1,10 @@
 //! One mail transaction: MAIL, RCPT for each recipient, DATA, content, and what became of every
 //! recipient.
 //!
-//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 6152 (8BITMIME), 6531
-//! (SMTPUTF8). A server without 8BITMIME gets eight-bit content as it is: converting would break
-//! signatures, and such servers pass it on. A reply to the final dot that does not arrive means
-//! "later": the message may then arrive twice, never not at all.
+//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 3461 (DSN), 6152 (8BITMIME),
+//! 6531 (SMTPUTF8). A server without 8BITMIME gets eight-bit content as it is: converting would
+//! break signatures, and such servers pass it on. A reply to the final dot that does not arrive
+//! means "later": the message may then arrive twice, never not at all.
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::{
     base::pieces::Pieces,
     mail::{
         address::Address,
-        envelope::{BodyKind, ReversePath},
+        envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
 };
 
@@ -27,21 +27,23 @@ use crate::{
 pub struct Mail<'a> {
     /// Where failures are reported.
     pub sender: &'a ReversePath,
-    /// Who shall get it.
-    pub recipients: &'a [&'a Address],
+    /// Who shall get it, and what was said of him.
+    pub recipients: &'a [(&'a Address, &'a RcptOptions)],
     /// Length in bytes; content of another length is not finished.
     pub size: u64,
     /// RFC 6531: header or addresses are internationalized.
     pub smtputf8: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
+    /// What else its sender said of it.
+    pub options: &'a MailOptions,
 }
 
 impl Mail<'_> {
     /// RFC 6531 3.4: whether a server without SMTPUTF8 must not be given this.
     fn needs_utf8(&self) -> bool {
         let ascii = self.sender.address().is_none_or(Address::is_ascii)
-            && self.recipients.iter().all(|to| to.is_ascii());
+            && self.recipients.iter().all(|(to, _)| to.is_ascii());
         self.smtputf8 || !ascii
     }
 }
@@ -57,6 +59,8 @@ pub struct Sent {
     pub content_begun: bool,
     /// RFC 5321 3.8: the server said 421, it wants less of us.
     pub closing: bool,
+    /// RFC 3461 5.2.1: whether the server was told what the sender wants to hear, and says it.
+    pub reports: bool,
 }
 
 /// What became of one recipient.
@@ -97,6 +101,7 @@ impl Conversation {
                 usable: true,
                 content_begun: false,
                 closing: false,
+                reports: false,
             };
         }
         let mut envelope = Envelope::default();
@@ -112,6 +117,7 @@ impl Conversation {
             usable,
             content_begun,
             closing,
+            reports: self.offered.dsn,
         }
     }
 
@@ -180,7 +186,7 @@ impl Conversation {
     ) -> Result<(), Failure> {
         let mut commands = vec![(Stage::Mail, self.mail_command(mail))];
         let recipients = mail.recipients.iter();
-        commands.extend(recipients.map(|to| (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n"))));
+        commands.extend(recipients.map(|to| (Stage::Rcpt, self.rcpt_command(*to))));
         commands.push((Stage::Data, "DATA\r\n".to_owned()));
         let group = if self.offered.pipelining { GROUP } else { 1 };
         for group in commands.chunks(group) {
@@ -226,6 +232,26 @@ impl Conversation {
         }
         if mail.needs_utf8() {
             command.push_str(" SMTPUTF8");
+        }
+        // RFC 3461 5.2.1 (a), (b): as they came, or not at all; 5.2.2 (a).
+        if let (true, Some(ret)) = (self.offered.dsn, mail.options.ret) {
+            command.push_str(&format!(" RET={}", ret.as_str()));
+        }
+        if let (true, Some(id)) = (self.offered.dsn, &mail.options.envelope_id) {
+            command.push_str(&format!(" ENVID={}", id.as_xtext()));
+        }
+        command.push_str("\r\n");
+        command
+    }
+
+    fn rcpt_command(&self, (to, options): (&Address, &RcptOptions)) -> String {
+        let mut command = format!("RCPT TO:<{to}>");
+        // RFC 3461 5.2.1 (c), (d); 5.2.2 (a).
+        if let (true, Some(notify)) = (self.offered.dsn, options.notify) {
+            command.push_str(&format!(" NOTIFY={notify}"));
+        }
+        if let (true, Some(original)) = (self.offered.dsn, &options.original) {
+            command.push_str(&format!(" ORCPT={}", original.as_str()));
         }
         command.push_str("\r\n");
         command

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     base::secret::Secret,
-    mail::envelope::{BodyKind, ForwardPath, ReversePath},
+    mail::envelope::{BodyKind, ForwardPath, MailOptions, RcptOptions, ReversePath},
     wire::MechanismName,
 };
 
@@ -54,6 +54,8 @@ pub struct Mail {
     pub body: BodyKind,
     /// RFC 6531.
     pub smtputf8: bool,
+    /// What goes on with the message.
+    pub options: MailOptions,
 }
 
 /// RCPT: one recipient.
@@ -61,8 +63,11 @@ pub struct Mail {
 pub struct Rcpt {
     /// To whom.
     pub recipient: ForwardPath,
-    /// Whether the path was written in ASCII; if not, MAIL must have said SMTPUTF8 (RFC 6531 3.4).
+    /// Whether it was written in ASCII, with its parameters; if not, MAIL must have said SMTPUTF8
+    /// (RFC 6531 3.4).
     pub ascii: bool,
+    /// What goes on with the message.
+    pub options: RcptOptions,
 }
 
 /// AUTH: a mechanism, perhaps with its first response.

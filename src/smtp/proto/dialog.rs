@@ -150,6 +150,7 @@ pub const VERBS: &[Verb] = &[
             "begin a message: where failures are reported",
             "MAIL FROM:<> is for reports, about which nothing is reported.",
             "Parameters: SIZE=octets BODY=7BIT|8BITMIME SMTPUTF8",
+            "RET=FULL|HDRS ENVID=text: what reports about it say.",
         ],
         when: When::Mail,
         keyword: Keyword::Required,
@@ -161,6 +162,7 @@ pub const VERBS: &[Verb] = &[
         help: &[
             "one recipient; repeat it for more",
             "An unknown recipient is refused at once, not bounced later.",
+            "Parameters: NOTIFY=NEVER|SUCCESS,FAILURE,DELAY ORCPT=rfc822;address",
         ],
         when: When::Transaction,
         keyword: Keyword::Required,

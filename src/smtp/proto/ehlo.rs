@@ -54,6 +54,7 @@ impl Host {
             .line("8BITMIME")
             .line("SMTPUTF8")
             .line("ENHANCEDSTATUSCODES")
+            .line("DSN")
             // RFC 9422 4.
             .line(format!(
                 "LIMITS MAILMAX={} RCPTMAX={}",
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn ehlo_announces_what_can_be_done_in_this_stage() {
         let always = "mx.example|PIPELINING|SIZE 1000|8BITMIME|SMTPUTF8|ENHANCEDSTATUSCODES|\
-                      LIMITS MAILMAX=100 RCPTMAX=500";
+                      DSN|LIMITS MAILMAX=100 RCPTMAX=500";
         for (tls, login, more) in [
             (Tls::Absent, Login::Never, "|HELP"),
             (Tls::Offered, Login::Never, "|STARTTLS|HELP"),

@@ -1,17 +1,20 @@
 //! Arguments of commands: from text to values (RFC 5321 4.1.1, 4.1.2).
 //!
-//! Each function takes what follows the verb, trimmed. Nothing here can panic, and no reply repeats
-//! what the peer wrote but the keyword of an unknown parameter.
+//! Each function takes what follows the verb, trimmed; what may stand behind a path is read by
+//! `parameters`. Nothing here can panic, and no reply repeats what the peer wrote but the keyword
+//! of an unknown parameter.
 
 use super::{
     command::{Auth, ClientName, Command, Mail, Rcpt},
-    dialog, quirk,
+    dialog,
+    parameters::parameters,
+    quirk,
     reply::{Detail, Reply},
 };
 use crate::{
     mail::{
         address::{AddressError, Domain},
-        envelope::{self, BodyKind},
+        envelope::{self, BodyKind, MailOptions, RcptOptions},
     },
     wire::{MechanismName, mechanism::initial_response},
 };
@@ -49,44 +52,16 @@ pub fn mail(argument: &str) -> Parsed {
         size: None,
         body: BodyKind::SevenBit,
         smtputf8: false,
+        options: MailOptions::default(),
     };
     for parameter in parameters(rest)? {
-        mail_parameter(&mut mail, &parameter)?;
+        parameter.of_mail(&mut mail)?;
     }
-    // Parameters are ASCII by their form, so what else there is stands in the path.
+    // RFC 6531 3.4: no matter whether it stands in the path or in a parameter.
     if !path.is_ascii() && !mail.smtputf8 {
         return Err(needs_smtputf8());
     }
     Ok(Command::Mail(mail))
-}
-
-fn mail_parameter(mail: &mut Mail, parameter: &Parameter<'_>) -> Result<(), Reply> {
-    let value = parameter.value;
-    match parameter.keyword.to_ascii_uppercase().as_str() {
-        "SIZE" => {
-            mail.size = Some(
-                value
-                    .and_then(size)
-                    .ok_or_else(|| syntax("SIZE takes a number"))?,
-            );
-        }
-        "BODY" => {
-            mail.body = match value {
-                Some(kind) if kind.eq_ignore_ascii_case("7BIT") => BodyKind::SevenBit,
-                Some(kind) if kind.eq_ignore_ascii_case("8BITMIME") => BodyKind::EightBit,
-                _ => return Err(syntax("BODY takes 7BIT or 8BITMIME")),
-            };
-        }
-        // RFC 6531 3.4: the parameter has no value.
-        "SMTPUTF8" if value.is_none() => mail.smtputf8 = true,
-        "SMTPUTF8" => return Err(syntax("SMTPUTF8 takes no value")),
-        // RFC 4954 5: whom another server authenticated. Nobody is trusted to say that, so it is
-        // only checked.
-        "AUTH" if value.is_some_and(is_xtext) => {}
-        "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
-        _ => return Err(unknown_parameter(parameter)),
-    }
-    Ok(())
 }
 
 /// RCPT (RFC 5321 4.1.1.3).
@@ -96,13 +71,15 @@ pub fn rcpt(argument: &str) -> Parsed {
     let (recipient, rest) = envelope::parse_forward_path(path)
         // RFC 3463 3.2: bad destination mailbox address syntax.
         .map_err(|error| bad_path(error, Detail(1, 3)))?;
-    if let Some(parameter) = parameters(rest)?.first() {
-        return Err(unknown_parameter(parameter));
-    }
-    Ok(Command::Rcpt(Rcpt {
+    let mut rcpt = Rcpt {
         recipient,
         ascii: path.is_ascii(),
-    }))
+        options: RcptOptions::default(),
+    };
+    for parameter in parameters(rest)? {
+        parameter.of_rcpt(&mut rcpt)?;
+    }
+    Ok(Command::Rcpt(rcpt))
 }
 
 /// AUTH (RFC 4954 4).
@@ -187,80 +164,6 @@ fn alone(argument: &str, command: Command) -> Parsed {
     }
 }
 
-/// One `keyword` or `keyword=value` (RFC 5321 4.1.2 esmtp-param).
-#[derive(Clone, Copy, Debug)]
-struct Parameter<'a> {
-    keyword: &'a str,
-    value: Option<&'a str>,
-}
-
-/// The parameters after a path: all of the right form, no keyword twice.
-fn parameters(text: &str) -> Result<Vec<Parameter<'_>>, Reply> {
-    let mut found: Vec<Parameter<'_>> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let parameter = match word.split_once('=') {
-            Some((keyword, value)) => Parameter {
-                keyword,
-                value: Some(value),
-            },
-            None => Parameter {
-                keyword: word,
-                value: None,
-            },
-        };
-        if !parameter.is_well_formed() {
-            return Err(syntax("a parameter is a keyword, or keyword=value"));
-        }
-        let same = |other: &Parameter<'_>| other.keyword.eq_ignore_ascii_case(parameter.keyword);
-        if found.iter().any(same) {
-            return Err(syntax("a parameter is given twice"));
-        }
-        if found.len() == PARAMETERS_MAX {
-            return Err(syntax("too many parameters"));
-        }
-        found.push(parameter);
-    }
-    Ok(found)
-}
-
-impl Parameter<'_> {
-    fn is_well_formed(&self) -> bool {
-        let keyword = self.keyword.as_bytes();
-        let starts = keyword.first().is_some_and(u8::is_ascii_alphanumeric);
-        let goes_on = keyword
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || *b == b'-');
-        let value = self.value.is_none_or(|value| {
-            !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
-        });
-        starts && goes_on && value
-    }
-}
-
-/// RFC 1870 3: 1 to 20 digits.
-fn size(text: &str) -> Option<u64> {
-    if text.is_empty() || text.len() > 20 || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    // What `u64` cannot hold is beyond every limit anyway.
-    Some(text.parse().unwrap_or(u64::MAX))
-}
-
-/// RFC 3461 4 xtext: printable, `+` only before two upper-case hexadecimal digits.
-fn is_xtext(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let is_hex = |b: Option<u8>| b.is_some_and(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
-        match byte {
-            b'+' if is_hex(bytes.next()) && is_hex(bytes.next()) => {}
-            b'+' => return false,
-            other if other.is_ascii_graphic() && other != b'=' => {}
-            _ => return false,
-        }
-    }
-    !text.is_empty()
-}
-
 /// What follows `word` at the front of `text`, in any case of letters.
 fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (front, rest) = text.split_at_checked(word.len())?;
@@ -268,15 +171,8 @@ fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 }
 
 /// An argument that is not of the command's form.
-fn syntax(text: &'static str) -> Reply {
+pub(super) fn syntax(text: &'static str) -> Reply {
     Reply::new(501, Detail(5, 4), text)
-}
-
-/// RFC 5321 4.1.1.11. A keyword is letters, digits and hyphens, so it may be repeated.
-fn unknown_parameter(parameter: &Parameter<'_>) -> Reply {
-    let keyword = parameter.keyword.to_ascii_uppercase();
-    let text = format!("the parameter {keyword:.40} is not known here; EHLO lists what is");
-    Reply::new(555, Detail(5, 4), text)
 }
 
 /// RFC 6531 3.5.
@@ -292,14 +188,12 @@ fn bad_path(error: AddressError, detail: Detail) -> Reply {
     Reply::new(501, detail, error.to_string())
 }
 
-/// More than every extension together defines.
-const PARAMETERS_MAX: usize = 20;
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mail::dsn::{Notify, Ret};
 
     fn code(parsed: &Parsed) -> (u16, String) {
         let Err(reply) = parsed else {
@@ -411,7 +305,12 @@ mod tests {
             (mail, "FROM:<a@b.example> AUTH", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> =1", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> X=1=2", 501, "5.5.4"),
-            (mail, "FROM:<a@b.example> RET=HDRS", 555, "5.5.4"),
+            (mail, "FROM:<a@b.example> RET=BODY", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> RET=HDRS RET=FULL", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> RET", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> ENVID=a+0D+0Ab", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> ENVID=", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> NOTIFY=NEVER", 555, "5.5.4"),
             (mail, "FROM:<a@b.example> X-NEW", 555, "5.5.4"),
             (mail, "FROM:<\u{e9}@b.example>", 553, "5.6.7"),
             (mail, "FROM:<a@b\u{fc}cher.example> SIZE=3", 553, "5.6.7"),
@@ -420,7 +319,16 @@ mod tests {
             (rcpt, "TO:<>", 501, "5.1.3"),
             (rcpt, "TO:<@x.example:a@b.example>", 501, "5.1.3"),
             (rcpt, "TO:<a@b@c.example>", 501, "5.1.3"),
-            (rcpt, "TO:<a@b.example> NOTIFY=NEVER", 555, "5.5.4"),
+            (rcpt, "TO:<a@b.example> NOTIFY=NEVER,DELAY", 501, "5.5.4"),
+            (rcpt, "TO:<a@b.example> NOTIFY", 501, "5.5.4"),
+            (
+                rcpt,
+                "TO:<a@b.example> NOTIFY=DELAY NOTIFY=DELAY",
+                501,
+                "5.5.4",
+            ),
+            (rcpt, "TO:<a@b.example> ORCPT=a@b", 501, "5.5.4"),
+            (rcpt, "TO:<a@b.example> ORCPT=rfc822;\u{e9}@b", 501, "5.5.4"),
             (rcpt, "TO:<a@b.example> SIZE=1", 555, "5.5.4"),
             (helo, "", 501, "5.5.4"),
             (data, "x", 501, "5.5.4"),
@@ -443,8 +351,12 @@ mod tests {
     fn replies_to_wrong_arguments_say_what_is_wrong() {
         type Parse = fn(&str) -> Parsed;
         for (parse, argument, words) in [
-            (mail as Parse, "FROM:<a@b.example> SIZE=1 Ret=HDRS", "RET"),
-            (rcpt, "TO:<a@b.example> NOTIFY=NEVER ORCPT=x", "NOTIFY"),
+            (
+                mail as Parse,
+                "FROM:<a@b.example> SIZE=1 X-Tra=HDRS",
+                "X-TRA",
+            ),
+            (rcpt, "TO:<a@b.example> NOTIFY=SOMETIMES", "NEVER"),
             (rcpt, "TO:<>", "null path"),
             (
                 rcpt,
@@ -468,12 +380,30 @@ mod tests {
             ("TO:<Postmaster>", true),
             ("TO:<\u{e9}@b.example>", false),
             ("TO:<a@b\u{fc}cher.example>", false),
+            ("TO:<a@b.example> ORCPT=utf-8;a@b.example", true),
+            ("TO:<a@b.example> ORCPT=utf-8;\u{e9}@b.example", false),
         ] {
             let Ok(Command::Rcpt(rcpt)) = rcpt(argument) else {
                 panic!("{argument}")
             };
             assert_eq!(rcpt.ascii, expected, "{argument:?}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_about_reports_is_kept_as_it_was_said() {
+        let mail = mail_of("FROM:<a@b.example> ret=full ENVID=QQ+2B1");
+        assert_eq!(mail.options.ret, Some(Ret::Full));
+        let id = mail.options.envelope_id.unwrap();
+        assert_eq!(id.as_xtext(), "QQ+2B1");
+        let Ok(Command::Rcpt(rcpt)) =
+            rcpt("TO:<a@b.example> Notify=success,delay ORCPT=rfc822;A+2Bb@b.example")
+        else {
+            panic!()
+        };
+        assert_eq!(rcpt.options.notify, Notify::parse("SUCCESS,DELAY"));
+        let original = rcpt.options.original.unwrap();
+        assert_eq!(original.as_str(), "rfc822;A+2Bb@b.example");
     }
 
     #[test]
@@ -496,7 +426,9 @@ mod tests {
         }
 
         #[test]
-        fn parameters_never_panic(text in "( ?[A-Za-z0-9=+<>-]{0,9}){0,5}") {
+        fn parameters_never_panic(
+            text in "( ?(RET|ENVID|NOTIFY|ORCPT|SIZE)?[A-Za-z0-9=+<>;,{}\\\\\u{e9}-]{0,9}){0,5}",
+        ) {
             let _ = mail(&format!("FROM:<a@b.example> {text}"));
             let _ = rcpt(&format!("TO:<a@b.example> {text}"));
         }

@@ -26,7 +26,7 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
-    route::{AcceptError, Acceptance, Copies},
+    route::{AcceptError, Acceptance, Copies, Target},
     smtp::proto::{
         dialog::Dialog,
         reply::{Detail, Reply},
@@ -115,6 +115,9 @@ impl Session {
         let room = (intake, self.shared.services.headroom.clone());
         let verifier = self.shared.services.verifier.as_ref();
         let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
+        if transaction.targets.iter().any(Target::wants_success) {
+            reception.keep_beginning();
+        }
         let mut body = turn.body(Frame::dot());
         while let Some(piece) = body.next().await? {
             if let Err(failure) = reception.take(piece, body.violations()).await {
@@ -244,6 +247,7 @@ impl Session {
             targets,
             arrived: received.arrived,
             junk,
+            beginning: received.beginning,
         };
         match self.shared.services.router.accept(acceptance).await {
             Ok(copies) => Ok(Accepted {

@@ -54,6 +54,7 @@ impl Session {
                 recipients: Vec::new(),
                 body: mail.body,
                 smtputf8: mail.smtputf8,
+                options: mail.options,
             },
             targets: Vec::new(),
         };

@@ -35,7 +35,7 @@ impl Session {
         if let State::Transaction(_, transaction) = &mut self.state {
             let address = address_of(rcpt.recipient, &self.shared.options.host);
             transaction.envelope.recipients.push(address);
-            transaction.targets.push(target);
+            transaction.targets.push(target.with(rcpt.options));
         }
         Ok(Next::Reply(reply))
     }

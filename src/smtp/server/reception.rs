@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     mailbox::{Arrived, Intake, IntakeError},
+    route::report,
     smtp::proto::quirk,
     verify::{Examination, Verifier},
     wire::dot::Violations,
@@ -40,6 +41,8 @@ pub(super) struct Reception<'a> {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
+    /// Its first bytes, if they are to be kept.
+    beginning: Option<Bytes>,
 }
 
 /// A message that came to its end.
@@ -50,6 +53,7 @@ pub(super) struct Whole {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
+    beginning: Bytes,
     /// The examination holds its header.
     _large: Option<Large>,
 }
@@ -63,6 +67,8 @@ pub(super) struct Received {
     pub authors: Vec<Author>,
     /// Its Message-ID, for the log.
     pub message_id: Option<String>,
+    /// As much of its header as a report repeats, when that was asked for.
+    pub beginning: Bytes,
 }
 
 /// Why a message is not taken in.
@@ -96,7 +102,13 @@ impl<'a> Reception<'a> {
             eight_bit: false,
             authors: Vec::new(),
             message_id: None,
+            beginning: None,
         }
+    }
+
+    /// Has the beginning of the message kept for a report about it.
+    pub(super) fn keep_beginning(&mut self) {
+        self.beginning = Some(Bytes::new());
     }
 
     /// Takes the next piece; `violations` are those of everything so far.
@@ -155,6 +167,7 @@ impl<'a> Reception<'a> {
             authors: self.authors,
             message_id: self.message_id,
             _large: self.large,
+            beginning: self.beginning.unwrap_or_default(),
         })
     }
 
@@ -185,6 +198,10 @@ impl<'a> Reception<'a> {
         self.message_id = fit.message_id;
         // What was signed is what came, with all that we take out of it.
         self.examination = self.verifier.map(|verifier| verifier.examine(header));
+        if let Some(beginning) = &mut self.beginning {
+            let kept = fit.bytes.len().min(report::HEADER_BYTES_MAX);
+            *beginning = Bytes::copy_from_slice(fit.bytes.get(..kept).unwrap_or_default());
+        }
         self.feed(fit.bytes).await?;
         if self.examination.is_none() {
             self.large = None;
@@ -219,6 +236,7 @@ impl Whole {
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,
+            beginning: self.beginning,
         })
     }
 }

@@ -76,7 +76,7 @@ impl Home {
             world.queue.clone(),
             &route::Options::default(),
         );
-        world.door = Some(Arc::new(Reports::new(router, mailboxes.clone())));
+        world.door = Some(Arc::new(Reports::new(router)));
         Self {
             world,
             engine,

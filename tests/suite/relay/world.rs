@@ -17,7 +17,7 @@ use buzon::{
     dns::Fake,
     mail::{
         address::Address,
-        envelope::{BodyKind, ReversePath},
+        envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
     queue::{
         NewMessage, Options as QueueOptions, Queue,
@@ -194,12 +194,42 @@ impl World {
             .await
     }
 
+    /// The same, with what its sender wants to be told.
+    pub(crate) async fn submit_asking(
+        &self,
+        options: MailOptions,
+        recipients: &[(&str, RcptOptions)],
+    ) -> MessageId {
+        let recipients: Vec<_> = recipients
+            .iter()
+            .map(|(to, options)| (Address::parse(to).unwrap(), options.clone()))
+            .collect();
+        let sender = "user@here.example";
+        self.queue_up(sender, recipients, Some(AccountId(1)), MESSAGE, options)
+            .await
+    }
+
     pub(crate) async fn put(
         &self,
         sender: &str,
         recipients: &[&str],
         origin: Option<AccountId>,
         content: &'static [u8],
+    ) -> MessageId {
+        let recipients = recipients.iter().map(|to| Address::parse(to).unwrap());
+        let recipients = recipients.map(|to| (to, RcptOptions::default())).collect();
+        let options = MailOptions::default();
+        self.queue_up(sender, recipients, origin, content, options)
+            .await
+    }
+
+    async fn queue_up(
+        &self,
+        sender: &str,
+        recipients: Vec<(Address, RcptOptions)>,
+        origin: Option<AccountId>,
+        content: &'static [u8],
+        options: MailOptions,
     ) -> MessageId {
         let now = self.clock.wall();
         let id = MessageId::fresh(now, &self.random);
@@ -212,15 +242,13 @@ impl World {
                 "" => ReversePath::Null,
                 sender => ReversePath::Address(Address::parse(sender).unwrap()),
             },
-            recipients: recipients
-                .iter()
-                .map(|to| Address::parse(to).unwrap())
-                .collect(),
+            recipients,
             blob,
             skipped: 0,
             size: content.len() as u64,
             smtputf8: false,
             body: BodyKind::EightBit,
+            options,
             received: now,
             origin,
         };

@@ -1,11 +1,11 @@
-//! Delivery status notifications: what a sender is told of a failure or a delay.
+//! Delivery status notifications: what a sender is told of a failure, a delay, or a success.
 //!
 //! Pure: facts in, a message out. RFC 3464 (message/delivery-status), RFC 6522 (multipart/report,
 //! text/rfc822-headers), RFC 6533 3 (internationalized addresses in ASCII), RFC 3834 5
-//! (Auto-Submitted). People come first: which message, which address, what to do (`advice`), the
-//! other server's words; then the fields for machines, then the header of the original. Its body is
-//! never returned, its header is bounded. Whether a report may be sent at all is the caller's
-//! question.
+//! (Auto-Submitted), RFC 3461 6 (what senders ask for). People come first: which message, which
+//! address, what to do (`advice`), the other server's words; then the fields for machines, then the
+//! original: its header, or all of it where the sender asked and it is fit for that. Whether a
+//! report may be sent at all is the caller's question.
 
 use std::{fmt::Write, net::IpAddr};
 
@@ -16,6 +16,8 @@ use crate::{
     mail::{
         address::Address,
         date::HeaderDate,
+        dsn::{OriginalRecipient, typed},
+        envelope::MailOptions,
         header::{FieldText, Fields, field, header_length},
         words,
     },
@@ -24,100 +26,134 @@ use crate::{
 
 /// What a report is about.
 #[derive(Clone, Debug)]
-pub(super) struct Facts<'a> {
-    /// What happened.
-    pub(super) kind: Kind,
+pub struct Facts<'a> {
     /// Names the report.
-    pub(super) id: MessageId,
+    pub id: MessageId,
     /// The message it is about.
-    pub(super) original: MessageId,
+    pub original: MessageId,
+    /// What its sender said of it.
+    pub options: &'a MailOptions,
     /// Our name.
-    pub(super) reporter: &'a str,
+    pub reporter: &'a str,
     /// The sender of the original.
-    pub(super) to: &'a Address,
+    pub to: &'a Address,
     /// When the original was accepted.
-    pub(super) received: Timestamp,
+    pub received: Timestamp,
     /// Now.
-    pub(super) now: Timestamp,
-    /// Who did not get it, and why.
-    pub(super) recipients: &'a [Entry<'a>],
+    pub now: Timestamp,
+    /// What became of whom; at least one.
+    pub recipients: &'a [Entry<'a>],
     /// The beginning of the original, from its first byte.
-    pub(super) beginning: &'a [u8],
+    pub beginning: &'a [u8],
+    /// Whether that is all of it, and its sender wants all of it back.
+    pub whole: bool,
 }
 
-/// What happened to the recipients of a report.
+/// What happened to a recipient (RFC 3464 2.3.3), the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// They will not get the message.
+pub enum Event {
+    /// He will not get the message.
     Failed,
-    /// They did not get it yet; attempts go on until then.
+    /// He did not get it yet; attempts go on until then.
     Delayed {
         /// When they end.
         until: Timestamp,
     },
+    /// It is in his mailbox.
+    Delivered,
+    /// Another server took it, and will not say what became of it.
+    Relayed,
+    /// It goes on to everybody that the address stands for.
+    Expanded,
 }
 
 /// One recipient of a report.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    /// Who did not get the message.
-    pub(super) address: &'a Address,
-    /// Why.
-    pub(super) why: &'a Diagnosis,
+pub struct Entry<'a> {
+    /// Who.
+    pub address: &'a Address,
+    /// Who he was to the sender.
+    pub original: Option<&'a OriginalRecipient>,
+    /// What happened.
+    pub event: Event,
+    /// Why, or who said so.
+    pub why: Option<&'a Diagnosis>,
     /// When the last attempt was made, if one was.
-    pub(super) attempted: Option<Timestamp>,
+    pub attempted: Option<Timestamp>,
 }
 
 /// A report as a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Built {
+pub struct Built {
     /// Its bytes, with CRLF line ends.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// RFC 6531: an address in its header is internationalized.
-    pub(super) smtputf8: bool,
+    pub smtputf8: bool,
     /// RFC 6152: it holds octets beyond ASCII.
-    pub(super) eight_bit: bool,
+    pub eight_bit: bool,
 }
 
 /// Writes the report.
-pub(super) fn build(facts: &Facts<'_>) -> Built {
+pub fn build(facts: &Facts<'_>) -> Built {
     let boundary = format!("{}/{}", facts.id, facts.reporter);
-    let human = human_part(facts);
-    let header = original_header(facts.beginning);
-    let mut out = header_fields(facts, &boundary);
-    let part = |out: &mut Vec<u8>, kind: &str, what: &str, content: &[u8]| {
+    let mut parts = Vec::new();
+    let mut part = |kind: &str, what: &str, content: &[u8]| {
         let encoding = if content.is_ascii() { "7bit" } else { "8bit" };
         let head = format!(
             "--{boundary}\r\nContent-Type: {kind}\r\nContent-Description: {what}\r\n\
              Content-Transfer-Encoding: {encoding}\r\n\r\n"
         );
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(content);
-        out.extend_from_slice(b"\r\n");
+        parts.extend_from_slice(head.as_bytes());
+        parts.extend_from_slice(content);
+        parts.extend_from_slice(b"\r\n");
     };
     let text = "text/plain; charset=utf-8";
-    part(&mut out, text, "What happened", human.as_bytes());
-    let status = status_part(facts);
+    part(text, "What happened", human_part(facts).as_bytes());
     let kind = "message/delivery-status";
-    part(&mut out, kind, "The same for programs", status.as_bytes());
-    // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back that is
-    // not his.
-    let kind = "text/rfc822-headers";
-    part(&mut out, kind, "Header of the message", &header);
-    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    let status = status_part(facts);
+    part(kind, "The same for programs", status.as_bytes());
+    if facts.whole && is_returnable(facts.beginning) {
+        // RFC 6533 4: a header beyond ASCII makes it a message of the other type.
+        let length = header_length(facts.beginning);
+        let ascii = facts.beginning.get(..length).is_some_and(<[u8]>::is_ascii);
+        let kind = ["message/global", "message/rfc822"][usize::from(ascii)];
+        part(kind, "The message", facts.beginning);
+    } else {
+        // RFC 6522 4: the header is enough to know the message by, and nobody gets a body back
+        // that he did not ask for.
+        let header = original_header(facts.beginning);
+        part("text/rfc822-headers", "Header of the message", &header);
+    }
+    parts.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    let eight_bit = !parts.is_ascii();
+    let mut bytes = header_fields(facts, &boundary, eight_bit);
+    bytes.append(&mut parts);
     Built {
-        eight_bit: !out.is_ascii(),
+        eight_bit,
         smtputf8: !facts.to.is_ascii(),
-        bytes: out,
+        bytes,
     }
 }
 
+/// Whether the original can stand within another message as it is: in lines of a length that may
+/// be sent, without what no message has.
+fn is_returnable(original: &[u8]) -> bool {
+    let mut lines = original.split(|byte| *byte == b'\n');
+    // Behind the last line end there is nothing, or a line without one.
+    let rest = lines.next_back().unwrap_or_default();
+    let sound =
+        |line: &[u8]| line.len() <= LINE_BYTES_MAX && !line.iter().any(|b| b"\r\0".contains(b));
+    sound(rest) && lines.all(|line| line.strip_suffix(b"\r").is_some_and(sound))
+}
+
 /// The header of the report, with its empty line.
-fn header_fields(facts: &Facts<'_>, boundary: &str) -> Vec<u8> {
+fn header_fields(facts: &Facts<'_>, boundary: &str, eight_bit: bool) -> Vec<u8> {
     let reporter = facts.reporter;
-    let event = match facts.kind {
-        Kind::Failed => "Undelivered",
-        Kind::Delayed { .. } => "Delayed",
+    let event = match worst(facts) {
+        Event::Failed => "Undelivered",
+        Event::Delayed { .. } => "Delayed",
+        Event::Delivered => "Delivered",
+        Event::Relayed | Event::Expanded => "Passed on",
     };
     let subject = match original_subject(facts.beginning) {
         Some(subject) => words::encode(&format!("{event}: {subject}")),
@@ -144,24 +180,78 @@ fn header_fields(facts: &Facts<'_>, boundary: &str) -> Vec<u8> {
     add("MIME-Version", "1.0".to_owned());
     let kind = "multipart/report; report-type=delivery-status;";
     add("Content-Type", format!("{kind} boundary=\"{boundary}\""));
+    if eight_bit {
+        // RFC 2045 6.4: what holds such a part says so, too.
+        add("Content-Transfer-Encoding", "8bit".to_owned());
+    }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// What the report is mostly about.
+fn worst(facts: &Facts<'_>) -> Event {
+    let mut events = facts.recipients.iter().map(|entry| entry.event);
+    let first = events.next().unwrap_or(Event::Failed);
+    events.fold(first, |worst, event| {
+        if event.rank() < worst.rank() {
+            event
+        } else {
+            worst
+        }
+    })
+}
+
+impl Event {
+    /// RFC 3464 2.3.3.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed { .. } => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+        }
+    }
+
+    /// The worst is the first to be told.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Failed => 0,
+            Self::Delayed { .. } => 1,
+            Self::Delivered => 2,
+            Self::Relayed => 3,
+            Self::Expanded => 4,
+        }
+    }
+
+    /// What became of the message, for a person.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Failed => {
+                "COULD NOT BE DELIVERED to the recipients below. No more attempts are made."
+            }
+            Self::Delayed { .. } => "could not be delivered so far to the recipients below.",
+            Self::Delivered => "WAS DELIVERED to the mailboxes of the recipients below.",
+            Self::Relayed => {
+                "WAS PASSED ON to the servers of the recipients below. They will tell you if it \
+                 fails, but not that it was delivered."
+            }
+            Self::Expanded => "WAS PASSED ON to everybody whom the addresses below stand for.",
+        }
+    }
 }
 
 /// What a person reads.
 fn human_part(facts: &Facts<'_>) -> String {
     let date = |time: Timestamp| HeaderDate(time.secs());
     let mut out = format!("This is the mail server {}.\r\n\r\n", facts.reporter);
-    let about = match facts.kind {
-        Kind::Failed => "Your message".to_owned(),
-        Kind::Delayed { until } => {
-            let text = format!(
-                "DELAYED, NOT LOST: you need not send it again. Attempts go on until {}, and if \
-                 they fail for good you will be told. Your message",
-                date(until)
-            );
-            text
-        }
+    let about = match worst(facts) {
+        Event::Delayed { until } => format!(
+            "DELAYED, NOT LOST: you need not send it again. Attempts go on until {}, and if they \
+             fail for good you will be told. Your message",
+            date(until)
+        ),
+        _ => "Your message".to_owned(),
     };
     out.push_str(&wrapped(&about, ""));
     out.push_str("\r\n");
@@ -170,24 +260,40 @@ fn human_part(facts: &Facts<'_>) -> String {
     }
     let _ = write!(out, "    Accepted: {}\r\n", date(facts.received));
     let _ = write!(out, "    Number in our log: {}\r\n\r\n", facts.original);
-    out.push_str(match facts.kind {
-        Kind::Failed => {
-            "COULD NOT BE DELIVERED to the recipients below. No more attempts are made."
+    let mut entries: Vec<_> = facts.recipients.iter().collect();
+    entries.sort_by_key(|entry| entry.event.rank());
+    for (at, group) in entries
+        .chunk_by(|a, b| a.event.rank() == b.event.rank())
+        .enumerate()
+    {
+        let told = group.first().map_or("", |entry| entry.event.told());
+        if at == 0 {
+            out.push_str(&wrapped(told, ""));
+            out.push_str("Recipients who are not named here are not concerned.\r\n");
+        } else {
+            out.push_str("\r\n");
+            out.push_str(&wrapped(&format!("It {told}"), ""));
         }
-        Kind::Delayed { .. } => "could not be delivered so far to the recipients below.",
-    });
-    out.push_str("\r\nRecipients who are not named here are not concerned.\r\n");
-    for entry in facts.recipients {
-        let _ = write!(out, "\r\n<{}>\r\n", entry.address);
-        if facts.kind == Kind::Failed {
-            // The report itself may have waited since.
-            let tried = entry.attempted.unwrap_or(facts.now).since(facts.received);
-            let text = advice::after_failure(entry.why.status, tried);
-            out.push_str(&wrapped(&text, "    "));
+        for entry in group {
+            human_entry(facts, entry, &mut out);
         }
-        out.push_str(&reason(entry.why));
     }
     out
+}
+
+/// One recipient, for a person.
+fn human_entry(facts: &Facts<'_>, entry: &Entry<'_>, out: &mut String) {
+    let _ = write!(out, "\r\n<{}>\r\n", entry.address);
+    let Some(why) = entry.why else {
+        return;
+    };
+    if entry.event == Event::Failed {
+        // The report itself may have waited since.
+        let tried = entry.attempted.unwrap_or(facts.now).since(facts.received);
+        let text = advice::after_failure(why.status, tried);
+        out.push_str(&wrapped(&text, "    "));
+    }
+    out.push_str(&reason(why));
 }
 
 /// Who said what, for a person.
@@ -228,50 +334,43 @@ fn wrapped(text: &str, indent: &str) -> String {
 
 /// RFC 3464 2: fields for the message, then fields for each recipient.
 fn status_part(facts: &Facts<'_>) -> String {
-    let mut out = format!("Reporting-MTA: dns; {}\r\n", facts.reporter);
+    let mut out = String::new();
+    if let Some(id) = &facts.options.envelope_id {
+        // RFC 3461 6.3 (a).
+        let _ = write!(out, "Original-Envelope-Id: {}\r\n", id.decoded());
+    }
+    let _ = write!(out, "Reporting-MTA: dns; {}\r\n", facts.reporter);
     let _ = write!(out, "X-Buzon-Message: {}\r\n", facts.original);
     let date = |time: Timestamp| HeaderDate(time.secs());
     let _ = write!(out, "Arrival-Date: {}\r\n", date(facts.received));
     for entry in facts.recipients {
-        let why = entry.why;
-        let action = match facts.kind {
-            Kind::Failed => "failed",
-            Kind::Delayed { .. } => "delayed",
-        };
         out.push_str("\r\n");
+        if let Some(original) = entry.original {
+            // RFC 3461 6.3 (d).
+            let _ = write!(out, "Original-Recipient: {}\r\n", original.typed());
+        }
         let _ = write!(out, "Final-Recipient: {}\r\n", typed(entry.address));
-        let _ = write!(out, "Action: {action}\r\nStatus: {}\r\n", why.status);
-        if why.code > 0 {
-            // RFC 3464 2.3.6: with a Remote-MTA the words are its own.
-            if let Some(host) = &why.host {
-                let _ = write!(out, "Remote-MTA: dns; {}\r\n", mta_name(host));
+        let status = entry.why.map_or(Status(2, 0, 0), |why| why.status);
+        let action = entry.event.action();
+        let _ = write!(out, "Action: {action}\r\nStatus: {status}\r\n");
+        match entry.why {
+            Some(why) if why.code > 0 => {
+                // RFC 3464 2.3.6: with a Remote-MTA the words are its own.
+                if let Some(host) = &why.host {
+                    let _ = write!(out, "Remote-MTA: dns; {}\r\n", mta_name(host));
+                }
+                let _ = write!(out, "Diagnostic-Code: smtp; {}\r\n", ascii(&said(why)));
             }
-            let _ = write!(out, "Diagnostic-Code: smtp; {}\r\n", ascii(&said(why)));
-        } else {
-            let _ = write!(out, "Diagnostic-Code: x-buzon; {}\r\n", ascii(why.text()));
+            Some(why) => {
+                let _ = write!(out, "Diagnostic-Code: x-buzon; {}\r\n", ascii(why.text()));
+            }
+            None => {}
         }
         if let Some(at) = entry.attempted {
             let _ = write!(out, "Last-Attempt-Date: {}\r\n", date(at));
         }
-        if let Kind::Delayed { until } = facts.kind {
+        if let Event::Delayed { until } = entry.event {
             let _ = write!(out, "Will-Retry-Until: {}\r\n", date(until));
-        }
-    }
-    out
-}
-
-/// An address with its type; RFC 6533 3 utf-8-addr-xtext where ASCII does not do.
-fn typed(address: &Address) -> String {
-    let text = address.to_string();
-    if text.is_ascii() {
-        return format!("rfc822; {text}");
-    }
-    let mut out = "utf-8; ".to_owned();
-    for c in text.chars() {
-        if c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=') {
-            out.push(c);
-        } else {
-            let _ = write!(out, "\\x{{{:X}}}", u32::from(c));
         }
     }
     out
@@ -381,7 +480,10 @@ const SUBJECT_CHARACTERS_MAX: usize = 100;
 /// How much of the thread.
 const REFERENCES_BYTES_MAX: usize = 450;
 /// How much of the original's header goes back at most.
-pub(super) const HEADER_BYTES_MAX: usize = 32 * 1024;
+pub const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// RFC 3461 6.2: a longer message never goes back whole; what has no more is in memory anyway
+/// (LIM-36).
+pub const WHOLE_BYTES_MAX: u64 = 256 * 1024;
 /// RFC 5322 2.1.1.
 const LINE_BYTES_MAX: usize = 998;
 
@@ -390,25 +492,28 @@ mod tests {
     use super::*;
     use crate::queue::record::Status;
 
-    fn built(kind: Kind, to: &str, recipient: &str, why: &Diagnosis, original: &[u8]) -> String {
+    fn built(event: Event, to: &str, recipient: &str, why: &Diagnosis, original: &[u8]) -> String {
         let (to, recipient) = (
             Address::parse(to).unwrap(),
             Address::parse(recipient).unwrap(),
         );
         let facts = Facts {
-            kind,
             id: MessageId::from_bytes([1; 16]),
             original: MessageId::from_bytes([2; 16]),
+            options: &MailOptions::default(),
             reporter: "mail.here.example",
             to: &to,
             received: Timestamp::from_secs(1_000_000_000),
             now: Timestamp::from_secs(1_000_003_600),
             recipients: &[Entry {
                 address: &recipient,
-                why,
+                original: None,
+                event,
+                why: Some(why),
                 attempted: Some(Timestamp::from_secs(1_000_003_599)),
             }],
             beginning: original,
+            whole: false,
         };
         let built = build(&facts);
         assert_eq!(built.smtputf8, !to.is_ascii());
@@ -428,7 +533,7 @@ mod tests {
     #[test]
     fn a_failure_is_reported_in_three_parts() {
         let text = built(
-            Kind::Failed,
+            Event::Failed,
             "a@here.example",
             "b@there.example",
             &refused(),
@@ -472,7 +577,7 @@ mod tests {
     #[test]
     fn people_read_first_which_message_which_address_why_and_what_to_do() {
         let (to, recipient) = ("a@here.example", "b@there.example");
-        let text = built(Kind::Failed, to, recipient, &refused(), ORIGINAL);
+        let text = built(Event::Failed, to, recipient, &refused(), ORIGINAL);
         let human = text.split("\r\n\r\n--").nth(1).unwrap();
         let mut from = 0;
         for line in [
@@ -489,7 +594,7 @@ mod tests {
         }
         // Words that the server did not say are not put into its mouth.
         let plain = Diagnosis::new(Some("mx"), 550, Status(5, 0, 0), &"no ".repeat(100));
-        let text = built(Kind::Failed, to, recipient, &plain, b"\r\n");
+        let text = built(Event::Failed, to, recipient, &plain, b"\r\n");
         assert!(text.contains("Status: 5.0.0\r\n") && text.contains("        550 no no "));
         assert!(text.contains("Diagnostic-Code: smtp; 550 no no "));
         assert!(text.contains("Subject: Undelivered: your message\r\n"));
@@ -501,14 +606,20 @@ mod tests {
     fn subjects_are_read_by_people_and_written_for_programs() {
         let original = "Subject: =?utf-8?q?caf=C3=A9?=\r\n\r\n";
         let (to, recipient) = ("a@here.example", "b@there.example");
-        let text = built(Kind::Failed, to, recipient, &refused(), original.as_bytes());
+        let text = built(
+            Event::Failed,
+            to,
+            recipient,
+            &refused(),
+            original.as_bytes(),
+        );
         assert!(text.contains("    Subject: caf\u{e9}\r\n"));
         let subject = text.lines().find(|line| line.starts_with("Subject: "));
         let value = subject.unwrap().strip_prefix("Subject: ").unwrap();
         assert!(value.is_ascii());
         assert_eq!(words::decode(value.as_bytes()), "Undelivered: caf\u{e9}");
         let long = format!("Subject: {}\r\n\r\n", "x".repeat(600));
-        let text = built(Kind::Failed, to, recipient, &refused(), long.as_bytes());
+        let text = built(Event::Failed, to, recipient, &refused(), long.as_bytes());
         assert!(text.contains(&format!("    Subject: {}...\r\n", "x".repeat(100))));
     }
 
@@ -528,7 +639,7 @@ mod tests {
         let until = Timestamp::from_secs(1_000_432_000);
         let why = Diagnosis::new(None, 0, Status(4, 4, 1), "connection timed out");
         let text = built(
-            Kind::Delayed { until },
+            Event::Delayed { until },
             "a@b.example",
             "c@d.example",
             &why,
@@ -551,7 +662,7 @@ mod tests {
     fn internationalized_addresses_are_spelt_in_ascii_in_the_status_part() {
         let why = Diagnosis::new(None, 0, Status(5, 6, 7), "\u{fc}");
         let text = built(
-            Kind::Failed,
+            Event::Failed,
             "\u{e4}@b.example",
             "\u{fc}@d.example",
             &why,
@@ -567,7 +678,7 @@ mod tests {
         let line = "X-Filler: ".to_owned() + &"x".repeat(2000) + "\r\n";
         let original = line.repeat(100) + "\r\nbody";
         let text = built(
-            Kind::Failed,
+            Event::Failed,
             "a@b.example",
             "c@d.example",
             &refused(),
@@ -576,7 +687,62 @@ mod tests {
         assert!(text.len() < HEADER_BYTES_MAX + 4096);
         assert!(text.lines().all(|line| line.len() <= 998));
         let odd = b"A: b\rc\0d\nE: f\n\nbody";
-        let text = built(Kind::Failed, "a@b.example", "c@d.example", &refused(), odd);
+        let text = built(Event::Failed, "a@b.example", "c@d.example", &refused(), odd);
         assert!(text.contains("\r\nA: b c d\r\nE: f\r\n\r\n--"));
+    }
+
+    #[test]
+    fn a_whole_message_goes_back_only_where_it_can_stand_in_another() {
+        let (to, address) = (
+            Address::parse("a@b.example").unwrap(),
+            Address::parse("c@d.example").unwrap(),
+        );
+        let long = format!("A: b\r\n\r\n{}\r\n", "x".repeat(LINE_BYTES_MAX + 1));
+        let why = refused();
+        for (original, kind, encoding) in [
+            (&b"A: b\r\n\r\ntext\r\n"[..], "message/rfc822", "7bit"),
+            (b"A: b\r\n\r\nno end", "message/rfc822", "7bit"),
+            (
+                "A: b\r\n\r\n\u{e9}\r\n".as_bytes(),
+                "message/rfc822",
+                "8bit",
+            ),
+            (
+                "A: \u{e9}\r\n\r\nx\r\n".as_bytes(),
+                "message/global",
+                "8bit",
+            ),
+            (b"A: b\r\n\r\nbare\nline\r\n", "text/rfc822-headers", "7bit"),
+            (b"A: b\r\n\r\nbare\rline\r\n", "text/rfc822-headers", "7bit"),
+            (b"A: b\r\n\r\n\0\r\n", "text/rfc822-headers", "7bit"),
+            (long.as_bytes(), "text/rfc822-headers", "7bit"),
+        ] {
+            let built = build(&Facts {
+                id: MessageId::from_bytes([1; 16]),
+                original: MessageId::from_bytes([2; 16]),
+                options: &MailOptions::default(),
+                reporter: "mail.here.example",
+                to: &to,
+                received: Timestamp::from_secs(1),
+                now: Timestamp::from_secs(2),
+                recipients: &[Entry {
+                    address: &address,
+                    original: None,
+                    event: Event::Failed,
+                    why: Some(&why),
+                    attempted: None,
+                }],
+                beginning: original,
+                whole: true,
+            });
+            let text = String::from_utf8(built.bytes).unwrap();
+            assert!(
+                text.contains(&format!("\r\nContent-Type: {kind}\r\n")),
+                "{text}"
+            );
+            assert_eq!(built.eight_bit, encoding == "8bit");
+            let labels = text.matches("Content-Transfer-Encoding: 8bit").count();
+            assert_eq!(labels, 2 * usize::from(built.eight_bit), "{text}");
+        }
     }
 }
