@@ -47,10 +47,8 @@ impl Batch {
         let Some(section) = self.sections.last_mut() else {
             return;
         };
-        // Whoever adds asks `is_full` before.
-        let Ok(distance) = u32::try_from(email.0.saturating_sub(section.from)) else {
-            return;
-        };
+        // Whoever adds asks `is_full` before, and begins anew right below the email.
+        let distance = u32::try_from(email.0.saturating_sub(section.from)).unwrap_or(u32::MAX);
         let ending = &mut section.ending;
         ending.upto = email.0;
         ending.emails += 1;
@@ -107,5 +105,24 @@ impl Batch {
             writer.end_section(section.account, section.from, &section.ending)?;
         }
         writer.finish(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_that_is_too_far_from_the_last_begins_a_section_of_its_own() {
+        let (account, far) = (AccountId(1), EmailId(u64::from(u32::MAX) + 9));
+        let mut batch = Batch::default();
+        batch.begin(account, 7);
+        assert!(!batch.is_full(EmailId(8)) && batch.is_full(far));
+        batch = Batch::default();
+        batch.begin(account, far.0 - 1);
+        assert!(!batch.is_full(far));
+        batch.add(far, None, None);
+        assert_eq!((batch.emails(), batch.sections[0].ending.upto), (1, far.0));
+        assert_eq!(batch.sections[0].ending.always, [1]);
     }
 }

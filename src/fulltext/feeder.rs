@@ -228,8 +228,11 @@ impl<'a> Feeder<'a> {
                 }
                 for (id, email) in page {
                     if batch.is_full(id) {
-                        self.commit(mem::take(&mut batch)).await?;
-                        batch.begin(account, after);
+                        if !batch.is_empty() {
+                            self.commit(mem::take(&mut batch)).await?;
+                        }
+                        // Nothing lies between this one and the last.
+                        batch.begin(account, id.0.saturating_sub(1));
                     }
                     let keys = match &email {
                         Some(email) => keys(mailboxes, email, &mut self.grams).await,
@@ -336,7 +339,7 @@ impl<'a> Feeder<'a> {
             *from = section.from.min(*from);
             *upto = section.upto.max(*upto);
         }
-        let mut living = Living::new();
+        let mut living = BTreeMap::new();
         for (account, (from, upto)) in ranges {
             if known.contains(&account) {
                 living.insert(account, self.living(account, from, upto).await?);
@@ -379,22 +382,19 @@ impl<'a> Feeder<'a> {
     }
 
     /// The emails of an account that are there, above `from` up to `upto`.
-    async fn living(
-        &self,
-        account: AccountId,
-        from: u64,
-        upto: u64,
-    ) -> Result<Vec<u64>, ReadError> {
+    async fn living(&self, account: AccountId, from: u64, upto: u64) -> Result<Living, ReadError> {
         let mut range = KeyRange {
             from: key::email(account, EmailId(from)).successor(),
             to: key::email(account, EmailId(upto)).successor(),
         };
-        let mut living = Vec::new();
+        let mut living = Living::above(from);
         loop {
             let limit = PageLimit::default();
             let engine = &self.core.engine;
             let page = engine.page(range.clone(), limit, Order::Ascending).await?;
-            living.extend(page.entries.iter().filter_map(|(key, _)| key.last_u64()));
+            for email in page.entries.iter().filter_map(|(key, _)| key.last_u64()) {
+                living.add(email);
+            }
             match page.entries.last() {
                 Some((last, _)) if page.more => range.from = last.successor(),
                 _ => return Ok(living),

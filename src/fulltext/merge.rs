@@ -12,8 +12,45 @@ use super::{
 };
 use crate::{base::ids::AccountId, store::embedded::disk::File};
 
-/// The emails of one account that are there, ascending.
-pub(super) type Living = BTreeMap<AccountId, Vec<u64>>;
+/// The emails of one account that are there, as ranges: most have their neighbours still.
+#[derive(Debug)]
+pub(super) struct Living {
+    from: u64,
+    /// Distances from `from`, first and last, ascending.
+    ranges: Vec<(u32, u32)>,
+    count: u32,
+}
+
+impl Living {
+    /// None above `from`.
+    pub(super) fn above(from: u64) -> Self {
+        Self {
+            from,
+            ranges: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Adds one above all that were added.
+    pub(super) fn add(&mut self, email: u64) {
+        // No section reaches further.
+        let Ok(distance) = u32::try_from(email.saturating_sub(self.from)) else {
+            return;
+        };
+        self.count = self.count.saturating_add(1);
+        match self.ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(distance) => *last = distance,
+            _ => self.ranges.push((distance, distance)),
+        }
+    }
+
+    fn contains(&self, distance: u32) -> bool {
+        let place = self.ranges.partition_point(|(_, last)| *last < distance);
+        self.ranges
+            .get(place)
+            .is_some_and(|(first, _)| *first <= distance)
+    }
+}
 
 /// How many segments at the end of the catalog, by their lengths, should become one now.
 ///
@@ -40,7 +77,7 @@ pub(super) fn due(lengths: &[u64]) -> usize {
 /// emails in `living`.
 pub(super) fn merge(
     segments: &[Arc<Segment>],
-    living: &Living,
+    living: &BTreeMap<AccountId, Living>,
     number: u64,
     file: &dyn File,
 ) -> Result<(), Unreadable> {
@@ -55,23 +92,18 @@ pub(super) fn merge(
             }
         }
         sections.sort_by_key(|(section, _)| section.from);
-        let Some((first, _)) = sections.first() else {
+        let from = living.from;
+        if sections.first().is_none_or(|(first, _)| first.from < from) {
             continue;
-        };
-        let from = first.from;
+        }
         let upto = sections.iter().map(|(section, _)| section.upto);
         let upto = upto.max().unwrap_or(from);
         if upto - from > u64::from(u32::MAX) {
             return Err(Unreadable::Damaged("a range of emails is too large"));
         }
-        let living: Vec<u32> = living
-            .iter()
-            .filter(|email| (from + 1..=upto).contains(email))
-            .map(|email| (email - from) as u32)
-            .collect();
         let mut ending = Ending {
             upto,
-            emails: u32::try_from(living.len()).unwrap_or(u32::MAX),
+            emails: living.count,
             ..Ending::default()
         };
         let mut walks = Vec::with_capacity(sections.len());
@@ -79,11 +111,11 @@ pub(super) fn merge(
             let distance = (section.from - from) as u32;
             ending
                 .always
-                .extend(moved(&opened.always, distance, &living));
+                .extend(moved(&opened.always, distance, living));
             ending.newest = opened.newest.or(ending.newest);
             walks.push((distance, Walk::new(opened), None));
         }
-        keys(&mut walks, &living, &mut writer)?;
+        keys(&mut walks, living, &mut writer)?;
         writer.end_section(*account, from, &ending)?;
     }
     writer.finish(number)
@@ -92,7 +124,11 @@ pub(super) fn merge(
 /// A section on its way: how far its emails are moved, the rest of it, its next key.
 type Source = (u32, Walk, Option<(u32, Vec<u32>)>);
 
-fn keys(sources: &mut [Source], living: &[u32], writer: &mut Writer<'_>) -> Result<(), Unreadable> {
+fn keys(
+    sources: &mut [Source],
+    living: &Living,
+    writer: &mut Writer<'_>,
+) -> Result<(), Unreadable> {
     for (_, walk, next) in sources.iter_mut() {
         *next = walk.next()?;
     }
@@ -117,11 +153,11 @@ fn keys(sources: &mut [Source], living: &[u32], writer: &mut Writer<'_>) -> Resu
 }
 
 /// The living ones of `list`, counted from further back.
-fn moved<'a>(list: &'a [u32], distance: u32, living: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+fn moved<'a>(list: &'a [u32], distance: u32, living: &'a Living) -> impl Iterator<Item = u32> + 'a {
     let moved = list
         .iter()
         .filter_map(move |email| email.checked_add(distance));
-    moved.filter(|email| living.binary_search(email).is_ok())
+    moved.filter(|email| living.contains(*email))
 }
 
 #[cfg(test)]
@@ -143,6 +179,24 @@ mod tests {
         assert_eq!(due(&[small, large, small, small, small, small, small]), 0);
         assert_eq!(due(&[large, large, small, large, large, large, large]), 7);
         assert_eq!(due(&[huge, large, large, large, large, large, large]), 6);
+    }
+
+    #[test]
+    fn lim_36_emails_that_are_neighbours_take_no_room_each() {
+        let mut living = Living::above(10);
+        for email in (11..=1_000_000).filter(|email| email % 500_000 != 0) {
+            living.add(email);
+        }
+        assert_eq!((living.ranges.len(), living.count), (2, 999_988));
+        for (email, is_there) in [
+            (11, true),
+            (499_999, true),
+            (500_000, false),
+            (999_999, true),
+        ] {
+            assert_eq!(living.contains(email - 10), is_there, "{email}");
+        }
+        assert!(!living.contains(0) && !living.contains(u32::MAX));
     }
 
     /// The length of a segment, and the emails of each account in it.
