@@ -23,8 +23,8 @@ pub(super) const KEYWORD_BYTES_MAX: usize = 128;
 pub(super) const IDENTIFIERS_MAX: usize = 100;
 /// LIM-23: mailboxes of others that one account is shown; by their names it reaches more.
 pub(super) const SHARED_MAX: usize = 1_000;
-/// LIM-23: of these, how many of one account are looked at before those of all others were.
-pub(super) const SHARED_OWNER_MAX: usize = 100;
+/// LIM-23: of these, how many more of each account are looked at before as many of all others were.
+pub(super) const SHARED_ROUNDS: [usize; 4] = [2, 10, 50, usize::MAX];
 /// LIM-23: grants that are looked at for it, also of mailboxes that may not be seen.
 pub(super) const SHARED_GRANTS_MAX: usize = 4_000;
 /// LIM-27: private annotations that one who is not the owner has of one mailbox.

@@ -13,7 +13,7 @@ use super::{
     entry::{self, Entry, MailboxRecord},
     fault::{ChangeError, MailboxFault},
     handle::Target,
-    limits::{ATTEMPTS_MAX, SHARED_GRANTS_MAX, SHARED_MAX, SHARED_OWNER_MAX},
+    limits::{ATTEMPTS_MAX, SHARED_GRANTS_MAX, SHARED_MAX, SHARED_ROUNDS},
     notify::Announcement,
     rights::Rights,
     service::Mailboxes,
@@ -134,8 +134,8 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// What others let `user` see, as far as LIM-23 goes. Some of each account come first, so none
-    /// can crowd out the others, whatever it shares and with whom.
+    /// What others let `user` see, as far as LIM-23 goes. A few of each account come first, then
+    /// more of each, so it takes hundreds of accounts to crowd out another, whatever they share.
     pub async fn shared_with(&self, user: AccountId) -> Result<Vec<SharedMailbox>, MailboxFault> {
         let mut seen = Seen {
             user,
@@ -143,15 +143,17 @@ impl Mailboxes {
             looked_at: 0,
             shared: Vec::new(),
         };
-        let mut behind = Vec::new();
-        for who in [Identifier::Account(user), Identifier::Anyone] {
-            let range = key::grants(who.number()).prefix_range();
-            self.look(range, SHARED_OWNER_MAX, &mut seen, &mut behind)
-                .await?;
-        }
-        for range in behind {
-            self.look(range, usize::MAX, &mut seen, &mut Vec::new())
-                .await?;
+        let all = [Identifier::Account(user), Identifier::Anyone];
+        let mut ranges = all
+            .map(|who| key::grants(who.number()).prefix_range())
+            .to_vec();
+        for of_each_max in SHARED_ROUNDS {
+            let mut behind = Vec::new();
+            for range in ranges {
+                self.look(range, of_each_max, &mut seen, &mut behind)
+                    .await?;
+            }
+            ranges = behind;
         }
         Ok(seen.shared)
     }

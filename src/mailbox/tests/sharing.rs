@@ -304,6 +304,31 @@ async fn lim_23_nobody_hides_what_others_share() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lim_23_a_hundred_accounts_together_hide_nothing_either() {
+    for rights in ["lr", "r"] {
+        let (world, ..) = three().await;
+        for owner in 100..200 {
+            let who = match owner % 2 {
+                0 => Identifier::Account(BOB),
+                _ => Identifier::Anyone,
+            };
+            crowd(&world, AccountId(owner), who, rights, 100).await;
+        }
+        let (quiet, bob) = (AccountId(999), Identifier::Account(BOB));
+        crowd(&world, quiet, bob, "lr", 12).await;
+        let seen = world.seen_by(BOB).await;
+        let of_quiet = seen.iter().filter(|(owner, ..)| *owner == quiet).count();
+        let (least, all) = match rights {
+            "lr" => (limits::SHARED_ROUNDS[0], limits::SHARED_MAX),
+            // Two rounds of all accounts are within the grants that are looked at.
+            _ => (12, 12),
+        };
+        assert!(of_quiet >= least, "{rights} {of_quiet}");
+        assert_eq!(seen.len(), all, "{rights}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn lim_23_grants_are_looked_at_up_to_a_number() {
     let (world, fault, _) = three().await;
     crowd(&world, ALICE, Identifier::Account(BOB), "r", 10_000).await;
