@@ -11,7 +11,7 @@ use super::{
     complain,
     password::new_password,
     say,
-    table::{self, Column, plain, size, state},
+    table::{self, Column, kind, plain, size, state},
 };
 use crate::{
     admin::{Answer, Password, Request},
@@ -189,6 +189,7 @@ const ACCOUNTS: &[Column] = &[
     column("USED", "used_bytes", size),
     column("QUOTA", "quota_bytes", size),
     column("STATE", "disabled", state),
+    column("KIND", "shared", kind),
 ];
 const ACL: &[Column] = &[
     column("IDENTIFIER", "identifier", plain),

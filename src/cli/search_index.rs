@@ -1,6 +1,6 @@
 //! `buzon search-index`: the index of texts that SEARCH asks.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Failure,
@@ -33,6 +33,8 @@ fn told(status: &Value) -> String {
         Some("off") => return "off, by search.index".to_owned(),
         Some("resting") => "no server runs".to_owned(),
         Some("working") => "taking up mail".to_owned(),
+        // What comes is collected for some seconds.
+        Some("waiting") if field("left") != &json!(0) => "about to take up mail".to_owned(),
         Some("waiting") => "up to date".to_owned(),
         _ => format!("paused: {}", plain(field("why"))),
     };
@@ -48,8 +50,6 @@ fn told(status: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -59,6 +59,9 @@ mod tests {
             "left": 1, "bytes": 2048, "segments": 1,
         });
         let rest = "30 emails of 2 accounts, 1 left, 2 KiB in 1 files";
+        assert_eq!(told(&status), format!("about to take up mail; {rest}"));
+        status["left"] = json!(0);
+        let rest = rest.replace("1 left", "0 left");
         assert_eq!(told(&status), format!("up to date; {rest}"));
         status["state"] = json!("paused");
         status["why"] = json!("the disk is nearly full");

@@ -74,6 +74,14 @@ pub(super) fn state(disabled: &Value) -> String {
     }
 }
 
+/// Whose an account is.
+pub(super) fn kind(shared: &Value) -> String {
+    match shared.as_bool() {
+        Some(true) => "shared".to_owned(),
+        _ => "personal".to_owned(),
+    }
+}
+
 fn none() -> String {
     "-".to_owned()
 }
@@ -95,19 +103,21 @@ mod tests {
             column("ACCOUNT", "account", plain as fn(&Value) -> String),
             column("USED", "used", size),
             column("STATE", "disabled", state),
+            column("KIND", "shared", kind),
             column("ALSO", "also", plain),
         ];
         let items = [
-            json!({ "account": "al@x.org", "used": 1536, "disabled": true, "also": ["a", "b"] }),
-            json!({ "account": "b@x.org", "used": 0, "disabled": false }),
+            json!({ "account": "al@x.org", "used": 1536, "disabled": true, "shared": true,
+                    "also": ["a", "b"] }),
+            json!({ "account": "b@x.org", "used": 0, "disabled": false, "shared": false }),
         ];
         let expected = [
-            "ACCOUNT   USED     STATE     ALSO",
-            "al@x.org  1.5 KiB  disabled  a b",
-            "b@x.org   0 B      in use    -",
+            "ACCOUNT   USED     STATE     KIND      ALSO",
+            "al@x.org  1.5 KiB  disabled  shared    a b",
+            "b@x.org   0 B      in use    personal  -",
         ];
         assert_eq!(lines(&items, &columns), expected);
-        assert_eq!(line(&items[1], &columns), "b@x.org  0 B  in use");
+        assert_eq!(line(&items[1], &columns), "b@x.org  0 B  in use  personal");
     }
 
     #[test]
