@@ -300,6 +300,8 @@ pub(super) fn imap(config: &Config, port: &'static str) -> imap::server::Options
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         message_bytes_max: config.limits.message.0,
         idle: config.imap.idle.0,
+        comment: config.imap.comment.clone(),
+        admin: config.imap.admin.clone(),
     }
 }
 

@@ -195,6 +195,10 @@ table! {
     Imap {
         /// LIM-09: silence after the login (RFC 9051 5.4: 30 minutes at least).
         idle: Span = Span::secs(1800),
+        /// What clients show about this server (RFC 5464 6.2.1).
+        comment: String = String::new(),
+        /// How clients reach the operator, a URI (RFC 5464 6.2.2).
+        admin: String = String::new(),
     }
 }
 

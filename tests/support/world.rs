@@ -10,6 +10,7 @@
 //! given acl alice INBOX bob lrs    what bob may do with it; nothing: ""
 //! given quota alice 1000
 //! given limit message_bytes_max|recipients_max|transactions_max N
+//! given imap comment|admin X    what the operator says of the server
 //! given plaintext auth         passwords are taken without TLS
 //! given any sender             accounts may send under any address
 //! given client 192.0.2.99      where the next connections come from
@@ -113,6 +114,14 @@ impl Player {
             }
             ["limit", "transactions_max", value] => {
                 self.server.config.smtp.transactions = number(value)? as u32;
+                Ok(())
+            }
+            ["imap", "comment", value] => {
+                self.server.config.imap.comment = (*value).to_owned();
+                Ok(())
+            }
+            ["imap", "admin", value] => {
+                self.server.config.imap.admin = (*value).to_owned();
                 Ok(())
             }
             ["plaintext", "auth"] => {

@@ -1,9 +1,9 @@
 //! GETMETADATA and SETMETADATA: annotations of mailboxes and of the server.
 //!
 //! RFC 5464. Private entries are the asking account's; those without a mailbox are kept with the
-//! account. Shared entries of the server would be the operator's, who sets none: they are NIL and
-//! cannot be set. Changes by others are told where NOTIFY asks for them (`listening`); METADATA
-//! cannot be enabled (4.1 leaves it open).
+//! account. Shared entries of the server are the operator's settings and cannot be set. Changes by
+//! others are told where NOTIFY asks for them (`listening`); METADATA cannot be enabled (4.1 leaves
+//! it open).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,10 +77,9 @@ pub(super) async fn tell_of(
         }
         let mut found = Vec::from_iter(value.map(|value| (name.clone(), value)));
         let depth = query.depth;
-        let special_use = subject.special_use.clone();
-        found.extend(
-            special_use.filter(|(entry, _)| entry == name || is_within(entry, name, depth)),
-        );
+        let fixed = subject.fixed.iter();
+        let fixed = fixed.filter(|(entry, _)| entry == name || is_within(entry, name, depth));
+        found.extend(fixed.cloned());
         let mut any = !found.is_empty();
         for (entry, value) in found {
             answer.add(&entry, value, turn).await?;
@@ -182,14 +181,21 @@ pub(super) struct Subject {
     name: String,
     /// Whether its shared entries may be changed.
     may_share: bool,
-    /// RFC 6154 4: the entry that its special use is.
-    special_use: Option<(EntryName, Bytes)>,
+    /// Entries that are not stored: what the operator says, a special use (RFC 6154 4).
+    fixed: Vec<(EntryName, Bytes)>,
 }
 
 impl Subject {
     /// The server (RFC 5464 4.1).
     fn server(account: Account<'_>) -> Self {
+        let options = &account.services.options;
+        let said = [(COMMENT, &options.comment), (ADMIN, &options.admin)];
+        let said = said.into_iter().filter(|(_, value)| !value.is_empty());
+        let entry = |(name, value): (&str, &String)| {
+            Some((EntryName::parse(name).ok()?, Bytes::from(value.clone())))
+        };
         Self {
+            fixed: said.filter_map(entry).collect(),
             of: Annotated {
                 account: account.id(),
                 mailbox: None,
@@ -197,7 +203,6 @@ impl Subject {
             },
             name: String::new(),
             may_share: false,
-            special_use: None,
         }
     }
 
@@ -214,7 +219,10 @@ impl Subject {
             },
             name: place.name.as_str().to_owned(),
             may_share: place.rights.contains(Rights::WRITE),
-            special_use: special_use.and_then(|special_use| entry(special_use.attribute())),
+            fixed: special_use
+                .and_then(|special_use| entry(special_use.attribute()))
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -303,6 +311,10 @@ impl Answer {
     }
 }
 
+/// RFC 5464 6.2.1
+const COMMENT: &str = "/shared/comment";
+/// RFC 5464 6.2.2
+const ADMIN: &str = "/shared/admin";
 /// The entry that tells a mailbox's special use (RFC 6154 4).
 const SPECIAL_USE: &str = "/private/specialuse";
 /// LIM-25: what one look into the store takes of the budget.

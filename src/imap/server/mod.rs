@@ -78,6 +78,10 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// LIM-09: silence after login (RFC 9051 5.4: 30 minutes at least).
     pub idle: Duration,
+    /// What is told of the server as `/shared/comment`; empty: nothing (RFC 5464 6.2.1).
+    pub comment: String,
+    /// A URI, told as `/shared/admin`; empty: nothing (RFC 5464 6.2.2).
+    pub admin: String,
 }
 
 /// What is asked of the accounts; made of them by the composition root.
