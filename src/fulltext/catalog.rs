@@ -258,5 +258,5 @@ fn file_name(number: u64) -> String {
 const CATALOG: &str = "catalog";
 const CATALOG_NEW: &str = "catalog.new";
 const ENDING: &str = ".grams";
-const HEADING: &str = "buzon search 1\n";
+const HEADING: &str = "buzon search 2\n";
 const CATALOG_BYTES_MAX: u64 = 1024 * 1024;

@@ -20,6 +20,6 @@ mod texts;
 
 pub use self::{
     codec::Unreadable,
-    query::{EmailSet, Query},
+    query::{EmailSet, Query, Wanted},
     service::{Fulltext, Phase, Status},
 };

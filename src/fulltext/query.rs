@@ -7,7 +7,7 @@ use super::{
     grams::{self, Place},
     limits::LOOKUPS_MAX,
 };
-use crate::base::ids::EmailId;
+use crate::{base::ids::EmailId, mail::fuzzy::Words};
 
 /// What an email must have in the index to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,31 +23,61 @@ pub(super) enum Node {
     OneOf(Vec<Self>),
 }
 
+/// What one key of a search looks for, in the forms in which texts are compared.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// A text, folded as bodies are and as header fields are.
+    Text(&'a str, &'a str),
+    /// Words, each of them somewhere.
+    Words(&'a Words),
+}
+
 impl Query {
     /// Every email.
     pub fn anything() -> Self {
         Self(Node::Anything)
     }
 
-    /// A text of the body that contains `text`, or a header of a part that contains `line`: one
-    /// needle, folded as bodies and as header fields are.
-    pub fn body(text: &str, line: &str) -> Self {
-        let in_text = Self::at(Place::Body, text);
-        match text == line {
-            true => in_text,
-            false => Self::one_of([in_text, Self::at(Place::Body, line)]),
+    /// A text of the body, or a header of a part.
+    pub fn body(wanted: Wanted<'_>) -> Self {
+        match wanted {
+            Wanted::Text(text, line) if text == line => Self::at(Place::Body, text),
+            Wanted::Text(text, line) => {
+                Self::one_of([text, line].map(|form| Self::at(Place::Body, form)))
+            }
+            Wanted::Words(words) => Self::words(words, &[Place::Body]),
         }
     }
 
     /// [`Self::body`], or the header of the message.
-    pub fn text(text: &str, line: &str) -> Self {
-        let header = Place::HEADER.map(|place| Self::at(place, line));
-        Self::one_of(header.into_iter().chain([Self::body(text, line)]))
+    pub fn text(wanted: Wanted<'_>) -> Self {
+        match wanted {
+            Wanted::Text(_, line) => {
+                let header = Place::HEADER.map(|place| Self::at(place, line));
+                Self::one_of(header.into_iter().chain([Self::body(wanted)]))
+            }
+            Wanted::Words(words) => {
+                let [a, b, c, d] = Place::HEADER;
+                Self::words(words, &[a, b, c, d, Place::Body])
+            }
+        }
     }
 
-    /// A header field with this lower-case name that contains `line`.
-    pub fn field(name: &str, line: &str) -> Self {
-        Self::at(Place::of_field(name), line)
+    /// A header field with this lower-case name.
+    pub fn field(name: &str, wanted: Wanted<'_>) -> Self {
+        let place = Place::of_field(name);
+        match wanted {
+            Wanted::Text(_, line) => Self::at(place, line),
+            Wanted::Words(words) => Self::words(words, &[place]),
+        }
+    }
+
+    /// Of each word one of its parts, in one of these places.
+    fn words(words: &Words, places: &[Place]) -> Self {
+        Self::all(words.iter().map(|word| {
+            let parts = word.parts();
+            Self::one_of(parts.flat_map(|part| places.iter().map(|place| Self::at(*place, part))))
+        }))
     }
 
     /// What all of `queries` say.
@@ -209,17 +239,23 @@ mod tests {
     #[test]
     fn what_is_too_short_says_nothing() {
         for query in [
-            Query::body("ab", "ab"),
-            Query::text("", ""),
-            Query::field("from", "x "),
+            Query::body(Wanted::Text("ab", "ab")),
+            Query::text(Wanted::Text("", "")),
+            Query::field("from", Wanted::Text("x ", "x ")),
             // Either form of a needle may be what is found.
-            Query::body("\r\n\r\n", " "),
+            Query::body(Wanted::Text("\r\n\r\n", " ")),
+            Query::text(Wanted::Words(&Words::new("AB CD"))),
         ] {
             assert_eq!(query, Query::anything());
             assert!(!query.narrows());
         }
-        assert!(Query::field("subject", "abc").narrows());
-        assert!(Query::body("a\r\nb", "a b").narrows());
+        assert!(Query::field("subject", Wanted::Text("abc", "abc")).narrows());
+        assert!(Query::body(Wanted::Text("a\r\nb", "a b")).narrows());
+        // What one word cannot say the other one can.
+        assert!(Query::text(Wanted::Words(&Words::new("AB HELO"))).narrows());
+        let longest = "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ".to_owned();
+        let many: Vec<String> = ('A'..='P').map(|c| format!("{c}{longest}")).collect();
+        assert!(Query::text(Wanted::Words(&Words::new(&many[..4].join(" ")))).narrows());
     }
 
     #[test]

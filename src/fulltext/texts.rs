@@ -11,7 +11,7 @@ use super::{
     limits::EMAIL_BYTES_MAX,
 };
 use crate::{
-    mail::{facts::Facts, mime::Span, texts},
+    mail::{facts::Facts, fuzzy, mime::Span, texts},
     mailbox::{Email, Mailboxes},
 };
 
@@ -57,15 +57,16 @@ impl Reading<'_> {
     async fn all(&mut self, grams: &mut Grams) -> Result<(), Unknown> {
         let facts = Facts::decode(&self.email.facts).map_err(|_| Unknown::Damaged)?;
         for (name, text) in texts::envelope_fields(&facts.envelope) {
-            grams.add(Place::of_field(name), &text);
+            add(grams, Place::of_field(name), &text);
         }
         let header = self.read(texts::header_span(&facts)).await?;
         for (name, text) in texts::fields(&header) {
-            grams.add(Place::of_field(&name), &texts::whole_field(&name, &text));
+            let line = texts::whole_field(&name, &text);
+            add(grams, Place::of_field(&name), &line);
         }
         for text in texts::behind_header(&facts) {
             let raw = self.read(text.span()).await?;
-            grams.add(Place::Body, &text.folded(&raw));
+            add(grams, Place::Body, &text.folded(&raw));
         }
         Ok(())
     }
@@ -78,5 +79,13 @@ impl Reading<'_> {
         // Others go first.
         tokio::task::yield_now().await;
         Ok(bytes)
+    }
+}
+
+/// Adds a folded text, and what it is to a fuzzy search.
+fn add(grams: &mut Grams, place: Place, text: &str) {
+    grams.add(place, text);
+    if let Some(unmarked) = fuzzy::unmarked(text) {
+        grams.add(place, &unmarked);
     }
 }

@@ -23,6 +23,7 @@ pub mod envelope;
 pub mod envelope_text;
 pub mod excerpt;
 pub mod facts;
+pub mod fuzzy;
 pub mod header;
 pub mod imap_text;
 pub mod message_id;

@@ -38,6 +38,8 @@ pub struct Returns {
     pub update: bool,
     /// The search will be used again (RFC 5267 4.2); a hint that needs no action here.
     pub context: bool,
+    /// How relevant each one is (RFC 6203 4).
+    pub relevancy: bool,
 }
 
 impl Returns {
@@ -51,12 +53,13 @@ impl Returns {
         partial: None,
         update: false,
         context: false,
+        relevancy: false,
     };
 
     /// Whether there is an ESEARCH response; SAVE alone has none (RFC 5182 1).
     pub fn are_told(&self) -> bool {
         let told = self.min || self.max || self.all || self.count || self.partial.is_some();
-        told || self.update || self.context
+        told || self.update || self.context || self.relevancy
     }
 
     /// What `$` becomes of `found` (RFC 5182 2.4, RFC 9394 3.2); ascending.
@@ -116,6 +119,8 @@ pub enum SearchKey {
     Or(Box<Self>, Box<Self>),
     /// Not this.
     Not(Box<Self>),
+    /// This, as people remember it (RFC 6203).
+    Fuzzy(Box<Self>),
     /// These message numbers.
     Numbers(SequenceSet),
     /// These UIDs.
@@ -175,7 +180,7 @@ impl SearchKey {
         let below = match self {
             Self::And(keys) => keys.iter().map(Self::bytes).sum(),
             Self::Or(a, b) => a.bytes() + b.bytes(),
-            Self::Not(key) => key.bytes(),
+            Self::Not(key) | Self::Fuzzy(key) => key.bytes(),
             Self::Numbers(set) | Self::Uid(set) => set.bytes(),
             Self::Keyword(text)
             | Self::EmailId(text)
@@ -198,7 +203,7 @@ impl SearchKey {
             match key {
                 Self::And(keys) => open.extend(keys),
                 Self::Or(first, second) => open.extend([&**first, &**second]),
-                Self::Not(key) => open.push(key),
+                Self::Not(key) | Self::Fuzzy(key) => open.push(key),
                 _ => {}
             }
         }
@@ -208,6 +213,11 @@ impl SearchKey {
     /// Whether it asks for mod-sequences; then the answer says one (RFC 7162 3.1.5).
     pub fn asks_modseq(&self) -> bool {
         self.any(|key| matches!(key, Self::ModSeq(_)))
+    }
+
+    /// Whether what is found is more or less relevant (RFC 6203 4).
+    pub fn is_fuzzy(&self) -> bool {
+        self.any(|key| matches!(key, Self::Fuzzy(_)))
     }
 
     /// Whether it names messages by their numbers: none may change before it is answered, whatever

@@ -24,6 +24,8 @@ pub enum SortKey {
     DisplayTo,
     /// `FROM`: mailbox of the first address.
     From,
+    /// `RELEVANCY`: how relevant it is to a fuzzy search, most relevant first (RFC 6203 6).
+    Relevancy,
     /// `SIZE`
     Size,
     /// `SUBJECT`: base subject.
@@ -33,13 +35,14 @@ pub enum SortKey {
 }
 
 impl SortKey {
-    const ALL: [(&'static [u8], Self); 9] = [
+    const ALL: [(&'static [u8], Self); 10] = [
         (b"ARRIVAL", Self::Arrival),
         (b"CC", Self::Cc),
         (b"DATE", Self::Date),
         (b"DISPLAYFROM", Self::DisplayFrom),
         (b"DISPLAYTO", Self::DisplayTo),
         (b"FROM", Self::From),
+        (b"RELEVANCY", Self::Relevancy),
         (b"SIZE", Self::Size),
         (b"SUBJECT", Self::Subject),
         (b"TO", Self::To),

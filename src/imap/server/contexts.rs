@@ -395,6 +395,7 @@ mod tests {
                 position: 0,
                 uid: 1,
                 recent: false,
+                relevancy: 100,
             };
             let (_, saved) = everything();
             Context::new(

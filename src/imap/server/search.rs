@@ -359,6 +359,7 @@ async fn by_index(
                     position,
                     uid,
                     recent,
+                    relevancy: 100,
                 };
                 match search.judge(candidate, &entry, &Known::default()) {
                     Verdict::Yes => sorted.found.push(candidate),

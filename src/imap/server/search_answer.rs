@@ -67,11 +67,36 @@ impl Results<'_> {
             turn.output().bytes(b" ALL ");
             self.set(found, turn).await?;
         }
+        if returns.relevancy {
+            self.relevancy(turn).await?;
+        }
         if let Some(ModSeq(modseq)) = self.modseq {
             esearch::item(turn.output(), "MODSEQ", modseq);
         }
         turn.output().crlf();
         turn.make_room().await
+    }
+
+    /// RFC 6203 4: of each message that is told, in their order.
+    async fn relevancy(&self, turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {
+        let found = match self.returns.partial {
+            Some(range) => self.found.get(range.among(self.found.len())),
+            None => Some(self.found),
+        };
+        let found = found.unwrap_or_default();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut before: &[u8] = b" RELEVANCY (";
+        for chunk in found.chunks(CHUNK_MESSAGES) {
+            for candidate in chunk {
+                let out = turn.output().bytes(std::mem::replace(&mut before, b" "));
+                out.number(u64::from(candidate.relevancy));
+            }
+            turn.make_room().await?;
+        }
+        turn.output().bytes(b")");
+        Ok(())
     }
 
     async fn set(&self, some: &[Candidate], turn: &mut Turn<'_, Imap>) -> Result<(), Gone> {

@@ -8,14 +8,17 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     base::{clock::Timestamp, ids::ModSeq},
-    fulltext::Query,
+    fulltext::{Query, Wanted},
     imap::proto::{
         date::Day,
         object_id::ObjectId,
         search::{SearchFlag, SearchKey},
         sequence::SequenceSet,
     },
-    mail::body_text,
+    mail::{
+        body_text,
+        fuzzy::{self, Words},
+    },
     mailbox::{EntryRef, Keyword, SystemFlags},
 };
 
@@ -43,6 +46,8 @@ pub(super) struct Search {
     pub(super) threads: bool,
     /// What `$` stands for; resolved once, however often it is said.
     saved: Option<Arc<[Range<usize>]>>,
+    /// What is made ready now is below FUZZY.
+    is_fuzzy: bool,
     /// How many keys were made ready.
     pub(super) size: usize,
     /// How many ranges of positions that took.
@@ -102,6 +107,17 @@ pub(super) struct Needle {
     text: String,
     /// In header fields, where it does not matter how they are folded.
     line: String,
+    /// Its words, when they are enough (RFC 6203); else none.
+    pub(super) words: Words,
+}
+
+/// What was found of a needle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The needle as it stands.
+    pub(super) whole: bool,
+    /// For each of its words, how close the closest one is.
+    pub(super) words: Vec<u8>,
 }
 
 /// The answer, as far as it is known.
@@ -119,6 +135,8 @@ pub(super) struct Candidate {
     pub(super) position: usize,
     pub(super) uid: u32,
     pub(super) recent: bool,
+    /// To a fuzzy search, once it is found: 1 to 100 (RFC 6203 4).
+    pub(super) relevancy: u8,
 }
 
 /// What was read of a message so far. What is looked for was looked for while reading, so judging
@@ -132,23 +150,37 @@ pub(super) struct Known {
     /// Its THREADID, where the search asks for one.
     pub(super) thread_id: Option<ObjectId>,
     /// For each field test of the search.
-    pub(super) fields: Vec<Option<bool>>,
-    /// For each needle, whether it is in the header.
-    pub(super) in_header: Option<Vec<bool>>,
-    /// For each needle, whether it is in the texts.
-    pub(super) in_texts: Option<Vec<bool>>,
+    pub(super) fields: Vec<Option<Found>>,
+    /// For each needle, what of it is in the header.
+    pub(super) in_header: Option<Vec<Found>>,
+    /// For each needle, what of it is in the texts.
+    pub(super) in_texts: Option<Vec<Found>>,
 }
 
 impl Needle {
-    fn new(text: &str) -> Self {
+    fn new(text: &str, is_fuzzy: bool) -> Self {
+        let line = body_text::fold_line(text);
+        let words = match is_fuzzy {
+            true => Words::new(&line),
+            false => Words::default(),
+        };
         Self {
             text: body_text::fold(text),
-            line: body_text::fold_line(text),
+            line,
+            words,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
+    }
+
+    /// What an email must have in the index of texts to be found by it.
+    fn wanted(&self) -> Wanted<'_> {
+        match self.words.is_empty() {
+            true => Wanted::Text(&self.text, &self.line),
+            false => Wanted::Words(&self.words),
+        }
     }
 
     /// Whether the folded text of a body contains it.
@@ -162,6 +194,51 @@ impl Needle {
     }
 }
 
+impl Found {
+    /// Nothing is to be found any more by looking further.
+    pub(super) fn is_all(&self) -> bool {
+        self.whole && self.words.iter().all(|closeness| *closeness == 100)
+    }
+
+    /// RFC 6203: all words, in whatever order; or the needle as it stands, as without FUZZY.
+    fn is_enough(&self) -> bool {
+        self.whole || !self.words.is_empty() && self.words.iter().all(|closeness| *closeness > 0)
+    }
+
+    /// Adds what was found elsewhere in the same email.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.whole |= other.whole;
+        self.words
+            .resize(self.words.len().max(other.words.len()), 0);
+        for (here, there) in self.words.iter_mut().zip(&other.words) {
+            *here = (*here).max(*there);
+        }
+    }
+
+    /// From 1 to 100.
+    fn relevancy(&self) -> u32 {
+        let count = u32::try_from(self.words.len()).unwrap_or(u32::MAX).max(1);
+        let sum: u32 = self
+            .words
+            .iter()
+            .map(|closeness| u32::from(*closeness))
+            .sum();
+        let mean = match self.whole {
+            true => (sum / count).max(u32::from(fuzzy::CONTAINS)),
+            // The words are there, but not next to each other.
+            false if count > 1 => sum * 9 / (10 * count),
+            false => sum / count,
+        };
+        // The least there is: two letters differ in each of some words.
+        mean.saturating_sub(LEAST).max(1) * 100 / (100 - LEAST)
+    }
+}
+
+/// What is in a body is less than what is said in the header.
+const IN_BODY_PERCENT: u32 = 80;
+/// See [`Found::relevancy`].
+const LEAST: u32 = 35;
+
 impl Search {
     /// Makes `key` ready.
     pub(super) fn new(key: &SearchKey, ground: Ground<'_>) -> Self {
@@ -172,6 +249,7 @@ impl Search {
             needles_in_header: false,
             threads: false,
             saved: None,
+            is_fuzzy: false,
             size: 0,
             ranges: 0,
         };
@@ -196,13 +274,13 @@ impl Search {
     fn field(&mut self, name: &str, text: &str) -> usize {
         self.fields.push(FieldTest {
             name: name.to_ascii_lowercase(),
-            needle: Needle::new(text),
+            needle: Needle::new(text, self.is_fuzzy),
         });
         self.fields.len() - 1
     }
 
     fn needle(&mut self, text: &str) -> usize {
-        self.needles.push(Needle::new(text));
+        self.needles.push(Needle::new(text, self.is_fuzzy));
         self.needles.len() - 1
     }
 
@@ -212,9 +290,9 @@ impl Search {
     }
 
     fn query_of(&self, test: &Test) -> Query {
-        let of = |place: &usize, make: fn(&str, &str) -> Query| {
+        let of = |place: &usize, make: fn(Wanted<'_>) -> Query| {
             let needle = self.needles.get(*place);
-            needle.map_or_else(Query::anything, |needle| make(&needle.text, &needle.line))
+            needle.map_or_else(Query::anything, |needle| make(needle.wanted()))
         };
         match test {
             Test::And(tests) => Query::all(tests.iter().map(|test| self.query_of(test))),
@@ -223,10 +301,52 @@ impl Search {
             Test::Text(place) => of(place, Query::text),
             Test::Field(place) => {
                 let field = self.fields.get(*place);
-                let query = |field: &FieldTest| Query::field(&field.name, &field.needle.line);
+                let query = |field: &FieldTest| Query::field(&field.name, field.needle.wanted());
                 field.map_or_else(Query::anything, query)
             }
             _ => Query::anything(),
+        }
+    }
+
+    /// How relevant a message is that passes (RFC 6203 4).
+    pub(super) fn relevancy(&self, known: &Known) -> u8 {
+        let relevancy = self.relevancy_of(&self.test, known).unwrap_or(100);
+        u8::try_from(relevancy.clamp(1, 100)).unwrap_or(100)
+    }
+
+    /// As far as fuzzy keys tell: of all, what they are together, and of some the best.
+    fn relevancy_of(&self, test: &Test, known: &Known) -> Option<u32> {
+        let found = |found: &Option<Vec<Found>>, place: usize| {
+            let found = found.as_ref()?.get(place)?;
+            found.is_enough().then(|| found.relevancy())
+        };
+        let is_fuzzy = |needle: Option<&Needle>| needle.is_some_and(|it| !it.words.is_empty());
+        match test {
+            Test::And(tests) => {
+                let all = tests
+                    .iter()
+                    .filter_map(|test| self.relevancy_of(test, known));
+                let (count, sum) = all.fold((0, 0), |(count, sum), one| (count + 1, sum + one));
+                (count > 0).then(|| sum / count)
+            }
+            Test::Or(a, b) => {
+                let (a, b) = (self.relevancy_of(a, known), self.relevancy_of(b, known));
+                a.max(b)
+            }
+            Test::Field(place) if is_fuzzy(self.fields.get(*place).map(|field| &field.needle)) => {
+                let found = known.fields.get(*place)?.as_ref()?;
+                found.is_enough().then(|| found.relevancy())
+            }
+            Test::Body(place) if is_fuzzy(self.needles.get(*place)) => {
+                found(&known.in_texts, *place)
+            }
+            Test::Text(place) if is_fuzzy(self.needles.get(*place)) => {
+                found(&known.in_header, *place).or_else(|| {
+                    let both = known.anywhere(*place)?;
+                    Some(both.relevancy() * IN_BODY_PERCENT / 100)
+                })
+            }
+            _ => None,
         }
     }
 
@@ -261,6 +381,7 @@ impl SearchKey {
             Self::And(keys) => Self::And(keys.iter().map(|key| key.fixed(ground)).collect()),
             Self::Or(a, b) => Self::Or(Box::new(a.fixed(ground)), Box::new(b.fixed(ground))),
             Self::Not(key) => Self::Not(Box::new(key.fixed(ground))),
+            Self::Fuzzy(key) => Self::Fuzzy(Box::new(key.fixed(ground))),
             Self::Numbers(set) => {
                 let count = u32::try_from(ground.uids.len()).unwrap_or(u32::MAX);
                 uids_at(set.among_numbers_there(count))
@@ -285,6 +406,12 @@ impl Test {
                 Self::Or(Box::new(a), Box::new(Self::new(b, ground, search)))
             }
             SearchKey::Not(key) => Self::Not(Box::new(Self::new(key, ground, search))),
+            SearchKey::Fuzzy(key) => {
+                let around = std::mem::replace(&mut search.is_fuzzy, true);
+                let test = Self::new(key, ground, search);
+                search.is_fuzzy = around;
+                test
+            }
             SearchKey::Numbers(set) => {
                 let count = u32::try_from(uids.len()).unwrap_or(u32::MAX);
                 // RFC 3501 6.4.4: a search finds what is there; nothing has such a number.
@@ -356,8 +483,9 @@ struct Message<'a> {
 impl Message<'_> {
     /// The depth of tests is bounded where keys are parsed (LIM-20).
     fn passes(&self, test: &Test) -> Verdict {
-        let place_in = |found: &Option<Vec<bool>>, place: usize| {
-            Verdict::known(found.as_ref().map(|found| found.get(place) == Some(&true)))
+        let place_in = |found: &Option<Vec<Found>>, place: usize| {
+            let is_enough = |found: &Vec<Found>| found.get(place).is_some_and(Found::is_enough);
+            Verdict::known(found.as_ref().map(is_enough))
         };
         match test {
             Test::And(tests) => all(tests.iter().map(|test| self.passes(test))),
@@ -372,10 +500,16 @@ impl Message<'_> {
             }
             Test::Email(id) => is_id(self.known.email_id.as_ref(), id),
             Test::Thread(id) => is_id(self.known.thread_id.as_ref(), id),
-            Test::Field(place) => Verdict::known(self.known.fields.get(*place).copied().flatten()),
+            Test::Field(place) => {
+                let found = self.known.fields.get(*place);
+                Verdict::known(found.and_then(Option::as_ref).map(Found::is_enough))
+            }
             Test::Body(place) => place_in(&self.known.in_texts, *place),
             Test::Text(place) => match place_in(&self.known.in_header, *place) {
-                Verdict::No => place_in(&self.known.in_texts, *place),
+                Verdict::No => match self.known.anywhere(*place) {
+                    Some(found) => Verdict::known(Some(found.is_enough())),
+                    None => Verdict::Open,
+                },
                 known => known,
             },
             test => Verdict::known(Some(self.is(test))),
@@ -400,6 +534,16 @@ impl Message<'_> {
             Test::ChangedFrom(from) => entry.modseq >= *from,
             _ => false,
         }
+    }
+}
+
+impl Known {
+    /// What of a needle is in header and texts together.
+    fn anywhere(&self, place: usize) -> Option<Found> {
+        let (header, texts) = (self.in_header.as_ref()?, self.in_texts.as_ref()?);
+        let mut found = header.get(place).cloned().unwrap_or_default();
+        found.add(texts.get(place).unwrap_or(&Found::default()));
+        Some(found)
     }
 }
 
@@ -479,5 +623,27 @@ mod tests {
         let search = Search::new(&key, ground);
         assert_eq!((search.size, search.ranges), (1001, 500));
         assert_eq!(key.fixed(ground), key);
+    }
+
+    #[test]
+    fn relevancy_is_from_1_to_100_and_closer_is_more() {
+        let found = |whole, words: &[u8]| Found {
+            whole,
+            words: words.to_vec(),
+        };
+        let falling = [
+            found(true, &[100, 100]),
+            found(false, &[100, 100]),
+            found(true, &[100, 0]),
+            found(false, &[60, 60]),
+            found(false, &[40, 40]),
+        ];
+        let relevancy: Vec<u32> = falling.iter().map(Found::relevancy).collect();
+        assert_eq!(relevancy, [100, 84, 53, 29, 1]);
+        assert!(falling.iter().all(Found::is_enough));
+        assert!(!found(false, &[100, 0]).is_enough() && !found(false, &[]).is_enough());
+        let mut sum = found(false, &[100, 0]);
+        sum.add(&found(false, &[40, 60]));
+        assert_eq!(sum, found(false, &[100, 60]));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
     search::Inquiry,
-    search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
+    search_key::{Candidate, FieldTest, Found, Known, Needle, Search, Verdict},
 };
 use crate::{
     base::ids::EmailId,
@@ -18,6 +18,7 @@ use crate::{
     mail::{
         envelope_text::{self, Said},
         facts::Facts,
+        fuzzy,
         mime::Span,
         texts,
     },
@@ -72,9 +73,8 @@ impl Reading<'_> {
                 progress.advance(1);
                 // A record that is missing or damaged was logged where it was read.
                 let Some(email) = email else { continue };
-                match self.is_found(candidate, &email).await {
-                    Ok(true) => found.push(candidate),
-                    Ok(false) => {}
+                match self.found(candidate, &email).await {
+                    Ok(one) => found.extend(one),
                     Err(Exhausted) => return Ok(Err(Exhausted)),
                 }
             }
@@ -93,24 +93,33 @@ impl Reading<'_> {
     }
 
     /// Reads of a message what is needed to decide it. What cannot be read is not found.
-    async fn is_found(&mut self, candidate: Candidate, email: &Email) -> Result<bool, Exhausted> {
+    async fn found(
+        &mut self,
+        candidate: Candidate,
+        email: &Email,
+    ) -> Result<Option<Candidate>, Exhausted> {
         let Ok(facts) = Facts::decode(&email.facts) else {
             tracing::error!(
                 email.id = email.id.0,
                 "the facts about an email are damaged"
             );
-            return Ok(false);
+            return Ok(None);
         };
         let mut known = self.by_facts(email, &facts).await?;
-        if let Some(found) = self.judge(candidate, &known) {
-            return Ok(found);
+        let mut found = self.judge(candidate, &known);
+        if found.is_none() {
+            self.by_header(email, &facts, &mut known).await?;
+            found = self.judge(candidate, &known);
         }
-        self.by_header(email, &facts, &mut known).await?;
-        if let Some(found) = self.judge(candidate, &known) {
-            return Ok(found);
+        if found.is_none() {
+            known.in_texts = Some(self.in_texts(email, &facts).await?);
+            found = self.judge(candidate, &known);
         }
-        known.in_texts = Some(self.in_texts(email, &facts).await?);
-        Ok(self.judge(candidate, &known).unwrap_or(false))
+        let relevancy = self.search.relevancy(&known);
+        Ok(found.unwrap_or(false).then_some(Candidate {
+            relevancy,
+            ..candidate
+        }))
     }
 
     /// The verdict, when there is one. A message that is gone meanwhile is not found.
@@ -132,7 +141,11 @@ impl Reading<'_> {
         let mut fields = Vec::with_capacity(self.search.fields.len());
         for test in &self.search.fields {
             self.budget.spend(facts.envelope.len() as u64).await?;
-            fields.push(field_by_envelope(facts, test));
+            let said = field_by_envelope(facts, test);
+            fields.push(match said {
+                Some(text) => Some(self.look_into(&text, Form::Line, &test.needle).await?),
+                None => None,
+            });
         }
         let thread_id = self.search.threads.then(|| {
             let first = facts.as_head().first_of_thread();
@@ -166,7 +179,11 @@ impl Reading<'_> {
         for (test, known) in self.search.fields.iter().zip(&mut known.fields) {
             if known.is_none() {
                 self.budget.spend(span.length).await?;
-                *known = Some(has_field(&header, test));
+                let mut found = Found::default();
+                for (_, text) in header.iter().filter(|(name, _)| *name == test.name) {
+                    found.add(&self.look_into(text, Form::Line, &test.needle).await?);
+                }
+                *known = Some(found);
             }
         }
         let mut in_header = Vec::new();
@@ -174,9 +191,7 @@ impl Reading<'_> {
             let fields = header.iter();
             let fields = fields.map(|(name, text)| texts::whole_field(name, text) + "\n");
             let text: String = fields.collect();
-            in_header.resize(self.search.needles.len(), false);
-            self.look_into(&text, Needle::is_in_line, &mut in_header)
-                .await?;
+            self.look_for_all(&text, Form::Line, &mut in_header).await?;
         }
         known.in_header = Some(in_header);
         Ok(())
@@ -184,18 +199,18 @@ impl Reading<'_> {
 
     /// Which needles are in the texts of a message: in its text parts, and in the headers of the
     /// parts.
-    async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<bool>, Exhausted> {
-        let mut found = vec![false; self.search.needles.len()];
+    async fn in_texts(&mut self, email: &Email, facts: &Facts) -> Result<Vec<Found>, Exhausted> {
+        let mut found = Vec::new();
         for text in texts::behind_header(facts) {
             let raw = self.read(email, text.span()).await?;
             let folded = text.folded(&raw);
             drop(raw);
-            let is_in = match text.is_line() {
-                true => Needle::is_in_line,
-                false => Needle::is_in_text,
+            let form = match text.is_line() {
+                true => Form::Line,
+                false => Form::Text,
             };
-            self.look_into(&folded, is_in, &mut found).await?;
-            if found.iter().all(|found| *found) {
+            self.look_for_all(&folded, form, &mut found).await?;
+            if found.iter().all(Found::is_all) {
                 break;
             }
         }
@@ -203,19 +218,49 @@ impl Reading<'_> {
     }
 
     /// Looks for the needles that were not found yet in a folded text.
-    async fn look_into(
+    async fn look_for_all(
         &mut self,
         text: &str,
-        is_in: fn(&Needle, &str) -> bool,
-        found: &mut [bool],
+        form: Form,
+        found: &mut Vec<Found>,
     ) -> Result<(), Exhausted> {
-        for (needle, found) in self.search.needles.iter().zip(found) {
-            if !*found {
-                self.budget.spend(text.len() as u64).await?;
-                *found = is_in(needle, text);
+        let search = self.search;
+        found.resize_with(search.needles.len(), Found::default);
+        for (needle, found) in search.needles.iter().zip(found) {
+            if !found.is_all() {
+                found.add(&self.look_into(text, form, needle).await?);
             }
         }
         Ok(())
+    }
+
+    /// Looks for a needle in a folded text.
+    async fn look_into(
+        &mut self,
+        text: &str,
+        form: Form,
+        needle: &Needle,
+    ) -> Result<Found, Exhausted> {
+        self.budget.spend(text.len() as u64).await?;
+        let whole = match form {
+            Form::Text => needle.is_in_text(text),
+            Form::Line => needle.is_in_line(text),
+        };
+        let mut words = Vec::with_capacity(needle.words.iter().len());
+        if needle.words.is_empty() {
+            return Ok(Found { whole, words });
+        }
+        let unmarked = fuzzy::unmarked(text);
+        let plain = unmarked.as_deref().unwrap_or(text);
+        for word in needle.words.iter() {
+            let mut closeness = 0;
+            for run in fuzzy::runs(plain) {
+                self.budget.spend(run.len() as u64).await?;
+                closeness = word.closeness(run).max(closeness);
+            }
+            words.push(closeness);
+        }
+        Ok(Found { whole, words })
     }
 
     /// Bytes of a message; what cannot be read is as good as empty.
@@ -230,25 +275,25 @@ impl Reading<'_> {
     }
 }
 
-/// What the envelope tells about a field, if it does.
-fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<bool> {
+/// How white space counts in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As it stands.
+    Text,
+    /// However it is folded.
+    Line,
+}
+
+/// The text of a field, folded, if the envelope tells it.
+fn field_by_envelope(facts: &Facts, test: &FieldTest) -> Option<String> {
     if facts.envelope_is_cut {
         return None;
     }
     match envelope_text::field(&facts.envelope, &test.name) {
-        Said::Text(text) => {
-            let text = texts::line(&text);
-            Some(test.needle.is_in_line(&text))
-        }
+        Said::Text(text) => Some(texts::line(&text)),
         // RFC 3501 6.4.4: without a text it is enough that the field is there, though nothing is in
         // it.
-        Said::Nothing if !test.needle.is_empty() => Some(false),
+        Said::Nothing if !test.needle.is_empty() => Some(String::new()),
         Said::Nothing | Said::Unknown => None,
     }
-}
-
-fn has_field(header: &[(String, String)], test: &FieldTest) -> bool {
-    let FieldTest { name, needle } = test;
-    let mut named = header.iter().filter(|(there, _)| there == name);
-    named.any(|(_, text)| needle.is_in_line(text))
 }

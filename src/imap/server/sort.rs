@@ -22,8 +22,8 @@ pub(super) async fn sorted(
     found: &[Candidate],
     budget: &mut Budget,
 ) -> Result<Result<Vec<Candidate>, Exhausted>, Stop> {
-    let of_index =
-        |criterion: &SortCriterion| matches!(criterion.key, SortKey::Arrival | SortKey::Size);
+    use SortKey::{Arrival, Relevancy, Size};
+    let of_index = |criterion: &SortCriterion| matches!(criterion.key, Arrival | Relevancy | Size);
     let Ok(permit) = inquiry.permit(budget).await else {
         return Ok(Err(Exhausted));
     };
@@ -63,6 +63,8 @@ fn put(keys: &mut SortKeys, glance: &Glance<'_>, criterion: SortCriterion) {
     match key {
         SortKey::Arrival => keys.number(glance.arrival, reverse),
         SortKey::Date => keys.number(glance.sent(), reverse),
+        // RFC 6203 6: the highest score first.
+        SortKey::Relevancy => keys.number(-i64::from(glance.candidate.relevancy), reverse),
         SortKey::Size => keys.number(i64::try_from(glance.size).unwrap_or(i64::MAX), reverse),
         SortKey::Subject => keys.text(&glance.subject().text, reverse),
         SortKey::Cc => keys.text(&glance.mailbox("cc"), reverse),

@@ -7,7 +7,7 @@ use buzon::{
         ids::{AccountId, EmailId},
         random::Random,
     },
-    fulltext::{Fulltext, Phase, Query},
+    fulltext::{Fulltext, Phase, Query, Wanted},
     mail::body_text::{fold, fold_line},
     store::Room,
 };
@@ -128,9 +128,23 @@ impl Chance {
             "HEADER X-Extra",
             "HEADER Subject",
         ];
+        let mut fuzzy = "";
+        if self.below(3) == 0 {
+            // Misspelled, perhaps.
+            fuzzy = "FUZZY ";
+            let mut letters: Vec<char> = piece.chars().collect();
+            let at = self.below(letters.len());
+            match self.below(4) {
+                0 => drop(letters.remove(at)),
+                1 => letters.swap(at, 0),
+                2 => letters.insert(at, 'e'),
+                _ => {}
+            }
+            piece = letters.into_iter().collect();
+        }
         // A literal, because of line ends.
         format!(
-            "{} {{{}+}}\r\n{piece}",
+            "{fuzzy}{} {{{}+}}\r\n{piece}",
             place[self.below(place.len())],
             piece.len()
         )
@@ -149,6 +163,31 @@ async fn found(client: &mut ImapClient, keys: &[String]) -> Vec<String> {
         found.push(String::from_utf8(answer.untagged[0].clone()).unwrap());
     }
     found
+}
+
+#[test]
+fn a_fuzzy_search_finds_what_the_same_search_finds_without() {
+    run(async {
+        let chance = Chance(Random::seeded(9));
+        let (server, alice) = server_with_alice().await;
+        let mut texts = Vec::new();
+        for _ in 0..24 {
+            let (message, text) = chance.message();
+            deliver(&server, alice, message.as_bytes()).await;
+            texts.push(text);
+        }
+        server.index().await;
+        let keys: Vec<_> = (0..80).map(|_| chance.key(&texts, 0)).collect();
+        let fuzzy: Vec<_> = keys.iter().map(|key| format!("FUZZY {key}")).collect();
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        let found_without = found(&mut client, &keys).await;
+        let found_with = found(&mut client, &fuzzy).await;
+        for ((key, less), more) in keys.iter().zip(found_without).zip(found_with) {
+            let more: Vec<&str> = more.split(' ').collect();
+            assert!(less.split(' ').all(|one| more.contains(&one)), "{key}");
+        }
+    });
 }
 
 #[test]
@@ -208,15 +247,16 @@ fn lim_25_what_narrows_a_search_lets_go_of_its_permit_when_it_ends() {
 }
 
 fn subject(needle: &str) -> Query {
-    Query::field("subject", &fold_line(needle))
+    let line = fold_line(needle);
+    Query::field("subject", Wanted::Text(&line, &line))
 }
 
 fn body(needle: &str) -> Query {
-    Query::body(&fold(needle), &fold_line(needle))
+    Query::body(Wanted::Text(&fold(needle), &fold_line(needle)))
 }
 
 fn text(needle: &str) -> Query {
-    Query::text(&fold(needle), &fold_line(needle))
+    Query::text(Wanted::Text(&fold(needle), &fold_line(needle)))
 }
 
 /// Which of the first `count` emails may be found; none when the index does not say.

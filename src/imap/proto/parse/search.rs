@@ -80,6 +80,9 @@ fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Q
     }
     let key = keys(scanner, &charset, first)?;
     scanner.end()?;
+    if returns.is_some_and(|returns: Returns| returns.relevancy) {
+        relevancy_of(&key)?;
+    }
     Ok(Query {
         uid,
         returns,
@@ -87,6 +90,14 @@ fn program(scanner: &mut Scanner<'_>, uid: bool, mut first: Vec<u8>) -> Parsed<Q
         charset,
         key,
     })
+}
+
+/// RFC 6203 4, 6: nothing is more or less relevant "unless a FUZZY search key is also given".
+pub(super) fn relevancy_of(key: &SearchKey) -> Parsed<()> {
+    match key.is_fuzzy() {
+        true => Ok(()),
+        false => Err(Mistake::bad("RELEVANCY is for searches with FUZZY")),
+    }
 }
 
 /// Texts are compared as UTF-8, which holds ASCII.
@@ -140,6 +151,7 @@ pub(super) fn returns_list(
                 }
             }
             b"CONTEXT" => returns.context = true,
+            b"RELEVANCY" => returns.relevancy = true,
             b"PARTIAL" if returns.partial.is_none() => {
                 scanner.space()?;
                 returns.partial = Some(partial_range(scanner)?);
@@ -147,7 +159,7 @@ pub(super) fn returns_list(
             b"PARTIAL" => return Err(one_partial_or_all()),
             _ => {
                 return Err(Mistake::bad(
-                    "RETURN knows MIN, MAX, ALL, COUNT, SAVE, PARTIAL, UPDATE and CONTEXT",
+                    "RETURN knows MIN, MAX, ALL, COUNT, SAVE, PARTIAL, UPDATE, CONTEXT, RELEVANCY",
                 ));
             }
         }
@@ -224,6 +236,14 @@ mod tests {
                 }),
             ),
             (
+                "RETURN (RELEVANCY COUNT) FUZZY ",
+                Some(Returns {
+                    relevancy: true,
+                    count: true,
+                    ..none
+                }),
+            ),
+            (
                 "RETURN (PARTIAL 1:100) ",
                 Some(Returns {
                     partial: partial(1, 100, false),
@@ -265,6 +285,29 @@ mod tests {
             "SEARCH RETURN (UPDATE (UID) ALL",
             "SEARCH RETURN (COUNT (UID)) ALL",
         ]);
+    }
+
+    #[test]
+    fn relevancy_needs_a_fuzzy_key() {
+        for (text, ok) in [
+            ("SEARCH RETURN (RELEVANCY) TEXT x", false),
+            ("SEARCH RETURN (RELEVANCY) SEEN NOT FUZZY TEXT x", true),
+            ("SORT (RELEVANCY) UTF-8 FUZZY (SEEN TEXT x)", true),
+            ("SORT (REVERSE relevancy DATE) UTF-8 TEXT x", false),
+            ("SORT RETURN (RELEVANCY) (DATE) UTF-8 TEXT x", false),
+            (
+                "UID SORT RETURN (RELEVANCY) (DATE) UTF-8 OR FUZZY SEEN ALL",
+                true,
+            ),
+            ("ESEARCH IN (personal) RETURN (RELEVANCY) ALL", false),
+            ("ESEARCH IN (personal) RETURN (RELEVANCY) FUZZY ALL", true),
+            ("SEARCH FUZZY", false),
+            ("SEARCH FUZZY ", false),
+            ("SEARCH FUZZY()", false),
+            ("SEARCH FUZZY FUZZY NOT FUZZY ALL", true),
+        ] {
+            assert_eq!(parsed(text).is_some(), ok, "{text}");
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ enum Waiting {
     /// Parentheses; also all the keys of the command.
     List(Vec<SearchKey>),
     Not,
+    Fuzzy,
     OrFirst,
     OrSecond(SearchKey),
 }
@@ -85,6 +86,11 @@ impl Keys<'_, '_> {
                 self.scanner.space()?;
                 Waiting::Not
             }
+            // RFC 6203 7
+            b"FUZZY" => {
+                self.scanner.space()?;
+                Waiting::Fuzzy
+            }
             b"OR" => {
                 self.scanner.space()?;
                 Waiting::OrFirst
@@ -103,6 +109,7 @@ impl Keys<'_, '_> {
         while let Some(outer) = self.waiting.pop() {
             key = match outer {
                 Waiting::Not => SearchKey::Not(Box::new(key)),
+                Waiting::Fuzzy => SearchKey::Fuzzy(Box::new(key)),
                 Waiting::OrFirst => {
                     self.scanner.space()?;
                     self.waiting.push(Waiting::OrSecond(key));

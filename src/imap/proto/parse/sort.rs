@@ -34,6 +34,10 @@ fn sort_by(scanner: &mut Scanner<'_>, uid: bool) -> Parsed<CommandBody> {
     let criteria = criteria(scanner)?;
     scanner.space()?;
     let (charset, key) = search::with_charset(scanner)?;
+    let by_relevancy = criteria.iter().any(|one| one.key == SortKey::Relevancy);
+    if by_relevancy || returns.is_some_and(|returns| returns.relevancy) {
+        search::relevancy_of(&key)?;
+    }
     let query = Query {
         uid,
         returns,
