@@ -13,6 +13,17 @@ pub(super) enum Speaks {
     Qresync,
 }
 
+/// What a client says of what it knows when it comes back (RFC 7162 3.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// Only since when.
+    Nothing,
+    /// Which UIDs.
+    Uids,
+    /// Which UIDs, and which number some of them had.
+    Numbers,
+}
+
 /// What a client remembers of a mailbox.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -39,6 +50,33 @@ pub(super) struct Believer {
     pub(super) modseqs: BTreeMap<u32, u64>,
     /// Of the command under way: highest MODSEQ, and HIGHESTMODSEQ if it was said.
     heard: (u64, Option<u64>),
+}
+
+impl Memory {
+    /// Known UIDs, and the numbers of every second and third of them.
+    fn details(&self, says: Says) -> String {
+        let known: Vec<u32> = self.flags.keys().copied().collect();
+        let set = |numbers: &mut dyn Iterator<Item = String>| {
+            let numbers: Vec<String> = numbers.collect();
+            numbers.join(",")
+        };
+        if says == Says::Nothing || known.is_empty() {
+            return String::new();
+        }
+        let uids = set(&mut known.iter().map(u32::to_string));
+        // Whoever does not know all messages does not know their numbers.
+        if says == Says::Uids || self.incomplete {
+            return format!(" {uids}");
+        }
+        let some = || {
+            (1_usize..)
+                .zip(&known)
+                .filter(|(n, _)| n % 2 == 0 || n % 3 == 1)
+        };
+        let numbers = set(&mut some().map(|(number, _)| number.to_string()));
+        let theirs = set(&mut some().map(|(_, uid)| uid.to_string()));
+        format!(" {uids} ({numbers} {theirs})")
+    }
 }
 
 impl Believer {
@@ -87,10 +125,10 @@ impl Believer {
     }
 
     /// SELECT or EXAMINE: as one who was there before, when it can.
-    pub(super) async fn select(&mut self, name: &'static str, read_only: bool) {
+    pub(super) async fn select(&mut self, name: &'static str, read_only: bool, says: Says) {
         self.leave();
         let verb = if read_only { "EXAMINE" } else { "SELECT" };
-        let known = self.memories.get(name).cloned().unwrap_or_default();
+        let mut known = self.memories.get(name).cloned().unwrap_or_default();
         let resyncs = self.speaks == Speaks::Qresync && known.highest > 0;
         let mut command = format!("{verb} {name}");
         if resyncs {
@@ -99,7 +137,10 @@ impl Believer {
                 highest,
                 ..
             } = known;
-            command.push_str(&format!(" (QRESYNC ({uid_validity} {highest}))"));
+            let details = known.details(says);
+            // New messages are found as they are by one who was never here.
+            known.incomplete |= !details.is_empty();
+            command.push_str(&format!(" (QRESYNC ({uid_validity} {highest}{details}))"));
         } else if self.speaks == Speaks::Condstore {
             command.push_str(" (CONDSTORE)");
         }

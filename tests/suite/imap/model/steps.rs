@@ -2,11 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use buzon::{base::ids::AccountId, base::random::Random, store::fault::CommitFault};
+use buzon::{
+    base::{
+        ids::{AccountId, Uid},
+        random::Random,
+    },
+    mailbox::{FlagChange, FlagMode, FlagSet, Index, Keyword, Name, SystemFlags},
+    store::{Engine as _, Order, PageLimit, fault::CommitFault, key},
+};
 
 use super::{
     super::client::{server_with_alice, try_to_deliver},
-    believer::{Believer, Speaks, ranges},
+    believer::{Believer, Says, Speaks, ranges},
     commands::Effect,
     truth::{Message, Model, NAMES, Seen, look},
 };
@@ -26,7 +33,14 @@ pub(super) struct World {
     /// What messages say whose emails have no number yet.
     pub(super) pending: BTreeMap<(&'static str, u32), String>,
     pub(super) count: usize,
+    /// How often history may be made longer than it is kept.
+    storms: usize,
 }
+
+/// More than the marks that history is kept for.
+const STORM_MARKS: usize = 19;
+/// So many records of a log make the next mark due.
+const STORM_RECORDS: usize = 258;
 
 impl World {
     pub(super) async fn new(seed: u64) -> Self {
@@ -42,6 +56,7 @@ impl World {
             newest: String::new(),
             pending: BTreeMap::new(),
             count: 0,
+            storms: usize::from(seed % 8 == 3),
         };
         for (name, speaks) in [
             ('A', Speaks::Plain),
@@ -62,6 +77,11 @@ impl World {
 
     pub(super) async fn step(&mut self) {
         let who = self.below(self.clients.len());
+        // Few histories can wait for so many changes.
+        if self.storms > 0 && self.below(40) == 0 {
+            self.storms -= 1;
+            self.storm().await;
+        }
         match self.below(24) {
             0..3 => self.deliver().await,
             3..5 => self.select(who).await,
@@ -94,7 +114,7 @@ impl World {
         }
         for name in NAMES {
             let client = &mut self.clients[0];
-            client.select(name, true).await;
+            client.select(name, true, Says::Nothing).await;
             if client.selected.is_none() || client.messages.is_empty() {
                 continue;
             }
@@ -138,8 +158,9 @@ impl World {
 
     async fn select(&mut self, who: usize) {
         let (name, read_only) = (NAMES[self.below(3)], self.below(5) == 0);
+        let says = [Says::Nothing, Says::Uids, Says::Numbers][self.below(3)];
         let client = &mut self.clients[who];
-        client.select(name, read_only).await;
+        client.select(name, read_only, says).await;
         let there = self.model.get(name);
         assert_eq!(there.is_some(), self.clients[who].selected.is_some());
         self.knows_all(who);
@@ -313,6 +334,50 @@ impl World {
     async fn tend(&self) {
         let stop = tokio::time::sleep(std::time::Duration::from_secs(6));
         self.server.mailboxes.maintain(stop).await;
+    }
+
+    /// So many changes, and upkeep between them, that the log of a mailbox does not reach back to
+    /// before: who was away is told of the gaps between UIDs.
+    async fn storm(&mut self) {
+        let name = NAMES[self.below(2)];
+        let Some(uid) = self
+            .model
+            .get(name)
+            .and_then(|it| it.messages.keys().next())
+        else {
+            return;
+        };
+        println!("a storm in {name}");
+        let wanted = Name::parse(name).unwrap();
+        let mailboxes = &self.server.mailboxes;
+        let entry = mailboxes.find(self.alice, &wanted).await.unwrap().unwrap();
+        let opened = mailboxes.open(self.alice, entry.id).await.unwrap();
+        let uid = Uid::new(*uid).unwrap();
+        let before = opened.read(Index::modseq);
+        for _ in 0..STORM_MARKS {
+            for _ in 0..STORM_RECORDS / 2 {
+                for mode in [FlagMode::Add, FlagMode::Remove] {
+                    let keyword = Keyword::parse("$Storm").unwrap();
+                    let flags = FlagSet::new(SystemFlags::NONE, vec![keyword]);
+                    let change = FlagChange { mode, flags };
+                    opened.store_flags(&[uid], &change).await.unwrap();
+                }
+            }
+            self.tend().await;
+        }
+        let records = u64::try_from(STORM_MARKS * STORM_RECORDS).unwrap();
+        assert_eq!(opened.read(Index::modseq).0, before.0 + records);
+        // The store says so: history that was trimmed is told by the gaps.
+        let logs = key::logs(self.alice, entry.id).prefix_range();
+        let page = PageLimit::entries(1);
+        let page = self
+            .server
+            .engine
+            .page(logs, page, Order::Ascending)
+            .await
+            .unwrap();
+        let (first, _) = page.entries.first().unwrap();
+        assert!(first.last_u64().unwrap() > before.0, "nothing was trimmed");
     }
 
     /// A search finds what the client sees and is there.
