@@ -266,6 +266,27 @@ mod tests {
     }
 
     #[test]
+    fn lim_25_a_search_that_is_given_up_looks_nothing_up_any_more() {
+        let query = Query::all([
+            Query::one_of([keys(&[1, 2]), keys(&[3])]),
+            keys(&[4]),
+            Query::one_of([keys(&[5])]),
+        ]);
+        for given_up_at in 1..=5 {
+            let mut lookups = 0;
+            let mut find = |_: u32| {
+                lookups += 1;
+                match lookups < given_up_at {
+                    true => Ok(vec![1, 2, 3]),
+                    false => Err("given up"),
+                }
+            };
+            assert_eq!(query.0.evaluate(&mut find), Err("given up"));
+            assert_eq!(lookups, given_up_at);
+        }
+    }
+
+    #[test]
     fn emails_that_are_not_indexed_yet_may_be_found() {
         let set = EmailSet {
             indexed: 10,
