@@ -7,7 +7,7 @@
 //! or exchanged with its neighbour is one difference. Because a part must be unchanged, an index of
 //! groups of three characters can say where a word cannot be. Costs linear time in the text.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -65,7 +65,7 @@ impl Word {
             _ => 0,
         };
         let parts = match differences_max {
-            0 => vec![0..length],
+            0 => iter::once(0..length).collect(),
             // In a short word the halves overlap: less than three characters say nothing.
             1 => vec![
                 0..length.div_ceil(2).max(3),
@@ -145,7 +145,7 @@ pub fn unmarked(folded: &str) -> Option<String> {
 /// A text in pieces of whole words, so that others can run in between.
 pub fn runs(plain: &str) -> impl Iterator<Item = &str> {
     let mut rest = plain;
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let mut behind = rest.char_indices().skip_while(|(at, _)| *at < RUN_BYTES);
         let end = behind.find(|(_, c)| !c.is_alphanumeric());
         let (run, left) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
