@@ -542,7 +542,10 @@ impl Known {
     fn anywhere(&self, place: usize) -> Option<Found> {
         let (header, texts) = (self.in_header.as_ref()?, self.in_texts.as_ref()?);
         let mut found = header.get(place).cloned().unwrap_or_default();
-        found.add(texts.get(place)?);
+        // An email without parts has no texts.
+        if let Some(there) = texts.get(place) {
+            found.add(there);
+        }
         Some(found)
     }
 }
