@@ -4,7 +4,8 @@
 //! Pure. A word of what is looked for is found where a word of the text is the same, begins with
 //! it, contains it, or differs from it in one letter (from four letters on) or two (from nine on)
 //! while one half or third of it stands there unchanged. A letter that is left out, added, replaced
-//! or exchanged with its neighbour is one difference. Because a part must be unchanged, an index of
+//! or exchanged with its neighbour is one difference; halves need not stand where only that was
+//! done. Because a part must be unchanged, an index of
 //! groups of three characters can say where a word cannot be. Costs linear time in the text.
 
 use std::{iter, ops::Range};
@@ -23,8 +24,8 @@ pub struct Word {
     chars: Vec<char>,
     /// How many letters may differ.
     differences_max: usize,
-    /// One of these parts of it is in every word that is found, as bytes of `text`.
-    parts: Vec<Range<usize>>,
+    /// One of these, parts of it mostly, is in every word that is found.
+    parts: Vec<String>,
 }
 
 impl Words {
@@ -64,23 +65,32 @@ impl Word {
             9..=SPELLED_MAX => 2,
             _ => 0,
         };
-        let parts = match differences_max {
+        let parts: Vec<Range<usize>> = match differences_max {
             0 => iter::once(0..length).collect(),
             // In a short word the halves overlap: less than three characters say nothing.
-            1 => vec![
-                0..length.div_ceil(2).max(3),
-                length - length.div_ceil(2).max(3)..length,
-            ],
+            1 => vec![0..(length / 2).max(3), length - (length / 2).max(3)..length],
             _ => {
                 let (first, second) = (length / 3, length * 2 / 3);
                 vec![0..first, first..second, second..length]
             }
         };
-        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-        let byte = |place: usize| starts.get(place).copied().unwrap_or(text.len());
-        let parts = parts.iter().map(|part| byte(part.start)..byte(part.end));
+        let text_of = |part: &Range<usize>| chars.get(part.clone()).map(String::from_iter);
+        let mut all: Vec<String> = parts.iter().filter_map(text_of).collect();
+        if differences_max == 1 {
+            // Neighbours of both halves, exchanged.
+            let breaks_all = |at: usize| {
+                let breaks = |part: &Range<usize>| part.start <= at + 1 && at < part.end;
+                parts.iter().all(breaks)
+            };
+            let places = (0..length - 1).filter(|at| breaks_all(*at));
+            all.extend(places.map(|at| {
+                let mut exchanged = chars.clone();
+                exchanged.swap(at, at + 1);
+                String::from_iter(exchanged)
+            }));
+        }
         Self {
-            parts: parts.collect(),
+            parts: all,
             text: text.to_owned(),
             chars,
             differences_max,
@@ -89,8 +99,7 @@ impl Word {
 
     /// Parts, of which each word that is found has one.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        let parts = self.parts.iter();
-        parts.filter_map(|part| self.text.get(part.clone()))
+        self.parts.iter().map(String::as_str)
     }
 
     /// How close the closest word of a text is: 100 is the same, 0 is none. The text is folded and
@@ -253,6 +262,11 @@ mod tests {
             ("recieve", "receive", &[ONE_DIFFERENCE]),
             ("acommodation", "accomodation", &[TWO_DIFFERENCES]),
             ("acommodation", "accommodation", &[ONE_DIFFERENCE]),
+            (
+                "freind thier form",
+                "their friend from",
+                &[ONE_DIFFERENCE; 3],
+            ),
             ("meeting", "greeting", &[0]),
             ("42 x42", "x42", &[0, SAME]),
             (

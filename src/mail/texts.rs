@@ -135,9 +135,9 @@ mod tests {
             .map(|text| (text.is_line(), text.folded(bytes(message, text.span()))))
             .collect();
         let expected = [
-            (true, "CONTENT-ID: C "),
+            (true, "CONTENT-ID: C"),
             (false, "D\r\nE"),
-            (true, "CONTENT-TYPE: IMAGE/PNG "),
+            (true, "CONTENT-TYPE: IMAGE/PNG"),
         ];
         let expected = expected.map(|(is_line, text)| (is_line, text.to_owned()));
         assert_eq!(texts, expected);
