@@ -36,6 +36,7 @@ mod resync;
 mod scope;
 mod search;
 mod search_answer;
+mod search_found;
 mod search_key;
 mod search_reading;
 mod select;

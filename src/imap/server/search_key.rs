@@ -6,6 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use super::search_found::Found;
 use crate::{
     base::{clock::Timestamp, ids::ModSeq},
     fulltext::{Query, Wanted},
@@ -15,10 +16,7 @@ use crate::{
         search::{SearchFlag, SearchKey},
         sequence::SequenceSet,
     },
-    mail::{
-        body_text,
-        fuzzy::{self, Words},
-    },
+    mail::{body_text, fuzzy::Words},
     mailbox::{EntryRef, Keyword, SystemFlags},
 };
 
@@ -111,15 +109,6 @@ pub(super) struct Needle {
     pub(super) words: Words,
 }
 
-/// What was found of a needle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The needle as it stands.
-    pub(super) whole: bool,
-    /// For each of its words, how close the closest one is.
-    pub(super) words: Vec<u8>,
-}
-
 /// The answer, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -193,51 +182,6 @@ impl Needle {
         folded.contains(&self.line)
     }
 }
-
-impl Found {
-    /// Nothing is to be found any more by looking further.
-    pub(super) fn is_all(&self) -> bool {
-        self.whole && self.words.iter().all(|closeness| *closeness == 100)
-    }
-
-    /// RFC 6203: all words, in whatever order; or the needle as it stands, as without FUZZY.
-    fn is_enough(&self) -> bool {
-        self.whole || !self.words.is_empty() && self.words.iter().all(|closeness| *closeness > 0)
-    }
-
-    /// Adds what was found elsewhere in the same email.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.whole |= other.whole;
-        self.words
-            .resize(self.words.len().max(other.words.len()), 0);
-        for (here, there) in self.words.iter_mut().zip(&other.words) {
-            *here = (*here).max(*there);
-        }
-    }
-
-    /// From 1 to 100.
-    fn relevancy(&self) -> u32 {
-        let count = u32::try_from(self.words.len()).unwrap_or(u32::MAX).max(1);
-        let sum: u32 = self
-            .words
-            .iter()
-            .map(|closeness| u32::from(*closeness))
-            .sum();
-        let mean = match self.whole {
-            true => (sum / count).max(u32::from(fuzzy::CONTAINS)),
-            // The words are there, but not next to each other.
-            false if count > 1 => sum * 9 / (10 * count),
-            false => sum / count,
-        };
-        // The least there is: two letters differ in each of some words.
-        mean.saturating_sub(LEAST).max(1) * 100 / (100 - LEAST)
-    }
-}
-
-/// What is in a body is less than what is said in the header.
-const IN_BODY_PERCENT: u32 = 80;
-/// See [`Found::relevancy`].
-const LEAST: u32 = 35;
 
 impl Search {
     /// Makes `key` ready.
@@ -343,7 +287,7 @@ impl Search {
             Test::Text(place) if is_fuzzy(self.needles.get(*place)) => {
                 found(&known.in_header, *place).or_else(|| {
                     let both = known.anywhere(*place)?;
-                    Some(both.relevancy() * IN_BODY_PERCENT / 100)
+                    Some(both.relevancy_in_body())
                 })
             }
             _ => None,
@@ -626,27 +570,5 @@ mod tests {
         let search = Search::new(&key, ground);
         assert_eq!((search.size, search.ranges), (1001, 500));
         assert_eq!(key.fixed(ground), key);
-    }
-
-    #[test]
-    fn relevancy_is_from_1_to_100_and_closer_is_more() {
-        let found = |whole, words: &[u8]| Found {
-            whole,
-            words: words.to_vec(),
-        };
-        let falling = [
-            found(true, &[100, 100]),
-            found(false, &[100, 100]),
-            found(true, &[100, 0]),
-            found(false, &[60, 60]),
-            found(false, &[40, 40]),
-        ];
-        let relevancy: Vec<u32> = falling.iter().map(Found::relevancy).collect();
-        assert_eq!(relevancy, [100, 84, 53, 29, 1]);
-        assert!(falling.iter().all(Found::is_enough));
-        assert!(!found(false, &[100, 0]).is_enough() && !found(false, &[]).is_enough());
-        let mut sum = found(false, &[100, 0]);
-        sum.add(&found(false, &[40, 60]));
-        assert_eq!(sum, found(false, &[100, 60]));
     }
 }

@@ -10,7 +10,8 @@ use super::{
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
     search::Inquiry,
-    search_key::{Candidate, FieldTest, Found, Known, Needle, Search, Verdict},
+    search_found::Found,
+    search_key::{Candidate, FieldTest, Known, Needle, Search, Verdict},
 };
 use crate::{
     base::ids::EmailId,
