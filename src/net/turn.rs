@@ -259,7 +259,7 @@ pub const BODY_BYTES_PER_SEC_MIN: u64 = 500;
 pub const BODY_RATE_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether a body of `received_bytes` after `elapsed` is beyond LIM-08.
-fn too_slow(received_bytes: u64, elapsed: Duration) -> bool {
+pub fn too_slow(received_bytes: u64, elapsed: Duration) -> bool {
     elapsed > BODY_TIME_MAX
         || (elapsed > BODY_RATE_AFTER
             && received_bytes < elapsed.as_secs().saturating_mul(BODY_BYTES_PER_SEC_MIN))

@@ -54,7 +54,7 @@ pub trait Engine: Send + Sync + 'static {
 }
 
 /// A body arriving in pieces.
-pub trait Stage: Send {
+pub trait Stage: Send + Sync {
     /// Appends a piece.
     fn append(&mut self, piece: Bytes) -> BoxFuture<'_, Result<(), CommitError>>;
 

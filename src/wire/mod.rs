@@ -8,6 +8,7 @@ pub mod base64;
 pub mod dot;
 pub mod frame;
 pub mod input;
+pub mod lines;
 pub mod literal;
 pub mod mechanism;
 pub mod output;

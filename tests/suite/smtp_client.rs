@@ -67,6 +67,7 @@ struct Letter {
     to: Vec<&'static str>,
     content: &'static [u8],
     smtputf8: bool,
+    body: BodyKind,
     options: MailOptions,
     wishes: RcptOptions,
 }
@@ -78,6 +79,7 @@ impl Default for Letter {
             to: vec!["a@there.example"],
             content: b"Subject: x\r\n\r\nbody\r\n",
             smtputf8: false,
+            body: BodyKind::SevenBit,
             options: MailOptions::default(),
             wishes: RcptOptions::default(),
         }
@@ -104,7 +106,7 @@ async fn send_pieces(
         recipients: &to.iter().map(|to| (to, &letter.wishes)).collect::<Vec<_>>(),
         size: letter.content.len() as u64,
         smtputf8: letter.smtputf8,
-        body: BodyKind::SevenBit,
+        body: letter.body,
         options: &letter.options,
     };
     conversation.send(&mail, content).await
@@ -553,4 +555,75 @@ async fn a_server_that_speaks_out_of_turn_gets_no_more_mail() {
     assert_eq!(codes(&sent), [('b', 0)]);
     assert!(!sent.usable && !sent.content_begun);
     assert_eq!(mta.contents().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn eight_bit_content_goes_in_chunks_to_who_takes_them() {
+    for (offer, body, verb) in [
+        (
+            "250-mta\r\n250-8BITMIME\r\n250 CHUNKING",
+            BodyKind::EightBit,
+            "BDAT 26 LAST",
+        ),
+        (
+            "250-mta\r\n250-8BITMIME\r\n250 CHUNKING",
+            BodyKind::SevenBit,
+            "DATA",
+        ),
+        ("250-mta\r\n250 8BITMIME", BodyKind::EightBit, "DATA"),
+    ] {
+        let mta = server(offer, &[]);
+        let mut conversation = open(&mta).await.unwrap();
+        let letter = Letter {
+            content: b"Subject: x\r\n\r\n.\r\n.\r\nbody",
+            body,
+            ..Letter::default()
+        };
+        for _ in 0..2 {
+            let sent = send(&mut conversation, &letter).await;
+            assert_eq!(codes(&sent), [('d', 250)]);
+            assert!(sent.usable);
+        }
+        assert!(
+            mta.commands().contains(&verb.to_owned()),
+            "{:?}",
+            mta.commands()
+        );
+        let expected = b"Subject: x\r\n\r\n.\r\n.\r\nbody\r\n".to_vec();
+        assert_eq!(mta.contents(), [expected.clone(), expected]);
+        assert!(!mta.commands().contains(&"RSET".to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_chunk_ends_the_message_and_not_the_conversation() {
+    let offer = "250-mta\r\n250-PIPELINING\r\n250 CHUNKING";
+    static LARGE: [u8; 600_000] = [b'x'; 600_000];
+    for (answers, first, chunks) in [
+        (&[("BDAT 26", "552 5.3.4 no")][..], ('n', 552), 1),
+        (&[("BDAT 7", "451 4.3.0 no")][..], ('l', 451), 3),
+        (&[("RCPT", "550 5.1.1 no")][..], ('n', 550), 0),
+        (&[("MAIL", "451 4.3.0 no")][..], ('l', 451), 0),
+    ] {
+        let mta = server(offer, answers);
+        let mut conversation = open(&mta).await.unwrap();
+        let letter = Letter {
+            content: &LARGE,
+            body: BodyKind::EightBit,
+            ..Letter::default()
+        };
+        let sent = send(&mut conversation, &letter).await;
+        assert_eq!(codes(&sent), [first], "{answers:?} {:?}", mta.commands());
+        assert!(sent.usable);
+        let commands = mta.commands();
+        let count = commands.iter().filter(|line| line.starts_with("BDAT"));
+        assert_eq!(count.count(), chunks, "{commands:?}");
+        // RFC 3030 2.
+        mta.change(|_| Act::Usual);
+        assert_eq!(
+            codes(&send(&mut conversation, &Letter::default()).await),
+            [('d', 250)]
+        );
+        assert!(mta.commands().contains(&"RSET".to_owned()));
+    }
 }

@@ -1,9 +1,11 @@
-//! Message bytes as they go through DATA: RFC 5321 4.5.2 (transparency), 2.3.8 (lines).
+//! Message bytes as they go through DATA or BDAT: RFC 5321 4.5.2 (transparency), 2.3.8 (lines),
+//! RFC 3030 2.
 //!
-//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines, a dot before
-//! each dot that begins a line, no line beyond 998 bytes, and ends with CRLF before the final dot.
-//! So no content can end DATA early, at any server (smuggling), and no line is refused for its
-//! length (LIM-12).
+//! Pure. Whatever was stored, what is written has CRLF and only CRLF between lines and at the end,
+//! and no line beyond 998 bytes, so none is refused for its length (LIM-12). For DATA there is a
+//! dot before each dot that begins a line, and the final dot: no content can end DATA early, at any
+//! server (smuggling). Chunks are counted and need neither; their lines are the same, because the
+//! next server may send them on with DATA.
 
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
@@ -12,9 +14,19 @@ pub(super) struct Encoder {
     column: usize,
     /// A CR was read whose LF, if there is one, is still to come.
     after_cr: bool,
+    /// For BDAT: without any dots.
+    counted: bool,
 }
 
 impl Encoder {
+    /// For chunks.
+    pub(super) fn counted() -> Self {
+        Self {
+            counted: true,
+            ..Self::default()
+        }
+    }
+
     /// Appends the transparent form of `content` to `out`.
     pub(super) fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
         out.reserve(content.len() + 64);
@@ -41,10 +53,14 @@ impl Encoder {
         }
     }
 
-    /// Appends what ends the content: the final dot on a line of its own.
+    /// Appends what ends the content: the end of its last line, and for DATA the final dot on a
+    /// line of its own.
     pub(super) fn finish(mut self, out: &mut Vec<u8>) {
         if self.column > 0 {
             self.end_line(out);
+        }
+        if self.counted {
+            return;
         }
         out.extend_from_slice(b".\r\n");
     }
@@ -56,7 +72,7 @@ impl Encoder {
 
     /// Text without line ends.
     fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
-        if self.column == 0 && text.first() == Some(&b'.') {
+        if !self.counted && self.column == 0 && text.first() == Some(&b'.') {
             // RFC 5321 4.5.2. The doubled dot does not count for the length: the peer removes it.
             out.push(b'.');
         }
@@ -128,6 +144,21 @@ mod tests {
             (b"a\r\n\n.\r\n", b"a\r\n\r\n..\r\n.\r\n"),
         ] {
             assert_eq!(encoded(&[content]), wire, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_have_the_same_lines_without_the_dots() {
+        for (content, wire) in [
+            (&b""[..], &b""[..]),
+            (b"a", b"a\r\n"),
+            (b".\r\n.", b".\r\n.\r\n"),
+            (b"a\n.\nb\r.\r\r\n", b"a\r\n.\r\nb\r\n.\r\n\r\n"),
+        ] {
+            let (mut encoder, mut out) = (Encoder::counted(), Vec::new());
+            encoder.encode(content, &mut out);
+            encoder.finish(&mut out);
+            assert_eq!(out, wire, "{content:?}");
         }
     }
 

@@ -13,6 +13,8 @@ pub(super) struct Extensions {
     pub(super) size: Option<Option<u64>>,
     /// RFC 6152.
     pub(super) eight_bit: bool,
+    /// RFC 3030: content may come in counted chunks.
+    pub(super) chunking: bool,
     /// RFC 6531.
     pub(super) smtputf8: bool,
     /// RFC 3461: the server tells senders what they want to be told.
@@ -42,6 +44,7 @@ impl Extensions {
                 }
                 "8BITMIME" => offered.eight_bit = true,
                 "SMTPUTF8" => offered.smtputf8 = true,
+                "CHUNKING" => offered.chunking = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
                 "AUTH" => {

@@ -1,10 +1,11 @@
-//! One mail transaction: MAIL, RCPT for each recipient, DATA, content, and what became of every
-//! recipient.
+//! One mail transaction: MAIL, RCPT for each recipient, DATA or BDAT, content, and what became of
+//! every recipient.
 //!
-//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 3461 (DSN), 6152 (8BITMIME),
-//! 6531 (SMTPUTF8). A server without 8BITMIME gets eight-bit content as it is: converting would
-//! break signatures, and such servers pass it on. A reply to the final dot that does not arrive
-//! means "later": the message may then arrive twice, never not at all.
+//! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 3030 (CHUNKING), 3461 (DSN),
+//! 6152 (8BITMIME), 6531 (SMTPUTF8). Eight-bit content goes in chunks to servers that take them. A
+//! server without 8BITMIME gets eight-bit content as it is: converting would break signatures, and
+//! such servers pass it on. A reply to the end of content that does not arrive means "later": the
+//! message may then arrive twice, never not at all.
 
 use bytes::Bytes;
 
@@ -147,12 +148,13 @@ impl Conversation {
             let within = self.timeouts.hello;
             self.ask(Stage::Mail, "RSET\r\n", within).await?;
         }
-        self.exchange_envelope(mail, envelope).await?;
-        let go_ahead = envelope
-            .data
-            .as_ref()
-            .map(|data| classify(Stage::Data, data));
-        if go_ahead != Some(Verdict::Yes) {
+        let chunked = self.offered.chunking && mail.body == BodyKind::EightBit;
+        self.exchange_envelope(mail, envelope, chunked).await?;
+        let go_ahead = match &envelope.data {
+            Some(data) => classify(Stage::Data, data) == Verdict::Yes,
+            None => chunked && envelope.has_recipients(),
+        };
+        if !go_ahead {
             return Ok(None);
         }
         if !envelope.has_recipients() {
@@ -168,26 +170,37 @@ impl Conversation {
             // mail would count as delivered although nobody has it.
             return Err(Failure::at(Stage::Data)(Cause::OutOfTurn));
         }
-        let written = self.write_content(mail.size, content).await;
-        if let Err(cause) = written {
-            return self.last_words(cause).await.map(Some);
-        }
-        let reply = self.wire.reply(self.timeouts.content).await;
+        let written = match chunked {
+            true => self.write_chunks(mail.size, content).await,
+            false => self.write_content(mail.size, content).await.map(|()| None),
+        };
+        let refused = match written {
+            Ok(refused) => refused,
+            Err(cause) => return self.last_words(cause).await.map(Some),
+        };
+        let reply = match refused {
+            Some(reply) => Ok(reply),
+            None => self.wire.reply(self.timeouts.content).await,
+        };
         let reply = reply.map_err(Failure::at(Stage::Content))?;
-        self.dirty = false;
+        // RFC 3030 2: after a chunk that was refused, RSET must come.
+        self.dirty = chunked && !reply.is_positive();
         Ok(Some(reply))
     }
 
-    /// MAIL, RCPT and DATA, in groups when the server takes groups.
+    /// MAIL, RCPT and, unless chunks follow, DATA, in groups when the server takes groups.
     async fn exchange_envelope(
         &mut self,
         mail: &Mail<'_>,
         envelope: &mut Envelope,
+        chunked: bool,
     ) -> Result<(), Failure> {
         let mut commands = vec![(Stage::Mail, self.mail_command(mail))];
         let recipients = mail.recipients.iter();
         commands.extend(recipients.map(|to| (Stage::Rcpt, self.rcpt_command(*to))));
-        commands.push((Stage::Data, "DATA\r\n".to_owned()));
+        if !chunked {
+            commands.push((Stage::Data, "DATA\r\n".to_owned()));
+        }
         let group = if self.offered.pipelining { GROUP } else { 1 };
         for group in commands.chunks(group) {
             // Nothing is asked for that cannot lead anywhere.
@@ -275,6 +288,50 @@ impl Conversation {
         }
         encoder.finish(&mut out);
         self.wire.send(&out, self.timeouts.block).await
+    }
+
+    /// Content in chunks, each but the last with its reply (RFC 3030 2); answers with the first
+    /// that is a refusal. The last is sent only behind exactly `size` bytes.
+    async fn write_chunks(
+        &mut self,
+        size: u64,
+        content: &mut dyn Pieces,
+    ) -> Result<Option<Reply>, Cause> {
+        let (mut encoder, mut out) = (Encoder::counted(), Vec::new());
+        let mut read = 0_u64;
+        while let Some(piece) = next_piece(content).await? {
+            read += piece.len() as u64;
+            encoder.encode(&piece, &mut out);
+            while let Some((chunk, rest)) = out.split_at_checked(CHUNK_BYTES) {
+                self.write_chunk(chunk, "").await?;
+                out = rest.to_vec();
+                let reply = self.wire.reply(self.timeouts.content).await?;
+                if classify(Stage::Content, &reply) != Verdict::Yes {
+                    return Ok(Some(reply));
+                }
+                if !self.wire.is_clean() {
+                    return Err(Cause::OutOfTurn);
+                }
+            }
+        }
+        if read != size {
+            let short = io_error(format!("{read} bytes instead of {size}"));
+            return Err(Cause::Content(short));
+        }
+        encoder.finish(&mut out);
+        self.write_chunk(&out, " LAST").await?;
+        Ok(None)
+    }
+
+    async fn write_chunk(&mut self, chunk: &[u8], last: &str) -> Result<(), Cause> {
+        let command = format!("BDAT {}{last}\r\n", chunk.len());
+        let mut blocks = chunk.chunks(BLOCK_BYTES);
+        let first = [command.as_bytes(), blocks.next().unwrap_or_default()].concat();
+        self.wire.send(&first, self.timeouts.block).await?;
+        for block in blocks {
+            self.wire.send(block, self.timeouts.block).await?;
+        }
+        Ok(())
     }
 
     /// A server that closes while we write has often said why.
@@ -365,5 +422,7 @@ impl Fate {
 /// RFC 2920 3.1: commands of one group, few enough that their replies fit into any window while we
 /// write.
 const GROUP: usize = 25;
+/// So long is a chunk: it is in memory, and costs a round trip.
+const CHUNK_BYTES: usize = 256 * 1024;
 /// Content is written in blocks of about this size.
 const BLOCK_BYTES: usize = 64 * 1024;

@@ -27,6 +27,8 @@ pub enum Command {
     Rcpt(Rcpt),
     /// RFC 5321 4.1.1.4; the body follows our 354.
     Data,
+    /// RFC 3030 2; the chunk follows the command at once.
+    Bdat(Bdat),
     /// RFC 5321 4.1.1.5.
     Rset,
     /// RFC 5321 4.1.1.6; whom is of no interest, the answer is always the same.
@@ -68,6 +70,15 @@ pub struct Rcpt {
     pub ascii: bool,
     /// What goes on with the message.
     pub options: RcptOptions,
+}
+
+/// BDAT: a chunk of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bdat {
+    /// How many octets follow.
+    pub octets: u64,
+    /// Whether the message ends with them.
+    pub last: bool,
 }
 
 /// AUTH: a mechanism, perhaps with its first response.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::limits::SASL_LINE_BYTES_MAX,
-    wire::{Farewell, Input, Line, Output, Protocol, Step},
+    wire::{Farewell, Frame, Input, Line, Output, Protocol, Step},
 };
 
 /// LIM-11: longest command line in bytes, without its end (AUTH: `SASL_LINE_BYTES_MAX`).
@@ -40,6 +40,10 @@ pub enum Phase {
     Greeted,
     /// MAIL was accepted.
     Transaction,
+    /// The message has begun to come in chunks (RFC 3030 2).
+    Chunks,
+    /// A chunk was refused; those that were sent behind it are refused, too.
+    Spoiled,
 }
 
 /// Whether STARTTLS makes sense.
@@ -89,8 +93,10 @@ pub enum When {
     Always,
     /// Between transactions; on submission after logging in.
     Mail,
-    /// Within a transaction.
+    /// Within a transaction, before its message.
     Transaction,
+    /// Within a transaction, and in the middle of its message.
+    Chunk,
     /// When TLS can be begun.
     StartTls,
     /// When logging in makes sense.
@@ -181,6 +187,18 @@ pub const VERBS: &[Verb] = &[
         parse: Some(parse::data),
     },
     Verb {
+        name: "BDAT",
+        usage: "BDAT octets [LAST]",
+        help: &[
+            "the same in counted chunks",
+            "So many octets follow the line end at once, as they are; LAST ends the message.",
+            "Once it has begun, only BDAT goes on with it; RSET drops it.",
+        ],
+        when: When::Chunk,
+        keyword: Keyword::Chunking,
+        parse: Some(parse::bdat),
+    },
+    Verb {
         name: "RSET",
         usage: "RSET",
         help: &["drop the unfinished message"],
@@ -226,7 +244,6 @@ pub const VERBS: &[Verb] = &[
     unserved("SAML"),
     unserved("TURN"),
     unserved("ETRN"),
-    unserved("BDAT"),
 ];
 
 /// A verb that is known and not served: 502 (RFC 5321 4.2.4).
@@ -259,12 +276,14 @@ impl Verb {
             (When::StartTls, phase) => starttls_refusal(stage.tls, phase),
             (When::Auth, phase) => auth_refusal(stage.login, phase),
             (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
-            (When::Mail, Phase::Transaction) => {
-                Some(out_of_order("a message is under way; RSET drops it"))
-            }
-            (When::Mail, Phase::Greeted) => login_refusal(stage.login),
-            (When::Transaction, Phase::Greeted) => Some(out_of_order("MAIL FROM comes first")),
-            (When::Transaction, Phase::Transaction) => None,
+            (When::Mail, Phase::Transaction | Phase::Chunks)
+            // RFC 3030 2: DATA and BDAT are not mixed.
+            | (When::Transaction, Phase::Chunks) => Some(under_way()),
+            (When::Mail, Phase::Greeted | Phase::Spoiled) => login_refusal(stage.login),
+            (When::Transaction, Phase::Greeted | Phase::Spoiled)
+            | (When::Chunk, Phase::Greeted) => Some(out_of_order("MAIL FROM comes first")),
+            (When::Transaction, Phase::Transaction)
+            | (When::Chunk, Phase::Transaction | Phase::Chunks | Phase::Spoiled) => None,
         };
         refused.map_or(Ok(()), Err)
     }
@@ -283,10 +302,8 @@ fn starttls_refusal(tls: Tls, phase: Phase) -> Option<Reply> {
         (Tls::Absent, _) => Some(Reply::new(502, Detail(5, 1), "TLS is not available here")),
         (Tls::Active, _) => Some(out_of_order("TLS protects this connection already")),
         (Tls::Offered, Phase::Connected) => Some(out_of_order("say EHLO first")),
-        (Tls::Offered, Phase::Transaction) => {
-            Some(out_of_order("a message is under way; RSET drops it"))
-        }
-        (Tls::Offered, Phase::Greeted) => None,
+        (Tls::Offered, Phase::Transaction | Phase::Chunks) => Some(under_way()),
+        (Tls::Offered, Phase::Greeted | Phase::Spoiled) => None,
     }
 }
 
@@ -324,13 +341,20 @@ fn needs_tls() -> Reply {
     Reply::new(530, Detail(7, 0), "must issue a STARTTLS command first")
 }
 
+fn under_way() -> Reply {
+    out_of_order("a message is under way; RSET drops it")
+}
+
 fn out_of_order(text: &'static str) -> Reply {
     Reply::new(503, Detail(5, 1), text)
 }
 
 /// The protocol, as the driver knows it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Dialog;
+#[derive(Clone, Debug, Default)]
+pub struct Dialog {
+    /// What is said once the chunk of a refused BDAT was received (RFC 3030 2).
+    refusal: Option<Reply>,
+}
 
 impl Protocol for Dialog {
     type Command = Command;
@@ -338,6 +362,10 @@ impl Protocol for Dialog {
     type Stage = Stage;
 
     fn next(&mut self, input: &mut Input, stage: Stage) -> Step<Command, Reply> {
+        if let Some(refusal) = self.refusal.take() {
+            return Step::Refuse(refusal);
+        }
+        let is_bdat = has_verb(input.bytes(), b"BDAT");
         // RFC 4954 4: an AUTH line may carry an initial response.
         let is_auth = has_verb(input.bytes(), b"AUTH");
         let max = if is_auth {
@@ -347,11 +375,18 @@ impl Protocol for Dialog {
         };
         match input.line(max) {
             Line::NeedMore => Step::NeedMore,
+            Line::TooLong if is_bdat => Step::Fatal(line_too_long(false)),
             Line::TooLong => Step::Refuse(line_too_long(is_auth)),
             Line::Endless => Step::Fatal(last_words(Farewell::EndlessLine)),
             Line::Whole(line) => match command(&line, stage) {
                 Ok(command) => Step::Command(command),
-                Err(reply) => Step::Refuse(reply),
+                // Nobody can say where the next command begins.
+                Err(Denied::Malformed(reply)) if has_verb(&line, b"BDAT") => Step::Fatal(reply),
+                Err(Denied::NotNow(reply, Command::Bdat(chunk))) => {
+                    self.refusal = Some(reply);
+                    Step::Discard(Frame::Octets(chunk.octets))
+                }
+                Err(Denied::Malformed(reply) | Denied::NotNow(reply, _)) => Step::Refuse(reply),
             },
         }
     }
@@ -369,7 +404,9 @@ impl Protocol for Dialog {
         Some(last_words(why))
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self) {
+        self.refusal = None;
+    }
 }
 
 fn last_words(why: Farewell) -> Reply {
@@ -389,8 +426,36 @@ fn last_words(why: Farewell) -> Reply {
     Reply::new(421, detail, text)
 }
 
-/// A whole line as a command that is admitted now.
-fn command(line: &[u8], stage: Stage) -> Result<Command, Reply> {
+/// Why a line is no command for now.
+enum Denied {
+    /// It is none at all.
+    Malformed(Reply),
+    /// It is one for another time.
+    NotNow(Reply, Command),
+}
+
+/// A whole line as a command that is admitted now. One that is refused is still read to its end
+/// when its body must be skipped.
+fn command(line: &[u8], stage: Stage) -> Result<Command, Denied> {
+    let (verb, argument) = verb_of(line).map_err(Denied::Malformed)?;
+    // RFC 5321 4.2.4.
+    let not_served = || Reply::new(502, Detail(5, 1), "this command is not served here");
+    let parse = verb
+        .parse
+        .ok_or_else(not_served)
+        .map_err(Denied::Malformed)?;
+    match (verb.admit(stage), verb.when) {
+        (Ok(()), _) => parse(argument).map_err(Denied::Malformed),
+        (Err(refusal), When::Chunk) => {
+            let command = parse(argument).map_err(Denied::Malformed)?;
+            Err(Denied::NotNow(refusal, command))
+        }
+        (Err(refusal), _) => Err(Denied::Malformed(refusal)),
+    }
+}
+
+/// The verb of a line, and its argument.
+fn verb_of(line: &[u8]) -> Result<(&'static Verb, &str), Reply> {
     if line.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
         return Err(Reply::new(
             500,
@@ -411,17 +476,14 @@ fn command(line: &[u8], stage: Stage) -> Result<Command, Reply> {
         )
     };
     let verb = verb(name).ok_or_else(unknown)?;
-    // RFC 5321 4.2.4.
-    let not_served = || Reply::new(502, Detail(5, 1), "this command is not served here");
-    let parse = verb.parse.ok_or_else(not_served)?;
-    verb.admit(stage)?;
-    parse(argument.trim_start_matches(' '))
+    Ok((verb, argument.trim_start_matches(' ')))
 }
 
 fn has_verb(line: &[u8], verb: &[u8]) -> bool {
     line.split_at_checked(verb.len())
         .is_some_and(|(front, rest)| {
-            front.eq_ignore_ascii_case(verb) && matches!(rest.first(), Some(b' '))
+            front.eq_ignore_ascii_case(verb)
+                && matches!(rest.first(), None | Some(b' ' | b'\t' | b'\r' | b'\n'))
         })
 }
 

@@ -15,6 +15,8 @@ pub enum Keyword {
     Help,
     /// `STARTTLS`, when it can be given.
     StartTls,
+    /// `CHUNKING`.
+    Chunking,
     /// `AUTH` and its mechanisms, when logging in makes sense.
     Auth,
 }
@@ -73,6 +75,7 @@ fn keyword(verb: &Verb, stage: Stage) -> Option<String> {
         Keyword::StartTls => (stage.tls == Tls::Offered).then(|| verb.name.to_owned()),
         Keyword::Auth => (stage.login == Login::Awaited)
             .then(|| format!("{} {}", verb.name, Mechanism::names().join(" "))),
+        Keyword::Chunking => Some("CHUNKING".to_owned()),
         Keyword::Help => Some(verb.name.to_owned()),
     }
 }
@@ -114,6 +117,8 @@ fn standing(stage: Stage) -> &'static str {
         (Phase::Greeted, Login::Awaited) => "Logging in comes next: AUTH. You can say:",
         (Phase::Greeted, _) => "A message begins with MAIL. You can say:",
         (Phase::Transaction, _) => "A message is under way: RCPT, then DATA. You can say:",
+        (Phase::Chunks, _) => "A message is under way: BDAT up to LAST. You can say:",
+        (Phase::Spoiled, _) => "A chunk was refused: RSET, then MAIL. You can say:",
     }
 }
 
@@ -139,12 +144,16 @@ mod tests {
         let always = "mx.example|PIPELINING|SIZE 1000|8BITMIME|SMTPUTF8|ENHANCEDSTATUSCODES|\
                       DSN|LIMITS MAILMAX=100 RCPTMAX=500";
         for (tls, login, more) in [
-            (Tls::Absent, Login::Never, "|HELP"),
-            (Tls::Offered, Login::Never, "|STARTTLS|HELP"),
-            (Tls::Active, Login::Never, "|HELP"),
-            (Tls::Offered, Login::AfterTls, "|STARTTLS|HELP"),
-            (Tls::Active, Login::Awaited, "|AUTH PLAIN LOGIN|HELP"),
-            (Tls::Active, Login::Done, "|HELP"),
+            (Tls::Absent, Login::Never, "|CHUNKING|HELP"),
+            (Tls::Offered, Login::Never, "|STARTTLS|CHUNKING|HELP"),
+            (Tls::Active, Login::Never, "|CHUNKING|HELP"),
+            (Tls::Offered, Login::AfterTls, "|STARTTLS|CHUNKING|HELP"),
+            (
+                Tls::Active,
+                Login::Awaited,
+                "|AUTH PLAIN LOGIN|CHUNKING|HELP",
+            ),
+            (Tls::Active, Login::Done, "|CHUNKING|HELP"),
         ] {
             let reply = host().ehlo(stage(Phase::Greeted, tls, login));
             let lines: Vec<_> = reply.lines().collect();
@@ -187,7 +196,19 @@ mod tests {
                 Phase::Transaction,
                 Tls::Absent,
                 Login::Never,
-                "EHLO HELO RCPT DATA RSET VRFY NOOP HELP QUIT",
+                "EHLO HELO RCPT DATA BDAT RSET VRFY NOOP HELP QUIT",
+            ),
+            (
+                Phase::Chunks,
+                Tls::Absent,
+                Login::Never,
+                "EHLO HELO BDAT RSET VRFY NOOP HELP QUIT",
+            ),
+            (
+                Phase::Spoiled,
+                Tls::Offered,
+                Login::Never,
+                "EHLO HELO STARTTLS MAIL BDAT RSET VRFY NOOP HELP QUIT",
             ),
         ] {
             let reply = help(stage(phase, tls, login));

@@ -5,7 +5,7 @@
 //! of an unknown parameter.
 
 use super::{
-    command::{Auth, ClientName, Command, Mail, Rcpt},
+    command::{Auth, Bdat, ClientName, Command, Mail, Rcpt},
     dialog,
     parameters::parameters,
     quirk,
@@ -138,6 +138,24 @@ pub fn noop(_argument: &str) -> Parsed {
 /// DATA (RFC 5321 4.1.1.4).
 pub fn data(argument: &str) -> Parsed {
     alone(argument, Command::Data)
+}
+
+/// BDAT (RFC 3030 2). What is wrong here ends the connection: nobody can say where the next
+/// command begins.
+pub fn bdat(argument: &str) -> Parsed {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let octets = words.next().filter(|count| {
+        (1..=20).contains(&count.len()) && count.bytes().all(|b| b.is_ascii_digit())
+    });
+    let last = words.next();
+    let known = last.is_none_or(|word| word.eq_ignore_ascii_case("LAST"));
+    match octets.and_then(|octets| octets.parse().ok()) {
+        Some(octets) if known && words.next().is_none() => Ok(Command::Bdat(Bdat {
+            octets,
+            last: last.is_some(),
+        })),
+        _ => Err(syntax("the form is BDAT octets, or BDAT octets LAST")),
+    }
 }
 
 /// RSET (RFC 5321 4.1.1.5).
@@ -332,6 +350,13 @@ mod tests {
             (rcpt, "TO:<a@b.example> SIZE=1", 555, "5.5.4"),
             (helo, "", 501, "5.5.4"),
             (data, "x", 501, "5.5.4"),
+            (bdat, "", 501, "5.5.4"),
+            (bdat, "LAST", 501, "5.5.4"),
+            (bdat, "-1", 501, "5.5.4"),
+            (bdat, "1 FIRST", 501, "5.5.4"),
+            (bdat, "1 LAST x", 501, "5.5.4"),
+            (bdat, "99999999999999999999", 501, "5.5.4"),
+            (bdat, "000000000000000000001", 501, "5.5.4"),
             (rset, "x", 501, "5.5.4"),
             (quit, "x", 501, "5.5.4"),
             (starttls, "x", 501, "5.5.4"),
@@ -407,6 +432,21 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_has_a_length_and_may_be_the_last() {
+        for (argument, octets, last) in [
+            ("0 LAST", 0, true),
+            ("86", 86, false),
+            ("86  last", 86, true),
+            ("18446744073709551615", u64::MAX, false),
+        ] {
+            let Ok(Command::Bdat(chunk)) = bdat(argument) else {
+                panic!("{argument}")
+            };
+            assert_eq!(chunk, Bdat { octets, last });
+        }
+    }
+
+    #[test]
     fn an_initial_response_is_never_shown() {
         let parsed = auth("plain AGFsaWNlAHB3");
         assert!(!format!("{parsed:?}").contains("AGFs"));
@@ -420,7 +460,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(argument in "(FROM:|TO:|)[ -~\u{e9}]{0,60}") {
-            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, data, noop] {
+            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, data, bdat, noop] {
                 let _ = parse(&argument);
             }
         }

@@ -36,10 +36,18 @@ use crate::{
 };
 
 /// Who sends, for trace fields and the log.
-struct Sender<'a> {
-    greeted: Greeted,
-    account: Option<AccountId>,
-    peer: &'a Peer,
+pub(super) struct Sender<'a> {
+    pub greeted: Greeted,
+    pub account: Option<AccountId>,
+    pub peer: &'a Peer,
+}
+
+/// What is known of a message from its first byte on.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    id: MessageId,
+    now: Timestamp,
+    pub began: Instant,
 }
 
 impl Session {
@@ -51,23 +59,57 @@ impl Session {
         let Some((greeted, transaction)) = self.end_transaction() else {
             return Ok(Next::Reply((&Refused::NoTransaction).into()));
         };
-        let began = Instant::now();
-        let services = &self.shared.services;
-        let now = services.clock.wall();
-        let id = MessageId::fresh(now, &services.random);
+        let (begun, reception) = self.begin_message(&transaction);
         let peer = turn.peer().clone();
-        let sender = Sender {
-            greeted,
-            account: self.account(),
-            peer: &peer,
-        };
         turn.invite(&Reply::bare(
             354,
             "send the message; a line with a single dot ends it",
         ))
         .await?;
-        let whole = self.receive(id, now, &transaction, &sender, turn).await?;
-        let received = match whole {
+        let came = receive(reception, turn).await?;
+        let sender = Sender {
+            greeted,
+            account: self.account(),
+            peer: &peer,
+        };
+        self.end_message(("DATA", begun), transaction, sender, came)
+            .await
+    }
+
+    /// What begins when the first byte of a message may come.
+    pub(super) fn begin_message(&self, transaction: &Transaction) -> (Begun, Reception) {
+        let (options, services) = (&self.shared.options, &self.shared.services);
+        let now = services.clock.wall();
+        let id = MessageId::fresh(now, &services.random);
+        let additions = self.account().is_some().then(|| Additions {
+            sender: transaction.envelope.sender.clone(),
+            secs: now.secs(),
+            id: id.to_string(),
+        });
+        let rules = Rules {
+            host: options.host.clone(),
+            submission: additions,
+        };
+        let room = (services.mailboxes.intake(), services.headroom.clone());
+        let verifier = services.verifier.clone();
+        let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
+        if transaction.targets.iter().any(Target::wants_success) {
+            reception.keep_beginning();
+        }
+        let began = Instant::now();
+        (Begun { id, now, began }, reception)
+    }
+
+    /// Answers for a message that came to its end, or was given up before.
+    pub(super) async fn end_message(
+        &mut self,
+        (verb, begun): (&'static str, Begun),
+        transaction: Transaction,
+        sender: Sender<'_>,
+        came: Result<Whole, Failure>,
+    ) -> Done {
+        let Begun { id, now, began } = begun;
+        let received = match came {
             Ok(whole) => self.judge(whole, (id, now), &transaction, &sender).await,
             Err(failure) => Err(failure),
         };
@@ -84,49 +126,11 @@ impl Session {
             }
             Err((_, Failure::Fault(fault))) => Err(Halt::Fault(fault)),
             Err((envelope, Failure::Refused(refused))) => {
-                let name = Some(&sender.greeted.name);
-                log_refusal(&refused, "DATA", &envelope.sender, None, name, &peer);
+                let (name, peer) = (Some(&sender.greeted.name), sender.peer);
+                log_refusal(&refused, verb, &envelope.sender, None, name, peer);
                 Ok(Next::Reply((&refused).into()))
             }
         }
-    }
-
-    /// Takes in the body to its very end, even when it was given up before.
-    async fn receive(
-        &self,
-        id: MessageId,
-        now: Timestamp,
-        transaction: &Transaction,
-        sender: &Sender<'_>,
-        turn: &mut Turn<'_, Dialog>,
-    ) -> Result<Result<Whole, Failure>, Gone> {
-        let options = &self.shared.options;
-        let id_text = id.to_string();
-        let additions = sender.account.is_some().then(|| Additions {
-            sender: &transaction.envelope.sender,
-            secs: now.secs(),
-            id: &id_text,
-        });
-        let rules = Rules {
-            host: &options.host,
-            submission: additions,
-        };
-        let intake = self.shared.services.mailboxes.intake();
-        let room = (intake, self.shared.services.headroom.clone());
-        let verifier = self.shared.services.verifier.as_ref();
-        let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
-        if transaction.targets.iter().any(Target::wants_success) {
-            reception.keep_beginning();
-        }
-        let mut body = turn.body(Frame::dot());
-        while let Some(piece) = body.next().await? {
-            if let Err(failure) = reception.take(piece, body.violations()).await {
-                drop(reception);
-                body.discard().await?;
-                return Ok(Err(failure));
-            }
-        }
-        Ok(reception.end(body.violations()).await)
     }
 
     /// Asks who the message is from, and puts before it what we know of it. Content filters will
@@ -263,6 +267,22 @@ impl Session {
             }
         }
     }
+}
+
+/// Takes in the body to its very end, even when it was given up before.
+async fn receive(
+    mut reception: Reception,
+    turn: &mut Turn<'_, Dialog>,
+) -> Result<Result<Whole, Failure>, Gone> {
+    let mut body = turn.body(Frame::dot());
+    while let Some(piece) = body.next().await? {
+        if let Err(failure) = reception.take(piece, body.violations()).await {
+            drop(reception);
+            body.discard().await?;
+            return Ok(Err(failure));
+        }
+    }
+    Ok(reception.end(body.violations()).await)
 }
 
 /// A message that is ours now.

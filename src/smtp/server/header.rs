@@ -19,22 +19,22 @@ use crate::mail::{
 
 /// What decides over a header.
 #[derive(Debug)]
-pub(super) struct Rules<'a> {
+pub(super) struct Rules {
     /// This host: the name that no foreign result may bear.
-    pub host: &'a Domain,
+    pub host: Domain,
     /// What submission adds, on submission.
-    pub submission: Option<Additions<'a>>,
+    pub submission: Option<Additions>,
 }
 
 /// What submission adds when it is missing.
 #[derive(Debug)]
-pub(super) struct Additions<'a> {
+pub(super) struct Additions {
     /// For From.
-    pub sender: &'a ReversePath,
+    pub sender: ReversePath,
     /// For Date.
     pub secs: i64,
     /// For Message-ID, left of the at sign.
-    pub id: &'a str,
+    pub id: String,
 }
 
 /// A header that is fit to be stored.
@@ -121,7 +121,7 @@ fn begins_field(line: &[u8]) -> bool {
 }
 
 /// Makes `block`, the fields of a header, fit to be stored.
-pub(super) fn fit(block: &Bytes, rules: &Rules<'_>) -> Result<Fit, Unfit> {
+pub(super) fn fit(block: &Bytes, rules: &Rules) -> Result<Fit, Unfit> {
     let found = Found::in_block(block, rules)?;
     let mut bytes = BytesMut::new();
     let mut authors = found.authors;
@@ -179,7 +179,7 @@ struct Found {
 }
 
 impl Found {
-    fn in_block(block: &[u8], rules: &Rules<'_>) -> Result<Self, Unfit> {
+    fn in_block(block: &[u8], rules: &Rules) -> Result<Self, Unfit> {
         let mut found = Self::default();
         for field in Fields::new(block) {
             found.field(field, rules)?;
@@ -187,7 +187,7 @@ impl Found {
         Ok(found)
     }
 
-    fn field(&mut self, field: Field<'_>, rules: &Rules<'_>) -> Result<(), Unfit> {
+    fn field(&mut self, field: Field<'_>, rules: &Rules) -> Result<(), Unfit> {
         self.fields += 1;
         if self.fields > FIELDS_MAX {
             return Err(Unfit::TooManyFields);
@@ -199,7 +199,7 @@ impl Found {
         match field.name.to_ascii_lowercase().as_slice() {
             b"received" => self.received += 1,
             b"return-path" => self.removed.push(field.span),
-            b"authentication-results" if is_ours(&field, rules.host) => {
+            b"authentication-results" if is_ours(&field, &rules.host) => {
                 self.removed.push(field.span);
             }
             b"bcc" | b"resent-bcc" if submission => self.removed.push(field.span),
@@ -301,7 +301,7 @@ mod tests {
 
     fn relay(block: &str) -> Result<String, Unfit> {
         let rules = Rules {
-            host: &host(),
+            host: host(),
             submission: None,
         };
         fit(&Bytes::copy_from_slice(block.as_bytes()), &rules)
@@ -309,13 +309,12 @@ mod tests {
     }
 
     fn submit(block: &str, sender: &ReversePath) -> Result<(String, Vec<String>), Unfit> {
-        let host = host();
         let rules = Rules {
-            host: &host,
+            host: host(),
             submission: Some(Additions {
-                sender,
+                sender: sender.clone(),
                 secs: 0,
-                id: "01abc",
+                id: "01abc".to_owned(),
             }),
         };
         fit(&Bytes::copy_from_slice(block.as_bytes()), &rules).map(|fit| {

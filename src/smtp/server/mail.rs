@@ -45,7 +45,7 @@ impl Session {
                 self.idle_talk(reply)
             };
         }
-        let State::Greeted(greeted) = &self.state else {
+        let (State::Greeted(greeted) | State::Spoiled(greeted)) = &self.state else {
             return Next::Refuse(Reply::new(503, Detail(5, 1), "a message is under way"));
         };
         let transaction = Transaction {

@@ -8,6 +8,7 @@
 //! are others' work.
 
 mod auth;
+mod bdat;
 mod data;
 mod header;
 mod headroom;
@@ -160,10 +161,13 @@ impl Opening for Server {
     }
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Dialog, Session) {
-        (Dialog, Session::new(Arc::clone(&self.0), peer, permit))
+        (
+            Dialog::default(),
+            Session::new(Arc::clone(&self.0), peer, permit),
+        )
     }
 
     fn protocol(&self) -> Dialog {
-        Dialog
+        Dialog::default()
     }
 }

@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// A message being received.
-pub(super) struct Reception<'a> {
-    rules: Rules<'a>,
+pub(super) struct Reception {
+    rules: Rules,
     message_bytes_max: u64,
     intake: Intake,
     /// Who looks at what comes from strangers.
-    verifier: Option<&'a Verifier>,
+    verifier: Option<Verifier>,
     examination: Option<Examination>,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
@@ -78,13 +78,13 @@ pub(super) enum Failure {
     Fault(SmtpFault),
 }
 
-impl<'a> Reception<'a> {
+impl Reception {
     /// Begins.
     pub(super) fn new(
-        rules: Rules<'a>,
+        rules: Rules,
         message_bytes_max: u64,
         (intake, headroom): (Intake, Headroom),
-        verifier: Option<&'a Verifier>,
+        verifier: Option<Verifier>,
     ) -> Self {
         let tolerant = rules.submission.is_some() && quirk::BARE_LINE_ENDS_ON_SUBMISSION;
         Self {
@@ -197,7 +197,8 @@ impl<'a> Reception<'a> {
         self.authors = fit.authors;
         self.message_id = fit.message_id;
         // What was signed is what came, with all that we take out of it.
-        self.examination = self.verifier.map(|verifier| verifier.examine(header));
+        let verifier = self.verifier.as_ref();
+        self.examination = verifier.map(|verifier| verifier.examine(header));
         if let Some(beginning) = &mut self.beginning {
             let kept = fit.bytes.len().min(report::HEADER_BYTES_MAX);
             *beginning = Bytes::copy_from_slice(fit.bytes.get(..kept).unwrap_or_default());

@@ -3,6 +3,8 @@
 //! ```text
 //! Connected --HELO, EHLO--> Greeted --MAIL--> Transaction --DATA, RSET--> Greeted
 //!     ^------STARTTLS---------' ^------------HELO, EHLO-----'
+//! Transaction --BDAT--> Chunks --BDAT LAST, RSET--> Greeted
+//!                       Chunks --refused--> Spoiled --RSET, MAIL--> as Greeted
 //! ```
 //! Each state owns what belongs to it, so RSET, EHLO and STARTTLS cannot leave anything behind.
 
@@ -10,12 +12,14 @@ use std::sync::Arc;
 
 use super::{
     Role, Shared, SmtpFault,
+    data::Begun,
     limits::{FIRST_MAIL_WITHIN, JUNK_COMMANDS_MAX, STRIKES_MAX, STRIKES_SLOW},
+    reception::Reception,
 };
 use crate::{
     base::ids::AccountId,
     mail::{address::Address, envelope::Envelope},
-    net::{Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit},
+    net::{Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit, turn::BODY_SILENCE},
     route::{Origin, Target},
     smtp::proto::{
         command::{ClientName, Command},
@@ -23,6 +27,7 @@ use crate::{
         ehlo,
         reply::{Detail, Reply},
     },
+    wire::lines::LineCheck,
 };
 
 /// What a verb comes to.
@@ -43,6 +48,20 @@ pub(super) enum State {
     Connected,
     Greeted(Greeted),
     Transaction(Greeted, Transaction),
+    /// Its message has begun to come.
+    Chunks(Box<Chunks>),
+    /// A part of it was refused.
+    Spoiled(Greeted),
+}
+
+/// A message that comes in chunks (RFC 3030 2).
+pub(super) struct Chunks {
+    pub greeted: Greeted,
+    pub transaction: Transaction,
+    pub begun: Begun,
+    pub reception: Reception,
+    pub lines: LineCheck,
+    pub received_bytes: u64,
 }
 
 /// A client that has said its name.
@@ -118,9 +137,24 @@ impl Session {
 
     /// The client's own name, for logs.
     pub(super) fn client_name(&self) -> Option<&ClientName> {
+        self.greeted().map(|greeted| &greeted.name)
+    }
+
+    /// Who the client is, once it has said so.
+    pub(super) fn greeted(&self) -> Option<&Greeted> {
         match &self.state {
             State::Connected => None,
-            State::Greeted(greeted) | State::Transaction(greeted, _) => Some(&greeted.name),
+            State::Greeted(greeted) | State::Transaction(greeted, _) | State::Spoiled(greeted) => {
+                Some(greeted)
+            }
+            State::Chunks(chunks) => Some(&chunks.greeted),
+        }
+    }
+
+    /// Drops the transaction, if there is one, and all that came of its message.
+    pub(super) fn forget_transaction(&mut self) {
+        if let Some(greeted) = self.greeted().cloned() {
+            self.state = State::Greeted(greeted);
         }
     }
 
@@ -173,6 +207,8 @@ impl Service<Dialog> for Session {
                 State::Connected => Phase::Connected,
                 State::Greeted(_) => Phase::Greeted,
                 State::Transaction(..) => Phase::Transaction,
+                State::Chunks(_) => Phase::Chunks,
+                State::Spoiled(_) => Phase::Spoiled,
             },
             tls: match (self.encrypted, self.shared.options.starttls) {
                 (true, _) => Tls::Active,
@@ -185,8 +221,13 @@ impl Service<Dialog> for Session {
 
     fn terms(&self) -> Terms {
         let begun = self.login.is_some() || self.counts.transactions > 0;
+        let idle = self.shared.options.idle;
         Terms {
-            idle: self.shared.options.idle,
+            idle: match self.state {
+                // LIM-08: a message that comes in chunks is no more patient than any other.
+                State::Chunks(_) => idle.min(BODY_SILENCE),
+                _ => idle,
+            },
             total: (!begun).then_some(FIRST_MAIL_WITHIN),
             strikes_slow: STRIKES_SLOW,
             strikes_max: STRIKES_MAX,
@@ -211,8 +252,9 @@ impl Service<Dialog> for Session {
             Command::Mail(mail) => self.mail(mail, turn.peer()),
             Command::Rcpt(rcpt) => return self.rcpt(rcpt, turn).await,
             Command::Data => return self.data(turn).await,
+            Command::Bdat(chunk) => return self.bdat(chunk, turn).await,
             Command::Rset => {
-                self.end_transaction();
+                self.forget_transaction();
                 self.idle_talk(Reply::new(250, Detail(0, 0), "forgotten"))
             }
             // RFC 5321 3.5.3, 7.3: whether an address exists is told to senders only, at RCPT.

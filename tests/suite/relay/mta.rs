@@ -151,7 +151,7 @@ impl Mta {
         let seen = |event| Seen { to, event };
         let mut stream = BufReader::new(stream);
         let mut go = perform(&mut stream, &greeting).await;
-        let mut taken = 0;
+        let (mut taken, mut chunks) = (0, Vec::new());
         while go {
             let mut line = Vec::new();
             let read = stream.read_until(b'\n', &mut line).await;
@@ -161,9 +161,23 @@ impl Mta {
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             let verb = line.split(' ').next().unwrap_or_default().to_owned();
-            let act = self.act(seen(Event::Command(line)), taken);
+            let chunk = line.strip_prefix("BDAT ").map(str::to_owned);
+            let mut act = self.act(seen(Event::Command(line)), taken);
+            if let Some(chunk) = chunk {
+                let (count, last) = chunk.split_once(' ').unwrap_or((&chunk, ""));
+                let mut octets = vec![0; count.parse().unwrap()];
+                if stream.read_exact(&mut octets).await.is_err() {
+                    self.act(seen(Event::Gone), 0);
+                    return;
+                }
+                chunks.append(&mut octets);
+                if last == "LAST" && matches!(&act, Act::Say(text) if text.starts_with('2')) {
+                    let content = std::mem::take(&mut chunks);
+                    act = self.act(seen(Event::Content(content)), 0);
+                }
+            }
             match (verb.as_str(), &act) {
-                ("MAIL", _) => taken = 0,
+                ("MAIL", _) => (taken, chunks) = (0, Vec::new()),
                 ("RCPT", Act::Say(text)) if text.starts_with('2') => taken += 1,
                 _ => {}
             }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::frame::Pulled;
 
 const GREETED: Stage = Stage {
     phase: Phase::Greeted,
@@ -16,18 +17,34 @@ fn wire(reply: &Reply) -> String {
     String::from_utf8(out.as_bytes().to_vec()).unwrap()
 }
 
-/// The code of the refusal, 0 for a command, 1 for an end.
-fn steps(input: &mut Input, stage: Stage, out: &mut Vec<String>) {
-    loop {
-        match Dialog.next(input, stage) {
+/// A dialogue, the body that it drops, and its end.
+#[derive(Default)]
+struct Talk {
+    dialog: Dialog,
+    dropped: Option<Frame>,
+    ended: bool,
+}
+
+/// What each step is.
+fn steps(talk: &mut Talk, input: &mut Input, stage: Stage, out: &mut Vec<String>) {
+    while !talk.ended {
+        if let Some(frame) = &mut talk.dropped {
+            while let Pulled::Piece(_) = frame.pull(input) {}
+            if frame.pull(input) != Pulled::End {
+                return;
+            }
+            talk.dropped = None;
+        }
+        match talk.dialog.next(input, stage) {
             Step::NeedMore => return,
+            Step::Discard(frame) => talk.dropped = Some(frame),
             Step::Command(command) => out.push(format!("{command:?}")),
             Step::Refuse(reply) => out.push(wire(&reply)),
             Step::Fatal(reply) => {
                 out.push(wire(&reply));
-                return;
+                talk.ended = true;
             }
-            Step::Invite(_) | Step::Discard(_) => panic!("nothing is invited or dropped"),
+            Step::Invite(_) => panic!("nothing is invited"),
         }
     }
 }
@@ -35,7 +52,7 @@ fn steps(input: &mut Input, stage: Stage, out: &mut Vec<String>) {
 fn all_steps(bytes: &[u8], stage: Stage) -> Vec<String> {
     let (mut input, mut out) = (Input::new(), Vec::new());
     input.push(bytes);
-    steps(&mut input, stage, &mut out);
+    steps(&mut Talk::default(), &mut input, stage, &mut out);
     out
 }
 
@@ -71,7 +88,6 @@ fn lines_that_are_no_command_are_refused() {
         (b"SOML FROM:<a@b>\r\n", "502 5.5.1"),
         (b"SAML FROM:<a@b>\r\n", "502 5.5.1"),
         (b"TURN\r\n", "502 5.5.1"),
-        (b"BDAT 5 LAST\r\n", "502 5.5.1"),
     ] {
         let said = all_steps(line, GREETED);
         assert_eq!(said.len(), 1, "{line:?}");
@@ -80,10 +96,39 @@ fn lines_that_are_no_command_are_refused() {
 }
 
 #[test]
+fn a_refused_chunk_is_skipped_exactly() {
+    for (line, said) in [
+        (&b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"[..], "503 5.5.1"),
+        (b"BDAT 0\r\nNOOP\r\n", "503 5.5.1"),
+        (b"bdat 3\n\0\xff\nNOOP\r\n", "503 5.5.1"),
+    ] {
+        let found = all_steps(line, GREETED);
+        assert!(found[0].starts_with(said), "{line:?}: {found:?}");
+        assert_eq!(found[1..], ["Noop"], "{line:?}");
+    }
+    // Where the next command begins is not known: there is none.
+    let long = format!("BDAT {}\r\nNOOP\r\n", "1".repeat(COMMAND_LINE_BYTES_MAX));
+    for line in [
+        &b"BDAT\r\nNOOP\r\n"[..],
+        b"BDAT x\r\nNOOP\r\n",
+        b"BDAT 1 2\r\nNOOP\r\n",
+        b"BDAT\t1\r\nNOOP\r\n",
+        b"BDAT 1\0\r\nNOOP\r\n",
+        b"BDAT 18446744073709551616\r\nNOOP\r\n",
+        long.as_bytes(),
+    ] {
+        let found = all_steps(line, GREETED);
+        assert_eq!(found.len(), 1, "{line:?}: {found:?}");
+        assert!(found[0].starts_with("50"), "{line:?}: {found:?}");
+    }
+}
+
+#[test]
 fn verbs_out_of_their_order_are_refused() {
     use Login::{AfterTls, Awaited, Done, Never};
     use Tls::{Absent, Active, Offered};
     let (new, greeted, busy) = (Phase::Connected, Phase::Greeted, Phase::Transaction);
+    let (chunks, spoiled) = (Phase::Chunks, Phase::Spoiled);
     for (phase, tls, login, line, code) in [
         (new, Absent, Never, "MAIL FROM:<>", "503 5.5.1"),
         (new, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
@@ -102,6 +147,14 @@ fn verbs_out_of_their_order_are_refused() {
         (greeted, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
         (greeted, Absent, Never, "DATA", "503 5.5.1"),
         (busy, Absent, Never, "MAIL FROM:<>", "503 5.5.1"),
+        (new, Absent, Never, "BDAT 0 LAST", "503 5.5.1"),
+        (greeted, Absent, Never, "BDAT 0 LAST", "503 5.5.1"),
+        (chunks, Absent, Never, "DATA", "503 5.5.1"),
+        (chunks, Absent, Never, "MAIL FROM:<>", "503 5.5.1"),
+        (chunks, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
+        (chunks, Offered, Never, "STARTTLS", "503 5.5.1"),
+        (spoiled, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
+        (spoiled, Active, Awaited, "MAIL FROM:<>", "530 5.7.0"),
     ] {
         let stage = Stage { phase, tls, login };
         let said = all_steps(format!("{line}\r\n").as_bytes(), stage);
@@ -128,10 +181,10 @@ fn lim_11_command_lines_and_auth_lines_have_their_own_limits() {
         assert_eq!(said[1], "Quit", "{verb} {length}");
     }
     let mut input = Input::new();
-    let mut said = Vec::new();
+    let (mut talk, mut said) = (Talk::default(), Vec::new());
     for _ in 0..20 {
         input.push(&[b'x'; 10_000]);
-        steps(&mut input, GREETED, &mut said);
+        steps(&mut talk, &mut input, GREETED, &mut said);
     }
     assert!(said.last().unwrap().starts_with("421 4.7.0"));
 }
@@ -174,11 +227,12 @@ proptest! {
     ) {
         let expected = all_steps(&bytes, GREETED);
         let (mut input, mut found, mut rest) = (Input::new(), Vec::new(), &bytes[..]);
+        let mut talk = Talk::default();
         let mut cuts = cuts.iter().cycle();
         while !rest.is_empty() {
             let (now, later) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
             input.push(now);
-            steps(&mut input, GREETED, &mut found);
+            steps(&mut talk, &mut input, GREETED, &mut found);
             rest = later;
         }
         prop_assert_eq!(found, expected);
