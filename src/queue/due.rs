@@ -12,7 +12,12 @@ use super::{
     record::{Due, State},
 };
 use crate::{
-    base::{clock::Timestamp, ids::MessageId},
+    base::{
+        clock::Timestamp,
+        future::{BoxFuture, all},
+        ids::MessageId,
+    },
+    mail::address::Domain,
     store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, ReadError, key},
 };
 
@@ -105,6 +110,66 @@ impl Queue {
         Ok(count)
     }
 
+    /// RFC 1985: makes due what waits for this domain, and for those below it. Answers how many
+    /// recipients that are, with those that are due or in hand anyway.
+    pub async fn hasten(&self, node: &Domain, below: bool) -> Result<usize, QueueFault> {
+        let is_meant = |domain: &Domain| {
+            let front = domain.as_str().strip_suffix(node.as_str());
+            front.is_some_and(|front| front.is_empty() || below && front.ends_with('.'))
+        };
+        let now = self.0.clock.wall();
+        let KeyRange { mut from, to } = key::queue_dues().prefix_range();
+        let mut count = 0_usize;
+        while from < to {
+            let range = KeyRange {
+                from,
+                to: to.clone(),
+            };
+            let limit = PageLimit::default();
+            let page = self.0.engine.page(range, limit, Order::Ascending).await?;
+            let rows = page.entries.iter();
+            let rows = rows.filter_map(|(key, value)| Due::decode(key.as_bytes(), value).ok());
+            let rows: Vec<_> = rows.filter(|row| is_meant(&row.domain)).collect();
+            count = count.saturating_add(rows.len());
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                let later = rows.iter().filter(|row| row.at > now);
+                let works = later.map(|row| self.hasten_one(row, now));
+                let works = works.map(|work| -> BoxFuture<'_, _> { Box::pin(work) });
+                for outcome in all(works.collect()).await {
+                    outcome?;
+                }
+            }
+            match page.entries.last().filter(|_| page.more) {
+                Some((key, _)) => from = key.successor(),
+                None => break,
+            }
+        }
+        self.wake();
+        Ok(count)
+    }
+
+    /// Moves a recipient that waits to `now`; one that is in somebody's hands stays there.
+    async fn hasten_one(&self, row: &Due, now: Timestamp) -> Result<(), QueueFault> {
+        let engine = &*self.0.engine;
+        let old = match read_recipient(engine, row.message, row.n).await? {
+            Recipient::Sound(old) if old.record.state == State::Waiting(row.at) => old,
+            _ => return Ok(()),
+        };
+        let mut new = old.record.clone();
+        new.state = State::Waiting(now);
+        let place = Place {
+            id: row.message,
+            n: row.n,
+            source: row.source,
+        };
+        let mut batch = Batch::new();
+        moved(&mut batch, place, &old, &new);
+        match engine.commit(batch).await {
+            Ok(_) | Err(CommitError::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Moves one recipient to `now`; a conflict means that someone else just did something with it.
     async fn make_due(&self, row: &Due, now: Timestamp) -> Result<bool, QueueFault> {
         let mut batch = Batch::new();
@@ -158,5 +223,7 @@ pub enum QueueFault {
     Commit(#[from] CommitError),
 }
 
+/// Recipients that are changed side by side: they share a sync.
+const ROWS_AT_ONCE: usize = 32;
 /// Clocks of several nodes differ a little.
 const CLAMP_SLACK: Duration = Duration::from_secs(60);

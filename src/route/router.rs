@@ -26,9 +26,12 @@ use crate::{
         ids::{AccountId, MessageId},
         text::Quoted,
     },
-    mail::envelope::{Envelope, ForwardPath, RcptOptions},
+    mail::{
+        address::Domain,
+        envelope::{Envelope, ForwardPath, RcptOptions},
+    },
     mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
-    queue::{NewMessage, Queue},
+    queue::{NewMessage, Queue, QueueFault},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
 };
 
@@ -144,6 +147,9 @@ pub enum RouteFault {
     /// Accounts could not be read.
     #[error("the accounts cannot be read")]
     Accounts(#[from] ReadError),
+    /// The queue could not be read or changed.
+    #[error("the queue cannot be used")]
+    Queue(#[from] QueueFault),
     /// An account's usage could not be read.
     #[error("the mailboxes cannot be read")]
     Mailboxes(#[from] MailboxFault),
@@ -323,6 +329,12 @@ impl Router {
         Ok(found)
     }
 
+    /// Has what waits for this domain tried now, and for those below it; answers how many
+    /// recipients that are (RFC 1985).
+    pub async fn hasten(&self, node: &Domain, below: bool) -> Result<usize, RouteFault> {
+        Ok(self.0.queue.hasten(node, below).await?)
+    }
+
     /// Our name, in reports.
     pub(super) fn reporter(&self) -> &str {
         &self.0.reporter
@@ -396,6 +408,15 @@ impl Target {
     /// Whether all of its copies stay here.
     pub fn is_local(&self) -> bool {
         self.reached.forwards.is_empty()
+    }
+
+    /// Whether it is an address that nobody here knows.
+    pub fn is_elsewhere(&self) -> bool {
+        let Targets { accounts, forwards } = &self.reached;
+        match (&self.path, forwards.as_slice()) {
+            (ForwardPath::Address(path), [only]) => accounts.is_empty() && path == only,
+            _ => false,
+        }
     }
 
     /// The same, with what the sender said of it.

@@ -8,11 +8,14 @@ use bytes::Bytes;
 
 use crate::{
     base::secret::Secret,
-    mail::envelope::{BodyKind, ForwardPath, MailOptions, RcptOptions, ReversePath},
+    mail::{
+        address::Domain,
+        envelope::{BodyKind, ForwardPath, MailOptions, RcptOptions, ReversePath},
+    },
     wire::MechanismName,
 };
 
-use super::dialog::Verb;
+use super::help::Subject;
 
 /// One command.
 #[derive(Debug)]
@@ -31,10 +34,12 @@ pub enum Command {
     Bdat(Bdat),
     /// RFC 5321 4.1.1.5.
     Rset,
-    /// RFC 5321 4.1.1.6; whom is of no interest, the answer is always the same.
-    Vrfy,
-    /// RFC 5321 4.1.1.8; with the verb it asks about.
-    Help(Option<&'static Verb>),
+    /// RFC 5321 4.1.1.6: an address, if it is one.
+    Vrfy(Option<ForwardPath>),
+    /// RFC 1985.
+    Etrn(Etrn),
+    /// RFC 5321 4.1.1.8.
+    Help(Subject),
     /// RFC 5321 4.1.1.9.
     Noop,
     /// RFC 5321 4.1.1.10.
@@ -79,6 +84,15 @@ pub struct Bdat {
     pub octets: u64,
     /// Whether the message ends with them.
     pub last: bool,
+}
+
+/// ETRN: whose mail is to be tried now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Etrn {
+    /// A domain.
+    pub node: Domain,
+    /// And all below it (RFC 1985 5.3).
+    pub below: bool,
 }
 
 /// AUTH: a mechanism, perhaps with its first response.

@@ -97,6 +97,8 @@ pub enum When {
     Transaction,
     /// Within a transaction, and in the middle of its message.
     Chunk,
+    /// Between transactions, by those who logged in.
+    Etrn,
     /// When TLS can be begun.
     StartTls,
     /// When logging in makes sense.
@@ -143,7 +145,8 @@ pub const VERBS: &[Verb] = &[
         help: &[
             "log in",
             "EHLO lists the mechanisms. The name is your full address.",
-            "PLAIN takes base64 of NUL name NUL password.",
+            "PLAIN takes base64 of NUL name NUL password. A shell makes the whole line:",
+            "echo AUTH PLAIN $(printf '\\000%s\\000%s' you@example.org password | base64 -w0)",
         ],
         when: When::Auth,
         keyword: Keyword::Auth,
@@ -209,10 +212,24 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "VRFY",
         usage: "VRFY address",
-        help: &["never tells whether an address exists; RCPT does"],
+        help: &[
+            "ask whether an address exists; only after logging in",
+            "To all others RCPT tells whether mail is taken.",
+        ],
         when: When::Always,
         keyword: Keyword::Required,
         parse: Some(parse::vrfy),
+    },
+    Verb {
+        name: "ETRN",
+        usage: "ETRN domain",
+        help: &[
+            "try now to send what waits for a domain",
+            "ETRN @domain is about all domains below it, too.",
+        ],
+        when: When::Etrn,
+        keyword: Keyword::Etrn,
+        parse: Some(parse::etrn),
     },
     Verb {
         name: "NOOP",
@@ -225,7 +242,10 @@ pub const VERBS: &[Verb] = &[
     Verb {
         name: "HELP",
         usage: "HELP [command]",
-        help: &["this list, or more about one command"],
+        help: &[
+            "this list, or more about one command",
+            "HELP LIMITS tells what a message may have, HELP TLS what protects it.",
+        ],
         when: When::Always,
         keyword: Keyword::Help,
         parse: Some(parse::help),
@@ -243,7 +263,6 @@ pub const VERBS: &[Verb] = &[
     unserved("SOML"),
     unserved("SAML"),
     unserved("TURN"),
-    unserved("ETRN"),
 ];
 
 /// A verb that is known and not served: 502 (RFC 5321 4.2.4).
@@ -275,11 +294,17 @@ impl Verb {
             (When::Always, _) => None,
             (When::StartTls, phase) => starttls_refusal(stage.tls, phase),
             (When::Auth, phase) => auth_refusal(stage.login, phase),
+            (When::Etrn, _) if stage.login == Login::Never => {
+                let text = "queues are started for those who log in, on ports 465 and 587";
+                Some(Reply::new(502, Detail(5, 1), text))
+            }
             (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
-            (When::Mail, Phase::Transaction | Phase::Chunks)
+            (When::Mail | When::Etrn, Phase::Transaction | Phase::Chunks)
             // RFC 3030 2: DATA and BDAT are not mixed.
             | (When::Transaction, Phase::Chunks) => Some(under_way()),
-            (When::Mail, Phase::Greeted | Phase::Spoiled) => login_refusal(stage.login),
+            (When::Mail | When::Etrn, Phase::Greeted | Phase::Spoiled) => {
+                login_refusal(stage.login)
+            }
             (When::Transaction, Phase::Greeted | Phase::Spoiled)
             | (When::Chunk, Phase::Greeted) => Some(out_of_order("MAIL FROM comes first")),
             (When::Transaction, Phase::Transaction)

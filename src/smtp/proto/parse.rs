@@ -5,8 +5,8 @@
 //! of an unknown parameter.
 
 use super::{
-    command::{Auth, Bdat, ClientName, Command, Mail, Rcpt},
-    dialog,
+    command::{Auth, Bdat, ClientName, Command, Etrn, Mail, Rcpt},
+    help::Subject,
     parameters::parameters,
     quirk,
     reply::{Detail, Reply},
@@ -106,28 +106,39 @@ pub fn auth(argument: &str) -> Parsed {
     }))
 }
 
-/// VRFY (RFC 5321 4.1.1.6): needs an argument, which is then not looked at.
+/// VRFY (RFC 5321 4.1.1.6): an address, in brackets or without, or words that are none.
 pub fn vrfy(argument: &str) -> Parsed {
     if argument.is_empty() {
         return Err(syntax("the form is VRFY address"));
     }
-    Ok(Command::Vrfy)
+    let path = envelope::parse_forward_path(argument);
+    let whole = path.ok().filter(|(_, rest)| rest.is_empty());
+    Ok(Command::Vrfy(whole.map(|(path, _)| path)))
 }
 
-/// HELP (RFC 5321 4.1.1.8), perhaps about a verb.
-pub fn help(argument: &str) -> Parsed {
-    if argument.is_empty() {
-        return Ok(Command::Help(None));
+/// ETRN (RFC 1985 5): a domain; with `@`, those below it, too. Queues have no names here.
+pub fn etrn(argument: &str) -> Parsed {
+    let (below, node) = match argument.strip_prefix('@') {
+        Some(node) => (true, node),
+        None => (false, argument),
+    };
+    match Domain::parse(node) {
+        // RFC 1985 8: not all of a top-level domain.
+        Ok(node) if node.as_str().contains('.') => Ok(Command::Etrn(Etrn { node, below })),
+        _ => Err(syntax("the form is ETRN domain, or ETRN @domain")),
     }
-    match dialog::verb(argument) {
-        Some(verb) => Ok(Command::Help(Some(verb))),
-        // RFC 5321 4.2.2: 555 for a parameter that the server does not know.
-        None => Err(Reply::new(
+}
+
+/// HELP (RFC 5321 4.1.1.8), perhaps about a verb or a topic.
+pub fn help(argument: &str) -> Parsed {
+    Subject::parse(argument).map(Command::Help).ok_or_else(|| {
+        // RFC 5321 4.2.2: 504 for an argument that is not known.
+        Reply::new(
             504,
             Detail(5, 4),
             "no such command; HELP alone lists them all",
-        )),
-    }
+        )
+    })
 }
 
 /// NOOP (RFC 5321 4.1.1.9): an argument is ignored.
@@ -361,6 +372,11 @@ mod tests {
             (quit, "x", 501, "5.5.4"),
             (starttls, "x", 501, "5.5.4"),
             (vrfy, "", 501, "5.5.4"),
+            (etrn, "", 501, "5.5.4"),
+            (etrn, "com", 501, "5.5.4"),
+            (etrn, "@com", 501, "5.5.4"),
+            (etrn, "#queue", 501, "5.5.4"),
+            (etrn, "a b", 501, "5.5.4"),
             (auth, "", 501, "5.5.4"),
             (auth, "PLAIN a b", 501, "5.5.4"),
             (auth, "AGFsaWNlAHB3AA==", 501, "5.5.4"),
@@ -460,7 +476,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(argument in "(FROM:|TO:|)[ -~\u{e9}]{0,60}") {
-            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, data, bdat, noop] {
+            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, etrn, data, bdat, noop] {
                 let _ = parse(&argument);
             }
         }

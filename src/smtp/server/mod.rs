@@ -13,6 +13,7 @@ mod data;
 mod header;
 mod headroom;
 mod hello;
+mod inquiries;
 pub mod limits;
 mod line_ends;
 mod mail;

@@ -24,7 +24,6 @@ use crate::{
     smtp::proto::{
         command::{ClientName, Command},
         dialog::{self, Dialog, Phase, Stage, Tls},
-        ehlo,
         reply::{Detail, Reply},
     },
     wire::lines::LineCheck,
@@ -257,18 +256,16 @@ impl Service<Dialog> for Session {
                 self.forget_transaction();
                 self.idle_talk(Reply::new(250, Detail(0, 0), "forgotten"))
             }
-            // RFC 5321 3.5.3, 7.3: whether an address exists is told to senders only, at RCPT.
-            Command::Vrfy => self.idle_talk(Reply::new(
-                252,
-                Detail(5, 0),
-                "not told here; RCPT tells whether mail is taken",
-            )),
-            Command::Help(None) => {
-                let reply = ehlo::help(self.stage());
+            Command::Vrfy(path) => {
+                let reply = self.vrfy(path).await.map_err(Halt::Fault)?;
                 self.idle_talk(reply)
             }
-            Command::Help(Some(verb)) => {
-                let reply = ehlo::help_about(verb, self.stage());
+            Command::Etrn(etrn) => {
+                let reply = self.etrn(etrn).await.map_err(Halt::Fault)?;
+                self.idle_talk(reply)
+            }
+            Command::Help(subject) => {
+                let reply = self.help(subject, turn.peer());
                 self.idle_talk(reply)
             }
             Command::Noop => self.idle_talk(Reply::new(250, Detail(0, 0), "nothing done")),

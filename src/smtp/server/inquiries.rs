@@ -1,0 +1,76 @@
+//! What is asked beside the mail: VRFY (RFC 5321 3.5), ETRN (RFC 1985), HELP.
+//!
+//! Whether an address exists is told at RCPT to whoever brings mail for it, and here only to our
+//! own users (RFC 5321 7.3). All of these count as talk without effect (LIM-16).
+
+use super::{Session, SmtpFault, limits::TEXT_LINE_BYTES_MAX, refusal::Refused};
+use crate::{
+    mail::envelope::ForwardPath,
+    net::{Peer, Service},
+    route::Refusal,
+    smtp::proto::{
+        command::Etrn,
+        help::{self, Subject},
+        reply::{Detail, Reply},
+    },
+};
+
+impl Session {
+    pub(super) async fn vrfy(&self, path: Option<ForwardPath>) -> Result<Reply, SmtpFault> {
+        if self.account().is_none() {
+            return Ok(Reply::new(
+                252,
+                Detail(5, 0),
+                "not told here; RCPT tells whether mail is taken",
+            ));
+        }
+        let Some(path) = path else {
+            let text = "this is no address, and nobody is known by another name";
+            return Ok(Reply::new(550, Detail(1, 1), text));
+        };
+        let router = &self.shared.services.router;
+        let known = router.recipient(&self.origin(), &path).await?;
+        Ok(match known {
+            Ok(target) if target.is_elsewhere() => Reply::new(
+                252,
+                Detail(1, 5),
+                "not known here, but mail for it is taken",
+            ),
+            // RFC 5321 3.5.1: with the address, in brackets.
+            Ok(_) | Err(Refusal::OverQuota | Refusal::NoRoom) => {
+                Reply::new(250, Detail(1, 5), path.to_string())
+            }
+            Err(refusal) => (&Refused::Route(refusal)).into(),
+        })
+    }
+
+    pub(super) async fn etrn(&self, etrn: Etrn) -> Result<Reply, SmtpFault> {
+        let router = &self.shared.services.router;
+        let count = router.hasten(&etrn.node, etrn.below).await?;
+        let node = etrn.node;
+        // RFC 1985 5.1.
+        Ok(match count {
+            0 => Reply::new(251, Detail(0, 0), format!("nothing waits for {node}")),
+            n => Reply::new(
+                253,
+                Detail(0, 0),
+                format!("{n} waiting for {node}, tried now"),
+            ),
+        })
+    }
+
+    pub(super) fn help(&self, subject: Subject, peer: &Peer) -> Reply {
+        let options = &self.shared.options;
+        let tls = peer.tls.as_ref();
+        let session = help::Session {
+            host: &self.shared.presented,
+            messages_left: options
+                .transactions_max
+                .saturating_sub(self.counts.transactions),
+            text_line_bytes_max: TEXT_LINE_BYTES_MAX,
+            idle_secs: options.idle.as_secs(),
+            tls: tls.map(|cipher| (cipher.version.as_str(), cipher.suite.as_str())),
+        };
+        help::help(subject, self.stage(), &session)
+    }
+}
