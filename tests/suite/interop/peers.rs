@@ -51,6 +51,35 @@ pub(super) fn submit(server: (&str, u16), user: &str, to: &str, subject: &str) {
     .expect_success();
 }
 
+/// The same with eight-bit text, and asking to be told of success (RFC 3461).
+fn submit_asking(server: (&str, u16), user: &str, to: &str, subject: &str) {
+    let script = "import smtplib,ssl,sys\nh,p,u,t,s=sys.argv[1:]\n\
+             c=ssl._create_unverified_context()\n\
+        m=smtplib.SMTP_SSL(h,int(p),context=c)\nm.login(u,'long enough')\n\
+        b=f'From: {u}\\r\\nTo: {t}\\r\\nSubject: {s}\\r\\nMIME-Version: 1.0\\r\\n'\n\
+        b+='Content-Type: text/plain; charset=utf-8\\r\\nContent-Transfer-Encoding: 8bit\\r\\n'\n\
+        b+='\\r\\n.caf\\u00e9\\r\\n.\\r\\nend\\r\\n'\n\
+        m.sendmail(u,[t],b.encode(),['BODY=8BITMIME','ENVID=ours+2B1','RET=HDRS'],\
+        ['NOTIFY=SUCCESS,FAILURE','ORCPT=rfc822;'+t])\n\
+             m.quit()";
+    let port = server.1.to_string();
+    run(
+        "python3",
+        &["-c", script, server.0, &port, user, to, subject],
+    )
+    .expect_success();
+}
+
+/// The messages in somebody's INBOX, whole.
+fn messages(server: (&str, u16), user: &str) -> String {
+    let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
+        m=imaplib.IMAP4_SSL(h,int(p),ssl_context=c)\nm.login(u,'long enough')\nm.select('INBOX')\n\
+        r=m.fetch('1:*','(BODY.PEEK[])')[1]\n\
+        [print(x[1].decode('utf-8','replace')) for x in r if isinstance(x,tuple)]\nm.logout()";
+    let port = server.1.to_string();
+    run("python3", &["-c", script, server.0, &port, user]).expect_success()
+}
+
 /// Subjects in somebody's INBOX.
 fn subjects(server: (&str, u16), user: &str) -> String {
     let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
@@ -275,5 +304,49 @@ fn postfix_takes_our_mail_and_sends_us_its_own() {
     eventually("delivery from postfix", || {
         subjects(("127.0.5.6", 2527), "me@q.test").contains("from postfix")
     });
+    wishes_go_both_ways(&postfix);
     drop(ours);
+}
+
+/// RFC 3461: what a sender asks here is answered there, and the other way round; eight-bit text
+/// goes in chunks (RFC 3030), which Postfix offers.
+fn wishes_go_both_ways(postfix: &Postfix) {
+    let (submission, imap) = (("127.0.5.6", 2526), ("127.0.5.6", 2527));
+    submit_asking(submission, "me@q.test", "you@p.test", "asking postfix");
+    let mailbox = postfix.dir.join("mail/box");
+    eventually("delivery of eight-bit text", || {
+        let text = fs::read_to_string(&mailbox).unwrap_or_default();
+        text.contains("asking postfix") && text.contains("\n.caf\u{e9}\n.\nend\n")
+    });
+    eventually("the report of postfix", || {
+        let text = messages(imap, "me@q.test");
+        text.contains("Action: delivered")
+            && text.contains("Original-Envelope-Id: ours+1")
+            && text.contains("Original-Recipient: rfc822;you@p.test")
+            && text.contains("Reporting-MTA: dns; mx.p.test")
+    });
+    let etc = postfix.dir.join("etc");
+    let etc = etc.to_str().unwrap();
+    let arguments = [
+        "-C",
+        etc,
+        "-f",
+        "you@p.test",
+        "-N",
+        "success",
+        "-V",
+        "theirs",
+        "-R",
+        "hdrs",
+    ];
+    let mail = b"From: you@p.test\nTo: me@q.test\nSubject: asking us\n\nhello\n";
+    let arguments: Vec<_> = arguments.into_iter().chain(["me@q.test"]).collect();
+    run_with("/usr/sbin/sendmail", &arguments, mail).expect_success();
+    eventually("our report", || {
+        let text = fs::read_to_string(&mailbox).unwrap_or_default();
+        text.contains("Action: delivered")
+            && text.contains("Original-Envelope-Id: theirs")
+            && text.contains("Reporting-MTA: dns; mx.q.test")
+            && text.contains("Subject: Delivered: asking us")
+    });
 }
