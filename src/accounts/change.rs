@@ -6,6 +6,7 @@
 
 use super::{
     directory::Directory,
+    keys::KEYS_MAX,
     limits::{ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX},
     password::NotAPassword,
     record::{Account, DomainRecord, Entry},
@@ -60,6 +61,15 @@ pub enum DirectoryError {
     /// The alias or group would not work.
     #[error("mail for this address would reach nobody: {}", reason(*.0))]
     Unusable(Unusable),
+    /// The domain has a key of this name.
+    #[error("the domain has a key with this selector already: drop it first")]
+    SelectorExists,
+    /// The domain has no such key.
+    #[error("the domain has no key with this selector; `buzon dkim list` shows all")]
+    UnknownSelector,
+    /// More keys than anybody needs.
+    #[error("the domain has {KEYS_MAX} keys already: drop those that were given up")]
+    TooManyKeys,
     /// Nobody logs in to it.
     #[error("a shared account has no password: nobody logs in to it")]
     Shared,
@@ -98,8 +108,8 @@ impl Directory {
             return Err(DirectoryError::NotAName);
         }
         let record = DomainRecord {
-            catch_all: None,
             created: self.0.clock.wall(),
+            ..DomainRecord::default()
         };
         self.change(|snapshot, _| {
             if snapshot.is_local(name) {

@@ -9,6 +9,7 @@
 mod change;
 mod directory;
 mod hasher;
+mod keys;
 pub mod limits;
 mod password;
 mod record;
@@ -19,6 +20,7 @@ mod verified;
 
 pub use change::{DirectoryError, Provision};
 pub use directory::{Directory, OpenError, Options, VerifyFault};
+pub use keys::DkimKey;
 pub use password::{Cost, NotAPassword};
 pub use record::{Account, Entry};
 pub use resolve::{Resolution, Targets, Unusable};

@@ -7,14 +7,14 @@
 
 use bytes::Bytes;
 
-use super::limits::RECORD_BYTES_MAX;
+use super::{keys::DkimKey, limits::RECORD_BYTES_MAX};
 use crate::{
     base::{
         clock::Timestamp,
         ids::{AccountId, Proof},
         secret::Secret,
     },
-    mail::address::Address,
+    mail::{address::Address, algorithm::Algorithm},
 };
 
 /// Somebody who has mailboxes and may log in.
@@ -58,6 +58,8 @@ pub(super) struct DomainRecord {
     pub(super) catch_all: Option<Address>,
     /// When it was added.
     pub(super) created: Timestamp,
+    /// What its mail is signed with, in the order in which they were made.
+    pub(super) keys: Vec<DkimKey>,
 }
 
 /// The record is longer than the store takes.
@@ -115,6 +117,14 @@ impl DomainRecord {
         let mut out = Writer::version(VERSION);
         out.number(self.created.0);
         out.addresses(self.catch_all.as_slice())?;
+        out.short(self.keys.len())?;
+        for key in &self.keys {
+            out.text(&key.selector)?;
+            out.text(key.algorithm.key_type())?;
+            out.number(key.created.0);
+            out.number(key.signs_from.0);
+            out.bytes(key.private.expose())?;
+        }
         out.finish()
     }
 
@@ -123,6 +133,17 @@ impl DomainRecord {
         let mut input = Reader::version(bytes, VERSION)?;
         let created = Timestamp(input.number()?);
         let mut catch_all = input.addresses()?;
+        let count = input.short()?;
+        let mut keys = Vec::new();
+        for _ in 0..count {
+            keys.push(DkimKey {
+                selector: input.text()?.to_owned(),
+                algorithm: Algorithm::of_key_type(input.text()?)?,
+                created: Timestamp(input.number()?),
+                signs_from: Timestamp(input.number()?),
+                private: Secret::new(input.bytes()?.to_vec()),
+            });
+        }
         input.end()?;
         if catch_all.len() > 1 {
             return None;
@@ -130,6 +151,7 @@ impl DomainRecord {
         Some(Self {
             catch_all: catch_all.pop(),
             created,
+            keys,
         })
     }
 }
@@ -197,8 +219,12 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str) -> Result<(), TooLong> {
-        self.short(text.len())?;
-        self.0.extend_from_slice(text.as_bytes());
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+        self.short(bytes.len())?;
+        self.0.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -255,8 +281,12 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.short()?;
-        std::str::from_utf8(self.take(length)?).ok()
+        self.take(length)
     }
 
     fn address(&mut self) -> Option<Address> {
@@ -318,16 +348,37 @@ mod tests {
         ]
     }
 
+    fn key() -> impl Strategy<Value = DkimKey> {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..20);
+        let of = |(selector, rsa, created, signs_from, private)| DkimKey {
+            selector,
+            algorithm: Algorithm::ALL[usize::from(rsa)],
+            created: Timestamp(created),
+            signs_from: Timestamp(signs_from),
+            private: Secret::new(private),
+        };
+        (
+            "[a-z0-9]{1,9}",
+            any::<bool>(),
+            any::<u64>(),
+            any::<u64>(),
+            bytes,
+        )
+            .prop_map(of)
+    }
+
     proptest! {
         #[test]
         fn records_come_back_as_they_were(
             account in account(), entry in entry(),
             catch_all in proptest::option::of(address()), created in any::<u64>(),
+            keys in proptest::collection::vec(key(), 0..3),
         ) {
             let bytes = Bytes::from(account.encode().unwrap());
             prop_assert_eq!(Account::decode(account.id, &bytes), Some(account));
             prop_assert_eq!(Entry::decode(&entry.encode().unwrap()), entry);
-            let domain = DomainRecord { catch_all, created: Timestamp(created) };
+            let created = Timestamp(created);
+            let domain = DomainRecord { catch_all, created, keys };
             prop_assert_eq!(DomainRecord::decode(&domain.encode().unwrap()), Some(domain));
         }
 

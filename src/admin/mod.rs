@@ -7,6 +7,7 @@
 pub mod operations;
 pub mod request;
 mod sharing;
+mod signing;
 pub mod socket;
 
 pub use operations::Operations;

@@ -8,7 +8,9 @@ use super::request::{Answer, Password, QueueAction, Request};
 use crate::{
     accounts::{Account, Directory, DirectoryError, Entry, Resolution},
     base::{
+        clock::Clock,
         ids::{AccountId, MessageId},
+        random::Random,
         secret::Secret,
         text::Causes,
     },
@@ -32,6 +34,8 @@ pub struct Operations {
     pub(super) mailboxes: Mailboxes,
     queue: Queue,
     fulltext: Fulltext,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
 }
 
 /// Why a request was not done.
@@ -56,6 +60,8 @@ pub(super) enum Refusal {
     NoMailbox(String),
     #[error("the owner of a mailbox always has all rights")]
     Owner,
+    #[error("a key could not be made: try again")]
+    NoKey,
     #[error("there is no message {0} in the queue")]
     NoMessage(String),
     #[error(transparent)]
@@ -81,12 +87,15 @@ impl Operations {
         mailboxes: Mailboxes,
         queue: Queue,
         fulltext: Fulltext,
+        (clock, random): (Clock, Random),
     ) -> Self {
         Self {
             directory,
             mailboxes,
             queue,
             fulltext,
+            clock,
+            random,
         }
     }
 
@@ -106,6 +115,13 @@ impl Operations {
                 self.domain_catch_all(&name, target.as_deref()).await
             }
             Request::DomainList => Ok(self.domain_list()),
+            Request::DkimGenerate {
+                domain,
+                kinds,
+                delay_secs,
+            } => self.dkim_generate(&domain, &kinds, delay_secs).await,
+            Request::DkimList { domain } => self.dkim_list(domain.as_deref()),
+            Request::DkimDrop { domain, selector } => self.dkim_drop(&domain, &selector).await,
             Request::AccountAdd { address, password } => {
                 self.account_add(&address, &password).await
             }
@@ -368,7 +384,7 @@ impl Operations {
     }
 
     /// A local domain.
-    fn domain(&self, name: &str) -> Result<Domain, Refusal> {
+    pub(super) fn domain(&self, name: &str) -> Result<Domain, Refusal> {
         let domain = domain(name)?;
         match self.directory.snapshot().is_local(&domain) {
             true => Ok(domain),

@@ -27,6 +27,27 @@ pub enum Request {
     },
     /// All local domains.
     DomainList,
+    /// Make keys that sign a domain's mail.
+    DkimGenerate {
+        /// Whose.
+        domain: String,
+        /// `rsa`, `ed25519`; both without.
+        kinds: Vec<String>,
+        /// How long until they sign.
+        delay_secs: u64,
+    },
+    /// The keys of one domain or of all.
+    DkimList {
+        /// Whose.
+        domain: Option<String>,
+    },
+    /// Give a key up.
+    DkimDrop {
+        /// Whose.
+        domain: String,
+        /// Which.
+        selector: String,
+    },
     /// Make an account.
     AccountAdd {
         /// Its address.

@@ -143,6 +143,9 @@ fn name_of(request: &Request) -> &'static str {
         Request::DomainRemove { .. } => "domain remove",
         Request::DomainCatchAll { .. } => "domain catch-all",
         Request::DomainList => "domain list",
+        Request::DkimGenerate { .. } => "dkim generate",
+        Request::DkimList { .. } => "dkim list",
+        Request::DkimDrop { .. } => "dkim drop",
         Request::AccountAdd { .. } => "account add",
         Request::AccountAddShared { .. } => "account add --shared",
         Request::AccountRemove { .. } => "account remove",
@@ -202,8 +205,9 @@ pub(super) mod tests {
         let directory = directory.await.unwrap();
         let options = mailbox::Options::default();
         let mailboxes = Mailboxes::new(engine.clone(), clock.clone(), random.clone(), options);
+        let chance = (clock.clone(), random.clone());
         let queue = Queue::new(engine, clock, random, queue::Options::default());
-        Operations::new(directory, mailboxes, queue, Fulltext::default())
+        Operations::new(directory, mailboxes, queue, Fulltext::default(), chance)
     }
 
     #[tokio::test]

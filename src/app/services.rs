@@ -135,6 +135,7 @@ impl Services {
             mailboxes,
             self.queue.clone(),
             self.fulltext.clone(),
+            (self.clock.clone(), self.random.clone()),
         )
     }
 }

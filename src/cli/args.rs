@@ -46,6 +46,12 @@ pub(super) enum Command {
     /// Local domains
     #[command(subcommand)]
     Domain(Domain),
+    /// Keys that sign the mail of local domains (DKIM)
+    #[command(subcommand)]
+    Dkim(Dkim),
+    /// What to publish in the DNS
+    #[command(subcommand)]
+    Dns(Dns),
     /// Accounts
     #[command(subcommand)]
     Account(Account),
@@ -113,6 +119,54 @@ pub(super) enum Domain {
     },
     /// List local domains
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Dns {
+    /// Print the records of a local domain as lines of a zone file
+    Records {
+        /// The domain
+        domain: String,
+        /// Ask name servers which of them are published
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Dkim {
+    /// Make keys that sign at once, and say what to publish
+    Generate {
+        /// The domain
+        domain: String,
+        /// Only this kind: rsa or ed25519; both are made without
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// Make new keys, say what to publish, and sign with them later; the old ones stay until then,
+    /// and are published until they are dropped
+    Rotate {
+        /// The domain
+        domain: String,
+        /// Only this kind: rsa or ed25519
+        #[arg(long)]
+        kind: Option<String>,
+        /// When the new ones begin to sign
+        #[arg(long, default_value = "2d", value_name = "TIME")]
+        after: String,
+    },
+    /// List keys and what is published of them
+    List {
+        /// Only those of this domain
+        domain: Option<String>,
+    },
+    /// Remove a key: nothing is signed with it any more, and its record can go a week later
+    Drop {
+        /// The domain
+        domain: String,
+        /// Which
+        selector: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -124,7 +124,7 @@ pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
 
 /// Prints an answer: JSON, or a list with a heading, or a line. What was done but should be thought
 /// about goes to standard error.
-fn show(common: &Common, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
+pub(super) fn show(common: &Common, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
     if common.json {
         return Ok(say(format_args!("{answer:#}"))?);
     }
@@ -170,7 +170,11 @@ fn confirm(common: &Common, address: &str) -> Result<(), Failure> {
     }
 }
 
-const fn column(heading: &'static str, field: &'static str, shown: fn(&Value) -> String) -> Column {
+pub(super) const fn column(
+    heading: &'static str,
+    field: &'static str,
+    shown: fn(&Value) -> String,
+) -> Column {
     Column {
         heading,
         field,

@@ -6,6 +6,8 @@
 
 mod args;
 mod check;
+mod dkim;
+mod dns;
 mod manage;
 mod password;
 mod queue;
@@ -33,6 +35,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check::run(&args.common, &check),
         Command::Config => check::print_config(&args.common),
         Command::Domain(domain) => manage::domain(&args.common, domain),
+        Command::Dkim(dkim) => dkim::run(&args.common, dkim),
+        Command::Dns(dns) => dns::run(&args.common, &dns),
         Command::Account(account) => manage::account(&args.common, account),
         Command::Alias(alias) => manage::alias(&args.common, alias),
         Command::Mailbox(mailbox) => manage::mailbox(&args.common, mailbox),

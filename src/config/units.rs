@@ -67,6 +67,15 @@ impl fmt::Display for Size {
     }
 }
 
+impl std::str::FromStr for Span {
+    type Err = de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let millis = de::Visitor::visit_str(TIMES, text)?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+}
+
 impl std::str::FromStr for Size {
     type Err = de::value::Error;
 

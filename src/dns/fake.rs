@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Family, Mx, Resolver};
+use super::{Answer, Family, Mx, Resolver, Service};
 use crate::base::future::BoxFuture;
 
 /// A table of answers that can change while it is in use. Names not in it do not exist.
@@ -21,6 +21,7 @@ struct Table {
     addresses: HashMap<String, Answer<Vec<IpAddr>>>,
     texts: HashMap<String, Answer<Vec<Vec<u8>>>>,
     names: HashMap<IpAddr, Answer<Vec<String>>>,
+    services: HashMap<String, Answer<Vec<Service>>>,
     delay: Duration,
 }
 
@@ -109,6 +110,11 @@ impl Fake {
         self.with(|table| add(&mut table.names, address, name.to_owned()));
     }
 
+    /// Adds an SRV record.
+    pub fn add_service(&self, name: &str, service: Service) {
+        self.with(|table| add(&mut table.services, name.to_ascii_lowercase(), service));
+    }
+
     /// Whether there are TXT records of a name.
     pub fn has_texts(&self, name: &str) -> bool {
         self.with(|table| table.texts.contains_key(&name.to_ascii_lowercase()))
@@ -175,6 +181,11 @@ impl Resolver for Fake {
 
     fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Vec<u8>>>> {
         let answer = self.with(|table| table.answer(&table.texts, name));
+        self.later(answer)
+    }
+
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Service>>> {
+        let answer = self.with(|table| table.answer(&table.services, name));
         self.later(answer)
     }
 

@@ -29,6 +29,9 @@ pub trait Resolver: Send + Sync + 'static {
     /// The TXT records of a name, in any order: each its strings, joined (RFC 7208 3.3).
     fn texts<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Vec<u8>>>>;
 
+    /// The SRV records of a service, in any order.
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Service>>>;
+
     /// The names that an address has by its PTR records, in lower case without a final dot.
     fn names(&self, address: IpAddr) -> BoxFuture<'_, Answer<Vec<String>>>;
 }
@@ -57,6 +60,19 @@ pub struct Mx {
     /// The host in lower case without a final dot; empty for the root, which means "no mail" (RFC
     /// 7505). Only letters, digits, hyphens, underscores and dots.
     pub exchange: String,
+}
+
+/// An SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Service {
+    /// Lower is better.
+    pub priority: u16,
+    /// Among those of one priority, more is chosen more often.
+    pub weight: u16,
+    /// Where it listens.
+    pub port: u16,
+    /// The host in lower case without a final dot; empty for the root, which means "not here".
+    pub target: String,
 }
 
 /// What came of a question.

@@ -22,7 +22,7 @@ use hickory_resolver::{
 };
 use tokio::time::timeout;
 
-use super::{Answer, Family, Mx, Resolver};
+use super::{Answer, Family, Mx, Resolver, Service};
 use crate::base::future::BoxFuture;
 
 /// Which name servers to ask.
@@ -121,6 +121,10 @@ impl Resolver for System {
         Box::pin(async move { self.ask(name, RecordType::TXT).await.map(texts) })
     }
 
+    fn services<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Answer<Vec<Service>>> {
+        Box::pin(async move { self.ask(name, RecordType::SRV).await.map(services) })
+    }
+
     fn names(&self, address: IpAddr) -> BoxFuture<'_, Answer<Vec<String>>> {
         Box::pin(async move {
             let name = Name::from(address).to_ascii();
@@ -183,6 +187,19 @@ fn texts(records: Vec<RData>) -> Vec<Vec<u8>> {
         _ => None,
     };
     records.into_iter().filter_map(text).collect()
+}
+
+fn services(records: Vec<RData>) -> Vec<Service> {
+    let service = |data| match data {
+        RData::SRV(srv) => Some(Service {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: host_name(&srv.target)?,
+        }),
+        _ => None,
+    };
+    records.into_iter().filter_map(service).collect()
 }
 
 fn names(records: Vec<RData>) -> Vec<String> {

@@ -14,6 +14,7 @@
 )]
 
 pub mod address;
+pub mod algorithm;
 pub mod body_text;
 pub mod charset;
 pub mod civil;

@@ -13,6 +13,7 @@ mod plan;
 mod postman;
 pub mod report;
 mod router;
+mod signing;
 mod success;
 
 pub use copies::Copies;

@@ -12,9 +12,11 @@ use crate::{
     mail::{
         address::Address,
         envelope::{BodyKind, Envelope, ForwardPath, MailOptions, ReversePath},
+        header::header_length,
         trace::return_path,
     },
     store::Batch,
+    verify::Draft,
 };
 
 /// Delivers reports.
@@ -118,8 +120,9 @@ impl Router {
         let target = target.map_err(fault)?.map_err(refused)?;
         let mut intake = self.mailboxes().intake();
         // RFC 5321 4.4: of final delivery; the queue leaves it out.
-        let field = return_path(&ReversePath::Null);
-        let final_delivery_bytes = field.len();
+        let mut head = return_path(&ReversePath::Null);
+        let final_delivery_bytes = head.len();
+        head.extend(self.sign(draft(&report.bytes)).await);
         intake.feed(report.bytes).await.map_err(fault)?;
         let acceptance = Acceptance {
             id: report.id,
@@ -133,7 +136,7 @@ impl Router {
                 options: MailOptions::default(),
             },
             targets: vec![target],
-            arrived: intake.finish_behind(field.into()).await.map_err(fault)?,
+            arrived: intake.finish_behind(head.into()).await.map_err(fault)?,
             final_delivery_bytes,
             junk: false,
             beginning: Bytes::new(),
@@ -145,6 +148,19 @@ impl Router {
             drop(composed);
         }))
     }
+}
+
+/// A whole message, to be signed.
+fn draft(message: &Bytes) -> Draft {
+    let end = header_length(message);
+    let header = message.slice(..end);
+    let empty_line = [&b"\r\n"[..], b"\n"];
+    let fields = empty_line
+        .iter()
+        .find_map(|line| header.strip_suffix(*line));
+    let mut draft = Draft::new(header.slice_ref(fields.unwrap_or(&header)));
+    draft.feed(message.get(end..).unwrap_or_default());
+    draft
 }
 
 impl Postman for Reports {

@@ -18,6 +18,7 @@ use super::{
     copies::Copies,
     pace::{Pace, Verdict},
     plan::{Copy, Junk, Plan, filed},
+    signing::Signing,
 };
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
@@ -33,6 +34,7 @@ use crate::{
     mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
     queue::{NewMessage, Queue, QueueFault},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
+    verify::Draft,
 };
 
 /// Decides where messages go, and accepts them. Cheap to clone.
@@ -46,6 +48,7 @@ struct Inner {
     mailboxes: Mailboxes,
     queue: Queue,
     pace: Mutex<Pace>,
+    signing: Signing,
     /// Our name, in reports.
     reporter: String,
 }
@@ -180,6 +183,7 @@ impl Router {
         options: &Options,
     ) -> Self {
         Self(Arc::new(Inner {
+            signing: Signing::new(directory.clone(), clock.clone()),
             engine,
             clock,
             directory,
@@ -188,6 +192,12 @@ impl Router {
             pace: Mutex::new(Pace::new(options.recipients_per_hour)),
             reporter: options.name.clone(),
         }))
+    }
+
+    /// The fields that sign a message of ours or of our users, to be put before it; empty when
+    /// nobody has a key for it.
+    pub async fn sign(&self, draft: Draft) -> Vec<u8> {
+        self.0.signing.sign(draft).await
     }
 
     /// Whether there is room for mail (DUR-04); cheap enough to ask at every MAIL.

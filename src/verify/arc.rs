@@ -11,11 +11,12 @@ use super::{
     canon::{BodyHash, Canon, Wanted},
     dkim::{self, DkimResult, Kind, Signature, key_of},
     header::{Header, unsigned},
-    key::{Algorithm, PublicKey},
+    key::PublicKey,
     questions::Questions,
     tags::Tags,
     work::Work,
 };
+use crate::mail::algorithm::Algorithm;
 
 /// RFC 8617 4.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

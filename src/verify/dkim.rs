@@ -12,12 +12,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{
     canon::{BodyHash, Canon, Wanted},
     header::{Authors, Header},
-    key::{Algorithm, BadKey, PublicKey},
+    key::{BadKey, PublicKey},
     questions::Questions,
     tags::Tags,
     work::Work,
 };
-use crate::{dns::Answer, mail::address::Domain};
+use crate::{
+    dns::Answer,
+    mail::{address::Domain, algorithm::Algorithm},
+};
 
 /// RFC 8601 2.7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +139,10 @@ impl Signature {
     /// Reads the signature at a place of a header.
     pub(super) fn read(header: &Header, place: usize, kind: Kind) -> Result<Self, Judged> {
         let neutral = |reason| (DkimResult::Neutral, reason);
-        let text = header.value(place).ok_or(neutral("it is not UTF-8"))?;
-        let tags = Tags::parse(text).ok_or(neutral("it is not a list of tags"))?;
+        let text = header
+            .value(place)
+            .ok_or_else(|| neutral("it is not UTF-8"))?;
+        let tags = Tags::parse(text).ok_or_else(|| neutral("it is not a list of tags"))?;
         if kind == Kind::Dkim && tags.compact("v").as_deref() != Some("1") {
             return Err(neutral("its version is unknown"));
         }
@@ -146,11 +151,12 @@ impl Signature {
             let text = tags.compact(name)?;
             BASE64_STANDARD.decode(text).ok().filter(|b| !b.is_empty())
         };
-        let value = bytes("b").ok_or(neutral("it has no signature"))?;
-        let body_hash = bytes("bh").ok_or(neutral("it has no hash of the body"))?;
-        let (domain, selector) = owner(&tags).ok_or(neutral("its domain is none"))?;
-        let (header_canon, canon) = canons(&tags).ok_or(neutral("its forms are unknown"))?;
-        let names = names(&tags).ok_or(neutral("it names no fields"))?;
+        let value = bytes("b").ok_or_else(|| neutral("it has no signature"))?;
+        let body_hash = bytes("bh").ok_or_else(|| neutral("it has no hash of the body"))?;
+        let (domain, selector) = owner(&tags).ok_or_else(|| neutral("its domain is none"))?;
+        let (header_canon, canon) =
+            canons(&tags).ok_or_else(|| neutral("its forms are unknown"))?;
+        let names = names(&tags).ok_or_else(|| neutral("it names no fields"))?;
         // RFC 6376 5.4, 6.1.1.
         if kind == Kind::Dkim && !names.iter().any(|name| name == "from") {
             return Err((DkimResult::PermError, "it does not sign From"));

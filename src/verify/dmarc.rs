@@ -286,7 +286,9 @@ impl Discovered {
         if strict {
             return Ok(false);
         }
-        let organization = self.organization.as_ref().map_err(|()| ())?;
+        let Ok(organization) = &self.organization else {
+            return Err(());
+        };
         if !lies_in(domain, organization) {
             return Ok(false);
         }

@@ -13,26 +13,8 @@ use ring::{
     },
 };
 
-use super::tags::Tags;
-
-/// How a signature is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Algorithm {
-    /// `rsa-sha256`.
-    RsaSha256,
-    /// `ed25519-sha256` (RFC 8463).
-    Ed25519Sha256,
-}
-
-impl Algorithm {
-    /// As it stands in a signature.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::RsaSha256 => "rsa-sha256",
-            Self::Ed25519Sha256 => "ed25519-sha256",
-        }
-    }
-}
+use super::{der, tags::Tags};
+use crate::mail::algorithm::Algorithm;
 
 /// A key as it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,20 +107,22 @@ impl PublicKey {
 
 /// A SubjectPublicKeyInfo, or an RSAPublicKey alone (RFC 6376 3.6.1, erratum 3017).
 fn rsa(der: &[u8]) -> Result<KeyBytes, BadKey> {
-    let (outer, _) = element(der, SEQUENCE).ok_or(BadKey::Invalid)?;
-    let numbers = match element(outer, SEQUENCE) {
+    let (outer, _) = der::element(der, der::SEQUENCE).ok_or(BadKey::Invalid)?;
+    let numbers = match der::element(outer, der::SEQUENCE) {
         Some((algorithm, rest)) => {
-            let (name, _) = element(algorithm, OBJECT).ok_or(BadKey::Invalid)?;
-            let (bits, _) = element(rest, BIT_STRING).ok_or(BadKey::Invalid)?;
-            let key = bits.strip_prefix(&[0]).filter(|_| name == RSA_ENCRYPTION);
-            let key = key.and_then(|key| element(key, SEQUENCE));
+            let (name, _) = der::element(algorithm, der::OBJECT).ok_or(BadKey::Invalid)?;
+            let (bits, _) = der::element(rest, der::BIT_STRING).ok_or(BadKey::Invalid)?;
+            let key = bits
+                .strip_prefix(&[0])
+                .filter(|_| name == der::RSA_ENCRYPTION);
+            let key = key.and_then(|key| der::element(key, der::SEQUENCE));
             key.ok_or(BadKey::Invalid)?.0
         }
         None => outer,
     };
-    let (modulus, rest) = element(numbers, INTEGER).ok_or(BadKey::Invalid)?;
-    let (exponent, _) = element(rest, INTEGER).ok_or(BadKey::Invalid)?;
-    let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
+    let (modulus, rest) = der::element(numbers, der::INTEGER).ok_or(BadKey::Invalid)?;
+    let (exponent, _) = der::element(rest, der::INTEGER).ok_or(BadKey::Invalid)?;
+    let (modulus, exponent) = (der::without_zeros(modulus), der::without_zeros(exponent));
     let leading = modulus.first().map_or(0, |byte| byte.leading_zeros());
     let bits = modulus.len().saturating_mul(8);
     let bits = bits.saturating_sub(usize::try_from(leading).unwrap_or(0));
@@ -151,35 +135,6 @@ fn rsa(der: &[u8]) -> Result<KeyBytes, BadKey> {
     })
 }
 
-/// The content of the DER element at the front of `der`, and what is behind it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let rest = der.strip_prefix(&[tag])?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        short @ ..=0x7f => (usize::from(*short), rest),
-        0x81..=0x84 => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let number = length.iter().fold(0_usize, |number, byte| {
-                number.saturating_mul(256).saturating_add((*byte).into())
-            });
-            (number, rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(length)
-}
-
-fn without_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
-}
-
-const SEQUENCE: u8 = 0x30;
-const OBJECT: u8 = 0x06;
-const BIT_STRING: u8 = 0x03;
-const INTEGER: u8 = 0x02;
-/// 1.2.840.113549.1.1.1
-const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 /// DKIM-01: longest record.
 const RECORD_BYTES_MAX: usize = 4096;
 /// DKIM-01: shortest modulus (RFC 8301 3.2).
@@ -225,13 +180,8 @@ mod tests {
     #[test]
     fn dkim_01_odd_keys_are_refused_before_they_cost_anything() {
         let public = |modulus: &[u8], exponent: &[u8]| {
-            let number = |bytes: &[u8]| {
-                let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-                [&[INTEGER, 0x82][..], &length, bytes].concat()
-            };
-            let numbers = [number(modulus), number(exponent)].concat();
-            let length = u16::try_from(numbers.len()).unwrap().to_be_bytes();
-            rsa(&[&[SEQUENCE, 0x82][..], &length, &numbers].concat())
+            let numbers = [der::number(modulus), der::number(exponent)].concat();
+            rsa(&der::sequence(&numbers))
         };
         let of_bits = |bits: usize| [&[0x80][..], &vec![1; bits / 8 - 1]].concat();
         for (bits, fine) in [

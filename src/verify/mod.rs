@@ -1,4 +1,5 @@
-//! Who a message is from: SPF, DKIM, DMARC and ARC, checked before it is taken.
+//! Who a message is from: SPF, DKIM, DMARC and ARC, checked before it is taken; and the signatures
+//! that say it of ours ([`Draft`]).
 //!
 //! [`Verifier`] looks at a header when it has ended, hashes the body while it passes, and at the
 //! end asks the DNS and gives its [`Findings`]: a field for the message and a verdict. A message is
@@ -8,15 +9,21 @@
 
 mod arc;
 mod canon;
+mod der;
 mod dkim;
 mod dmarc;
 mod header;
 mod key;
 mod questions;
 mod results;
+mod rsa;
+mod sign;
 mod spf;
 mod tags;
 mod work;
+
+pub use sign::{Draft, Signer, SigningKey};
+pub use work::Work;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -32,7 +39,6 @@ use self::{
     questions::Questions,
     results::{Iprev, Results},
     spf::{Identity, SpfResult},
-    work::Work,
 };
 use crate::{
     base::{
@@ -393,7 +399,7 @@ fn joined(authors: &Authors, outcomes: &[Outcome]) -> Outcome {
                 .max_by_key(|outcome| (outcome.disposition, outcome.result != DmarcResult::Pass));
             worst
                 .copied()
-                .unwrap_or(none(DmarcResult::None, Policy::None))
+                .unwrap_or_else(|| none(DmarcResult::None, Policy::None))
         }
     }
 }

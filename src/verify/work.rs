@@ -7,16 +7,16 @@ use tokio::sync::Semaphore;
 
 /// Bounds how many run. Who waits is a connection, and those are bounded. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Work(Arc<Semaphore>);
+pub struct Work(Arc<Semaphore>);
 
 impl Work {
     /// At most `at_once` run at the same time.
-    pub(super) fn new(at_once: NonZeroUsize) -> Self {
+    pub fn new(at_once: NonZeroUsize) -> Self {
         Self(Arc::new(Semaphore::new(at_once.get())))
     }
 
     /// What `work` comes to when its turn came; none when the runtime ends.
-    pub(super) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {

@@ -34,7 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "route",
         &[
-            "base", "mail", "accounts", "mailbox", "queue", "store", "observe",
+            "base", "mail", "accounts", "mailbox", "queue", "store", "observe", "verify",
         ],
     ),
     ("net", &["base", "wire", "sasl", "tls", "observe"]),
@@ -78,6 +78,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "admin",
         &[
             "base", "mail", "accounts", "mailbox", "fulltext", "queue", "store", "observe",
+            "verify",
         ],
     ),
     ("config", &["base"]),

@@ -20,6 +20,7 @@
 //! given dns A|PTR NAME ADDRESS
 //! given dns keys               those of corpus/signed
 //! given dns fails NAME         its TXT records cannot be had now
+//! given signed example.org     its mail is signed, and the keys are published
 //! given dns takes 40           seconds for every answer
 //!
 //! @ connect A submission       a port by its name in the configuration
@@ -45,12 +46,15 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use buzon::{
-    base::{ids::AccountId, pieces::Pieces as _, secret::Secret},
+    accounts::DkimKey,
+    base::{ids::AccountId, pieces::Pieces as _, random::Random, secret::Secret},
     config::{raw::VerifyPolicy, units::Size},
     dns::Answer,
+    mail::algorithm::Algorithm,
     mailbox::{AclChange, AclMode, AppendOptions, FlagSet, Identifier, Mailbox, Name, Rights},
     queue::admin::Filter,
     store::{Room, fault::CommitFault},
+    verify::SigningKey,
     wire::base64,
 };
 use bytes::Bytes;
@@ -149,9 +153,30 @@ impl Player {
                 sealers.push((*domain).to_owned());
                 Ok(())
             }
+            ["signed", domain] => self.sign(domain).await,
             ["dns", rest @ ..] => self.name_servers(rest),
             _ => Err("nothing like this can be given".to_owned()),
         }
+    }
+
+    /// Gives a domain an Ed25519 key. (RSA keys take seconds to make.)
+    async fn sign(&self, domain: &str) -> Result<(), String> {
+        let algorithm = Algorithm::Ed25519Sha256;
+        let private = SigningKey::generate(algorithm, &Random::system()).ok_or("no key")?;
+        let public = SigningKey::read(algorithm, &private).ok_or("no key")?;
+        let now = self.server.clock.wall();
+        let key = DkimKey {
+            selector: "k".to_owned(),
+            algorithm,
+            created: now,
+            signs_from: now,
+            private: Secret::new(private),
+        };
+        let name = format!("k._domainkey.{domain}");
+        self.server.dns.add_text(&name, public.record().as_bytes());
+        let domain = domain.parse().map_err(|_| "not a domain")?;
+        let added = self.server.directory.add_keys(&domain, &[key]).await;
+        added.map_err(shown)
     }
 
     /// What the name servers know.

@@ -47,6 +47,7 @@ fn edits(created: u64, words: &[&str]) -> Vec<Edit> {
             let record = DomainRecord {
                 catch_all: words.get(2).map(|word| address(word)),
                 created: Timestamp(created),
+                ..DomainRecord::default()
             };
             vec![Edit::PutDomain(words[1].parse().unwrap(), record)]
         }

@@ -169,8 +169,14 @@ impl Session {
         if let Some(refused) = refused {
             return Err(refused.into());
         }
+        // What is refused below was signed for nothing; nobody else sees it.
+        let signatures = match whole.draft.take() {
+            Some(draft) => self.shared.services.router.sign(draft).await,
+            None => Vec::new(),
+        };
         let id = id.to_string();
-        let trace = self.trace(&id, now, (transaction, sender), findings.as_ref());
+        let found = (findings.as_ref(), signatures.as_slice());
+        let trace = self.trace(&id, now, (transaction, sender), found);
         let received = whole.finish(trace).await?;
         Ok(Judged {
             received,
@@ -185,7 +191,7 @@ impl Session {
         id: &str,
         now: Timestamp,
         (transaction, sender): (&Transaction, &Sender<'_>),
-        findings: Option<&Findings>,
+        (findings, signatures): (Option<&Findings>, &[u8]),
     ) -> Bytes {
         let envelope = &transaction.envelope;
         let tls = sender.peer.tls.as_ref();
@@ -216,6 +222,7 @@ impl Session {
             fields.extend_from_slice(&findings.field);
         }
         fields.extend(received.to_field());
+        fields.extend_from_slice(signatures);
         fields.into()
     }
 

@@ -17,7 +17,7 @@ use crate::{
     mailbox::{Arrived, Intake, IntakeError},
     route::report,
     smtp::proto::quirk,
-    verify::{Examination, Verifier},
+    verify::{Draft, Examination, Verifier},
     wire::dot::Violations,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Reception {
     /// Who looks at what comes from strangers.
     verifier: Option<Verifier>,
     examination: Option<Examination>,
+    /// On submission, what is to be signed.
+    draft: Option<Draft>,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
     header_end: HeaderEnd,
@@ -50,11 +52,13 @@ pub(super) struct Whole {
     intake: Intake,
     /// What was seen of it.
     pub examination: Option<Examination>,
+    /// What is to be signed of it.
+    pub draft: Option<Draft>,
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
     beginning: Bytes,
-    /// The examination holds its header.
+    /// The examination and the draft hold its header.
     _large: Option<Large>,
 }
 
@@ -93,6 +97,7 @@ impl Reception {
             intake,
             verifier,
             examination: None,
+            draft: None,
             header: Some(BytesMut::new()),
             header_end: HeaderEnd::default(),
             headroom,
@@ -163,6 +168,7 @@ impl Reception {
         Ok(Whole {
             intake: self.intake,
             examination: self.examination,
+            draft: self.draft,
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,
@@ -203,8 +209,10 @@ impl Reception {
             let kept = fit.bytes.len().min(report::HEADER_BYTES_MAX);
             *beginning = Bytes::copy_from_slice(fit.bytes.get(..kept).unwrap_or_default());
         }
+        let submitted = self.rules.submission.is_some();
+        self.draft = submitted.then(|| Draft::new(fit.bytes.clone()));
         self.feed(fit.bytes).await?;
-        if self.examination.is_none() {
+        if self.examination.is_none() && self.draft.is_none() {
             self.large = None;
         }
         Ok(())
@@ -213,6 +221,9 @@ impl Reception {
     async fn feed_body(&mut self, bytes: Bytes) -> Result<(), Failure> {
         if let Some(examination) = &mut self.examination {
             examination.feed(&bytes);
+        }
+        if let Some(draft) = &mut self.draft {
+            draft.feed(&bytes);
         }
         self.feed(bytes).await
     }

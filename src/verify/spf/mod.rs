@@ -141,7 +141,7 @@ impl<'a> Check<'a> {
     }
 
     /// RFC 7208 4.4, 4.5.
-    async fn record(&mut self, domain: &str) -> Result<Option<Record>, Stop> {
+    async fn record(&self, domain: &str) -> Result<Option<Record>, Stop> {
         if !is_name(domain) {
             return Ok(None);
         }
@@ -230,7 +230,7 @@ impl<'a> Check<'a> {
     }
 
     /// RFC 7208 5.5: the names of the client that lead back to it.
-    async fn validated_names(&mut self) -> Vec<String> {
+    async fn validated_names(&self) -> Vec<String> {
         let ip = self.identity.ip;
         let Answer::Found(names) = self.questions.names(ip).await else {
             return Vec::new();

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A program of the test's own, ended with it.
-struct Daemon(Child);
+pub(super) struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -112,7 +112,16 @@ fn two_servers_find_each_other_by_mx_and_exchange_mail() {
         return;
     }
     let dir = std::env::temp_dir().join(format!("buzon-nsd-{}", std::process::id()));
-    let _nsd = name_server(&dir);
+    let zones = [
+        ("a.test", "@ MX 10 mx\nmx A 127.0.5.4\n"),
+        (
+            "b.test",
+            "@ MX 20 down\n@ MX 10 mx\nmx A 127.0.5.5\ndown A 127.0.5.9\n",
+        ),
+        ("null.test", "@ MX 0 .\n"),
+        ("down.test", "@ MX 10 mx\nmx A 127.0.5.9\n"),
+    ];
+    let _nsd = name_server(&dir, "127.0.5.3", &zones);
     let relay = "[relay]\nport = 2525\ninsecure_private_targets = true\n[dns]\n\
              servers = [\"127.0.5.3:5399\"]\n";
     let a = server("mx-a", "a.test", "127.0.5.4", relay);
@@ -164,23 +173,14 @@ fn two_servers_find_each_other_by_mx_and_exchange_mail() {
     drop(b);
 }
 
-/// An nsd that answers for the tests' domains.
-fn name_server(dir: &Path) -> Daemon {
+/// An nsd that answers for these domains at port 5399.
+pub(super) fn name_server(dir: &Path, address: &str, zones: &[(&str, &str)]) -> Daemon {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).unwrap();
     let soa = "$TTL 60\n@ SOA ns.test. me.test. 1 60 60 60 60\n@ NS ns.test.\n";
-    let zones = [
-        ("a.test", "@ MX 10 mx\nmx A 127.0.5.4\n"),
-        (
-            "b.test",
-            "@ MX 20 down\n@ MX 10 mx\nmx A 127.0.5.5\ndown A 127.0.5.9\n",
-        ),
-        ("null.test", "@ MX 0 .\n"),
-        ("down.test", "@ MX 10 mx\nmx A 127.0.5.9\n"),
-    ];
     let d = dir.display();
     let mut config = format!(
-        "server:\n ip-address: 127.0.5.3@5399\n username: \"\"\n chroot: \"\"\n\
+        "server:\n ip-address: {address}@5399\n username: \"\"\n chroot: \"\"\n\
              \x20zonesdir: \"{d}\"\n pidfile: \"{d}/pid\"\n \
          database: \"\"\n xfrdfile: \"{d}/xfrd\"\n zonelistfile: \"{d}/zones\"\n xfrdir: \"{d}\"\n\
          remote-control:\n control-enable: no\n"
