@@ -35,6 +35,8 @@ pub struct MailOptions {
     pub ret: Option<Ret>,
     /// RFC 3461 4.4.
     pub envelope_id: Option<EnvelopeId>,
+    /// RFC 8689: it goes over TLS to servers that are known to be the right ones, or not at all.
+    pub require_tls: bool,
 }
 
 /// What a sender says about one recipient, for every server on the way to him.

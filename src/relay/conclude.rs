@@ -239,6 +239,8 @@ impl Shared {
         let message = &lease.message;
         // RFC 3461 4.3: only of failures, and not too much.
         let whole = message.options.ret == Some(Ret::Full)
+            // RFC 8689 5: as if it was HDRS.
+            && !message.options.require_tls
             && message.size <= WHOLE_BYTES_MAX
             && entries.iter().any(|entry| entry.event == Event::Failed);
         let limit = if whole {
@@ -275,6 +277,7 @@ impl Shared {
             to: to.clone(),
             bytes: bytes.into(),
             smtputf8,
+            require_tls: message.options.require_tls,
             body: if eight_bit {
                 BodyKind::EightBit
             } else {

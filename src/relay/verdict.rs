@@ -54,6 +54,15 @@ impl Finding {
                 let text = "the message needs SMTPUTF8, which the server does not offer";
                 Self::Never(ours(Status(5, 6, 7), text))
             }
+            Fate::NeedsTls => {
+                let text = "the message requires TLS, and this server is not known to be the right \
+                            one";
+                Self::Never(ours(Status(5, 7, 10), text))
+            }
+            Fate::NeedsRequireTls => {
+                let text = "the message requires TLS, and the server does not offer REQUIRETLS";
+                Self::Never(ours(Status(5, 7, 30), text))
+            }
             Fate::TooLarge(most) => {
                 let text = format!("the message is larger than the {most} bytes the server takes");
                 Self::Never(ours(Status(5, 3, 4), &text))
@@ -191,6 +200,8 @@ mod tests {
             _ => unreachable!(),
         };
         assert_eq!(status(Fate::NeedsUtf8), (0, Status(5, 6, 7)));
+        assert_eq!(status(Fate::NeedsTls), (0, Status(5, 7, 10)));
+        assert_eq!(status(Fate::NeedsRequireTls), (0, Status(5, 7, 30)));
         assert_eq!(status(Fate::TooLarge(5)), (0, Status(5, 3, 4)));
         let broken = Fate::Broken(Stage::Content, "x".to_owned());
         assert_eq!(status(broken), (0, Status(4, 4, 2)));

@@ -47,6 +47,8 @@ pub struct Report {
     pub bytes: Bytes,
     /// RFC 6531: its header is internationalized.
     pub smtputf8: bool,
+    /// RFC 8689 5: what it is about required TLS.
+    pub require_tls: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
 }
@@ -133,7 +135,10 @@ impl Router {
                 recipients: vec![report.to],
                 body: report.body,
                 smtputf8: report.smtputf8,
-                options: MailOptions::default(),
+                options: MailOptions {
+                    require_tls: report.require_tls,
+                    ..MailOptions::default()
+                },
             },
             targets: vec![target],
             arrived: intake.finish_behind(head.into()).await.map_err(fault)?,

@@ -86,6 +86,7 @@ impl Router {
             to: to.clone(),
             bytes: bytes.into(),
             smtputf8,
+            require_tls: envelope.options.require_tls,
             body: if eight_bit {
                 BodyKind::EightBit
             } else {

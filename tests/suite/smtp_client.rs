@@ -102,7 +102,10 @@ async fn send_pieces(
         .map(|to| Address::parse(to).unwrap())
         .collect();
     let mail = Mail {
-        sender: &ReversePath::Address(Address::parse(letter.sender).unwrap()),
+        sender: &match letter.sender {
+            "" => ReversePath::Null,
+            sender => ReversePath::Address(Address::parse(sender).unwrap()),
+        },
         recipients: &to.iter().map(|to| (to, &letter.wishes)).collect::<Vec<_>>(),
         size: letter.content.len() as u64,
         smtputf8: letter.smtputf8,
@@ -120,6 +123,7 @@ fn codes(sent: &Sent) -> Vec<(char, u16)> {
         Fate::TooMany(reply) => ('t', reply.code),
         Fate::Broken(..) => ('b', 0),
         Fate::NeedsUtf8 => ('u', 0),
+        Fate::NeedsTls | Fate::NeedsRequireTls => ('r', 0),
         Fate::TooLarge(_) => ('s', 0),
     };
     sent.fates.iter().map(one).collect()
@@ -418,6 +422,7 @@ async fn credentials_are_sent_in_the_way_that_is_offered() {
 fn tls_server(
     name: &str,
     implicit: bool,
+    hello: &'static str,
 ) -> (Box<dyn Transport>, RootCertStore, JoinSet<Vec<String>>) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -457,7 +462,7 @@ fn tls_server(
         let mut line = String::new();
         while tls.read_line(&mut line).await.unwrap_or(0) > 0 {
             let answer: &[u8] = match line.starts_with("EHLO") {
-                true => b"250-mta\r\n250 AUTH PLAIN\r\n",
+                true => hello.as_bytes(),
                 false => b"235 ok\r\n",
             };
             said.push(format!("tls {line}"));
@@ -481,7 +486,11 @@ async fn tls_is_verified_where_an_operator_named_the_host() {
         (Security::Implicit, "mta.example", true, true),
         (Security::Implicit, "other.example", true, false),
     ] {
-        let (stream, roots, mut tasks) = tls_server(name, security == Security::Implicit);
+        let (stream, roots, mut tasks) = tls_server(
+            name,
+            security == Security::Implicit,
+            "250-mta\r\n250 AUTH PLAIN\r\n",
+        );
         let roots = if trusted {
             roots
         } else {
@@ -625,5 +634,59 @@ async fn a_refused_chunk_ends_the_message_and_not_the_conversation() {
             [('d', 250)]
         );
         assert!(mta.commands().contains(&"RSET".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn mail_that_requires_tls_goes_to_known_servers_that_require_it_too() {
+    const OFFERED: &str = "250-mta\r\n250 REQUIRETLS\r\n";
+    for (security, hello, sender, fate, said) in [
+        (Security::Required, OFFERED, "s@here.example", None, true),
+        (Security::Implicit, OFFERED, "s@here.example", None, true),
+        (
+            Security::Opportunistic,
+            OFFERED,
+            "s@here.example",
+            Some(Fate::NeedsTls),
+            false,
+        ),
+        (
+            Security::Required,
+            "250 mta\r\n",
+            "s@here.example",
+            Some(Fate::NeedsRequireTls),
+            false,
+        ),
+        // RFC 8689 5.
+        (Security::Required, OFFERED, "", None, true),
+        (Security::Opportunistic, OFFERED, "", None, false),
+        (Security::Required, "250 mta\r\n", "", None, false),
+    ] {
+        let (stream, roots, mut tasks) =
+            tls_server("mta.example", security == Security::Implicit, hello);
+        let opening = Opening {
+            name: "here.example",
+            host: "mta.example",
+            security,
+            tls: &TlsClient::new(roots).unwrap(),
+            login: None,
+        };
+        let opened = Conversation::open(stream, &opening, Timeouts::default()).await;
+        let mut conversation = opened.unwrap();
+        let letter = Letter {
+            sender,
+            options: MailOptions {
+                require_tls: true,
+                ..MailOptions::default()
+            },
+            ..Letter::default()
+        };
+        let sent = send(&mut conversation, &letter).await;
+        drop(conversation);
+        let lines = tasks.join_next().await.unwrap().unwrap();
+        let begun = lines.iter().find(|line| line.contains("MAIL FROM"));
+        assert_eq!(begun.is_some(), fate.is_none(), "{security:?} {lines:?}");
+        assert_eq!(begun.is_some_and(|line| line.contains(" REQUIRETLS")), said);
+        assert!(fate.is_none_or(|fate| sent.fates == [fate]));
     }
 }

@@ -60,6 +60,7 @@ impl Writer {
         });
         let id = options.envelope_id.as_ref().map(EnvelopeId::as_xtext);
         self.option(id, Self::text);
+        self.0.push(u8::from(options.require_tls));
     }
 
     pub(super) fn rcpt_options(&mut self, options: &RcptOptions) {
@@ -157,6 +158,7 @@ impl<'a> Reader<'a> {
             },
             envelope_id: self
                 .option(|input| EnvelopeId::parse(input.text()?).ok_or(Undecodable))?,
+            require_tls: self.flag()?,
         })
     }
 

@@ -100,6 +100,7 @@ fn message_records_survive_their_bytes() {
             MailOptions {
                 ret: Some(Ret::Headers),
                 envelope_id: EnvelopeId::parse("a+20b"),
+                require_tls: true,
             },
         ),
     ] {

@@ -28,6 +28,9 @@ pub struct Conversation {
     /// The server is known to have closed the connection.
     pub(super) spent: bool,
     encrypted: bool,
+    /// The server is the one that was meant, whoever may be listening: an operator named it, and
+    /// its certificate proves it.
+    pub(super) verified: bool,
 }
 
 /// How to open a conversation.
@@ -213,6 +216,7 @@ impl Conversation {
             dirty: false,
             spent: false,
             encrypted: opening.security == Security::Implicit,
+            verified: opening.security == Security::Implicit,
         };
         let greeting = session.wire.reply(timeouts.greeting).await;
         expect_yes(Stage::Greeting, greeting)?;
@@ -278,6 +282,7 @@ impl Conversation {
             dirty: false,
             spent: false,
             encrypted: true,
+            verified: opening.security == Security::Required,
         };
         session.hello(opening.name).await?;
         Ok(session)

@@ -19,6 +19,8 @@ pub(super) struct Extensions {
     pub(super) smtputf8: bool,
     /// RFC 3461: the server tells senders what they want to be told.
     pub(super) dsn: bool,
+    /// RFC 8689.
+    pub(super) require_tls: bool,
     /// RFC 3207.
     pub(super) starttls: bool,
     /// RFC 4954 with RFC 4616.
@@ -45,6 +47,7 @@ impl Extensions {
                 "8BITMIME" => offered.eight_bit = true,
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "CHUNKING" => offered.chunking = true,
+                "REQUIRETLS" => offered.require_tls = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
                 "AUTH" => {

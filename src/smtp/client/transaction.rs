@@ -79,6 +79,10 @@ pub enum Fate {
     Broken(Stage, String),
     /// RFC 6531 3.2: the mail is internationalized and the server is not.
     NeedsUtf8,
+    /// RFC 8689 4.2.1: the mail needs a server that is known, and TLS.
+    NeedsTls,
+    /// RFC 8689 4.2.1: the mail needs a server that asks the same of the next one.
+    NeedsRequireTls,
     /// RFC 1870: the server takes no more than this many bytes.
     TooLarge(u64),
 }
@@ -126,6 +130,14 @@ impl Conversation {
     fn unable(&self, mail: &Mail<'_>) -> Option<Fate> {
         if mail.needs_utf8() && !self.offered.smtputf8 {
             return Some(Fate::NeedsUtf8);
+        }
+        // RFC 8689 5: reports are sent as well as they can be.
+        if mail.options.require_tls && !mail.sender.is_null() {
+            match (self.verified, self.offered.require_tls) {
+                (false, _) => return Some(Fate::NeedsTls),
+                (true, false) => return Some(Fate::NeedsRequireTls),
+                (true, true) => {}
+            }
         }
         match self.offered.size {
             Some(Some(most)) if mail.size > most => Some(Fate::TooLarge(most)),
@@ -245,6 +257,9 @@ impl Conversation {
         }
         if mail.needs_utf8() {
             command.push_str(" SMTPUTF8");
+        }
+        if mail.options.require_tls && self.verified && self.offered.require_tls {
+            command.push_str(" REQUIRETLS");
         }
         // RFC 3461 5.2.1 (a), (b): as they came, or not at all; 5.2.2 (a).
         if let (true, Some(ret)) = (self.offered.dsn, mail.options.ret) {

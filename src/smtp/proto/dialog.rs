@@ -160,6 +160,7 @@ pub const VERBS: &[Verb] = &[
             "MAIL FROM:<> is for reports, about which nothing is reported.",
             "Parameters: SIZE=octets BODY=7BIT|8BITMIME SMTPUTF8",
             "RET=FULL|HDRS ENVID=text: what reports about it say.",
+            "REQUIRETLS: over TLS to a server that is known, or not at all.",
         ],
         when: When::Mail,
         keyword: Keyword::Required,

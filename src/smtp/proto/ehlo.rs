@@ -65,6 +65,11 @@ impl Host {
                 "LIMITS MAILMAX={} RCPTMAX={}",
                 self.transactions_max, self.recipients_max
             ));
+        let reply = match stage.tls {
+            // RFC 8689 2: it means something only where TLS is.
+            Tls::Active => reply.line("REQUIRETLS"),
+            Tls::Absent | Tls::Offered => reply,
+        };
         VERBS
             .iter()
             .filter_map(|verb| keyword(verb, stage))
@@ -108,14 +113,14 @@ mod tests {
         for (tls, login, more) in [
             (Tls::Absent, Login::Never, "|CHUNKING|HELP"),
             (Tls::Offered, Login::Never, "|STARTTLS|CHUNKING|HELP"),
-            (Tls::Active, Login::Never, "|CHUNKING|HELP"),
+            (Tls::Active, Login::Never, "|REQUIRETLS|CHUNKING|HELP"),
             (Tls::Offered, Login::AfterTls, "|STARTTLS|CHUNKING|HELP"),
             (
                 Tls::Active,
                 Login::Awaited,
-                "|AUTH PLAIN LOGIN|CHUNKING|HELP",
+                "|REQUIRETLS|AUTH PLAIN LOGIN|CHUNKING|HELP",
             ),
-            (Tls::Active, Login::Done, "|CHUNKING|ETRN|HELP"),
+            (Tls::Active, Login::Done, "|REQUIRETLS|CHUNKING|ETRN|HELP"),
         ] {
             let reply = host().ehlo(stage(Phase::Greeted, tls, login));
             let lines: Vec<_> = reply.lines().collect();

@@ -1,9 +1,9 @@
 //! What SMTP is: commands, replies, the order they come in. Pure: no socket, no clock, no log.
 //!
 //! RFC 5321, with SIZE (1870), ETRN (1985), ENHANCEDSTATUSCODES (2034), PIPELINING (2920), CHUNKING
-//! (3030), STARTTLS (3207), DSN (3461), AUTH (4954), 8BITMIME (6152), SMTPUTF8 (6531), LIMITS
-//! (9422). [`dialog::VERBS`] is the table that everything is made from: admission, the EHLO answer,
-//! HELP.
+//! (3030), STARTTLS (3207), DSN (3461), AUTH (4954), 8BITMIME (6152), SMTPUTF8 (6531), REQUIRETLS
+//! (8689), LIMITS (9422). [`dialog::VERBS`] is the table that everything is made from: admission,
+//! the EHLO answer, HELP.
 
 #![cfg_attr(
     not(test),

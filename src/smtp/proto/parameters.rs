@@ -72,6 +72,9 @@ impl Parameter<'_> {
             // is only checked.
             "AUTH" if value.and_then(xtext).is_some() => {}
             "AUTH" => return Err(syntax("AUTH takes an address as xtext, or <>")),
+            // RFC 8689 2: the parameter has no value.
+            "REQUIRETLS" if value.is_none() => options.require_tls = true,
+            "REQUIRETLS" => return Err(syntax("REQUIRETLS takes no value")),
             // RFC 3461 4.3.
             "RET" => {
                 let ret = value.and_then(Ret::parse);

@@ -334,6 +334,7 @@ mod tests {
             (mail, "FROM:<a@b.example> AUTH", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> =1", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> X=1=2", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> REQUIRETLS=1", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> RET=BODY", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> RET=HDRS RET=FULL", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> RET", 501, "5.5.4"),

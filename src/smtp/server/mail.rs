@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     mail::envelope::Envelope,
-    net::{Next, Peer},
+    net::{Next, Peer, Service},
     smtp::proto::{
         command::Mail,
+        dialog::Tls,
         reply::{Detail, Reply},
     },
     store::Room,
@@ -65,6 +66,9 @@ impl Session {
 
     fn admits(&self, mail: &Mail) -> Result<(), Refused> {
         let (options, services) = (&self.shared.options, &self.shared.services);
+        if mail.options.require_tls && self.stage().tls != Tls::Active {
+            return Err(Refused::NeedsTls);
+        }
         if mail
             .size
             .is_some_and(|size| size > options.message_bytes_max)

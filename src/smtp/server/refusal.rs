@@ -26,6 +26,8 @@ pub(super) enum Refused {
     NotYourFrom,
     /// RFC 6531 3.4.
     NeedsSmtputf8,
+    /// RFC 8689 2: REQUIRETLS without TLS.
+    NeedsTls,
     /// LIM-14.
     TooManyRecipients,
     NoTransaction,
@@ -57,6 +59,7 @@ impl Refused {
             Self::NotYourSender => "sender-not-owned",
             Self::NotYourFrom => "from-not-owned",
             Self::NeedsSmtputf8 => "needs-smtputf8",
+            Self::NeedsTls => "needs-tls",
             Self::TooManyRecipients => "too-many-recipients",
             Self::NoTransaction => "no-transaction",
             Self::NoRecipients => "no-recipients",
@@ -117,6 +120,11 @@ impl From<&Refused> for Reply {
             Refused::NotYourSender => (553, Detail(7, 1), "this sender address is not yours"),
             Refused::NotYourFrom => (553, Detail(7, 1), "From has an address that is not yours"),
             Refused::NeedsSmtputf8 => return crate::smtp::proto::parse::needs_smtputf8(),
+            Refused::NeedsTls => (
+                530,
+                Detail(7, 10),
+                "REQUIRETLS needs TLS; STARTTLS begins it",
+            ),
             Refused::TooManyRecipients => (
                 452,
                 Detail(5, 3),

@@ -22,6 +22,7 @@ fn returning(ret: Ret) -> MailOptions {
     MailOptions {
         ret: Some(ret),
         envelope_id: EnvelopeId::parse("QQ+2B1"),
+        require_tls: false,
     }
 }
 
@@ -178,4 +179,25 @@ async fn q_01_a_report_of_success_without_a_place_waits_and_nothing_is_sent_agai
     assert_eq!(reports.len(), 1);
     assert!(reports[0].contains("Action: relayed\r\n"));
     assert_eq!((world.mta.contents().len(), world.mta.connects()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_requires_tls_is_returned_without_its_text_where_no_server_is_known() {
+    let options = MailOptions {
+        require_tls: true,
+        ..returning(Ret::Full)
+    };
+    let (world, reports) = told(server(true, "250 ok"), options, "FAILURE").await;
+    assert!(world.mta.contents().is_empty());
+    assert!(
+        !world
+            .mta
+            .commands()
+            .iter()
+            .any(|line| line.starts_with("MAIL"))
+    );
+    assert_eq!(reports.len(), 1);
+    assert!(reports[0].contains("Status: 5.7.10\r\n"), "{}", reports[0]);
+    // RFC 8689 5.
+    assert!(!reports[0].contains("\r\nend\r\n"));
 }
