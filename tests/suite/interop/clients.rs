@@ -102,6 +102,14 @@ fn curl_sends_and_reads_with_and_without_tls() {
 }
 
 #[test]
+fn what_is_announced_is_walked_over_a_socket() {
+    let demo = Demo::start("extensions");
+    let facts = demo.dir.join("demo.json").to_string_lossy().into_owned();
+    let script = include_str!("extensions.py");
+    run("python3", &["-c", script, &facts]).expect_success();
+}
+
+#[test]
 fn swaks_sends_by_relay_and_by_submission_and_is_told_why_not() {
     if !have("swaks") {
         return;
