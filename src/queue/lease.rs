@@ -389,7 +389,7 @@ fn begun(old: &RecipientRecord, now: Timestamp, until: Timestamp) -> RecipientRe
 
 /// A recipient as found in the store.
 pub(super) enum Recipient {
-    Sound(Read<RecipientRecord>),
+    Sound(Box<Read<RecipientRecord>>),
     Damaged,
     Absent,
 }
@@ -407,7 +407,7 @@ pub(super) async fn read_recipient(
     };
     Ok(
         RecipientRecord::decode(&bytes).map_or(Recipient::Damaged, |record| {
-            Recipient::Sound(Read { record, bytes })
+            Recipient::Sound(Box::new(Read { record, bytes }))
         }),
     )
 }

@@ -303,14 +303,12 @@ fn wants_delay(lease: &Lease, leased: &Leased) -> bool {
 /// A report that cannot be written now must not be lost: it is tried again, and nothing else is.
 fn postpone(decisions: &mut [Decision]) {
     for decision in decisions {
-        match (decision.told.take(), &mut decision.becomes) {
-            (Some(_), becomes @ (Becomes::Delivered | Becomes::Failed)) => {
-                *becomes = match decision.unreported {
-                    Next::RetryAt(at) => Becomes::Unreported { at },
-                    Next::GiveUp => Becomes::Untold,
-                };
-            }
-            _ => {}
+        let is_over = matches!(decision.becomes, Becomes::Delivered | Becomes::Failed);
+        if decision.told.take().is_some() && is_over {
+            decision.becomes = match decision.unreported {
+                Next::RetryAt(at) => Becomes::Unreported { at },
+                Next::GiveUp => Becomes::Untold,
+            };
         }
     }
 }

@@ -408,11 +408,11 @@ impl Protocol for Dialog {
                 Ok(command) => Step::Command(command),
                 // Nobody can say where the next command begins.
                 Err(Denied::Malformed(reply)) if has_verb(&line, b"BDAT") => Step::Fatal(reply),
-                Err(Denied::NotNow(reply, Command::Bdat(chunk))) => {
+                Err(Denied::Malformed(reply)) => Step::Refuse(reply),
+                Err(Denied::Before(octets, reply)) => {
                     self.refusal = Some(reply);
-                    Step::Discard(Frame::Octets(chunk.octets))
+                    Step::Discard(Frame::Octets(octets))
                 }
-                Err(Denied::Malformed(reply) | Denied::NotNow(reply, _)) => Step::Refuse(reply),
             },
         }
     }
@@ -454,10 +454,10 @@ fn last_words(why: Farewell) -> Reply {
 
 /// Why a line is no command for now.
 enum Denied {
-    /// It is none at all.
+    /// It is none, or not now.
     Malformed(Reply),
-    /// It is one for another time.
-    NotNow(Reply, Command),
+    /// It is not now, and so many octets of its body come before the reply.
+    Before(u64, Reply),
 }
 
 /// A whole line as a command that is admitted now. One that is refused is still read to its end
@@ -472,10 +472,10 @@ fn command(line: &[u8], stage: Stage) -> Result<Command, Denied> {
         .map_err(Denied::Malformed)?;
     match (verb.admit(stage), verb.when) {
         (Ok(()), _) => parse(argument).map_err(Denied::Malformed),
-        (Err(refusal), When::Chunk) => {
-            let command = parse(argument).map_err(Denied::Malformed)?;
-            Err(Denied::NotNow(refusal, command))
-        }
+        (Err(refusal), When::Chunk) => match parse(argument).map_err(Denied::Malformed)? {
+            Command::Bdat(chunk) => Err(Denied::Before(chunk.octets, refusal)),
+            _ => Err(Denied::Malformed(refusal)),
+        },
         (Err(refusal), _) => Err(Denied::Malformed(refusal)),
     }
 }
