@@ -85,6 +85,56 @@ async fn q_03_a_temporary_refusal_is_tried_again_after_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_domain_is_tried_when_somebody_asks_for_it() {
+    for (node, below, is_meant) in [
+        ("there.example", false, true),
+        ("deep.there.example", true, false),
+        ("example.org", true, false),
+        ("re.example", true, false),
+    ] {
+        let mut refusals = 1;
+        let mta = Mta::new(move |seen| {
+            if seen.command().starts_with("RCPT") && refusals > 0 {
+                refusals -= 1;
+                return say("450 4.2.1 busy");
+            }
+            Act::Usual
+        });
+        let mut world = World::new(mta);
+        world.submit(&["a@there.example"]).await;
+        world.start();
+        world.pass(minutes(1)).await;
+        assert_eq!(world.only().await.attempts, 1);
+        let node: Domain = node.parse().unwrap();
+        let count = world.queue.hasten(&node, below).await.unwrap();
+        assert_eq!(count, usize::from(is_meant), "{node}");
+        world.pass(Duration::from_secs(5)).await;
+        assert_eq!(world.listed().await.is_empty(), is_meant, "{node}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_09_what_is_in_hand_stays_there_when_somebody_asks_for_it() {
+    let mut world = World::new(Mta::new(|_| Act::Silence));
+    world.submit(&["a@sub.there.example"]).await;
+    world
+        .dns
+        .set_mx("sub.there.example", &[(10, "mx1.there.example")]);
+    world.start();
+    world.pass(Duration::from_secs(5)).await;
+    let before = world.only().await;
+    let node: Domain = "there.example".parse().unwrap();
+    assert_eq!(world.queue.hasten(&node, true).await.unwrap(), 1);
+    world.pass(Duration::from_secs(5)).await;
+    let after = world.only().await;
+    assert_eq!(
+        (after.state, after.attempts),
+        (before.state, before.attempts)
+    );
+    assert_eq!(world.mta.connects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn q_02_a_short_wait_is_not_prolonged_by_a_sleeping_worker() {
     let mut refusals = 3;
     let mta = Mta::new(move |seen| {
