@@ -14,7 +14,7 @@ pub mod servers;
 pub mod services;
 mod settings;
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 pub use run::serve;
 pub use settings::connections_max;
@@ -77,7 +77,8 @@ pub fn config_of(path: &Path, set: &[String]) -> Result<Config, ConfigError> {
     config::load(path, set, &settings::fit)
 }
 
-/// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set.
+/// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set, and keeps
+/// the stories of messages.
 ///
 /// # Errors
 /// When the filter is not one.
@@ -87,7 +88,7 @@ pub fn log_as_configured(config: &Config) -> Result<(), observe::NotAFilter> {
         LogFormat::Json => observe::Format::Json,
     };
     let filter = config::environment("RUST_LOG").unwrap_or_else(|| config.log.filter.clone());
-    observe::init(&filter, format)
+    observe::init(&filter, format, stories::kept(config))
 }
 
 /// Makes the runtime and runs the server in it to its end. A demo says hello on standard output
@@ -102,6 +103,6 @@ pub fn run_to_the_end(config: Config, demo: Option<&demo::Demo>) -> Result<(), S
         .map_err(|error| StartError::System("the runtime cannot be made", error))?;
     let ended = runtime.block_on(serve(config, demo));
     // Whatever did not end in time is cut off here.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }

@@ -64,6 +64,8 @@ pub(super) enum Command {
     /// Mail waiting to go to other servers
     #[command(subcommand)]
     Queue(Queue),
+    /// Tell what happened to a message, step by step, or to all mail of an address
+    Trace(Trace),
     /// The index of texts, which SEARCH asks
     #[command(subcommand)]
     SearchIndex(SearchIndex),
@@ -326,6 +328,16 @@ pub(super) enum Queue {
         #[arg(long)]
         recipient: Option<String>,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Trace {
+    /// The id that the server gave it ("accepted, id ..."), its Message-ID, an address of its
+    /// envelope, or a client's or a server's address or name
+    pub(super) key: String,
+    /// How many messages, the youngest ones
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(super) most: usize,
 }
 
 #[derive(Debug, Subcommand)]

@@ -15,6 +15,7 @@ mod search_index;
 mod serve;
 mod store;
 mod table;
+mod trace;
 
 use std::{
     fmt::Display,
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Alias(alias) => manage::alias(&args.common, alias),
         Command::Mailbox(mailbox) => manage::mailbox(&args.common, mailbox),
         Command::Queue(queue) => queue::run(&args.common, queue),
+        Command::Trace(trace) => trace::run(&args.common, &trace),
         Command::SearchIndex(command) => search_index::run(&args.common, &command),
         Command::Store(store) => store::run(&args.common, &store),
     };

@@ -117,8 +117,10 @@ fn outbound(config: &Config) -> Vec<Rule> {
 }
 
 fn disk(config: &Config) -> Vec<Rule> {
-    let store = &config.store;
+    let (store, trace) = (&config.store, &config.trace);
     vec![
+        time("trace.age", trace.age, 0..=3650 * DAY),
+        size("trace.size", trace.size, 1 << 20..=1024 * GIB),
         size("store.segment", store.segment, 1 << 20..=64 * GIB),
         time("store.checkpoint", store.checkpoint, 10..=HOUR),
         size("store.low_water", store.low_water, 0..=1024 * GIB),

@@ -70,6 +70,8 @@ table! {
         store: Store = Store::default(),
         /// What is logged.
         log: Log = Log::default(),
+        /// What is kept of it.
+        trace: Trace = Trace::default(),
     }
 }
 
@@ -339,6 +341,16 @@ table! {
     }
 }
 
+table! {
+    /// `[trace]`
+    Trace {
+        /// How long the stories of messages are kept; zero: not at all.
+        age: Span = Span::secs(14 * 86_400),
+        /// How much of them is kept at most.
+        size: Size = Size::mib(512),
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -383,6 +395,7 @@ impl Config {
             ("verify", Verify::KEYS),
             ("store", Store::KEYS),
             ("log", Log::KEYS),
+            ("trace", Trace::KEYS),
         ];
         debug_assert_eq!(tables.len(), Self::KEYS.len());
         let keys = tables.iter().flat_map(|(table, keys)| {

@@ -1,5 +1,6 @@
 //! Log setup. Two streams through one door: the mail log (target `mail`, one line per event of a
-//! message's life, a contract) and traces for developers.
+//! message's life, a contract) and traces for developers. The mail log is also kept as the
+//! stories of messages (`story`).
 //!
 //! Lines are handed to a thread of their own over a bounded queue: a log sink that blocks or is
 //! full never blocks mail (LOG-01); what does not fit is counted and said later.
@@ -14,7 +15,15 @@ use std::{
     thread,
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::Targets,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+pub mod story;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,21 +39,31 @@ pub enum Format {
 #[error("not a log filter: {0}; a level or target=level pairs are needed, as in `info,wire=trace`")]
 pub struct NotAFilter(String);
 
-/// Sends all log lines to standard error from now on.
+/// Sends all log lines to standard error from now on, and keeps stories when it is said where.
 ///
 /// # Errors
 /// When `filter` cannot be understood. A second call has no effect.
-pub fn init(filter: &str, format: Format) -> Result<(), NotAFilter> {
+pub fn init(filter: &str, format: Format, stories: Option<story::Kept>) -> Result<(), NotAFilter> {
     let filter = parsed(filter)?;
-    let writer = Lines::start(io::stderr());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
     // ANSI colours stay off: peer text in a terminal must not be able to hide among them.
-    let _ = match format {
-        Format::Text => builder.with_ansi(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+    let shown = fmt::layer()
+        .with_ansi(false)
+        .with_writer(Lines::start("log", io::stderr()));
+    let shown = match format {
+        Format::Text => shown.boxed(),
+        Format::Json => shown.json().flatten_event(true).boxed(),
     };
+    let stories = stories.map(|kept| {
+        let lines = Lines::start("stories", story::Files::new(kept));
+        let told = fmt::layer().json().flatten_event(true);
+        let told = told.with_current_span(false).with_span_list(false);
+        let of_mail = Targets::new().with_target("mail", tracing::Level::TRACE);
+        told.with_writer(lines).with_filter(of_mail)
+    });
+    let door = tracing_subscriber::registry()
+        .with(shown.with_filter(filter))
+        .with(stories);
+    let _ = door.try_init();
     Ok(())
 }
 
@@ -74,13 +93,13 @@ struct Line {
 }
 
 impl Lines {
-    fn start(sink: impl Write + Send + 'static) -> Self {
+    fn start(name: &str, sink: impl Write + Send + 'static) -> Self {
         let (queue, waiting) = sync_channel(QUEUED_LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
         // Without the thread there is no log, which must not keep mail from moving.
         let _ = thread::Builder::new()
-            .name("log".to_owned())
+            .name(name.to_owned())
             .spawn(move || write_all(&waiting, &counted, sink));
         Self { queue, lost }
     }
@@ -162,7 +181,7 @@ mod tests {
     fn log_01_a_blocked_sink_never_blocks_the_writer_and_losses_are_counted() {
         let (allow, allowed) = sync_channel(1);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let lines = Lines::start(Blocked(Mutex::new(allowed), Arc::clone(&written)));
+        let lines = Lines::start("log", Blocked(Mutex::new(allowed), Arc::clone(&written)));
         for _ in 0..QUEUED_LINES_MAX + 100 {
             lines.make_writer().write_all(b"line\n").unwrap();
         }
@@ -172,7 +191,9 @@ mod tests {
 
     #[test]
     fn a_bad_filter_says_what_is_needed() {
-        let error = init("buzon=loud", Format::Text).unwrap_err().to_string();
+        let error = init("buzon=loud", Format::Text, None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("wire=trace"), "{error}");
     }
 }

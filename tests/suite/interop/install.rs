@@ -97,6 +97,14 @@ impl Installed {
         run("kill", &[signal, &id]).expect_success();
     }
 
+    /// SIGKILL.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// SIGTERM; the exit must be clean.
     pub(super) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {

@@ -1,0 +1,59 @@
+//! The stories of messages: every line of the mail log, kept for some days beside the store.
+//!
+//! A decision about a message is told once, as an event of target `mail` with the message's `id`.
+//! The log shows what its filter lets through; the files of stories keep all of it, as JSON, one
+//! object a line, whatever that filter says. Not truth of any kind: nothing is decided from them,
+//! a power failure may cost their last seconds, and who removes them loses only stories.
+
+mod files;
+mod find;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use self::find::{Found, Story, find};
+use crate::base::clock::Clock;
+pub(super) use files::Files;
+
+/// Where stories are kept, and how many of them.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The folder, made when there is something to keep.
+    pub dir: PathBuf,
+    /// For how long.
+    pub age: Duration,
+    /// All files together have this many bytes at most; the oldest go first.
+    pub bytes: u64,
+    /// What tells how old they are.
+    pub clock: Clock,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
+
+    /// A folder of a test's own, removed behind it.
+    pub(super) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(super) fn new(name: &str) -> Self {
+            let name = format!("buzon-story-{name}-{}", std::process::id());
+            let dir = std::env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&dir);
+            fs::create_dir(&dir).unwrap();
+            Self(dir)
+        }
+
+        pub(super) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
