@@ -188,7 +188,10 @@ fn learn(selected: &mut Selected, own: Option<&Stored>, rev2: bool) -> (Vec<u32>
     let (mailbox, view) = (&selected.mailbox, &selected.view);
     let since = match selected.flags_hushed {
         true => view.modseq(),
-        false => selected.hushed_since.take().unwrap_or(view.modseq()),
+        false => selected
+            .hushed_since
+            .take()
+            .unwrap_or_else(|| view.modseq()),
     };
     // Under one look: what is claimed as recent is what the client is told of.
     let (changes, recent_from) = mailbox.read(|index| {

@@ -127,18 +127,24 @@ pub(super) fn changes(
         let old = was.get(&seen.name);
         let is_same = old.is_some_and(|old| old.id == seen.id);
         if !is_same {
-            let change = names.entry(&seen.name).or_insert(Change::of(&seen.name));
+            let change = names
+                .entry(&seen.name)
+                .or_insert_with(|| Change::of(&seen.name));
             change.events = Events::MAILBOX_NAME;
         }
-        let readable = old.map_or(!lost.contains(&seen.name), |old| old.readable);
+        let readable = old.map_or_else(|| !lost.contains(&seen.name), |old| old.readable);
         if readable != seen.readable || lost.contains(&seen.name) {
-            let change = names.entry(&seen.name).or_insert(Change::of(&seen.name));
+            let change = names
+                .entry(&seen.name)
+                .or_insert_with(|| Change::of(&seen.name));
             change.access = true;
         }
     }
     for seen in before.seen.iter().filter(|seen| !renames.left(&seen.name)) {
         if !is.contains_key(&seen.name) {
-            let change = names.entry(&seen.name).or_insert(Change::of(&seen.name));
+            let change = names
+                .entry(&seen.name)
+                .or_insert_with(|| Change::of(&seen.name));
             change.events = Events::MAILBOX_NAME;
             change.gone = Some(seen.id);
         }
@@ -152,11 +158,11 @@ pub(super) fn changes(
         .filter_map(|change| change.name.parent())
         .collect();
     for name in above.iter().filter(|name| !renames.covers(name)) {
-        let change = names.entry(name).or_insert(Change::of(name));
+        let change = names.entry(name).or_insert_with(|| Change::of(name));
         change.events = change.events.with(Events::MAILBOX_NAME);
     }
     for name in before.subscribed.symmetric_difference(&now.subscribed) {
-        let change = names.entry(name).or_insert(Change::of(name));
+        let change = names.entry(name).or_insert_with(|| Change::of(name));
         change.events = change.events.with(Events::SUBSCRIPTION_CHANGE);
     }
     let is_wanted = |change: &Change| {
