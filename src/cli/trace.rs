@@ -60,7 +60,7 @@ fn told(story: &Story) -> Vec<String> {
             shown_day = today;
         }
         let time = text(line, "timestamp");
-        let time = time.get(11..23).or(time.get(11..)).unwrap_or(time);
+        let time = time.get(11..23).or_else(|| time.get(11..)).unwrap_or(time);
         let said = line
             .iter()
             .filter(|(name, _)| !OF_THE_LINE.contains(&name.as_str()));

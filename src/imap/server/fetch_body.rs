@@ -147,7 +147,7 @@ impl Wanted {
             let span = cut(span, self.partial);
             return Ok(Content::Stored(Stored::open(mailboxes, email, span).await?));
         };
-        let made = self.from_excerpt(facts, names, *select);
+        let made = self.excerpted(facts, names, *select);
         if let Some(made) = made {
             return Ok(self.made(&made));
         }
@@ -161,7 +161,7 @@ impl Wanted {
     }
 
     /// The fields, when what is kept of the message's header tells them.
-    fn from_excerpt(&self, facts: &Facts, names: &[String], select: Select) -> Option<Vec<u8>> {
+    fn excerpted(&self, facts: &Facts, names: &[String], select: Select) -> Option<Vec<u8>> {
         let excerpt = facts.excerpt.as_deref()?;
         let of_message = self.section.part.is_empty();
         of_message.then(|| excerpt::select(excerpt, names, select))?

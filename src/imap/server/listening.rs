@@ -435,7 +435,7 @@ impl Listening {
 
     /// RFC 5465 5.6, 5.7: which entries changed, not to what.
     async fn tell_annotations(
-        &mut self,
+        &self,
         account: Account<'_>,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<(), Stop> {

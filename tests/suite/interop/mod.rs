@@ -18,5 +18,6 @@ mod install;
 mod keepers;
 mod peers;
 pub(crate) mod server;
+mod story;
 mod syscalls;
 mod telnet;

@@ -61,7 +61,9 @@ fn the_story_of_a_message_is_told_whatever_became_of_it() {
         assert!(told.contains(part), "{part}: {told}");
     }
     let id = told.split_whitespace().next().unwrap().to_owned();
-    let json = server.command(&["trace", &id, "--json"], "").expect_success();
+    let json = server
+        .command(&["trace", &id, "--json"], "")
+        .expect_success();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["id"], id);
     let events = json[0]["events"].as_array().unwrap();

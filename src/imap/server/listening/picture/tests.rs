@@ -200,7 +200,7 @@ impl Believer {
             let names = self
                 .names
                 .iter()
-                .map(|known| moved(known).unwrap_or(known.clone()));
+                .map(|known| moved(known).unwrap_or_else(|| known.clone()));
             self.names = names.collect();
         }
         for (known, there) in [
