@@ -222,3 +222,104 @@ async fn slow_name_servers_hold_a_message_for_a_bounded_time() {
     assert_eq!(found.verdict, Verdict::Defer);
     assert!(began.elapsed() <= Duration::from_secs(20));
 }
+
+/// Pieces of headers and of records, good and bad, to be thrown together.
+const PIECES: &[&str] = &[
+    "DKIM-Signature: ",
+    "ARC-Seal: ",
+    "ARC-Message-Signature: ",
+    "ARC-Authentication-Results: ",
+    "From: ",
+    "Authentication-Results: ",
+    "v=1; ",
+    "i=1; ",
+    "i=2; ",
+    "cv=none; ",
+    "cv=pass; ",
+    "a=rsa-sha256; ",
+    "a=ed25519-sha256; ",
+    "d=a.example; ",
+    "s=s; ",
+    "h=from; ",
+    "h=:; ",
+    "bh=AAAA; ",
+    "b=AAAA; ",
+    "b=; ",
+    "c=relaxed; ",
+    "c=/; ",
+    "l=3; ",
+    "l=99999999999999999999; ",
+    "x=1; ",
+    "t=2; ",
+    "\r\n",
+    "\r\n ",
+    ";",
+    "=",
+    ":",
+    "<a@a.example>",
+    ",",
+    "a@[1.2.3.4]",
+    "\u{e9}",
+    "\0",
+    "\"",
+    "(",
+    ")",
+    "dmarc=pass",
+    "v=spf1",
+    " ",
+    "include:",
+    "a.example",
+    "%{l}",
+    "%{d99r.}",
+    "/",
+    "//",
+    "mx",
+    "ptr",
+    "exists:",
+    "redirect=",
+    "-all",
+    "ip4:",
+    "1.2.3.4",
+    "v=DKIM1; ",
+    "p=",
+    "MIGf",
+    "k=ed25519; ",
+    "v=DMARC1; ",
+    "p=reject; ",
+    "sp=none; ",
+    "psd=y; ",
+    "pct=1; ",
+];
+
+fn pieces(most: usize) -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let piece = proptest::sample::select(PIECES);
+    proptest::collection::vec(piece, 0..most).prop_map(|pieces| pieces.concat())
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_of_a_peer_breaks_the_judgement_or_its_field(
+        header in pieces(60), spf in pieces(12), key in pieces(8), dmarc in pieces(8),
+    ) {
+        let dns = Fake::new();
+        dns.add_text("a.example", format!("v=spf1 {spf}").as_bytes());
+        dns.add_text("s._domainkey.a.example", key.as_bytes());
+        dns.add_text("_dmarc.a.example", format!("v=DMARC1; {dmarc}").as_bytes());
+        let message = format!("{header}\r\n\r\nbody");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let found = runtime.unwrap().block_on(found(
+            &verifier(&dns, |options| options.trusted_sealers = vec!["a.example".to_owned()]),
+            message.as_bytes(),
+            "x@a.example",
+        ));
+        let field = field(&found);
+        proptest::prop_assert!(field.is_ascii() && field.ends_with("\r\n"));
+        proptest::prop_assert!(field.starts_with("Authentication-Results: mx.example;"));
+        let lines = field.split("\r\n").skip(1).filter(|line| !line.is_empty());
+        for line in lines {
+            proptest::prop_assert!(line.starts_with('\t') && line.len() < 998);
+            proptest::prop_assert!(!line.contains(['\r', '\n']));
+        }
+    }
+}
