@@ -140,6 +140,13 @@ impl Player {
                 self.server.client = address.parse().map_err(|_| "not an address")?;
                 Ok(())
             }
+            other => self.given_of_senders(other).await,
+        }
+    }
+
+    /// The same, of who mail is from.
+    async fn given_of_senders(&mut self, words: &[&str]) -> Result<(), String> {
+        match words {
             ["verify", "tag"] => {
                 self.server.config.verify.policy = VerifyPolicy::Tag;
                 Ok(())
