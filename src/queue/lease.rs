@@ -114,7 +114,7 @@ impl Queue {
                 source: row.source,
             };
             let old = match read_recipient(engine, id, row.n).await? {
-                Recipient::Sound(old) => old,
+                Recipient::Sound(old) => *old,
                 Recipient::Absent => {
                     batch.delete(key::queue_due(row.at, id, row.n));
                     continue;

@@ -25,11 +25,11 @@ impl Enabled {
     /// RFC 9586 (cited from memory throughout): there are no message numbers.
     pub const UIDONLY: Self = Self(16);
 
-    /// What a capability's name, in capitals, switches on; nothing for others (RFC 5161 3.1).
-    pub fn named(capability: &str) -> Option<Self> {
-        NAMES
-            .into_iter()
-            .find_map(|(name, enabled)| (name == capability).then_some(enabled))
+    /// The name of a capability, in any case, and what it switches on; nothing for others (RFC
+    /// 5161 3.1).
+    pub fn named(capability: &str) -> Option<(&'static str, Self)> {
+        let mut names = NAMES.into_iter();
+        names.find(|(name, _)| name.eq_ignore_ascii_case(capability))
     }
 
     /// Whether all of `other` is in it.
@@ -57,8 +57,9 @@ impl fmt::Debug for Enabled {
 }
 
 /// What ENABLE knows.
-const NAMES: [(&str, Enabled); 4] = [
+const NAMES: [(&str, Enabled); 5] = [
     ("CONDSTORE", Enabled::CONDSTORE),
+    ("IMAP4rev2", Enabled::IMAP4REV2),
     ("QRESYNC", Enabled::QRESYNC),
     ("UIDONLY", Enabled::UIDONLY),
     ("UTF8=ACCEPT", Enabled::UTF8_ACCEPT),
@@ -76,5 +77,7 @@ mod tests {
         assert!(!Enabled::CONDSTORE.contains(Enabled::QRESYNC));
         assert!(Enabled::IMAP4REV2.names_are_utf8());
         assert_eq!(Enabled::named("NONSENSE"), None);
+        let rev2 = Some(("IMAP4rev2", Enabled::IMAP4REV2));
+        assert_eq!(Enabled::named("IMAP4REV2"), rev2);
     }
 }

@@ -46,8 +46,8 @@ pub const NOTIFY_GROUPS_MAX: usize = 100;
 pub const SET_RANGES_MAX: usize = 10_000;
 /// LIM-38: known message numbers of one QRESYNC; its known UIDs are a set of LIM-21.
 pub const MATCHES_MAX: usize = 1_000;
-/// LIM-38: the largest mod-sequence (RFC 7162 3.1).
-pub const MODSEQ_MAX: u64 = 9_223_372_036_854_775_807;
+/// LIM-38: the largest mod-sequence (RFC 7162 3.1), and of numbers of octets (RFC 9051 9).
+pub const NUMBER64_MAX: u64 = 9_223_372_036_854_775_807;
 /// LIM-26: patterns of one LIST.
 pub const LIST_PATTERNS_MAX: usize = 32;
 /// LIM-26: longest reference or pattern of a LIST in bytes, as sent.

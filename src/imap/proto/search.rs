@@ -162,9 +162,9 @@ pub enum SearchKey {
     /// `Date` field on this day or later.
     SentSince(Day),
     /// More octets than this.
-    Larger(u32),
+    Larger(u64),
     /// Fewer octets than this.
-    Smaller(u32),
+    Smaller(u64),
     /// This text in an address or subject field (`FROM`, `TO`, `CC`, `BCC`, `SUBJECT`), or in any
     /// other field (`HEADER`); empty text: the field is there.
     Header(FieldName, String),

@@ -50,7 +50,7 @@ impl FieldName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
     /// How many octets are left out before it.
-    pub first: u32,
+    pub first: u64,
     /// At most how many octets; never zero.
-    pub length: u32,
+    pub length: u64,
 }

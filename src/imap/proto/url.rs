@@ -92,7 +92,10 @@ fn partial(text: &str) -> Option<Partial> {
         None => (text, u32::MAX),
     };
     let first = number(first)?;
-    Some(Partial { first, length })
+    Some(Partial {
+        first: first.into(),
+        length: length.into(),
+    })
 }
 
 fn section_named(text: &[u8]) -> Option<Section> {
@@ -183,7 +186,7 @@ mod tests {
                 MessageUrl {
                     partial: Some(Partial {
                         first: 5,
-                        length: u32::MAX,
+                        length: u32::MAX.into(),
                     }),
                     ..plain(Some("a"), 1)
                 },

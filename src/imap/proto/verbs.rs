@@ -172,11 +172,12 @@ impl Verb {
 /// `compressed`.
 pub fn capabilities(stage: Stage, message_bytes_max: u64, compressed: bool) -> Capabilities {
     let before_login = matches!(stage, Stage::Greeted { .. });
+    // RFC 9051 7.2.2: with both, a session is of IMAP4rev1 until it enables the other.
     // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
     let mut said = String::from(if before_login {
-        "IMAP4rev1 LITERAL-"
+        "IMAP4rev1 IMAP4rev2 LITERAL-"
     } else {
-        "IMAP4rev1 LITERAL+"
+        "IMAP4rev1 IMAP4rev2 LITERAL+"
     });
     // All that a mailbox will allow is announced before one is selected.
     let stage = match stage {
@@ -362,12 +363,18 @@ mod tests {
     #[test]
     fn what_is_announced_can_be_used() {
         for (stage, said) in [
-            (PLAIN, "IMAP4rev1 LITERAL- ID STARTTLS LOGINDISABLED"),
+            (
+                PLAIN,
+                "IMAP4rev1 IMAP4rev2 LITERAL- ID STARTTLS LOGINDISABLED",
+            ),
             (
                 SECURED,
-                "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN",
+                "IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN",
             ),
-            (LAX, "IMAP4rev1 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN"),
+            (
+                LAX,
+                "IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN",
+            ),
         ] {
             assert_eq!(capabilities(stage, 7, false).as_str(), said);
         }
@@ -399,6 +406,7 @@ mod tests {
             "ID",
             "IDLE",
             "IMAP4rev1",
+            "IMAP4rev2",
             "INPROGRESS",
             "LIST-EXTENDED",
             "LIST-METADATA",

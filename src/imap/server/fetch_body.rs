@@ -368,13 +368,8 @@ pub(super) fn cut(span: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else {
         return span;
     };
-    let start = span
-        .start
-        .saturating_add(u64::from(partial.first))
-        .min(span.end);
-    let end = start
-        .saturating_add(u64::from(partial.length))
-        .min(span.end);
+    let start = span.start.saturating_add(partial.first).min(span.end);
+    let end = start.saturating_add(partial.length).min(span.end);
     start..end
 }
 
@@ -419,11 +414,11 @@ mod tests {
             (None, 10..30),
             (partial(0, 5), 10..15),
             (partial(0, 20), 10..30),
-            (partial(0, u32::MAX), 10..30),
+            (partial(0, u64::MAX), 10..30),
             (partial(19, 1), 29..30),
             (partial(19, 9), 29..30),
             (partial(20, 1), 30..30),
-            (partial(u32::MAX, u32::MAX), 30..30),
+            (partial(u64::MAX, u64::MAX), 30..30),
         ] {
             assert_eq!(cut(10..30, asked), found, "{asked:?}");
         }

@@ -17,8 +17,10 @@ use super::{
     session::{Account, Outcome},
 };
 use crate::{
+    base::text::Causes,
     imap::proto::{
         dialog::Imap,
+        enabled::Enabled,
         list::{self, Attribute, ListQuery, Pattern},
         metadata::MetadataQuery,
         response::Response,
@@ -222,6 +224,50 @@ pub(super) async fn lsub(
     Ok(Ok(None))
 }
 
+/// The line of one name, which the client spelled as `said` (RFC 9051 6.3.2).
+pub(super) async fn line_of(
+    account: Account<'_>,
+    name: &Name,
+    said: &str,
+) -> Result<Response, Stop> {
+    let tree = Tree::read(account, false).await?;
+    let old_name = Some(said).filter(|said| *said != name.as_str());
+    Ok(tree.told(name, old_name, false))
+}
+
+/// Tells a client of IMAP4rev2 by which name a mailbox goes, where it spelled that otherwise, or
+/// the name that it had until now (RFC 9051 6.3.9.7).
+pub(super) async fn tell_spelling(
+    account: Account<'_>,
+    (old, new): (&str, &str),
+    turn: &mut Turn<'_, Imap>,
+) -> Result<(), Gone> {
+    if !turn.dialogue().enabled().contains(Enabled::IMAP4REV2) {
+        return Ok(());
+    }
+    // RFC 9051 6.3.4: the delimiter at the end only says what is meant to be below it.
+    let spelled = |said: &str| {
+        said.strip_suffix(Name::SEPARATOR)
+            .unwrap_or(said)
+            .to_owned()
+    };
+    let (old, new) = (spelled(old), spelled(new));
+    let is_other = |said: &str| Name::parse(said).is_ok_and(|name| name.as_str() != said);
+    if (is_other(&old) || is_other(&new))
+        && let Ok(name) = Name::parse(&new)
+    {
+        match line_of(account, &name, &old).await {
+            Ok(line) => turn.reply(&line).await?,
+            Err(Halt::Gone(gone)) => return Err(gone),
+            // What the command did is done (DUR-01): a client that hears NO does it again.
+            Err(Halt::Fault(cause)) => {
+                tracing::error!(error = %Causes(&cause), "what a name became cannot be told now");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// RFC 3501 6.3.8: an empty name asks for the delimiter and the root.
 fn asks_for_delimiter(patterns: &[String]) -> bool {
     matches!(patterns, [only] if only.is_empty())
@@ -261,8 +307,8 @@ impl Tree {
         rows.filter_map(|(name, row)| row.subscribed.then_some(name))
     }
 
-    /// What is said of a name that changed (RFC 5465 3.1, 5.4, 5.5).
-    pub(super) fn told(&self, name: &Name, old_name: Option<&Name>, no_access: bool) -> Response {
+    /// What is said of a name that changed (RFC 5465 3.1, 5.4, 5.5), or that is spelled otherwise.
+    pub(super) fn told(&self, name: &Name, old_name: Option<&str>, no_access: bool) -> Response {
         let row = self.rows.get(name).cloned().unwrap_or_default();
         let mut attributes = Vec::new();
         if no_access {
@@ -282,7 +328,7 @@ impl Tree {
             Some(old_name) => Response::Renamed {
                 attributes,
                 name,
-                old_name: old_name.as_str().to_owned(),
+                old_name: old_name.to_owned(),
             },
             None => Response::List {
                 attributes,

@@ -399,7 +399,7 @@ impl Listening {
         } else {
             self.lost.remove(name);
         }
-        let told = tree.told(name, change.old_name.as_ref(), no_access);
+        let told = tree.told(name, change.old_name.as_ref().map(Name::as_str), no_access);
         Ok(turn.reply(&told).await?)
     }
 

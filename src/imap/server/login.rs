@@ -39,12 +39,12 @@ pub(super) fn id() -> Response {
 pub(super) fn enable(dialogue: &mut Imap, names: &[String]) -> Response {
     let (before, mut news) = (dialogue.enabled(), Vec::new());
     for name in names {
-        let Some(known) = Enabled::named(name) else {
+        let Some((name, known)) = Enabled::named(name) else {
             continue;
         };
         if !before.contains(known) {
             dialogue.enable(known);
-            news.push(name.clone());
+            news.push(name.to_owned());
         }
     }
     Response::Enabled(news)

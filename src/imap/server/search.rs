@@ -74,12 +74,7 @@ pub(super) async fn search(
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
     let Wish { query, criteria } = wish;
-    let is_rev2 = turn.dialogue().enabled().contains(Enabled::IMAP4REV2);
-    let returns = match query.returns {
-        // RFC 9051 6.4.4: there is no SEARCH response any more.
-        None if is_rev2 && criteria.is_empty() => Some(Returns::ALL),
-        said => said,
-    };
+    let returns = returns_of(wish, turn.dialogue().enabled());
     if query.key.asks_modseq() {
         resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
     }
@@ -124,6 +119,17 @@ pub(super) async fn search(
     }
     tell(selected, asked, wish, returns, &found, turn).await?;
     Ok(Ok(None))
+}
+
+/// What an ESEARCH response tells; none where SEARCH or SORT answers.
+fn returns_of(wish: Wish<'_>, enabled: Enabled) -> Option<Returns> {
+    match wish.query.returns {
+        // RFC 9051 6.4.4: there is no SEARCH response any more.
+        None if enabled.contains(Enabled::IMAP4REV2) && wish.criteria.is_empty() => {
+            Some(Returns::ALL)
+        }
+        said => said,
+    }
 }
 
 /// Tells what was found, in the form that was asked for.
@@ -393,6 +399,46 @@ impl Candidate {
         match uids {
             Uids::Said => self.uid,
             Uids::Silent => Shown::at(self.position, self.uid).number,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::proto::sort::SortKey;
+
+    #[test]
+    fn rfc_9051_search_is_answered_by_esearch_and_sort_is_not() {
+        let criteria = [SortCriterion {
+            key: SortKey::Date,
+            reverse: false,
+        }];
+        let count = Returns {
+            count: true,
+            ..Returns::default()
+        };
+        let (rev1, rev2) = (Enabled::default(), Enabled::IMAP4REV2);
+        for (said, criteria, enabled, answered) in [
+            (None, &[][..], rev1, None),
+            (None, &[], rev2, Some(Returns::ALL)),
+            (Some(count), &[], rev1, Some(count)),
+            (Some(count), &[], rev2, Some(count)),
+            (None, &criteria, rev2, None),
+            (Some(count), &criteria, rev2, Some(count)),
+        ] {
+            let query = Query {
+                uid: false,
+                returns: said,
+                update_items: Vec::new(),
+                charset: Charset::Utf8,
+                key: SearchKey::All,
+            };
+            let wish = Wish {
+                query: &query,
+                criteria,
+            };
+            assert_eq!(returns_of(wish, enabled), answered, "{said:?} {enabled:?}");
         }
     }
 }

@@ -392,8 +392,8 @@ impl Test {
             SearchKey::SentOn(day) => Self::Sent(on(*day)),
             SearchKey::SentSince(day) => Self::Sent(since(*day)),
             SearchKey::ModSeq(from) => Self::ChangedFrom(*from),
-            SearchKey::Larger(size) => Self::Size(u64::from(*size) + 1..u64::MAX),
-            SearchKey::Smaller(size) => Self::Size(0..u64::from(*size)),
+            SearchKey::Larger(size) => Self::Size(*size + 1..u64::MAX),
+            SearchKey::Smaller(size) => Self::Size(0..*size),
             SearchKey::Header(name, text) => Self::Field(search.field(name.as_str(), text)),
             // Every text contains the empty one.
             SearchKey::Body(text) | SearchKey::Text(text) if text.is_empty() => Self::All,

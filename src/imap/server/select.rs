@@ -8,7 +8,7 @@ use super::{
     Services,
     contexts::Contexts,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
-    flags, mailboxes,
+    flags, list, mailboxes,
     place::{self, Place},
     resync,
     session::Account,
@@ -108,8 +108,8 @@ impl Shown {
 /// A mailbox just selected, with what is said of it only then.
 pub(super) struct Opened {
     pub(super) selected: Selected,
-    /// As the client calls it.
-    name: String,
+    /// What LIST says of it, for a client of IMAP4rev2.
+    line: Option<Response>,
     /// Position of the first message without `\Seen`.
     first_unseen: Option<usize>,
     uid_next: u32,
@@ -126,6 +126,10 @@ pub(super) async fn open(
         Ok(place) => place,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let line = match enabled.contains(Enabled::IMAP4REV2) {
+        true => Some(list::line_of(account, &place.name, name).await?),
+        false => None,
+    };
     let opened = account
         .mailboxes()
         .open_with(place.owner, place.entry.id, place.rights);
@@ -138,14 +142,14 @@ pub(super) async fn open(
             true => access,
             false => Access::Read,
         };
-        let recent_from = match enabled.contains(Enabled::IMAP4REV2) {
-            // RFC 9051 E: nothing is recent, and so is left for those who know of it.
+        let recent_from = match line.is_some() {
+            // RFC 9051 E 12: nothing is recent, and so is left for those who know of it.
             true => u32::MAX,
             false => mailbox.claim_recent(index, access == Access::Full),
         };
         let view = View::new(index.uids(), index.modseq(), recent_from);
         Opened {
-            name: place.name.as_str().to_owned(),
+            line,
             first_unseen: index.first_unseen(),
             uid_next: index.uid_next(),
             selected: Selected {
@@ -182,16 +186,10 @@ impl Opened {
             turn.reply(&response).await?;
         }
         turn.reply(&Response::Exists(selected.view.count())).await?;
-        if turn.dialogue().enabled().contains(Enabled::IMAP4REV2) {
+        match &self.line {
             // RFC 9051 6.3.2: no RECENT, no UNSEEN, and the name in LIST.
-            let list = Response::List {
-                attributes: Vec::new(),
-                name: self.name.clone(),
-                subscribed_below: false,
-            };
-            turn.reply(&list).await?;
-        } else {
-            self.introduce_recent(turn).await?;
+            Some(line) => turn.reply(line).await?,
+            None => self.introduce_recent(turn).await?,
         }
         let code = Code::UidValidity(selected.mailbox.uid_validity());
         turn.reply(&Response::note(code, "UIDs are valid")).await?;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
+    list,
     listening::Listening,
     login, mailboxes,
     news::{self, Moment},
@@ -293,6 +294,7 @@ impl Session {
         if let Some(selected) = &mut selected {
             selected.reconsider(account).await?;
         }
+        let said = mailbox.clone();
         let request = append::Request {
             mailbox,
             coming,
@@ -300,7 +302,12 @@ impl Session {
             replaced,
         };
         match append::append(account, request, turn).await? {
-            append::Taken::Whole(outcome) => self.complete(asked, outcome, turn).await,
+            append::Taken::Whole(outcome) => {
+                if outcome.is_ok() {
+                    list::tell_spelling(account, (&said, &said), turn).await?;
+                }
+                self.complete(asked, outcome, turn).await
+            }
             append::Taken::Behind(refusal) => {
                 turn.reply(&asked.answer(Err(refusal))).await?;
                 let text = "what follows the message cannot be told from commands";
@@ -425,6 +432,7 @@ impl Session {
             Ok(deleted) => deleted,
             Err(refusal) => return self.complete(asked, Err(refusal), turn).await,
         };
+        list::tell_spelling(account, (mailbox, mailbox), turn).await?;
         if selected == Some(deleted) {
             self.leave();
             turn.reply(&select::closed()).await?;

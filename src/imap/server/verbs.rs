@@ -28,8 +28,20 @@ pub(super) async fn of_names(
         CommandBody::Create {
             mailbox,
             special_use,
-        } => mailboxes::create(account, &mailbox, special_use).await,
-        CommandBody::Rename { from, to } => mailboxes::rename(account, &from, &to).await,
+        } => {
+            let outcome = mailboxes::create(account, &mailbox, special_use).await?;
+            if outcome.is_ok() {
+                list::tell_spelling(account, (&mailbox, &mailbox), turn).await?;
+            }
+            Ok(outcome)
+        }
+        CommandBody::Rename { from, to } => {
+            let outcome = mailboxes::rename(account, &from, &to).await?;
+            if outcome.is_ok() {
+                list::tell_spelling(account, (&from, &to), turn).await?;
+            }
+            Ok(outcome)
+        }
         CommandBody::Subscribe { mailbox } => mailboxes::subscribe(account, &mailbox).await,
         CommandBody::Unsubscribe { mailbox } => mailboxes::unsubscribe(account, &mailbox).await,
         CommandBody::List(query) => list::list(account, selected, &query, turn).await,

@@ -49,7 +49,7 @@ impl<'o> Items<'o> {
 }
 
 /// `BODY[...]<origin>` and a space: what stands before the octets of a section (RFC 3501 7.4.2).
-pub fn section_label(out: &mut Output, section: &Section, origin: Option<u32>) {
+pub fn section_label(out: &mut Output, section: &Section, origin: Option<u64>) {
     out.bytes(b"BODY[");
     let mut separator: &[u8] = b"";
     for number in &section.path {
@@ -62,13 +62,13 @@ pub fn section_label(out: &mut Output, section: &Section, origin: Option<u32>) {
     }
     out.bytes(b"]");
     if let Some(origin) = origin {
-        out.bytes(b"<").number(u64::from(origin)).bytes(b">");
+        out.bytes(b"<").number(origin).bytes(b">");
     }
     out.bytes(b" ");
 }
 
 /// `BINARY[...]<origin>` or `BINARY.SIZE[...]`, and a space (RFC 3516 4.3).
-pub fn binary_label(out: &mut Output, name: &str, path: &[u32], origin: Option<u32>) {
+pub fn binary_label(out: &mut Output, name: &str, path: &[u32], origin: Option<u64>) {
     out.text(name).bytes(b"[");
     let mut separator: &[u8] = b"";
     for number in path {
@@ -77,7 +77,7 @@ pub fn binary_label(out: &mut Output, name: &str, path: &[u32], origin: Option<u
     }
     out.bytes(b"]");
     if let Some(origin) = origin {
-        out.bytes(b"<").number(u64::from(origin)).bytes(b">");
+        out.bytes(b"<").number(origin).bytes(b">");
     }
     out.bytes(b" ");
 }

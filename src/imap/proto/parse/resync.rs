@@ -8,7 +8,7 @@ use crate::{
     base::ids::ModSeq,
     imap::proto::{
         enabled::Enabled,
-        limits::{MATCHES_MAX, MODSEQ_MAX},
+        limits::MATCHES_MAX,
         resync::{Qresync, SelectParameters},
         sequence::SequenceSet,
     },
@@ -24,13 +24,9 @@ pub fn modseq(scanner: &mut Scanner<'_>) -> Parsed<ModSeq> {
 
 /// `mod-sequence-valzer`
 pub fn modseq_or_zero(scanner: &mut Scanner<'_>) -> Parsed<ModSeq> {
-    let digits = scanner.run(|byte| byte.is_ascii_digit());
-    let number = std::str::from_utf8(digits)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let fits = number.filter(|number| *number <= MODSEQ_MAX);
     // LIM-38
-    fits.map(ModSeq).ok_or_else(|| Mistake::bad(NOT_A_MODSEQ))
+    let number = scanner.number64();
+    number.map(ModSeq).map_err(|_| Mistake::bad(NOT_A_MODSEQ))
 }
 
 /// RFC 4466 2.1: `[SP "(" select-param *(SP select-param) ")"]`

@@ -12,7 +12,7 @@ use crate::{
         date::{self, Day, NotADateTime},
         enabled::Enabled,
         flag::{FlagList, SystemFlags},
-        limits::FLAGS_MAX,
+        limits::{FLAGS_MAX, NUMBER64_MAX},
         mutf7, quirk,
         response::{Code, Status},
         sequence::{MessageSet, NotASet, SequenceSet},
@@ -247,6 +247,26 @@ impl<'a> Scanner<'a> {
             .ok()
             .and_then(|text| text.parse().ok());
         number.ok_or_else(|| Mistake::bad("a number from 0 to 4294967295 is expected"))
+    }
+
+    /// `number64` (RFC 9051 9)
+    pub fn number64(&mut self) -> Parsed<u64> {
+        let digits = self.run(|byte| byte.is_ascii_digit());
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let fits = number.filter(|number| *number <= NUMBER64_MAX);
+        fits.ok_or_else(|| Mistake::bad("a number from 0 to 9223372036854775807 is expected"))
+    }
+
+    /// `nz-number64`
+    pub fn nz_number64(&mut self) -> Parsed<u64> {
+        match (self.peek(), self.number64()?) {
+            (Some(b'0'), _) | (_, 0) => Err(Mistake::bad(
+                "a number from 1 to 9223372036854775807 is expected",
+            )),
+            (_, number) => Ok(number),
+        }
     }
 
     /// `nz-number`
@@ -490,6 +510,27 @@ mod tests {
             },
         ];
         assert!(Scanner::new(&pieces, None).astring().is_err());
+    }
+
+    #[test]
+    fn numbers_of_octets_fit_63_bits() {
+        for (text, number, nz) in [
+            (&b"0"[..], Some(0), None),
+            (b"1", Some(1), Some(1)),
+            (b"01", Some(1), None),
+            (b"4294967296", Some(1 << 32), Some(1 << 32)),
+            (
+                b"9223372036854775807",
+                Some(NUMBER64_MAX),
+                Some(NUMBER64_MAX),
+            ),
+            (b"9223372036854775808", None, None),
+            (b"", None, None),
+        ] {
+            let pieces = line(text);
+            assert_eq!(Scanner::new(&pieces, None).number64().ok(), number);
+            assert_eq!(Scanner::new(&pieces, None).nz_number64().ok(), nz);
+        }
     }
 
     #[test]

@@ -106,12 +106,12 @@ fn header_fields(scanner: &mut Scanner<'_>, not: bool) -> Parsed<SectionText> {
     }
 }
 
-/// `number "." nz-number ">"`, behind the opening angle.
+/// RFC 9051 9: `number64 "." nz-number64 ">"`, behind the opening angle.
 fn partial(scanner: &mut Scanner<'_>) -> Parsed<Partial> {
     const RULE: &str = "octets are asked for as <first.count>";
-    let first = scanner.number()?;
+    let first = scanner.number64()?;
     scanner.expect(b'.', RULE)?;
-    let length = scanner.nz_number()?;
+    let length = scanner.nz_number64()?;
     scanner.expect(b'>', RULE)?;
     Ok(Partial { first, length })
 }

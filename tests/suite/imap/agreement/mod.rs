@@ -69,6 +69,16 @@ const DIFFERENCES: &[Difference] = &[
         ours_accepts: true,
         is_of: |line| line.ends_with(" \\r\\n"),
     },
+    Difference {
+        reason: "RFC 9051 9: octets are counted in 63 bits",
+        ours_accepts: true,
+        is_of: |line| {
+            let is_long = |digits: &str| digits.parse().is_ok_and(|n: u64| n > u32::MAX.into());
+            let words = ["LARGER ", "SMALLER ", "]<"];
+            let counts = words.iter().any(|word| line.to_uppercase().contains(word));
+            counts && line.split(|c: char| !c.is_ascii_digit()).any(is_long)
+        },
+    },
 ];
 
 /// The command, when it is one and nothing comes behind it.
