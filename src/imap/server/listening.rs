@@ -8,6 +8,7 @@
 //! Who cannot be told everything is told that, and hears no more (RFC 5465 5.8).
 
 mod aim;
+mod own;
 mod picture;
 mod state;
 
@@ -19,6 +20,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(super) use self::own::Own;
 use self::{
     aim::Aim,
     picture::{Came, Change, Id, Picture, Seen, State, TooLarge},

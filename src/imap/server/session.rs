@@ -21,7 +21,7 @@ use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
     list,
-    listening::Listening,
+    listening::{Listening, Own},
     login, mailboxes,
     news::{self, Moment},
     resync,
@@ -218,7 +218,10 @@ impl Session {
             body @ (CommandBody::Select { .. } | CommandBody::Examine { .. }) => {
                 self.select(asked, body, turn).await
             }
-            CommandBody::Delete { mailbox } => self.delete(asked, &mailbox, turn).await,
+            CommandBody::Delete { ref mailbox } => {
+                let own = Own::of(&body);
+                self.delete(asked, (mailbox, own), turn).await
+            }
             CommandBody::Close => self.close(asked).await,
             CommandBody::Unselect => Ok(self.unselect(asked)),
             CommandBody::Idle => self.park(asked, turn).await,
@@ -249,6 +252,7 @@ impl Session {
                 self.append(asked, mailbox, coming, replaced, turn).await
             }
             body => {
+                let own = Own::of(&body);
                 let outcome = match &mut self.state {
                     State::Ready(login) => {
                         let account = Account {
@@ -266,6 +270,9 @@ impl Session {
                     }
                     State::Greeted | State::LoggedOut => Err(not_now()),
                 };
+                if outcome.is_ok() {
+                    self.note_own(own).await;
+                }
                 self.complete(asked, outcome, turn).await
             }
         }
@@ -414,7 +421,7 @@ impl Session {
     async fn delete(
         &mut self,
         asked: &Asked,
-        mailbox: &str,
+        (mailbox, own): (&str, Option<Own>),
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Next<Response>, Stop> {
         let (login, selected) = match &self.state {
@@ -433,6 +440,7 @@ impl Session {
             Err(refusal) => return self.complete(asked, Err(refusal), turn).await,
         };
         list::tell_spelling(account, (mailbox, mailbox), turn).await?;
+        self.note_own(own).await;
         if selected == Some(deleted) {
             self.leave();
             turn.reply(&select::closed()).await?;

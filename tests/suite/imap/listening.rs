@@ -140,6 +140,24 @@ impl Picture {
         }
     }
 
+    /// What the client did itself is not told, but what came with it.
+    fn obey(&mut self, command: &str) {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        let name = rest.trim_matches('"').to_owned();
+        match (verb, rest.split_once(' ')) {
+            ("CREATE", _) => _ = self.mailboxes.insert(name, Some(Status::default())),
+            ("DELETE", _) => _ = self.mailboxes.remove(&name),
+            ("RENAME", Some(("INBOX", to))) => {
+                self.mailboxes
+                    .insert(to.to_owned(), Some(Status::default()));
+            }
+            ("RENAME", Some((from, to))) => self.rename(from, to),
+            ("SUBSCRIBE", _) => _ = self.subscribed.insert(name),
+            ("UNSUBSCRIBE", _) => _ = self.subscribed.remove(&name),
+            _ => {}
+        }
+    }
+
     fn rename(&mut self, old: &str, new: &str) {
         let all = std::mem::take(&mut self.mailboxes).into_iter();
         let renamed = all.map(|(name, status)| match name.strip_prefix(old) {
@@ -315,8 +333,9 @@ impl World {
         }
         let completion = listener.ask(&command).await;
         writeln!(story, "listener {which}> {command}: {completion}").unwrap();
-        if command.starts_with("SELECT") {
-            listener.is_in = completion.starts_with("OK");
+        if completion.starts_with("OK") {
+            listener.is_in |= command.starts_with("SELECT");
+            listener.picture.obey(&command);
         }
     }
 

@@ -98,6 +98,38 @@ impl Picture {
         }
     }
 
+    /// The client knows that this mailbox has come.
+    pub(super) fn add(&mut self, seen: Seen) {
+        self.remove(&seen.name);
+        let at = self.seen.partition_point(|known| known.id < seen.id);
+        self.seen.insert(at, seen);
+    }
+
+    /// The client knows that there is no mailbox of this name.
+    pub(super) fn remove(&mut self, name: &Name) {
+        self.seen.retain(|known| known.name != *name);
+    }
+
+    /// The client knows that this mailbox, and what is below it, has another name.
+    pub(super) fn rename(&mut self, from: &Name, to: &Name) {
+        for seen in &mut self.seen {
+            let rest = seen.name.as_str().strip_prefix(from.as_str());
+            let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(Name::SEPARATOR));
+            let moved = rest.map(|rest| Name::parse(&format!("{to}{rest}")));
+            if let Some(Ok(name)) = moved {
+                seen.name = name;
+            }
+        }
+    }
+
+    /// The client knows whether this name is subscribed.
+    pub(super) fn subscribe(&mut self, name: &Name, is_subscribed: bool) {
+        match is_subscribed {
+            true => self.subscribed.insert(name.clone()),
+            false => self.subscribed.remove(name),
+        };
+    }
+
     pub(super) fn is_subscribed(&self, name: &Name) -> bool {
         self.subscribed.contains(name)
     }

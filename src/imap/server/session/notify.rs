@@ -7,7 +7,7 @@
 use super::{
     super::{
         fault::{Refusal, Stop},
-        listening::{Listening, TooMuch},
+        listening::{Listening, Own, TooMuch},
         news::{self, Moment},
         updates::{self, News},
     },
@@ -58,6 +58,20 @@ impl Session {
                 let refusal = Refusal::no(Code::NotificationOverflow, text);
                 self.complete(asked, Err(refusal), turn).await
             }
+        }
+    }
+
+    /// The session has done this itself (RFC 5465 5).
+    pub(super) async fn note_own(&mut self, own: Option<Own>) {
+        let (State::Ready(login) | State::Selected(login, _)) = &self.state else {
+            return;
+        };
+        let account = Account {
+            services: &self.services,
+            login,
+        };
+        if let (Some(listening), Some(own)) = (&mut self.listening, own) {
+            listening.note_own(account, own).await;
         }
     }
 
