@@ -48,6 +48,7 @@ fuzz_target!(|data: &[u8]| {
         let encoded = words::encode(text);
         assert!(encoded.is_ascii());
         assert!(!encoded.contains(char::is_control));
-        assert_eq!(words::decode(encoded.as_bytes()), text);
+        // A field's value does not begin or end with white space.
+        assert_eq!(words::decode(encoded.as_bytes()).trim(), text.trim());
     }
 });

@@ -39,7 +39,7 @@ impl Installed {
         let text = format!(
             "[server]\nhostname = \"{hostname}\"\ndata = \"{d}/data\"\n[tls]\n\
              certificate = \"{d}/cert.pem\"\n\
-             key = \"{d}/key.pem\"\n{verify}{more}"
+             key = \"{d}/key.pem\"\n{more}{verify}"
         );
         let config = dir.join("buzon.toml");
         fs::write(&config, text).unwrap();
@@ -337,7 +337,7 @@ fn people_are_managed_with_and_without_a_running_server() {
         (
             &["account", "list"],
             "",
-            "0         0 B   5 GiB   disabled\n",
+            "0         0 B   5 GiB   disabled  personal\n",
         ),
         (
             &["account", "list", "--json"],
@@ -419,7 +419,7 @@ fn wrong_configurations_say_what_is_wrong_and_where() {
         .expect_success();
     let format = server.dir.join("data/format");
     let text = fs::read_to_string(&format).unwrap();
-    fs::write(&format, text.replacen("store 2", "store 9999", 1)).unwrap();
+    fs::write(&format, text.replacen("store 3", "store 9999", 1)).unwrap();
     let said = server.command(&["serve"], "").expect_failure();
     assert!(
         said.contains("of version 9999") && said.contains("data"),
