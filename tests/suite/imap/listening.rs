@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    fn below(&self, bound: usize) -> usize {
         usize::try_from(self.random.below(bound as u64)).unwrap()
     }
 

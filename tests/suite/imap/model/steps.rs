@@ -338,7 +338,7 @@ impl World {
 
     /// So many changes, and upkeep between them, that the log of a mailbox does not reach back to
     /// before: who was away is told of the gaps between UIDs.
-    async fn storm(&mut self) {
+    async fn storm(&self) {
         let name = NAMES[self.below(2)];
         let Some(uid) = self
             .model
