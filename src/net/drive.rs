@@ -148,12 +148,17 @@ impl<P: Protocol, S: Service<P>> Session<P, S> {
                 },
                 () = self.service.changed() => {}
             }
+            let heard = conn.input.len();
             match self.catch_up(conn, deadline).await {
                 Flow::Go => {}
                 flow => return flow,
             }
             if let Err(gone) = conn.flush().await {
                 return Flow::End(ending(gone));
+            }
+            // The peer may have spoken meanwhile, and be silent from now on.
+            if conn.input.len() > heard {
+                return Flow::Go;
             }
         }
     }

@@ -100,6 +100,23 @@ async fn a_parked_session_hears_of_changes_until_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_said_while_changes_are_looked_for_is_answered_at_once() {
+    let mut session = start(4096);
+    session.say("look slowly\r\na\r\n").await;
+    session.hear("hello\r\nok a\r\n").await;
+    for said in ["b\r\n", "c\r\nd\r\n", "par"] {
+        session.running.change.notify_one();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        session.say(said).await;
+        let answers = said.lines().filter(|line| line.len() < 3);
+        let answers: String = answers.map(|line| format!("ok {line}\r\n")).collect();
+        session.hear(&format!("changed\r\n{answers}")).await;
+    }
+    session.say("t\r\nbye\r\n").await;
+    session.end("ok part\r\nbye\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn lim_08_what_is_refused_with_a_body_is_dropped_with_it_but_not_for_ever() {
     let mut session = start(4096);
     session.say("junk 7\r\nbye\r\nno").await;

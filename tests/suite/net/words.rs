@@ -80,6 +80,7 @@ struct Speaker {
     parked: bool,
     forgives: bool,
     leaves_on_change: bool,
+    looks_slowly: bool,
     change: Arc<Notify>,
     ran: Arc<AtomicUsize>,
 }
@@ -180,6 +181,10 @@ impl Service<Words> for Speaker {
                 (self.parked, self.leaves_on_change) = (true, true);
                 Ok(Next::Park("parked".to_owned()))
             }
+            "look slowly" => {
+                self.looks_slowly = true;
+                Ok(Next::Continue)
+            }
             "forgive" => {
                 self.forgives = true;
                 Ok(Next::Continue)
@@ -205,6 +210,10 @@ impl Service<Words> for Speaker {
     }
 
     async fn catch_up(&mut self, turn: &mut Turn<'_, Words>) -> Result<Next<String>, Halt<Broken>> {
+        if self.looks_slowly {
+            let look = tokio::time::sleep(Duration::from_secs(1));
+            turn.unless_gone(look).await?;
+        }
         turn.reply(&"changed".to_owned()).await?;
         Ok(match self.leaves_on_change {
             true => Next::Close("gone".to_owned()),
@@ -273,6 +282,7 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
         parked: false,
         forgives: false,
         leaves_on_change: false,
+        looks_slowly: false,
         change: Arc::clone(&change),
         ran: Arc::clone(&ran),
     };
