@@ -170,23 +170,26 @@ impl Listening {
         sleep_until(self.quiet_until).await;
     }
 
-    /// Until it has worked, what is told now is told again, after a while.
+    /// Until it has worked, what is told now is told again, after a while. What is heard from now
+    /// on is for the next look: the selected mailbox may have been read already.
     pub(super) fn begin_look(&mut self) {
+        if let Some(listener) = &self.listener {
+            self.pending.add(listener.take());
+        }
         self.is_due = true;
         self.quiet_until = Instant::now() + RETRY_INTERVAL;
     }
 
-    /// Tells what changed outside of the selected mailbox.
+    /// Tells what had changed outside of the selected mailbox when the look began.
     pub(super) async fn tell(
         &mut self,
         account: Account<'_>,
         selected: Option<&Selected>,
         turn: &mut Turn<'_, Imap>,
     ) -> Result<Result<(), TooMuch>, Stop> {
-        let Some(listener) = &self.listener else {
+        if self.listener.is_none() {
             return Ok(Ok(()));
-        };
-        self.pending.add(listener.take());
+        }
         match self.look(account, selected, turn).await {
             Ok(Ok(Looked::Done { names })) => {
                 self.pending = Heard::default();

@@ -35,24 +35,23 @@ pub(super) async fn tell(
     moment: Moment<'_>,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<News, Stop> {
-    let (mut numbers, mut uids, own) = match moment {
+    let (mut numbers, uids, own) = match moment {
         Moment::Completion(numbers, uids, outcome) => (numbers, uids, own(selected, outcome)),
         Moment::Parked | Moment::Between => (Numbers::Untouched, Uids::Silent, &[][..]),
     };
     selected.heed(wanted);
-    if let Some(wanted) = wanted {
-        if wanted.delayed && matches!(moment, Moment::Between) {
-            // RFC 5465 6.1.2: EXPUNGE waits for a command that allows it.
-            numbers = Numbers::Used;
-        }
-        // RFC 5465 5.1
-        uids = Uids::Said;
+    if let (Some(wanted), Moment::Between) = (wanted, moment)
+        && wanted.delayed
+    {
+        // RFC 5465 6.1.2: EXPUNGE waits for a command that allows it.
+        numbers = Numbers::Used;
     }
-    let last = selected.view.uids().last().copied().unwrap_or(0);
     let news = updates::tell(selected, numbers, uids, turn).await?;
     if news == News::Told {
-        let shown = selected.view.uids();
-        let new = shown.partition_point(|uid| *uid <= last);
+        // A command may have told that they came.
+        let (shown, offered) = (selected.view.uids(), selected.offered);
+        let last = shown.last().copied().unwrap_or(0);
+        let new = shown.partition_point(|uid| *uid <= offered);
         let new = shown.get(new..).unwrap_or_default().iter().copied();
         let arrivals = Arrivals {
             // RFC 5465 5.2
@@ -60,6 +59,7 @@ pub(super) async fn tell(
             items: wanted.map_or(&[], |wanted| &wanted.items),
         };
         contexts::tell(account, selected, &arrivals, turn).await?;
+        selected.offered = offered.max(last);
     }
     Ok(news)
 }

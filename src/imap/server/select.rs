@@ -51,6 +51,10 @@ pub(super) struct Selected {
     pub(super) count_told: u32,
     pub(super) recent_told: u32,
     pub(super) keywords_told: Vec<Keyword>,
+    /// The UID up to which was told what is wanted of new messages (RFC 5465 5.2, 7).
+    pub(super) offered: u32,
+    /// Flags are told with UIDs (RFC 5465 5.1).
+    pub(super) names_uids: bool,
     /// Nothing is told but what commands do to numbers themselves (RFC 5465 3.1).
     pub(super) muted: bool,
     /// Changes of flags are not told (RFC 5465 5.1).
@@ -163,6 +167,8 @@ pub(super) async fn open(
                 count_told: view.count(),
                 recent_told: view.recent(),
                 keywords_told: index.keywords(),
+                offered: view.uids().last().copied().unwrap_or(0),
+                names_uids: false,
                 muted: false,
                 flags_hushed: false,
                 hushed_since: None,
@@ -294,6 +300,7 @@ impl Selected {
         let wants = |events| wanted.is_none_or(|wanted| wanted.events.contains(events));
         self.muted = wanted.is_some_and(|wanted| wanted.events == Events::NONE);
         self.flags_hushed = !wants(Events::FLAG_CHANGE);
+        self.names_uids = wanted.is_some();
     }
 
     /// From where a client that comes back misses nothing of what it was not told.

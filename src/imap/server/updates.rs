@@ -124,6 +124,10 @@ pub(super) async fn tell_known(
         .iter()
         .filter_map(|uid| selected.find(*uid))
         .collect();
+    let uids = match selected.names_uids {
+        true => Uids::Said,
+        false => uids,
+    };
     tell_flags(selected, &shown, Telling::news(uids), turn).await
 }
 

@@ -1,14 +1,14 @@
 //! What sessions are told when somebody is faster between their look and their commit.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use buzon::{
-    base::ids::Uid,
+    base::ids::{AccountId, Uid},
     mailbox::{FlagChange, FlagMode, INBOX, SystemFlags},
 };
 
 use super::client::{ImapClient, deliver, server_with_alice};
-use crate::support::player::run;
+use crate::support::{player::run, server::TestServer};
 
 #[test]
 fn rfc_3501_6_4_6_what_others_did_is_told_also_after_a_silent_store() {
@@ -74,5 +74,74 @@ fn a_quota_holds_when_a_message_comes_between_check_and_commit() {
         );
         let usage = server.mailboxes.usage(alice).await.unwrap();
         assert_eq!((usage.bytes, usage.messages), (96, 3));
+    });
+}
+
+/// Somebody flags the message.
+async fn flag(
+    server: &TestServer,
+    account: AccountId,
+    uid: u32,
+) -> impl Future<Output = ()> + use<> {
+    let inbox = server.mailboxes.open(account, INBOX).await.unwrap();
+    async move {
+        let change = FlagChange {
+            mode: FlagMode::Add,
+            flags: SystemFlags::FLAGGED.into(),
+        };
+        let uids = [Uid::new(uid).unwrap()];
+        inbox.store_flags(&uids, &change).await.unwrap();
+    }
+}
+
+#[test]
+fn rfc_5465_what_others_do_while_a_command_is_carried_out_is_told_as_notify_asked() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for _ in 0..3 {
+            deliver(&server, alice, b"Subject: x\r\n\r\n").await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        // RFC 5465 3.1: the wishes hold from the completion on, whatever follows it.
+        server
+            .engine
+            .before_commit(1, Box::pin(flag(&server, alice, 1).await));
+        let asked = "NOTIFY SET (selected (MessageNew MessageExpunge))\r\n\
+                     s STORE 2 +FLAGS.SILENT (\\Seen)";
+        client.ask(asked).await.ok();
+        assert_eq!(client.hear().await, [b"s OK STORE completed".to_vec()]);
+        // RFC 5465 5.1: with UIDs.
+        let asked = "NOTIFY SET (selected (MessageNew MessageExpunge FlagChange))";
+        client.ask(asked).await.ok();
+        client.hear().await;
+        server
+            .engine
+            .before_commit(1, Box::pin(flag(&server, alice, 3).await));
+        let answer = client.ask("STORE 2 +FLAGS.SILENT (\\Draft)").await.ok();
+        let third = b"3 FETCH (UID 3 FLAGS (\\Flagged \\Recent))".to_vec();
+        assert!(answer.untagged.contains(&third), "{answer:?}");
+    });
+}
+
+#[test]
+fn rfc_5465_what_changes_while_changes_are_told_is_told() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        let asked = "NOTIFY SET (selected (MessageNew (BODY.PEEK[]) MessageExpunge FlagChange))";
+        client.ask(asked).await.ok();
+        for uid in 1..=8 {
+            client.hear().await;
+            deliver(&server, alice, b"Subject: x\r\n\r\n").await;
+            server.engine.delay_reads(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(500) * uid).await;
+            server.engine.delay_reads(Duration::ZERO);
+            flag(&server, alice, uid).await.await;
+            let told = client.hear().await;
+            let flagged = format!("{uid} FETCH (UID {uid} FLAGS (\\Flagged \\Recent))");
+            assert!(told.contains(&flagged.into_bytes()), "{uid}: {told:?}");
+        }
     });
 }

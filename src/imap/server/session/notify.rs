@@ -50,6 +50,9 @@ impl Session {
                 // All that changed is told, as after NOOP, whatever is wanted from now on.
                 self.listening = None;
                 let next = self.complete(asked, Ok(None), turn).await;
+                if let State::Selected(_, selected) = &mut self.state {
+                    selected.heed(Some(&listening.selected()));
+                }
                 self.listening = Some(Box::new(listening));
                 next
             }
