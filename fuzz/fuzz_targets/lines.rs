@@ -82,6 +82,6 @@ fuzz_target!(|data: &[u8]| {
             tls: TLS[choice / 3 % 3],
             login: LOGINS[choice / 9 % 4],
         };
-        check(|| Dialog, stage, bytes, cut);
+        check(Dialog::default, stage, bytes, cut);
     }
 });

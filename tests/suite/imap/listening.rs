@@ -261,7 +261,7 @@ impl World {
         usize::try_from(self.random.below(bound as u64)).unwrap()
     }
 
-    fn one_of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+    fn one_of<'t>(&self, texts: &[&'t str]) -> &'t str {
         texts[self.below(texts.len())]
     }
 
@@ -298,7 +298,7 @@ impl World {
         }
     }
 
-    fn of_names(&mut self) -> String {
+    fn of_names(&self) -> String {
         let (one, other) = (self.one_of(&OWN), self.one_of(&OWN));
         match self.below(8) {
             0 | 1 => format!("CREATE {one}"),
@@ -310,7 +310,7 @@ impl World {
         }
     }
 
-    fn grant(&mut self) -> Vec<String> {
+    fn grant(&self) -> Vec<String> {
         let (mailbox, who) = (
             self.one_of(&OWN),
             self.one_of(&["alice@example.org", "anyone"]),

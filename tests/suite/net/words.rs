@@ -18,7 +18,7 @@ use buzon::{
         secret::Secret,
     },
     net::{
-        Farewell, Halt, Next, Peer, Protocol, Service, Step, Terms, Turn,
+        Farewell, Gone, Halt, Next, Peer, Protocol, Service, Step, Terms, Turn,
         authn::{Authn, Login, Verifier, VerifyFault},
         conn::{Conn, Transport},
         drive::{Summary, drive},
@@ -135,15 +135,7 @@ impl Service<Words> for Speaker {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(Next::Continue)
             }
-            "body" => {
-                turn.flush().await?;
-                let mut body = turn.body(Frame::dot());
-                let mut bytes = 0;
-                while let Some(piece) = body.next().await? {
-                    bytes += piece.len();
-                }
-                Ok(Next::Reply(format!("took {bytes}")))
-            }
+            "body" => Ok(Next::Reply(taken(turn).await?)),
             "ask" => {
                 let answer = turn.challenge(b"").await?;
                 Ok(Next::Reply(format!("heard {answer:?}")))
@@ -391,4 +383,15 @@ impl Session {
         assert_eq!(heard, expected);
         self.running.ended.await.unwrap()
     }
+}
+
+/// Takes a body in and tells its length.
+async fn taken(turn: &mut Turn<'_, Words>) -> Result<String, Gone> {
+    turn.flush().await?;
+    let mut body = turn.body(Frame::dot());
+    let mut bytes = 0;
+    while let Some(piece) = body.next().await? {
+        bytes += piece.len();
+    }
+    Ok(format!("took {bytes}"))
 }
