@@ -329,24 +329,46 @@ impl Answer<'_> {
             let emails = mailboxes.emails(self.selected.mailbox.account(), &ids);
             let emails = turn.unless_gone(emails).await?.map_err(stop)?;
             for ((message, _), email) in rows.iter().zip(emails) {
-                self.message(*message, email.as_ref(), &mut missing, turn)
-                    .await?;
+                let message = *message;
+                let answered = self.message(message, email.as_ref(), &mut missing, turn);
+                if !answered.await? {
+                    self.tell_seen(&[message], turn).await?;
+                }
+                if let Some(NotDecoded::TooMuch) = missing.not_decoded {
+                    // LIM-25: nothing more is read.
+                    let rest = shown.partition_point(|other| other.uid <= message.uid);
+                    let rest = shown.get(rest..).unwrap_or_default();
+                    self.tell_seen(rest, turn).await?;
+                    return Ok(missing);
+                }
             }
         }
         Ok(missing)
     }
 
+    /// Tells the flags of those among messages that are not answered which `\Seen` was set of: the
+    /// client hears of them from nobody else (RFC 3501 6.4.5).
+    async fn tell_seen(&self, shown: &[Shown], turn: &mut Turn<'_, Imap>) -> Result<(), Stop> {
+        let seen = shown.iter().copied();
+        let seen: Vec<_> = seen
+            .filter(|message| self.is_newly_seen(message.uid))
+            .collect();
+        self.with_the_index(&seen, turn).await?;
+        Ok(())
+    }
+
+    /// Answers one message with the help of the store; false when that cannot be.
     async fn message(
         &self,
         message: Shown,
         email: Option<&Email>,
         missing: &mut Missing,
         turn: &mut Turn<'_, Imap>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let facts = email.and_then(|email| Some((email, Facts::decode(&email.facts).ok()?)));
         let Some((email, facts)) = facts else {
             self.count_damaged(message, missing).await?;
-            return Ok(());
+            return Ok(false);
         };
         let source = Source {
             mailboxes: self.account.mailboxes(),
@@ -359,16 +381,16 @@ impl Answer<'_> {
             Ok(opened) => opened,
             Err(error) if fetch_binary::reason(&error).is_some() => {
                 missing.not_decoded = fetch_binary::reason(&error);
-                return Ok(());
+                return Ok(false);
             }
             Err(error) if fetch_body::is_damage(&error) => {
                 self.count_damaged(message, missing).await?;
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => {
                 tracing::error!(email.id = email.id.0, %error, "an email cannot be read");
                 missing.unreadable += 1;
-                return Ok(());
+                return Ok(false);
             }
         };
         let out = turn.output();
@@ -383,7 +405,7 @@ impl Answer<'_> {
         });
         if !is_there {
             missing.gone += 1;
-            return Ok(());
+            return Ok(false);
         }
         let mut separator = self.separator(message.uid);
         for body in bodies {
@@ -393,7 +415,7 @@ impl Answer<'_> {
         }
         turn.output().bytes(b")\r\n");
         turn.make_room().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// What of a message must be read: its envelope, where the stored one does not show all of it,

@@ -4,7 +4,7 @@
 //! once to know both, and again while it is sent unless it is small. Nothing of it is stored.
 
 use std::{
-    io,
+    io, mem,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -75,6 +75,7 @@ pub(super) async fn decode(
         return Ok(None);
     };
     let range = cut(0..u64::MAX, partial);
+    let mut charge = Charge::new(source.sized)?;
     let mut pieces = part.decoding(range);
     let mut decoded = Decoded {
         length: 0,
@@ -82,8 +83,9 @@ pub(super) async fn decode(
         small: None,
     };
     let mut small = Some(Vec::new());
-    while let Some(piece) = pieces.next().await? {
+    while let Some(piece) = pieces.step().await? {
         decoded.length += piece.len() as u64;
+        charge.set(idle_bytes(pieces.read_bytes, decoded.length))?;
         decoded.has_nul |= piece.contains(&0);
         match &mut small {
             Some(held) if held.len() + piece.len() <= held_max => {
@@ -91,14 +93,8 @@ pub(super) async fn decode(
             }
             many => *many = None,
         }
-        tokio::task::yield_now().await;
     }
     decoded.small = small.map(Bytes::from);
-    // What is sent costs its reader as much as us.
-    let idle_bytes = pieces
-        .read_bytes
-        .saturating_sub(decoded.length.saturating_mul(4));
-    spend(source.sized, idle_bytes)?;
     Ok(Some(decoded))
 }
 
@@ -125,7 +121,6 @@ pub(super) async fn size(source: Source<'_>, path: &[u32]) -> io::Result<u64> {
     let mut size = 0;
     while let Some(piece) = pieces.next().await? {
         size += piece.len() as u64;
-        tokio::task::yield_now().await;
     }
     Ok(size)
 }
@@ -133,6 +128,35 @@ pub(super) async fn size(source: Source<'_>, path: &[u32]) -> io::Result<u64> {
 /// Why nothing was decoded, if that is the error.
 pub(super) fn reason(error: &io::Error) -> Option<NotDecoded> {
     error.get_ref()?.downcast_ref().copied()
+}
+
+/// What of the bytes read counts: what is sent costs its reader as much as us.
+fn idle_bytes(read_bytes: u64, returned_bytes: u64) -> u64 {
+    read_bytes.saturating_sub(returned_bytes.saturating_mul(4))
+}
+
+/// What one part has cost its command so far.
+struct Charge<'a> {
+    sized: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl<'a> Charge<'a> {
+    /// Nothing yet; refused to a command that has cost too much.
+    fn new(sized: &'a AtomicU64) -> io::Result<Self> {
+        spend(sized, 0)?;
+        Ok(Self { sized, bytes: 0 })
+    }
+
+    /// It costs `bytes` in all: more than before, or less.
+    fn set(&mut self, bytes: u64) -> io::Result<()> {
+        let before = mem::replace(&mut self.bytes, bytes);
+        if bytes < before {
+            self.sized.fetch_sub(before - bytes, Ordering::Relaxed);
+            return Ok(());
+        }
+        spend(self.sized, bytes - before)
+    }
 }
 
 /// LIM-25: counts what is read and not sent.
@@ -191,30 +215,40 @@ impl<'a> Part<'a> {
 
 impl Decoding {
     async fn read_next(&mut self) -> io::Result<Option<Bytes>> {
-        while !self.range.is_empty()
-            && let Some(decoder) = &mut self.decoder
-        {
-            let mut out = Vec::new();
-            match self.raw.next().await? {
-                Some(raw) => {
-                    self.read_bytes += raw.len() as u64;
-                    decoder.feed(&raw, &mut out);
-                }
-                None => {
-                    decoder.finish(&mut out);
-                    self.decoder = None;
-                }
-            }
-            let length = out.len() as u64;
-            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(out.len());
-            let wanted = place(self.range.start)..place(self.range.end);
-            self.range.start = self.range.start.saturating_sub(length);
-            self.range.end = self.range.end.saturating_sub(length);
-            if !wanted.is_empty() {
-                return Ok(Some(Bytes::from(out).slice(wanted)));
+        while let Some(piece) = self.step().await? {
+            if !piece.is_empty() {
+                return Ok(Some(piece));
             }
         }
         Ok(None)
+    }
+
+    /// What is wanted of the next piece as it is stored, if only nothing; others run after each.
+    async fn step(&mut self) -> io::Result<Option<Bytes>> {
+        if self.range.is_empty() {
+            return Ok(None);
+        }
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(None);
+        };
+        let mut out = Vec::new();
+        match self.raw.next().await? {
+            Some(raw) => {
+                self.read_bytes += raw.len() as u64;
+                decoder.feed(&raw, &mut out);
+            }
+            None => {
+                decoder.finish(&mut out);
+                self.decoder = None;
+            }
+        }
+        let length = out.len() as u64;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(out.len());
+        let wanted = place(self.range.start)..place(self.range.end);
+        self.range.start = self.range.start.saturating_sub(length);
+        self.range.end = self.range.end.saturating_sub(length);
+        tokio::task::yield_now().await;
+        Ok(Some(Bytes::from(out).slice(wanted)))
     }
 }
 
@@ -235,5 +269,19 @@ mod tests {
         spend(&sized, 1).unwrap();
         let error = spend(&sized, 1).unwrap_err();
         assert_eq!(reason(&error), Some(NotDecoded::TooMuch));
+    }
+
+    #[test]
+    fn lim_25_what_is_read_counts_at_once_until_enough_of_it_is_sent() {
+        let sized = AtomicU64::new(SIZED_BYTES_MAX - 10);
+        let mut charge = Charge::new(&sized).unwrap();
+        for (read, returned, left) in [(8, 0, 2), (16, 2, 2), (20, 4, 6), (24, 9, 10)] {
+            charge.set(idle_bytes(read, returned)).unwrap();
+            let spent = sized.load(Ordering::Relaxed);
+            assert_eq!(SIZED_BYTES_MAX - spent, left, "{read} {returned}");
+        }
+        let error = charge.set(11).unwrap_err();
+        assert_eq!(reason(&error), Some(NotDecoded::TooMuch));
+        assert!(Charge::new(&sized).is_err(), "the next part is not read");
     }
 }

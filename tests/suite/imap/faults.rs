@@ -155,6 +155,41 @@ fn lim_25_nothing_is_looked_for_or_fetched_for_a_client_that_left() {
 }
 
 #[test]
+fn lim_25_fetch_stops_reading_what_it_does_not_send() {
+    const LIMIT: u64 = 2 * 1024 * 1024 * 1024;
+    const PIECE: u64 = 128 * 1024;
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        let message = [b"Subject: x\r\n\r\n".to_vec(), vec![b'x'; 16 << 20]].concat();
+        for _ in 0..4 {
+            deliver(&server, alice, &message).await;
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        // Each reads all of the message for its last byte, 1.2 GB in all.
+        let last = message.len() - 1;
+        let item = |number| format!("BINARY[]<{}.1>", last - number);
+        let items: Vec<_> = (0..70).map(item).collect();
+        let before = server.engine.reads();
+        let answer = client
+            .ask(&format!("FETCH 1:4 ({})", items.join(" ")))
+            .await;
+        let reads = server.engine.reads() - before;
+        let limit = LIMIT / PIECE;
+        assert!((limit..limit + 50).contains(&reads), "{reads}");
+        assert!(
+            answer.completion.starts_with("NO [LIMIT]"),
+            "{}",
+            answer.completion
+        );
+        // All four are marked as read, and the client knows.
+        let flags = |line: &&Vec<u8>| line.windows(5).any(|word| word == b"\\Seen");
+        assert_eq!(answer.untagged.iter().filter(flags).count(), 4);
+        assert_eq!(answer.untagged.len(), 4);
+    });
+}
+
+#[test]
 fn rfc_9585_a_long_search_says_how_far_it_is() {
     run(async {
         let (server, alice) = server_with_alice().await;
