@@ -131,12 +131,15 @@ impl MailboxRecord {
 /// Bytes of the longest name that stands in a key as it is: space and account come first.
 const PLAIN_NAME_BYTES_MAX: usize = KEY_BYTES_MAX - 9;
 
-/// The name as it stands in a key. Digests begin with a byte that names cannot have.
+/// What digests begin with: no name has it.
+const DIGEST_MARK: &str = "\0";
+
+/// The name as it stands in a key, or its digest.
 fn key_name(name: &Name) -> String {
     if is_plain(name) {
         return name.as_str().to_owned();
     }
-    let mut text = String::from("\0");
+    let mut text = String::from(DIGEST_MARK);
     for byte in digest(&SHA256, name.as_str().as_bytes()).as_ref() {
         text.push_str(&format!("{byte:02x}"));
     }
@@ -155,6 +158,18 @@ pub(super) fn name_key(account: AccountId, name: &Name) -> Key {
 /// All names of an account.
 pub(super) fn names(account: AccountId) -> Key {
     key::mailbox_name(account, "")
+}
+
+/// Those of them that stand in their keys as they are and are below this one; `None` where there
+/// can be none.
+pub(super) fn names_below(account: AccountId, name: &Name) -> Option<Key> {
+    let below = format!("{name}{}", Name::SEPARATOR);
+    (below.len() < PLAIN_NAME_BYTES_MAX).then(|| key::mailbox_name(account, &below))
+}
+
+/// Those of them that stand in their keys as digests.
+pub(super) fn long_names(account: AccountId) -> Key {
+    key::mailbox_name(account, DIGEST_MARK)
 }
 
 /// The value at [`name_key`].

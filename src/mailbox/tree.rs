@@ -13,7 +13,7 @@ use super::{
     acl::Acl,
     compose::{self, sum_usage, weight},
     contents::sums_of,
-    entry::{self, Entry, MailboxRecord, SpecialUse, name_key, name_value, names},
+    entry::{self, Entry, MailboxRecord, SpecialUse, full_name, name_key, name_value, names},
     fault::{ChangeError, MailboxFault},
     handle::absent_on_conflict,
     limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, SUBSCRIPTIONS_MAX},
@@ -107,6 +107,24 @@ impl Mailboxes {
             entry::named_mailbox(&value).map_err(|_| MailboxFault::Damaged("a mailbox name"))?;
         let record = engine.get(&key::mailbox(account, id)).await?;
         Ok(record.map(|record| Entry::new(id, name.clone(), &record)))
+    }
+
+    /// Whether there are mailboxes below this name.
+    pub async fn has_below(&self, account: AccountId, name: &Name) -> Result<bool, MailboxFault> {
+        let engine = &*self.core.engine;
+        if let Some(below) = entry::names_below(account, name) {
+            let first = PageLimit::entries(1);
+            let page = engine.page(below.prefix_range(), first, Order::Ascending);
+            if !page.await?.entries.is_empty() {
+                return Ok(true);
+            }
+        }
+        // Names too long for a key are few, where there are any.
+        let long = pages(engine, &entry::long_names(account)).await?;
+        Ok(long.iter().any(|(key, value)| {
+            let name_there = entry::named_mailbox(value).and_then(|(_, it)| full_name(key, it));
+            name_there.is_ok_and(|it| it.is_under(name))
+        }))
     }
 
     /// What a mailbox is called now.

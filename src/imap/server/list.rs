@@ -12,7 +12,7 @@ use super::{
     effort::{Budget, Exhausted, Permit},
     fault::{Cause, Stop, nonexistent, stop},
     mailboxes, metadata,
-    place::Place,
+    place::{self, Place},
     select::Selected,
     session::{Account, Outcome},
 };
@@ -224,15 +224,37 @@ pub(super) async fn lsub(
     Ok(Ok(None))
 }
 
-/// The line of one name, which the client spelled as `said` (RFC 9051 6.3.2).
+/// The line of one name, which the client spelled as `said`, and of what it leads to (RFC 9051
+/// 6.3.2). No other names are read, but for what others share below it.
 pub(super) async fn line_of(
     account: Account<'_>,
-    name: &Name,
+    (name, place): (&Name, Option<Place>),
     said: &str,
 ) -> Result<Response, Stop> {
-    let tree = Tree::read(account, false).await?;
+    let row = Row {
+        place,
+        subscribed: false,
+    };
     let old_name = Some(said).filter(|said| *said != name.as_str());
-    Ok(tree.told(name, old_name, false))
+    let has_children = has_children(account, name).await?;
+    Ok(row.told(name, has_children, old_name, false))
+}
+
+/// Whether LIST tells mailboxes below this name.
+async fn has_children(account: Account<'_>, name: &Name) -> Result<bool, Stop> {
+    let (user, mailboxes) = (account.id(), account.mailboxes());
+    if mailboxes.has_below(user, name).await.map_err(stop)? {
+        return Ok(true);
+    }
+    if !matches!(name.levels().next(), Some(list::OTHER_USERS | list::SHARED)) {
+        return Ok(false);
+    }
+    let shared = mailboxes.shared_with(user).await.map_err(stop)?;
+    let people = &*account.services.people;
+    let mut shared = shared
+        .into_iter()
+        .filter_map(|shared| Place::shared(people, shared));
+    Ok(shared.any(|place| place.name.is_under(name)))
 }
 
 /// Tells a client of IMAP4rev2 by which name a mailbox goes, where it spelled that otherwise, or
@@ -252,20 +274,39 @@ pub(super) async fn tell_spelling(
             .to_owned()
     };
     let (old, new) = (spelled(old), spelled(new));
-    let is_other = |said: &str| Name::parse(said).is_ok_and(|name| name.as_str() != said);
-    if (is_other(&old) || is_other(&new))
-        && let Ok(name) = Name::parse(&new)
-    {
-        match line_of(account, &name, &old).await {
-            Ok(line) => turn.reply(&line).await?,
-            Err(Halt::Gone(gone)) => return Err(gone),
-            // What the command did is done (DUR-01): a client that hears NO does it again.
-            Err(Halt::Fault(cause)) => {
-                tracing::error!(error = %Causes(&cause), "what a name became cannot be told now");
-            }
+    let renames = old != new;
+    let is_other = |said: &str| {
+        Name::parse(said).is_ok_and(|name| match renames {
+            // INBOX stays what it is, however it is spelled.
+            true => !name.as_str().eq_ignore_ascii_case(said),
+            false => name.as_str() != said,
+        })
+    };
+    if !is_other(&old) && !is_other(&new) {
+        return Ok(());
+    }
+    let Ok(name) = Name::parse(&new) else {
+        return Ok(());
+    };
+    // RFC 9051 6.3.6: INBOX is there after its RENAME, so it is nothing's old name.
+    let keeps_old = Name::parse(&old).is_ok_and(|name| name.is_inbox());
+    let old = if renames && keeps_old { &new } else { &old };
+    match spelling(account, &name, old).await {
+        Ok(line) => turn.reply(&line).await,
+        Err(Halt::Gone(gone)) => Err(gone),
+        // What the command did is done (DUR-01): a client that hears NO does it again.
+        Err(Halt::Fault(cause)) => {
+            tracing::error!(error = %Causes(&cause), "what a name became cannot be told now");
+            Ok(())
         }
     }
-    Ok(())
+}
+
+async fn spelling(account: Account<'_>, name: &Name, said: &str) -> Result<Response, Stop> {
+    let place = place::find(account, name.as_str()).await?;
+    // RFC 4314 6: what one has no right to is as absent as what is not there.
+    let place = place.filter(|place| !place.rights.is_empty());
+    line_of(account, (name, place), said).await
 }
 
 /// RFC 3501 6.3.8: an empty name asks for the delimiter and the root.
@@ -310,32 +351,7 @@ impl Tree {
     /// What is said of a name that changed (RFC 5465 3.1, 5.4, 5.5), or that is spelled otherwise.
     pub(super) fn told(&self, name: &Name, old_name: Option<&str>, no_access: bool) -> Response {
         let row = self.rows.get(name).cloned().unwrap_or_default();
-        let mut attributes = Vec::new();
-        if no_access {
-            attributes.push(Attribute::NoAccess);
-        }
-        if row.place.is_none() {
-            attributes.push(Attribute::NonExistent);
-        }
-        if row.subscribed {
-            attributes.push(Attribute::Subscribed);
-        }
-        attributes.extend(self.children(name, &row));
-        let special_use = row.special_use();
-        attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
-        let name = name.as_str().to_owned();
-        match old_name {
-            Some(old_name) => Response::Renamed {
-                attributes,
-                name,
-                old_name: old_name.to_owned(),
-            },
-            None => Response::List {
-                attributes,
-                name,
-                subscribed_below: false,
-            },
-        }
+        row.told(name, self.parents.contains(name), old_name, no_access)
     }
 
     fn new(places: Vec<Place>, subscriptions: Vec<Name>) -> Self {
@@ -401,15 +417,56 @@ impl Tree {
 
     /// RFC 3348: `\HasChildren` or `\HasNoChildren`.
     fn children(&self, name: &Name, row: &Row) -> Vec<Attribute> {
-        match (self.parents.contains(name), &row.place) {
-            (true, _) => vec![Attribute::HasChildren],
-            (false, Some(_)) => vec![Attribute::HasNoChildren],
-            (false, None) => Vec::new(),
-        }
+        row.children(self.parents.contains(name))
+            .into_iter()
+            .collect()
     }
 }
 
 impl Row {
+    fn told(
+        &self,
+        name: &Name,
+        has_children: bool,
+        old_name: Option<&str>,
+        no_access: bool,
+    ) -> Response {
+        let mut attributes = Vec::new();
+        if no_access {
+            attributes.push(Attribute::NoAccess);
+        }
+        if self.place.is_none() {
+            attributes.push(Attribute::NonExistent);
+        }
+        if self.subscribed {
+            attributes.push(Attribute::Subscribed);
+        }
+        attributes.extend(self.children(has_children));
+        let special_use = self.special_use();
+        attributes.extend(special_use.map(|special_use| Attribute::Use(said_use(special_use))));
+        let name = name.as_str().to_owned();
+        match old_name {
+            Some(old_name) => Response::Renamed {
+                attributes,
+                name,
+                old_name: old_name.to_owned(),
+            },
+            None => Response::List {
+                attributes,
+                name,
+                subscribed_below: false,
+            },
+        }
+    }
+
+    fn children(&self, has_children: bool) -> Option<Attribute> {
+        match (has_children, &self.place) {
+            (true, _) => Some(Attribute::HasChildren),
+            (false, Some(_)) => Some(Attribute::HasNoChildren),
+            (false, None) => None,
+        }
+    }
+
     fn special_use(&self) -> Option<SpecialUse> {
         self.place.as_ref()?.entry.special_use
     }

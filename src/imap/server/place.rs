@@ -110,9 +110,11 @@ async fn found(account: Account<'_>, name: &Name) -> Result<Option<Place>, Stop>
             Ok(found.map(|entry| Place::own(account, entry)))
         }
         Realm::Of(owner, theirs) => {
-            let Some(entry) = mailboxes.find(owner, &theirs).await.map_err(stop)? else {
+            let Some(mut entry) = mailboxes.find(owner, &theirs).await.map_err(stop)? else {
                 return Ok(None);
             };
+            // What it is for is its owner's affair.
+            entry.special_use = None;
             let rights = mailboxes.rights(account.id(), owner, entry.id).await;
             Ok(Some(Place {
                 owner,

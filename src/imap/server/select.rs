@@ -131,7 +131,7 @@ pub(super) async fn open(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let line = match enabled.contains(Enabled::IMAP4REV2) {
-        true => Some(list::line_of(account, &place.name, name).await?),
+        true => Some(list::line_of(account, (&place.name, Some(place.clone())), name).await?),
         false => None,
     };
     let opened = account

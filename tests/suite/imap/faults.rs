@@ -190,6 +190,24 @@ fn lim_25_fetch_stops_reading_what_it_does_not_send() {
 }
 
 #[test]
+fn lim_25_select_in_rev2_reads_no_other_names() {
+    run(async {
+        let (server, _) = server_with_alice().await;
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        let mut reads = Vec::new();
+        for command in ["NOOP", "ENABLE IMAP4rev2"] {
+            client.ask(command).await.ok();
+            client.ask("SELECT Sent").await.ok();
+            let before = server.engine.reads();
+            client.ask("SELECT Sent").await.ok();
+            reads.push(server.engine.reads() - before);
+        }
+        // What is below it: one name in a key, and those that are too long for one.
+        assert_eq!(reads[1], reads[0] + 2);
+    });
+}
+
+#[test]
 fn rfc_9585_a_long_search_says_how_far_it_is() {
     run(async {
         let (server, alice) = server_with_alice().await;
