@@ -44,8 +44,14 @@ impl Heard {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Nothing was.
+    pub fn is_empty(&self) -> bool {
         self.about.is_empty() && !self.is_lost
+    }
+
+    /// Some of it is said to every listener.
+    pub fn is_for_everybody(&self) -> bool {
+        self.about.iter().any(|(whose, _)| *whose == EVERYBODY)
     }
 }
 

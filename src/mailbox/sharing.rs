@@ -137,6 +137,17 @@ impl Mailboxes {
     /// What others let `user` see, as far as LIM-23 goes. A few of each account come first, then
     /// more of each, so it takes hundreds of accounts to crowd out another, whatever they share.
     pub async fn shared_with(&self, user: AccountId) -> Result<Vec<SharedMailbox>, MailboxFault> {
+        Ok(self.shared_and_read(user).await?.0)
+    }
+
+    /// As [`Self::shared_with`], and how many grants were read for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn shared_and_read(
+        &self,
+        user: AccountId,
+    ) -> Result<(Vec<SharedMailbox>, usize), MailboxFault> {
         let mut seen = Seen {
             user,
             known: HashSet::new(),
@@ -155,7 +166,7 @@ impl Mailboxes {
             }
             ranges = behind;
         }
-        Ok(seen.shared)
+        Ok((seen.shared, seen.looked_at))
     }
 
     /// Looks at the grants in `range`, at so many of each owner, and notes where the others are.

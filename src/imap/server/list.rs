@@ -38,6 +38,8 @@ pub(super) struct Tree {
     parents: BTreeSet<Name>,
     /// Names with a subscribed name below them.
     subscribed_above: BTreeSet<Name>,
+    /// Entries of the store that were read for it.
+    rows_read: usize,
 }
 
 /// What is known of one name.
@@ -325,12 +327,22 @@ impl Tree {
                 .map_err(stop)?,
             false => Vec::new(),
         };
-        let shared = account.mailboxes().shared_with(account.id()).await;
+        let shared = account.mailboxes().shared_and_read(account.id()).await;
         let people = &*account.services.people;
-        let shared = shared.map_err(stop)?.into_iter();
+        let (shared, grants_read) = shared.map_err(stop)?;
+        let rows_read = entries.len() + subscriptions.len() + grants_read;
+        let shared = shared.into_iter();
         let shared = shared.filter_map(|shared| Place::shared(people, shared));
         let own = entries.into_iter().map(|entry| Place::own(account, entry));
-        Ok(Self::new(own.chain(shared).collect(), subscriptions))
+        Ok(Self {
+            rows_read,
+            ..Self::new(own.chain(shared).collect(), subscriptions)
+        })
+    }
+
+    /// How many entries of the store were read for it.
+    pub(super) fn rows_read(&self) -> usize {
+        self.rows_read
     }
 
     /// The mailboxes that are there.

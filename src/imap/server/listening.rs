@@ -64,6 +64,10 @@ pub(super) struct Listening {
     is_due: bool,
     /// No look before.
     quiet_until: Instant,
+    /// No look at anything but the selected mailbox before.
+    others_quiet_until: Instant,
+    /// Entries of the store that the last look at names read.
+    rows_read: usize,
 }
 
 /// More than can be told, or than may be looked at.
@@ -72,8 +76,8 @@ pub(super) struct TooMuch;
 
 /// How a look went.
 enum Looked {
-    /// Everything is told; so many names were read for it.
-    Done { names: u32 },
+    /// Everything is told.
+    Done,
     /// Other work of the account comes first.
     Later,
 }
@@ -90,6 +94,8 @@ impl Listening {
             lost: BTreeSet::new(),
             is_due: false,
             quiet_until: Instant::now(),
+            others_quiet_until: Instant::now(),
+            rows_read: 0,
         }
     }
 
@@ -164,7 +170,10 @@ impl Listening {
             return std::future::pending().await;
         };
         if !self.is_due {
-            listener.heard().await;
+            tokio::select! {
+                () = listener.heard() => {}
+                () = sleep_until(self.others_quiet_until), if !self.pending.is_empty() => {}
+            }
             self.is_due = true;
         }
         sleep_until(self.quiet_until).await;
@@ -190,14 +199,25 @@ impl Listening {
         if self.listener.is_none() {
             return Ok(Ok(()));
         }
+        if Instant::now() < self.others_quiet_until {
+            self.rest(self.others_quiet_until);
+            return Ok(Ok(()));
+        }
+        self.rows_read = 0;
         match self.look(account, selected, turn).await {
-            Ok(Ok(Looked::Done { names })) => {
+            Ok(Ok(Looked::Done)) => {
+                let mut pause = LOOK_INTERVAL + time_of(self.rows_read);
+                if self.pending.is_for_everybody() {
+                    pause += PAUSE_OF_EVERYBODY;
+                }
                 self.pending = Heard::default();
-                self.is_due = false;
-                self.quiet_until = Instant::now() + LOOK_INTERVAL + TIME_OF_NAME * names;
+                self.rest(Instant::now() + pause);
                 Ok(Ok(()))
             }
-            Ok(Ok(Looked::Later)) => Ok(Ok(())),
+            Ok(Ok(Looked::Later)) => {
+                self.rest(Instant::now() + RETRY_INTERVAL);
+                Ok(Ok(()))
+            }
             Ok(Err(TooMuch)) => Ok(Err(TooMuch)),
             Err(Halt::Fault(cause)) => {
                 tracing::error!(error = %Causes(&cause), "what changed cannot be told now");
@@ -205,6 +225,13 @@ impl Listening {
             }
             Err(gone) => Err(gone),
         }
+    }
+
+    /// The selected mailbox is told; the others are looked at no sooner than then.
+    fn rest(&mut self, others_quiet_until: Instant) {
+        self.is_due = false;
+        self.quiet_until = Instant::now() + LOOK_INTERVAL;
+        self.others_quiet_until = others_quiet_until;
     }
 
     async fn look(
@@ -215,7 +242,7 @@ impl Listening {
     ) -> Result<Result<Looked, TooMuch>, Stop> {
         let wanted = self.aim.all();
         if wanted == Events::NONE {
-            return Ok(Ok(Looked::Done { names: 0 }));
+            return Ok(Ok(Looked::Done));
         }
         if self.pending.is_lost && wanted.intersects(Events::OF_METADATA) {
             // Nothing tells which were removed.
@@ -223,13 +250,11 @@ impl Listening {
         }
         let mut changed: BTreeMap<Id, Came> = BTreeMap::new();
         let about_names = |(_, about): &(AccountId, About)| *about == About::Names;
-        let mut names = 0;
         if self.pending.is_lost || self.pending.about.iter().any(about_names) {
             match self.tell_names(account, selected, turn).await? {
                 Ok(came) => changed.extend(came),
                 Err(TooMuch) => return Ok(Err(TooMuch)),
             }
-            names = u32::try_from(self.picture.seen().len()).unwrap_or(u32::MAX);
         }
         if self.pending.is_lost {
             let all = self.picture.seen().iter();
@@ -266,7 +291,7 @@ impl Listening {
             self.tell_state(account, id, came, turn).await?;
         }
         self.tell_annotations(account, turn).await?;
-        Ok(Ok(Looked::Done { names }))
+        Ok(Ok(Looked::Done))
     }
 
     /// All names, and what of them is listened to; listens to their owners.
@@ -280,6 +305,7 @@ impl Listening {
         owners.extend(selected.map(|selected| selected.id().0));
         loop {
             let tree = turn.unless_gone(Tree::read(account, true)).await??;
+            self.rows_read += tree.rows_read();
             let known = owners.len();
             owners.extend(tree.places().map(|place| place.owner));
             if let Some(listener) = &mut self.listener {
@@ -544,11 +570,17 @@ async fn permit(
     Ok(permit.ok().map(Some))
 }
 
+fn time_of(rows: usize) -> Duration {
+    TIME_OF_ROW * u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
 /// LIM-36: the least time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// LIM-36: as much more for each name that the first one read.
-const TIME_OF_NAME: Duration = Duration::from_micros(100);
-/// The time between two looks when the first one failed.
+/// LIM-36: as much more for each entry that the first one read for the names.
+const TIME_OF_ROW: Duration = Duration::from_micros(100);
+/// LIM-36: and when it was for a change that every listener looks at.
+const PAUSE_OF_EVERYBODY: Duration = Duration::from_secs(5);
+/// The time between two looks when the first one failed, or had to wait for other work.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a look waits for its turn among the heavy work of the account.
 const PERMIT_PATIENCE: Duration = Duration::from_secs(1);

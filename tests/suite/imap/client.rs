@@ -100,8 +100,13 @@ impl ImapClient {
 
     /// All that is told while nothing is asked, until nothing more is.
     pub(super) async fn hear(&mut self) -> Vec<Vec<u8>> {
+        self.hear_until(SILENCE).await
+    }
+
+    /// All that is told while nothing is asked, until nothing was for so long.
+    pub(super) async fn hear_until(&mut self, silence: Duration) -> Vec<Vec<u8>> {
         let mut told = Vec::new();
-        while let Ok(response) = timeout(SILENCE, self.response()).await {
+        while let Ok(response) = timeout(silence, self.response()).await {
             told.push(response.strip_prefix(b"* ").unwrap_or(&response).to_vec());
         }
         told

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    time::Duration,
 };
 
 use buzon::{base::random::Random, mailbox::Name};
@@ -71,6 +72,58 @@ fn lim_36_who_cannot_be_told_everything_is_told_that_or_all_is_looked_at() {
         other.ask(comment).await.ok();
         assert!(of_annotations.hear().await.is_empty());
         of_annotations.ask("NOOP").await.ok();
+    });
+}
+
+#[test]
+fn lim_36_what_everybody_looks_at_pauses_looks_at_all_but_the_selected_mailbox() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        let mut other = ImapClient::log_in(&server, "alice").await;
+        client.ask("SELECT INBOX").await.ok();
+        let asked = "NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MailboxName))";
+        client.ask(asked).await.ok();
+        client.hear().await;
+        let second = Duration::from_secs(1);
+        let is_list = |line: &Vec<u8>| line.starts_with(b"LIST ");
+        other.ask("CREATE a").await.ok();
+        assert!(client.hear_until(second).await.iter().any(is_list));
+        other.ask("SETACL a anyone l").await.ok();
+        client.hear_until(second).await;
+        other.ask("CREATE b").await.ok();
+        for count in 1..=2 {
+            deliver(&server, alice, b"Subject: x\r\n\r\n").await;
+            let told = client.hear_until(second).await;
+            let exists = format!("{count} EXISTS").into_bytes();
+            assert!(told.contains(&exists), "{told:?}");
+            assert!(!told.iter().any(is_list), "{told:?}");
+        }
+        assert!(client.hear().await.iter().any(is_list));
+    });
+}
+
+#[test]
+fn lim_36_looks_are_as_rare_as_what_they_read_is_long() {
+    run(async {
+        let (server, alice) = server_with_alice().await;
+        for at in 0..1000 {
+            let name = Name::parse(&format!("many{at}")).unwrap();
+            server.mailboxes.create(alice, &name, None).await.unwrap();
+        }
+        let mut client = ImapClient::log_in(&server, "alice").await;
+        let mut other = ImapClient::log_in(&server, "alice").await;
+        client
+            .ask("NOTIFY SET (subtree z (MailboxName))")
+            .await
+            .ok();
+        client.hear().await;
+        other.ask("CREATE z").await.ok();
+        let short = Duration::from_millis(50);
+        assert_eq!(client.hear_until(short).await.len(), 1);
+        other.ask("CREATE z/a").await.ok();
+        assert!(client.hear_until(2 * short).await.is_empty());
+        assert!(!client.hear_until(3 * short).await.is_empty());
     });
 }
 
