@@ -62,16 +62,19 @@ impl System {
 
     /// The records of one type, in an answer that took a bounded time.
     async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
-        let Ok(mut name) = Name::from_ascii(name) else {
+        let Some(name) = name_of(name) else {
             // What the DNS cannot spell does not exist in it.
             return Answer::NoSuchName;
         };
-        name.set_fqdn(true);
         match timeout(QUESTION_MAX, self.0.lookup(name, kind)).await {
             Ok(Ok(lookup)) => {
                 let answers = lookup.answers().iter();
                 let of_kind = answers.filter(|record| record.data.record_type() == kind);
-                let records: Vec<_> = of_kind.take(RECORDS_MAX).map(|r| r.data.clone()).collect();
+                let mut records: Vec<&RData> = of_kind.map(|record| &record.data).collect();
+                // Of texts beyond all measure, those that say what they are for.
+                records.sort_by_key(|data| !has_version(data));
+                records.truncate(RECORDS_MAX);
+                let records: Vec<_> = records.into_iter().cloned().collect();
                 if records.is_empty() {
                     Answer::NoRecords
                 } else {
@@ -130,6 +133,26 @@ impl Resolver for System {
             let name = Name::from(address).to_ascii();
             self.ask(&name, RecordType::PTR).await.map(names)
         })
+    }
+}
+
+/// A full name. Its labels may hold what no host name does: SPF spells senders in them (RFC 7208
+/// 7.4).
+fn name_of(text: &str) -> Option<Name> {
+    if !text.is_ascii() {
+        return None;
+    }
+    let labels = text.trim_end_matches('.').split('.').map(str::as_bytes);
+    let mut name = Name::from_labels(labels).ok()?;
+    name.set_fqdn(true);
+    Some(name)
+}
+
+/// Whether a record is a text with a version, as policies and keys are.
+fn has_version(data: &RData) -> bool {
+    match data {
+        RData::TXT(txt) => txt.txt_data.first().is_some_and(|t| t.starts_with(b"v=")),
+        _ => false,
     }
 }
 
@@ -233,7 +256,8 @@ fn server(address: &SocketAddr) -> NameServerConfig {
 fn resolver_options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.timeout = Duration::from_secs(5);
-    options.attempts = 2;
+    // Beside the first one: two in all.
+    options.attempts = 1;
     options.edns0 = true;
     options.edns_payload_len = 1232;
     options.cache_size = 50_000;

@@ -60,6 +60,7 @@ struct BodyForm {
     cr: bool,
     /// There was any text.
     text: bool,
+    /// What is known of the form and was not given on yet: small pieces become larger ones here.
     out: Vec<u8>,
 }
 
@@ -75,9 +76,8 @@ impl BodyForm {
         }
     }
 
-    /// The next piece in canonical form, as far as it is known.
-    fn feed(&mut self, piece: &[u8]) -> &[u8] {
-        self.out.clear();
+    /// Gives the next piece in canonical form to `sink`, as far as it is known.
+    fn feed(&mut self, piece: &[u8], sink: &mut impl FnMut(&[u8])) {
         let mut rest = piece;
         while let Some(byte) = rest.first() {
             let length = match (byte, self.canon) {
@@ -89,7 +89,7 @@ impl BodyForm {
                 }
                 _ if self.cr => {
                     self.cr = false;
-                    self.push(b"\r");
+                    self.push(b"\r", sink);
                     0
                 }
                 (b'\r', _) => {
@@ -102,41 +102,63 @@ impl BodyForm {
                 }
                 (_, canon) => {
                     let length = run(canon, rest);
-                    self.push(rest.get(..length).unwrap_or_default());
+                    self.push(rest.get(..length).unwrap_or_default(), sink);
                     length
                 }
             };
             rest = rest.get(length..).unwrap_or_default();
         }
-        &self.out
     }
 
     /// What is left when the body ends.
-    fn end(&mut self) -> &[u8] {
-        self.out.clear();
+    fn end(&mut self, sink: &mut impl FnMut(&[u8])) {
         if self.cr {
             self.cr = false;
-            self.push(b"\r");
+            self.push(b"\r", sink);
         }
         // RFC 6376 3.4.3: an empty body is one line end; 3.4.4: or nothing.
         if self.text || self.canon == Canon::Simple {
-            self.out.extend_from_slice(b"\r\n");
+            self.put(b"\r\n", sink);
         }
-        &self.out
+        sink(&self.out);
+        self.out.clear();
     }
 
     /// Text: what was held back counts now.
-    fn push(&mut self, text: &[u8]) {
-        for _ in 0..std::mem::take(&mut self.line_ends) {
-            self.out.extend_from_slice(b"\r\n");
+    fn push(&mut self, text: &[u8], sink: &mut impl FnMut(&[u8])) {
+        let mut line_ends = std::mem::take(&mut self.line_ends);
+        while line_ends > 0 {
+            let count = line_ends.min(LINE_ENDS.len() as u64);
+            let block = LINE_ENDS.as_flattened();
+            let length = usize::try_from(count.saturating_mul(2)).unwrap_or(block.len());
+            self.put(block.get(..length).unwrap_or(block), sink);
+            line_ends = line_ends.saturating_sub(count);
         }
         if std::mem::take(&mut self.space) {
-            self.out.push(b' ');
+            self.put(b" ", sink);
         }
         self.text = true;
-        self.out.extend_from_slice(text);
+        self.put(text, sink);
+    }
+
+    /// However much of it is held back, no more than a block is ever in memory.
+    fn put(&mut self, text: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.out.len().saturating_add(text.len()) > OUT_BYTES_MAX {
+            sink(&self.out);
+            self.out.clear();
+        }
+        if text.len() >= OUT_BYTES_MAX {
+            sink(text);
+        } else {
+            self.out.extend_from_slice(text);
+        }
     }
 }
+
+/// Line ends that were held back are given on in blocks.
+static LINE_ENDS: [[u8; 2]; OUT_BYTES_MAX / 2] = [*b"\r\n"; OUT_BYTES_MAX / 2];
+/// Bytes of a form that are gathered before they are hashed.
+const OUT_BYTES_MAX: usize = 4096;
 
 /// How much at the front of `rest` is text that needs no decision; at least its first byte.
 fn run(canon: Canon, rest: &[u8]) -> usize {
@@ -202,8 +224,9 @@ impl BodyHashes {
     /// Takes the next piece.
     pub(super) fn feed(&mut self, piece: &[u8]) {
         for form in &mut self.forms {
-            let text = form.form.feed(piece);
-            update(&mut form.hashes, &mut form.total, text);
+            let (hashes, total) = (&mut form.hashes, &mut form.total);
+            form.form
+                .feed(piece, &mut |text| update(hashes, total, text));
         }
     }
 
@@ -211,7 +234,8 @@ impl BodyHashes {
     pub(super) fn finish(self) -> Vec<BodyHash> {
         let mut finished = Vec::new();
         for mut form in self.forms {
-            update(&mut form.hashes, &mut form.total, form.form.end());
+            let (hashes, total) = (&mut form.hashes, &mut form.total);
+            form.form.end(&mut |text| update(hashes, total, text));
             for (length, context) in form.hashes {
                 finished.push(BodyHash {
                     wanted: Wanted {
@@ -246,10 +270,32 @@ mod tests {
         let mut form = BodyForm::new(canon);
         let mut out = Vec::new();
         for piece in pieces {
-            out.extend_from_slice(form.feed(piece));
+            form.feed(piece, &mut |text| out.extend_from_slice(text));
         }
-        out.extend_from_slice(form.end());
+        form.end(&mut |text| out.extend_from_slice(text));
         out
+    }
+
+    #[test]
+    fn line_ends_that_were_held_back_need_no_memory() {
+        let line_ends = b"\r\n".repeat(512 * 1024);
+        for canon in [Canon::Simple, Canon::Relaxed] {
+            let (mut form, mut total) = (BodyForm::new(canon), 0);
+            let mut largest = 0;
+            let mut sink = |text: &[u8]| {
+                total += text.len();
+                largest = largest.max(text.len());
+            };
+            form.feed(&line_ends, &mut sink);
+            form.feed(b"x", &mut sink);
+            let held = form.out.capacity();
+            form.end(&mut sink);
+            assert!(held <= 2 * OUT_BYTES_MAX, "{held}");
+            assert!(largest <= OUT_BYTES_MAX, "{largest}");
+            assert_eq!(total, line_ends.len() + 3);
+            let whole = [&line_ends[..], b"x\r\n"].concat();
+            assert_eq!(body(canon, &[&line_ends, b"x"]), whole);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     canon::{BodyHash, Canon, Wanted},
     header::{Authors, Header},
     key::{BadKey, PublicKey},
+    lies_in,
     questions::Questions,
     tags::Tags,
     work::Work,
@@ -108,22 +109,13 @@ pub(super) fn signatures(header: &Header, authors: &Authors) -> (Vec<Signature>,
     let of_author = |signature: &Signature| match authors {
         Authors::Domains(domains) => domains
             .iter()
-            .any(|author| related(author, &signature.domain)),
+            .any(|author| lies_in(author, &signature.domain) || lies_in(&signature.domain, author)),
         Authors::Missing | Authors::Unclear => false,
     };
     good.sort_by_key(|signature| !of_author(signature));
     good.truncate(SIGNATURES_MAX);
     bad.truncate(SIGNATURES_MAX.saturating_sub(good.len()));
     (good, bad)
-}
-
-/// Whether one is the other or lies below it.
-fn related(a: &str, b: &str) -> bool {
-    let below = |name: &str, other: &str| {
-        let before = name.strip_suffix(other);
-        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    };
-    below(a, b) || below(b, a)
 }
 
 /// Whose grammar a signature follows.
@@ -157,8 +149,8 @@ impl Signature {
         let (header_canon, canon) =
             canons(&tags).ok_or_else(|| neutral("its forms are unknown"))?;
         let names = names(&tags).ok_or_else(|| neutral("it names no fields"))?;
-        // RFC 6376 5.4, 6.1.1.
-        if kind == Kind::Dkim && !names.iter().any(|name| name == "from") {
+        // RFC 6376 5.4, 6.1.1; RFC 8617 4.1.2 has it for chains too.
+        if !names.iter().any(|name| name == "from") {
             return Err((DkimResult::PermError, "it does not sign From"));
         }
         // RFC 8617 4.1.2.
@@ -249,9 +241,12 @@ impl Signature {
         if key.strict && self.agent.is_some() {
             return Err((DkimResult::PermError, "the key is not for this agent"));
         }
-        let (header, signature) = (Arc::clone(header), self.clone());
+        let (message_header, signature) = (header, self.clone());
+        let header = Arc::clone(header);
         let holds = work.run(move || signature.holds(&header, &key)).await;
+        let added = message_header.is_added_to(&self.names);
         match (holds, self.wanted.length) {
+            (Some(true), _) if added => Err((DkimResult::Policy, "a field was added")),
             (None, _) => Err((DkimResult::TempError, "there was no time to check it")),
             (Some(false), _) => Err((DkimResult::Fail, "the signature does not hold")),
             (Some(true), Some(length)) if length < body.total => {
@@ -358,10 +353,7 @@ fn agent_domain(agent: &str, domain: &str) -> Result<Option<String>, Judged> {
     let of = name(of).ok_or(outside)?;
     if of == domain {
         Ok(None)
-    } else if of
-        .strip_suffix(domain)
-        .is_some_and(|before| before.ends_with('.'))
-    {
+    } else if lies_in(&of, domain) {
         Ok(Some(of))
     } else {
         Err(outside)

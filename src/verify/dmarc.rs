@@ -4,7 +4,9 @@
 //! `pct` of older records is honoured as RFC 7489 6.6.4 has it, `t=y` as RFC 9989 4.7. What could
 //! not be found out is never taken for "no policy".
 
-use super::questions::Questions;
+use std::collections::HashMap;
+
+use super::{lies_in, questions::Questions};
 use crate::{
     base::future::{BoxFuture, all},
     dns::Answer,
@@ -74,11 +76,8 @@ impl Record {
         let text = std::str::from_utf8(text)
             .ok()
             .filter(|t| t.len() <= RECORD_BYTES_MAX)?;
-        let mut tags = text.split(';').filter_map(|tag| {
-            let (name, value) = tag.split_once('=')?;
-            Some((name.trim(), value.trim()))
-        });
-        if tags.next() != Some(("v", "DMARC1")) {
+        let mut tags = tags(text);
+        if tags.next() != Some(VERSION) {
             return None;
         }
         let tags: Vec<_> = tags.collect();
@@ -111,6 +110,14 @@ impl Record {
             },
         })
     }
+}
+
+/// The tags of a record in their order.
+fn tags(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(';').filter_map(|tag| {
+        let (name, value) = tag.split_once('=')?;
+        Some((name.trim(), value.trim()))
+    })
 }
 
 /// RFC 8601 2.7, RFC 9989.
@@ -166,8 +173,13 @@ pub(super) enum By {
     Dkim,
 }
 
-/// Asks what is to be asked about the author's domain; its policy comes with it.
-pub(super) async fn discover(questions: Questions<'_>, author: &str) -> Discovered {
+/// Asks what is to be asked about the author's domain, and about those that may vouch for it; its
+/// policy comes with it.
+pub(super) async fn discover(
+    questions: Questions<'_>,
+    author: &str,
+    candidates: &[String],
+) -> Discovered {
     let walk = Walk::from(questions, author).await;
     let organization = walk.organization(author);
     let own = walk.record_of(author).cloned();
@@ -178,7 +190,12 @@ pub(super) async fn discover(questions: Questions<'_>, author: &str) -> Discover
             .ok()
             .and_then(|name| walk.record_of(name))
     };
-    let record = own.or_else(|| above().or_else(|| walk.public_record()).cloned());
+    // What could not be found out may be the record of somebody nearer: another's is not taken for
+    // it.
+    let record = own.or_else(|| match walk.unknown {
+        true => None,
+        false => above().or_else(|| walk.public_record()).cloned(),
+    });
     let wanted = match &record {
         None => None,
         Some(record) if is_own => Some(record.policy),
@@ -190,10 +207,33 @@ pub(super) async fn discover(questions: Questions<'_>, author: &str) -> Discover
     };
     Discovered {
         author: author.to_owned(),
+        organizations: organizations(questions, author, &organization, candidates).await,
         organization,
         unknown: record.is_none() && walk.unknown,
         found: record.zip(wanted),
     }
+}
+
+/// The organizations of candidates for which that may decide.
+async fn organizations(
+    questions: Questions<'_>,
+    author: &str,
+    organization: &Result<String, ()>,
+    candidates: &[String],
+) -> HashMap<String, Result<String, ()>> {
+    let Ok(organization) = organization else {
+        return HashMap::new();
+    };
+    // What lies between the author and its organization was seen on the way up.
+    let decides = |name: &&String| lies_in(name, organization) && !lies_in(author, name);
+    let asked = candidates.iter().filter(decides).take(WALKS_MAX);
+    let walks = asked.map(|name| -> BoxFuture<'_, (String, Result<String, ()>)> {
+        Box::pin(async move {
+            let walk = Walk::from(questions, name).await;
+            (name.clone(), walk.organization(name))
+        })
+    });
+    all(walks.collect()).await.into_iter().collect()
 }
 
 /// What is known about an author's domain.
@@ -201,6 +241,8 @@ pub(super) struct Discovered {
     author: String,
     /// Its organizational domain; an error when that cannot be found out now.
     organization: Result<String, ()>,
+    /// Those of names below that one.
+    organizations: HashMap<String, Result<String, ()>>,
     found: Option<(Record, Policy)>,
     /// There may be a record nobody could tell us of.
     unknown: bool,
@@ -208,12 +250,7 @@ pub(super) struct Discovered {
 
 impl Discovered {
     /// What comes of it, `draw` being a number below 100.
-    pub(super) async fn judge(
-        &self,
-        questions: Questions<'_>,
-        identifiers: &[Identifier],
-        draw: u64,
-    ) -> Outcome {
+    pub(super) fn judge(&self, identifiers: &[Identifier], draw: u64) -> Outcome {
         let Some((record, wanted)) = &self.found else {
             let result = match self.unknown {
                 true => DmarcResult::TempError,
@@ -243,12 +280,8 @@ impl Discovered {
             sampled
         };
         let mut result = DmarcResult::Fail;
-        let mut walks = WALKS_MAX;
         for identifier in identifiers {
-            match self
-                .aligned(questions, record, identifier, &mut walks)
-                .await
-            {
+            match self.aligned(record, identifier) {
                 Ok(true) if !identifier.unknown => {
                     result = DmarcResult::Pass;
                     break;
@@ -268,13 +301,7 @@ impl Discovered {
     }
 
     /// RFC 9989 4.4: whether the domain is the author's, or of the same organization.
-    async fn aligned(
-        &self,
-        questions: Questions<'_>,
-        record: &Record,
-        identifier: &Identifier,
-        walks: &mut usize,
-    ) -> Result<bool, ()> {
+    fn aligned(&self, record: &Record, identifier: &Identifier) -> Result<bool, ()> {
         let (author, domain) = (&self.author, &identifier.domain);
         let strict = match identifier.by {
             By::Spf => record.strict_spf,
@@ -292,16 +319,14 @@ impl Discovered {
         if !lies_in(domain, organization) {
             return Ok(false);
         }
-        // What lies between the author and its organization was seen on the way up.
         if lies_in(author, domain) {
             return Ok(true);
         }
-        if *walks == 0 {
-            return Ok(false);
+        match self.organizations.get(domain) {
+            Some(Ok(found)) => Ok(found == organization),
+            Some(Err(())) => Err(()),
+            None => Ok(false),
         }
-        *walks = walks.saturating_sub(1);
-        let walk = Walk::from(questions, domain).await;
-        Ok(walk.organization(domain)? == *organization)
     }
 }
 
@@ -374,7 +399,10 @@ impl Walk {
 async fn record_at(questions: Questions<'_>, name: &str) -> Answer<Record> {
     match questions.texts(&format!("_dmarc.{name}")).await {
         Answer::Found(texts) => {
-            let is_record = |text: &&Vec<u8>| text.starts_with(b"v=DMARC1");
+            let is_record = |text: &&Vec<u8>| {
+                let text = std::str::from_utf8(text);
+                text.is_ok_and(|text| tags(text).next() == Some(VERSION))
+            };
             let mut records = texts.iter().filter(is_record);
             match (records.next(), records.next()) {
                 (Some(only), None) => Record::parse(only).map_or(Answer::NoRecords, Answer::Found),
@@ -411,12 +439,8 @@ fn one_below(above: &str, domain: &str) -> String {
     }
 }
 
-/// Whether `name` is `domain` or lies below it.
-fn lies_in(name: &str, domain: &str) -> bool {
-    let before = name.strip_suffix(domain);
-    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-}
-
+/// What a record begins with.
+const VERSION: (&str, &str) = ("v", "DMARC1");
 /// DMARC-01: labels with which the walk goes on above the name itself.
 const WALK_LABELS_MAX: usize = 7;
 /// Names of others whose organization is asked for.

@@ -71,6 +71,15 @@ impl Header {
         }
     }
 
+    /// Whether a field that readers see stands there again, beside those that `names` choose: what
+    /// was added may be what is shown (RFC 6376 8.15).
+    pub(super) fn is_added_to(&self, names: &[String]) -> bool {
+        SHOWN.iter().any(|name| {
+            let signed = names.iter().filter(|signed| signed == name).count();
+            signed > 0 && self.places(name).len() > signed
+        })
+    }
+
     /// Adds the signing field itself, with nothing in its `b=` and no line end (RFC 6376 3.7).
     pub(super) fn signing(&self, place: usize, canon: Canon, out: &mut Vec<u8>) {
         unsigned(self.field(place), canon, out);
@@ -125,10 +134,22 @@ impl Authors {
             return Self::Unclear;
         };
         let mut domains: Vec<String> = Vec::new();
-        for entry in parse_addresses(&field.unfolded(), &Bounds::default()) {
+        let bounds = Bounds::default();
+        let entries = parse_addresses(&field.unfolded(), &bounds);
+        if entries.len() >= bounds.addresses {
+            return Self::Unclear;
+        }
+        for entry in entries {
             let AddressEntry::Mailbox(mailbox) = entry else {
                 continue;
             };
+            if mailbox.ignored {
+                return Self::Unclear;
+            }
+            // `Example, Inc. <news@example.com>`: a piece of a name that nobody quoted.
+            if mailbox.host.is_empty() && !mailbox.local.contains(&b'@') {
+                continue;
+            }
             let text = std::str::from_utf8(&mailbox.host).ok();
             let domain = text.and_then(|text| Domain::parse(text.trim()).ok());
             let Some(domain) = domain.filter(|domain| domain.literal().is_none()) else {
@@ -147,6 +168,18 @@ impl Authors {
     }
 }
 
+/// Fields of which there is one at most (RFC 5322 3.6, RFC 2045), and that readers see or
+/// programs act on.
+const SHOWN: &[&str] = &[
+    "subject",
+    "date",
+    "to",
+    "cc",
+    "reply-to",
+    "content-type",
+    "content-transfer-encoding",
+    "mime-version",
+];
 /// Domains of one From whose policies are asked for.
 const AUTHOR_DOMAINS_MAX: usize = 4;
 
@@ -200,7 +233,19 @@ mod tests {
                 "From: a@b.example\r\nFROM : c@d.example\r\n",
                 Authors::Unclear,
             ),
+            (
+                "From: Example, Inc. <news@b.example>\r\n",
+                domains(&["b.example"]),
+            ),
+            ("From: a@b.example@, <c@d.example>\r\n", Authors::Unclear),
+            (
+                "From: a@b.example <c@d.example> <e@f.example>\r\n",
+                Authors::Unclear,
+            ),
+            ("From: <a@b.example> c@d.example\r\n", Authors::Unclear),
+            ("From: <a@b.example> (c)\r\n", domains(&["b.example"])),
             ("From: a\r\n", Authors::Unclear),
+            ("From: a, b\r\n", Authors::Unclear),
             ("From:\r\n", Authors::Unclear),
             ("From: a@[192.0.2.1]\r\n", Authors::Unclear),
         ] {

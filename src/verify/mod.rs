@@ -197,6 +197,7 @@ impl Verifier {
         } = examination;
         let bodies = body.finish();
         let message = (&header, bodies.as_slice());
+        let candidates = candidates(client, &signatures);
         let dkim = signatures.into_iter().map(|signature| -> BoxFuture<'_, _> {
             Box::pin(signature.check(questions, message, &inner.work, now))
         });
@@ -205,16 +206,16 @@ impl Verifier {
             iprev(questions, client.ip),
             spf(questions, client),
             all(dkim.collect()),
-            policies(questions, &authors),
+            policies(questions, &authors, &candidates),
             arc
         );
         signatures.extend(unusable);
         let identifiers = identifiers(client, (helo, sender), &signatures);
         let draw = inner.random.below(100);
-        let mut outcomes = Vec::new();
-        for found in &discovered {
-            outcomes.push(found.judge(questions, &identifiers, draw).await);
-        }
+        let judged = discovered
+            .iter()
+            .map(|found| found.judge(&identifiers, draw));
+        let outcomes: Vec<_> = judged.collect();
         let outcome = joined(&authors, &outcomes);
         let vouched = self.vouches(&chain, &header, &authors);
         let (verdict, overridden) = self.verdict(&authors, outcome, arc, vouched);
@@ -289,20 +290,25 @@ impl Verifier {
 }
 
 /// What the authors' domains want done.
-async fn policies(questions: Questions<'_>, authors: &Authors) -> Vec<Discovered> {
+async fn policies(
+    questions: Questions<'_>,
+    authors: &Authors,
+    candidates: &[String],
+) -> Vec<Discovered> {
     let domains: &[String] = match authors {
         Authors::Domains(domains) => domains,
         Authors::Missing | Authors::Unclear => &[],
     };
-    let mut found = Vec::new();
-    for domain in domains {
-        found.push(dmarc::discover(questions, domain).await);
-    }
-    found
+    let asked = domains.iter().map(|domain| -> BoxFuture<'_, Discovered> {
+        Box::pin(dmarc::discover(questions, domain, candidates))
+    });
+    all(asked.collect()).await
 }
 
 /// RFC 8601 3.
 async fn iprev(questions: Questions<'_>, ip: IpAddr) -> Iprev {
+    // It decides nothing.
+    let questions = questions.within(REVERSE_MAX);
     let ip = ip.to_canonical();
     let family = if ip.is_ipv4() {
         Family::Four
@@ -350,20 +356,41 @@ fn sender_domain(sender: &ReversePath) -> Option<&str> {
     sender.address().map(|address| address.domain.as_str())
 }
 
+/// The domain that SPF may vouch for: that of MAIL FROM, or HELO for the null sender.
+fn spf_domain(client: Client<'_>) -> &str {
+    sender_domain(client.sender).unwrap_or(client.helo)
+}
+
+/// The name as it is compared.
+fn plain(domain: &str) -> String {
+    domain.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The domains that may turn out to vouch for a message, each once.
+fn candidates(client: Client<'_>, signatures: &[Signature]) -> Vec<String> {
+    let signers = signatures.iter().map(|signature| signature.domain.as_str());
+    let mut found: Vec<String> = Vec::new();
+    for domain in std::iter::once(spf_domain(client)).chain(signers) {
+        let domain = plain(domain);
+        if !found.contains(&domain) {
+            found.push(domain);
+        }
+    }
+    found
+}
+
 /// DMARC-01: MAIL FROM by SPF, HELO for the null sender; and the domains of signatures.
 fn identifiers(
     client: Client<'_>,
     (helo, sender): (SpfResult, Option<SpfResult>),
     signatures: &[Finding],
 ) -> Vec<Identifier> {
-    let (domain, result) = match sender_domain(client.sender).zip(sender) {
-        Some(found) => found,
-        None => (client.helo, helo),
-    };
+    let domain = spf_domain(client);
+    let result = sender.unwrap_or(helo);
     let mut found = Vec::new();
     let mut add = |domain: &str, by, unknown| {
         found.push(Identifier {
-            domain: domain.trim_end_matches('.').to_ascii_lowercase(),
+            domain: plain(domain),
             by,
             unknown,
         });
@@ -417,6 +444,22 @@ fn summary(results: &Results<'_>) -> String {
     format!("spf={} dkim={dkim} dmarc={dmarc} arc={arc}", spf.name())
 }
 
+/// Whether `name` is `domain` or lies below it.
+fn lies_in(name: &str, domain: &str) -> bool {
+    let (name, domain) = (name.trim_end_matches('.'), domain.trim_end_matches('.'));
+    let Some(cut) = name.len().checked_sub(domain.len()) else {
+        return false;
+    };
+    match name.split_at_checked(cut) {
+        Some((before, end)) => {
+            end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
+        }
+        None => false,
+    }
+}
+
+/// How long the names of the client's address may take.
+const REVERSE_MAX: Duration = Duration::from_secs(5);
 /// Names of the client's address that are asked about.
 const REVERSE_NAMES_MAX: usize = 5;
 

@@ -1,7 +1,7 @@
 //! Questions to the DNS that all end at one time: whatever a message makes us ask, its sender does
 //! not wait longer than that, and a question that was not answered by then is a temporary error.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +17,12 @@ pub(super) struct Questions<'a> {
 impl<'a> Questions<'a> {
     pub(super) fn new(resolver: &'a dyn Resolver, until: Instant) -> Self {
         Self { resolver, until }
+    }
+
+    /// The same, with no more than this time.
+    pub(super) fn within(self, time: Duration) -> Self {
+        let until = self.until.min(Instant::now() + time);
+        Self { until, ..self }
     }
 
     pub(super) async fn texts(&self, name: &str) -> Answer<Vec<Vec<u8>>> {

@@ -144,13 +144,19 @@ fn next(out: &mut String, result: &str) {
     out.push_str(result);
 }
 
-/// Letters, digits and marks of names; the rest as `?`, which nobody takes for them.
+/// Letters, digits and marks of names; the rest as `?`, which nobody takes for them, and then in
+/// quotes (RFC 8601 2.2), as an address literal is.
 fn token(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let keep = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') => c,
+        c if plain(c) || matches!(c, '[' | ']' | ':') => c,
         _ => '?',
     };
-    text.chars().take(TOKEN_CHARS_MAX).map(keep).collect()
+    let kept: String = text.chars().take(TOKEN_CHARS_MAX).map(keep).collect();
+    match !kept.is_empty() && kept.chars().all(plain) {
+        true => kept,
+        false => format!("\"{kept}\""),
+    }
 }
 
 /// Longest name that is repeated.
@@ -159,6 +165,19 @@ const TOKEN_CHARS_MAX: usize = 253;
 #[cfg(test)]
 mod tests {
     use super::{super::dkim::DkimResult, *};
+
+    #[test]
+    fn rfc_8601_2_2_what_is_no_token_is_quoted() {
+        for (text, shown) in [
+            ("a-b_c.example", "a-b_c.example"),
+            ("[192.0.2.1]", "\"[192.0.2.1]\""),
+            ("[IPv6:::1]", "\"[IPv6:::1]\""),
+            ("a\"; \\b", "\"a????b\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(token(text), shown);
+        }
+    }
 
     #[test]
     fn rfc_8601_nothing_of_a_peer_ends_a_result() {
@@ -185,8 +204,8 @@ mod tests {
             results.to_field(),
             "Authentication-Results: mx.example;\r\n\
              \tiprev=fail policy.iprev=\"2001:db8::1\";\r\n\
-             \tspf=none smtp.helo=x??spf?pass??X??y;\r\n\
-             \tspf=softfail smtp.mailfrom=a??b?;\r\n\
+             \tspf=none smtp.helo=\"x??spf?pass??X:?y\";\r\n\
+             \tspf=softfail smtp.mailfrom=\"a??b?\";\r\n\
              \tdkim=fail reason=\"the body was changed\" header.d=d.example header.s=s \
              header.a=rsa-sha256 header.b=\"ab/+cdef\";\r\n\
              \tdmarc=fail reason=\"a trusted sealer saw it pass\" header.from=f.example \

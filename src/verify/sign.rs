@@ -205,7 +205,7 @@ fn chosen(header: &Header) -> Vec<String> {
     for name in SIGNED {
         let count = header.places(name).len();
         let once_more = usize::from(OVERSIGNED.contains(name));
-        let count = count.saturating_add(once_more).min(TIMES_MAX);
+        let count = count.min(TIMES_MAX).saturating_add(once_more);
         names.extend(std::iter::repeat_n((*name).to_owned(), count));
     }
     names
@@ -242,6 +242,8 @@ const OVERSIGNED: &[&str] = &[
     "to",
     "cc",
     "content-type",
+    "content-transfer-encoding",
+    "mime-version",
     "reply-to",
 ];
 /// How often one name is signed: the limit of a message that nobody means.

@@ -323,3 +323,38 @@ proptest::proptest! {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_decides_nothing_takes_no_time_from_what_does() {
+    let dns = Fake::new();
+    dns.set_delay(Duration::from_secs(6));
+    let began = Instant::now();
+    let questions = Questions::new(&dns, began + Duration::from_secs(20));
+    assert_eq!(iprev(questions, CLIENT).await, Iprev::TempError);
+    assert!(began.elapsed() < Duration::from_secs(6));
+
+    // The organization of who vouches is asked for beside all else: three rounds, not four.
+    dns.add_text("_dmarc.b.example", b"v=DMARC1; p=reject");
+    dns.add_text("mail.b.example", b"v=spf1 include:c.example -all");
+    dns.add_text("c.example", b"v=spf1 redirect=d.example");
+    dns.add_text("d.example", b"v=spf1 ip4:192.0.2.1 -all");
+    let began = Instant::now();
+    let message = b"From: ann@www.b.example\r\n\r\n";
+    let found = found(&verifier(&dns, |_| {}), message, "ann@mail.b.example").await;
+    assert!(field(&found).contains("dmarc=pass"), "{}", field(&found));
+    assert!(began.elapsed() <= Duration::from_secs(18));
+}
+
+#[tokio::test]
+async fn rfc_6376_8_15_a_field_that_was_added_takes_the_credit() {
+    let dns = keys();
+    dns.add_text("_dmarc.author.example", b"v=DMARC1; p=reject");
+    let message = String::from_utf8(signed("relaxed-relaxed")).unwrap();
+    for (name, verdict) in [("Subject", Verdict::Refuse), ("X-Other", Verdict::Accept)] {
+        let added = format!("{name}: more\r\n{message}");
+        let found = found(&verifier(&dns, |_| {}), added.as_bytes(), "x@y.example").await;
+        assert_eq!(found.verdict, verdict, "{}", field(&found));
+        let told = field(&found).contains("dkim=policy reason=\"a field was added\"");
+        assert_eq!(told, verdict == Verdict::Refuse, "{}", field(&found));
+    }
+}

@@ -7,7 +7,7 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, MX},
+        rdata::{A, AAAA, CNAME, MX, TXT},
     },
 };
 use tokio::{net::UdpSocket, task::JoinSet};
@@ -37,6 +37,19 @@ fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
         ("many.example.", RecordType::A) => (0..100)
             .map(|n| RData::A(A(Ipv4Addr::new(192, 0, 2, n))))
             .collect(),
+        (_, RecordType::TXT) if name.iter().next() == Some(SENDER.as_bytes()) => {
+            vec![RData::TXT(TXT::new(vec!["v=spf1 -all".to_owned()]))]
+        }
+        ("texts.example.", RecordType::TXT) => (0..70)
+            .map(|n| {
+                if n == 68 {
+                    "v=spf1 -all".to_owned()
+                } else {
+                    n.to_string()
+                }
+            })
+            .map(|text| RData::TXT(TXT::new(vec![text])))
+            .collect(),
         ("broken.example.", _) | ("six.example.", RecordType::A) => {
             return (ResponseCode::ServFail, Vec::new());
         }
@@ -45,6 +58,9 @@ fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
     };
     (ResponseCode::NoError, records)
 }
+
+/// What SPF macros make of a sender.
+const SENDER: &str = "prvs=ab/1+c@d";
 
 /// A name server, and a resolver that asks only it.
 async fn resolver(tasks: &mut JoinSet<()>) -> System {
@@ -132,4 +148,29 @@ async fn dns_01_both_families_are_asked_for_at_once() {
     // Less than the time after which a question is asked again.
     let answer = tokio::time::timeout(std::time::Duration::from_secs(4), asked).await;
     assert_eq!(answer, Ok(four));
+}
+
+#[tokio::test]
+async fn rfc_7208_7_4_names_of_senders_are_asked_for_as_they_are() {
+    let mut tasks = JoinSet::new();
+    let resolver = resolver(&mut tasks).await;
+    let text = b"v=spf1 -all".to_vec();
+    for name in [format!("{SENDER}.example"), format!("{SENDER}.example.")] {
+        let answer = resolver.texts(&name).await;
+        assert_eq!(answer, Answer::Found(vec![text.clone()]), "{name}");
+    }
+    for name in ["a..example", "", "\u{e9}.example"] {
+        assert_eq!(resolver.texts(name).await, Answer::NoSuchName, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn dns_01_of_many_texts_those_with_a_version_are_seen() {
+    let mut tasks = JoinSet::new();
+    let resolver = resolver(&mut tasks).await;
+    let Answer::Found(texts) = resolver.texts("texts.example").await else {
+        panic!("there are texts");
+    };
+    assert_eq!(texts.len(), 64);
+    assert_eq!(texts[0], b"v=spf1 -all");
 }

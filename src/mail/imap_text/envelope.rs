@@ -146,6 +146,7 @@ fn write_entry(out: &mut Vec<u8>, entry: &AddressEntry) {
             route,
             local,
             host,
+            ignored: _,
         }) => {
             out.push(b'(');
             write_nstring(out, name.as_deref());

@@ -31,6 +31,8 @@ pub struct Mailbox {
     pub local: Vec<u8>,
     /// The domain; empty when there is none.
     pub host: Vec<u8>,
+    /// More than white space and comments stands behind its angle brackets, and is nowhere here.
+    pub ignored: bool,
 }
 
 /// Reads the unfolded value of an address field.
@@ -104,6 +106,8 @@ struct Element {
     angle_closed: bool,
     /// The last one; the name, where there is no other.
     comment: Option<Vec<u8>>,
+    /// Something has no place in an address.
+    ignored: bool,
 }
 
 struct Word {
@@ -131,6 +135,7 @@ impl Element {
                 return;
             }
             Token::Special(b'>') => {
+                self.ignored |= !self.in_angle();
                 self.angle_closed = self.angle.is_some();
                 return;
             }
@@ -150,7 +155,7 @@ impl Element {
         match &mut self.angle {
             None => self.words.push(word),
             Some(angle) if !self.angle_closed => angle.push(word),
-            Some(_) => {}
+            Some(_) => self.ignored = true,
         }
     }
 
@@ -169,6 +174,7 @@ impl Element {
                 route,
                 local,
                 host,
+                ignored: self.ignored,
             });
         }
         if self.words.is_empty() {
@@ -185,6 +191,7 @@ impl Element {
             route: None,
             local: join(local),
             host: glue(host),
+            ignored: self.ignored,
         })
     }
 }

@@ -260,14 +260,28 @@ fn is_ours(field: &Field<'_>, host: &Domain) -> bool {
     let value = String::from_utf8_lossy(&value);
     let name = after_comments(&value);
     let name = match name.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+        Some(quoted) => unquoted(quoted),
         None => {
             let end = name.find([';', ' ', '\t', '(']).unwrap_or(name.len());
-            name.get(..end).unwrap_or_default()
+            name.get(..end).unwrap_or_default().to_owned()
         }
     };
     let name = name.trim().trim_end_matches('.');
     name.eq_ignore_ascii_case(host.as_str()) || Domain::parse(name).is_ok_and(|name| name == *host)
+}
+
+/// What a quoted string says up to its end (RFC 5322 3.2.4), given without its first quote.
+fn unquoted(quoted: &str) -> String {
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => text.extend(chars.next()),
+            other => text.push(other),
+        }
+    }
+    text
 }
 
 /// `text` without the white space and comments at its front.
@@ -346,6 +360,7 @@ mod tests {
             "Authentication-Results: (a (b) \\) c) mx.example; spf=pass\r\n",
             "Authentication-Results:\r\n\t\"mx.example\"; spf=pass\r\n",
             "Authentication-Results: mx.example(x); none\r\n",
+            "Authentication-Results: \"m\\x.exampl\\e\"; spf=pass\r\n",
             "Authentication-Results: mx.example.; none\r\n",
         ] {
             let header = format!("A: 1\r\n{forged}B: 2\r\n{forged}");

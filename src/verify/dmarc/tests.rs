@@ -17,8 +17,9 @@ async fn outcome(dns: &Fake, author: &str, identifiers: &[(&str, By, bool)]) -> 
             unknown: *unknown,
         })
         .collect();
-    let found = discover(questions, author).await;
-    found.judge(questions, &identifiers, 50).await
+    let candidates: Vec<_> = identifiers.iter().map(|i| i.domain.clone()).collect();
+    let found = discover(questions, author, &candidates).await;
+    found.judge(&identifiers, 50)
 }
 
 fn zone(records: &[(&str, &str)]) -> Fake {
@@ -83,6 +84,10 @@ async fn the_policy_is_that_of_the_domain_or_of_its_organization() {
     ] {
         assert_eq!(outcome(&dns, author, &[]).await.policy, policy, "{author}");
     }
+    // What only begins like a record is none.
+    dns.add_text("_dmarc.b.example", b"v=DMARC10; p=none");
+    let found = outcome(&dns, "b.example", &[]).await.policy;
+    assert_eq!(found, Some(Policy::Reject));
     // RFC 9989 4.10: two are none.
     dns.add_text("_dmarc.b.example", b"v=DMARC1; p=none");
     assert_eq!(outcome(&dns, "b.example", &[]).await.policy, None);
@@ -144,4 +149,16 @@ async fn dns_02_unknown_identifiers_count_only_when_aligned() {
     ] {
         assert_eq!(outcome(&dns, "b.example", identifiers).await.result, result);
     }
+}
+
+#[tokio::test]
+async fn dns_02_the_policy_of_a_public_suffix_is_not_that_of_an_unknown_domain() {
+    let dns = zone(&[("_dmarc.gov.example", "v=DMARC1; p=reject; psd=y")]);
+    let found = outcome(&dns, "x.a.gov.example", &[]).await;
+    assert_eq!(found.policy, Some(Policy::Reject));
+    let late = Answer::Temporary("for a test".to_owned());
+    dns.set_texts_answer("_dmarc.a.gov.example", late);
+    let found = outcome(&dns, "x.a.gov.example", &[]).await;
+    assert_eq!(found.policy, None);
+    assert_eq!(found.result, DmarcResult::TempError);
 }

@@ -14,7 +14,7 @@ use self::{
     macros::{Pattern, Values},
     record::{Directive, Mechanism, Prefixes, Qualifier, Record},
 };
-use super::questions::Questions;
+use super::{lies_in, questions::Questions};
 use crate::{
     base::future::BoxFuture,
     dns::{Answer, Family},
@@ -188,7 +188,7 @@ impl<'a> Check<'a> {
                 self.term()?;
                 let target = self.expand(target.as_ref(), domain).await?;
                 let names = self.validated_names().await;
-                Ok(names.iter().any(|name| is_or_is_below(name, &target)))
+                Ok(names.iter().any(|name| lies_in(name, &target)))
             }
             Mechanism::Exists(target) => {
                 self.term()?;
@@ -264,7 +264,7 @@ impl<'a> Check<'a> {
             let names = self.validated_names().await;
             // RFC 7208 7.3: the domain's own name first, then one below it, then any.
             let exact = names.iter().find(|name| name.eq_ignore_ascii_case(domain));
-            let below = || names.iter().find(|name| is_or_is_below(name, domain));
+            let below = || names.iter().find(|name| lies_in(name, domain));
             let name = exact.or_else(below).or_else(|| names.first());
             self.name = Some(name.map_or_else(|| "unknown".to_owned(), Clone::clone));
         }
@@ -345,20 +345,6 @@ fn is_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| (1..=63).contains(&label.len());
     (1..=253).contains(&name.len()) && name.split('.').all(label)
-}
-
-/// Whether `name` is `domain` or lies below it.
-fn is_or_is_below(name: &str, domain: &str) -> bool {
-    let (name, domain) = (name.trim_end_matches('.'), domain.trim_end_matches('.'));
-    let Some(cut) = name.len().checked_sub(domain.len()) else {
-        return false;
-    };
-    match name.split_at_checked(cut) {
-        Some((before, end)) => {
-            end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
-        }
-        None => false,
-    }
 }
 
 /// SPF-01: terms that ask the DNS.
