@@ -6,6 +6,7 @@
 
 pub mod base64;
 pub mod dot;
+pub mod fold;
 pub mod frame;
 pub mod input;
 pub mod lines;

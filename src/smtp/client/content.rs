@@ -7,11 +7,13 @@
 //! server (smuggling). Chunks are counted and need neither; their lines are the same, because the
 //! next server may send them on with DATA.
 
+use crate::wire::fold::Fold;
+
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
-    /// Bytes written since the last line end.
-    column: usize,
+    /// Breaks lines that are too long.
+    fold: Fold,
     /// A CR was read whose LF, if there is one, is still to come.
     after_cr: bool,
     /// For BDAT: without any dots.
@@ -39,7 +41,7 @@ impl Encoder {
             }
             match byte {
                 b'\r' | b'\n' => {
-                    self.end_line(out);
+                    self.fold.end_line(out);
                     self.after_cr = byte == b'\r';
                     rest = rest.get(1..).unwrap_or_default();
                 }
@@ -56,8 +58,8 @@ impl Encoder {
     /// Appends what ends the content: the end of its last line, and for DATA the final dot on a
     /// line of its own.
     pub(super) fn finish(mut self, out: &mut Vec<u8>) {
-        if self.column > 0 {
-            self.end_line(out);
+        if !self.fold.at_start() {
+            self.fold.end_line(out);
         }
         if self.counted {
             return;
@@ -65,58 +67,22 @@ impl Encoder {
         out.extend_from_slice(b".\r\n");
     }
 
-    fn end_line(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"\r\n");
-        self.column = 0;
-    }
-
     /// Text without line ends.
-    fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
-        if !self.counted && self.column == 0 && text.first() == Some(&b'.') {
+    fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if !self.counted && self.fold.at_start() && text.first() == Some(&b'.') {
             // RFC 5321 4.5.2. The doubled dot does not count for the length: the peer removes it.
             out.push(b'.');
         }
-        while !text.is_empty() {
-            // Nothing that begins before this column can go beyond the limit.
-            let sure = (LINE_BYTES_MAX - CHARACTER_BYTES_MAX + 1).saturating_sub(self.column);
-            let (bulk, rest) = text.split_at(sure.min(text.len()));
-            out.extend_from_slice(bulk);
-            self.column += bulk.len();
-            let Some((byte, rest)) = rest.split_first() else {
-                return;
-            };
-            if self.column + width(*byte) > LINE_BYTES_MAX {
-                // LIM-12: a longer line goes on behind a space, as others do, but not within a
-                // character.
-                out.extend_from_slice(b"\r\n ");
-                self.column = 1;
-            }
-            out.push(*byte);
-            self.column += 1;
-            text = rest;
-        }
+        self.fold.text(text, out);
     }
 }
-
-/// Bytes of the UTF-8 character that begins with `byte`; one for all others.
-fn width(byte: u8) -> usize {
-    match byte {
-        0xc0..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xff => 4,
-        _ => 1,
-    }
-}
-
-/// LIM-12: longest line ever sent, without its CRLF.
-pub(super) const LINE_BYTES_MAX: usize = 998;
-const CHARACTER_BYTES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::fold::LINE_BYTES_MAX;
 
     fn encoded(portions: &[&[u8]]) -> Vec<u8> {
         let (mut encoder, mut out) = (Encoder::default(), Vec::new());
