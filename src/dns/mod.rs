@@ -5,6 +5,7 @@
 //! different answers and are never mixed (DNS-02): the first ends a message, the second delays it.
 //! Not here: what the answers mean for delivery (`relay::hosts`) or about a sender (`verify`).
 
+mod cache;
 mod fake;
 mod system;
 

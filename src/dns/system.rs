@@ -22,7 +22,7 @@ use hickory_resolver::{
 };
 use tokio::time::timeout;
 
-use super::{Answer, Family, Mx, Resolver, Service};
+use super::{Answer, Family, Mx, Resolver, Service, cache::Cache};
 use crate::base::future::BoxFuture;
 
 /// Which name servers to ask.
@@ -39,7 +39,10 @@ pub struct SetupError(#[source] NetError);
 
 /// Asks name servers, and remembers. Cheap to clone.
 #[derive(Clone)]
-pub struct System(TokioResolver);
+pub struct System {
+    resolver: TokioResolver,
+    cache: Cache,
+}
 
 impl System {
     /// A resolver with a cache of its own.
@@ -56,7 +59,10 @@ impl System {
         TokioResolver::builder_with_config(config, provider)
             .with_options(resolver_options())
             .build()
-            .map(Self)
+            .map(|resolver| Self {
+                resolver,
+                cache: Cache::new(),
+            })
             .map_err(SetupError)
     }
 
@@ -66,22 +72,33 @@ impl System {
             // What the DNS cannot spell does not exist in it.
             return Answer::NoSuchName;
         };
-        match timeout(QUESTION_MAX, self.0.lookup(name, kind)).await {
+        if let Some(known) = self.cache.find(&name, kind) {
+            return known;
+        }
+        match timeout(QUESTION_MAX, self.resolver.lookup(name.clone(), kind)).await {
             Ok(Ok(lookup)) => {
                 let answers = lookup.answers().iter();
+                let holds = answers.clone().map(|record| record.ttl).min();
                 let of_kind = answers.filter(|record| record.data.record_type() == kind);
                 let mut records: Vec<&RData> = of_kind.map(|record| &record.data).collect();
                 // Of texts beyond all measure, those that say what they are for.
                 records.sort_by_key(|data| !has_version(data));
                 records.truncate(RECORDS_MAX);
                 let records: Vec<_> = records.into_iter().cloned().collect();
-                if records.is_empty() {
-                    Answer::NoRecords
-                } else {
-                    Answer::Found(records)
-                }
+                let answer = match records.is_empty() {
+                    true => Answer::NoRecords,
+                    false => Answer::Found(records),
+                };
+                self.cache
+                    .insert((&name, kind), &answer, holds.unwrap_or(0));
+                answer
             }
-            Ok(Err(error)) => negative(&error),
+            Ok(Err(error)) => {
+                let answer = negative(&error);
+                self.cache
+                    .insert((&name, kind), &answer, negative_secs(&error));
+                answer
+            }
             Err(_) => Answer::Temporary("the name servers did not answer in time".to_owned()),
         }
     }
@@ -184,6 +201,14 @@ fn negative<T>(error: &NetError) -> Answer<T> {
     }
 }
 
+/// How long there is nothing; without a word of its zone not at all (RFC 2308 5).
+fn negative_secs(error: &NetError) -> u32 {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => none.negative_ttl.unwrap_or(0),
+        _ => 0,
+    }
+}
+
 fn exchanges(records: Vec<RData>) -> Vec<Mx> {
     let exchange = |data| match data {
         RData::MX(mx) => Some(Mx {
@@ -260,10 +285,9 @@ fn resolver_options() -> ResolverOpts {
     options.attempts = 1;
     options.edns0 = true;
     options.edns_payload_len = 1232;
-    options.cache_size = 50_000;
+    // It would be bounded in messages of any size; ours is in bytes.
+    options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
-    options.positive_max_ttl = Some(Duration::from_secs(24 * 3600));
-    options.negative_max_ttl = Some(Duration::from_secs(3600));
     options
 }
 

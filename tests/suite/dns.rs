@@ -174,3 +174,13 @@ async fn dns_01_of_many_texts_those_with_a_version_are_seen() {
     assert_eq!(texts.len(), 64);
     assert_eq!(texts[0], b"v=spf1 -all");
 }
+
+#[tokio::test]
+async fn dns_01_what_was_answered_is_remembered() {
+    let mut tasks = JoinSet::new();
+    let resolver = resolver(&mut tasks).await;
+    let first = resolver.mx("mail.example").await;
+    assert!(matches!(first, Answer::Found(_)));
+    tasks.shutdown().await;
+    assert_eq!(resolver.mx("Mail.example").await, first);
+}
