@@ -18,7 +18,8 @@ pub(super) struct LineEnds {
 }
 
 impl LineEnds {
-    /// The next piece with CRLF for every line end, in lines that can be sent; the piece itself when nothing was to be done.
+    /// The next piece with CRLF for every line end, in lines that can be sent; the piece itself
+    /// when nothing was to be done.
     pub(super) fn push(&mut self, piece: Bytes) -> Bytes {
         if !self.after_cr && is_canonical(&piece) && self.fold.pass(&piece) {
             return piece;
@@ -101,7 +102,9 @@ mod tests {
     proptest! {
         #[test]
         fn splitting_input_changes_nothing(
-            few in "[ab\r\n]{0,40}", many in 960_usize..1030, cuts in proptest::collection::vec(1_usize..6, 1..20),
+            few in "[ab\r\n]{0,40}",
+            many in 960_usize..1030,
+            cuts in proptest::collection::vec(1_usize..6, 1..20),
         ) {
             let text = format!("{few}{}\u{20ac}\u{e9}{few}", "c".repeat(many));
             let (mut ends, mut found) = (LineEnds::default(), Vec::new());
