@@ -28,9 +28,9 @@ use self::{
 use super::{
     effort::{Budget, Exhausted, Permit},
     fault::{Stop, stop},
-    list::Tree,
     select::Selected,
     session::Account,
+    tree::Tree,
 };
 use crate::{
     base::{

@@ -42,8 +42,10 @@ mod search_reading;
 mod select;
 mod session;
 mod sort;
+mod spelling;
 mod store;
 mod thread;
+mod tree;
 mod updates;
 mod verbs;
 

@@ -8,10 +8,11 @@ use super::{
     Services,
     contexts::Contexts,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
-    flags, list, mailboxes,
+    flags, mailboxes,
     place::{self, Place},
     resync,
     session::Account,
+    spelling,
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq, Uid},
@@ -131,7 +132,7 @@ pub(super) async fn open(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let line = match enabled.contains(Enabled::IMAP4REV2) {
-        true => Some(list::line_of(account, (&place.name, Some(place.clone())), name).await?),
+        true => Some(spelling::line_of(account, (&place.name, Some(place.clone())), name).await?),
         false => None,
     };
     let opened = account

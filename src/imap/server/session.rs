@@ -20,12 +20,12 @@ use tokio::time::Instant;
 use super::{
     Services, append, expunge,
     fault::{ImapFault, Refusal, Stop},
-    list,
     listening::{Listening, Own},
     login, mailboxes,
     news::{self, Moment},
     resync,
     select::{self, Access, Selected, Uids, Which},
+    spelling,
     updates::{self, News},
     verbs,
 };
@@ -311,7 +311,7 @@ impl Session {
         match append::append(account, request, turn).await? {
             append::Taken::Whole(outcome) => {
                 if outcome.is_ok() {
-                    list::tell_spelling(account, (&said, &said), turn).await?;
+                    spelling::tell(account, (&said, &said), turn).await?;
                 }
                 self.complete(asked, outcome, turn).await
             }
@@ -439,7 +439,7 @@ impl Session {
             Ok(deleted) => deleted,
             Err(refusal) => return self.complete(asked, Err(refusal), turn).await,
         };
-        list::tell_spelling(account, (mailbox, mailbox), turn).await?;
+        spelling::tell(account, (mailbox, mailbox), turn).await?;
         self.note_own(own).await;
         if selected == Some(deleted) {
             self.leave();

@@ -9,7 +9,7 @@ use super::{
     fetch, list, login, mailboxes, metadata, multisearch, quota, resync, search,
     select::{Selected, Uids, Which},
     session::{Account, Asked, Outcome, not_now},
-    store,
+    spelling, store,
 };
 use crate::{
     imap::proto::{command::CommandBody, dialog::Imap, response::Response},
@@ -31,14 +31,14 @@ pub(super) async fn of_names(
         } => {
             let outcome = mailboxes::create(account, &mailbox, special_use).await?;
             if outcome.is_ok() {
-                list::tell_spelling(account, (&mailbox, &mailbox), turn).await?;
+                spelling::tell(account, (&mailbox, &mailbox), turn).await?;
             }
             Ok(outcome)
         }
         CommandBody::Rename { from, to } => {
             let outcome = mailboxes::rename(account, &from, &to).await?;
             if outcome.is_ok() {
-                list::tell_spelling(account, (&from, &to), turn).await?;
+                spelling::tell(account, (&from, &to), turn).await?;
             }
             Ok(outcome)
         }

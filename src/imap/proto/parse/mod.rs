@@ -10,7 +10,9 @@ pub mod fetch;
 pub mod mailbox;
 pub mod message;
 pub mod metadata;
+mod mistake;
 pub mod notify;
+mod numbers;
 pub mod quota;
 pub mod resync;
 pub mod scan;
@@ -21,7 +23,8 @@ pub mod session;
 pub mod sort;
 mod sources;
 
-pub use scan::{Mistake, Parsed, Scanner};
+pub use mistake::{Mistake, Parsed};
+pub use scan::Scanner;
 
 #[cfg(test)]
 pub(super) mod tests {
