@@ -266,6 +266,8 @@ fn decode_chunk(bytes: &[u8]) -> Result<(Vec<FlagSet>, Vec<Row>), Undecodable> {
 /// understood. `chunk` gives the bytes of a chunk by number.
 pub(super) fn restore<'a>(head: &Head, mut chunk: impl FnMut(u32) -> Option<&'a [u8]>) -> Index {
     let mut index = Index::restored(head.standing);
+    let messages = head.chunks.iter().map(|named| named.messages as usize);
+    index.reserve(messages.fold(0, usize::saturating_add));
     for named in &head.chunks {
         let decoded = chunk(named.number).map(decode_chunk);
         let whole = decoded.is_some_and(|decoded| {

@@ -51,6 +51,20 @@ impl Columns {
         self.emails.reserve(more);
     }
 
+    /// Appends these, each with the set that its own stands for here.
+    pub(super) fn extend(&mut self, rows: &[Row], sets: &[u32]) {
+        let set_of = |row: &Row| sets.get(row.set as usize).copied().unwrap_or(0);
+        self.uids.extend(rows.iter().map(|row| row.uid));
+        self.sets.extend(rows.iter().map(set_of));
+        self.modseqs.extend(rows.iter().map(|row| row.modseq));
+        self.sizes.extend(rows.iter().map(|row| row.size));
+        let crlf_missing = rows.iter().map(|row| row.crlf_missing);
+        self.crlf_missing.extend(crlf_missing);
+        self.dates.extend(rows.iter().map(|row| row.internal_date));
+        self.saved.extend(rows.iter().map(|row| row.saved));
+        self.emails.extend(rows.iter().map(|row| row.email));
+    }
+
     pub(super) fn remove(&mut self, gone: &[Range<usize>]) {
         remove_ranges(&mut self.uids, gone);
         remove_ranges(&mut self.sets, gone);

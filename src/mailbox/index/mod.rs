@@ -113,20 +113,41 @@ impl Index {
         }
     }
 
-    /// Appends the messages of a snapshot's chunk; `false` when they do not belong behind those
-    /// there.
+    /// Makes room for as many messages as a snapshot says it has.
+    pub(super) fn reserve(&mut self, messages: usize) {
+        let most = self.uid_next as usize;
+        self.columns.reserve(messages.min(most));
+    }
+
+    /// Appends the messages of a snapshot's chunk, or none of them: `false` when they do not belong
+    /// behind those there.
     pub(super) fn restore(&mut self, sets: &[FlagSet], rows: &[Row]) -> bool {
-        let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
+        let mut held = vec![0_u32; sets.len()];
+        let mut before = self.columns.uids.last().copied().unwrap_or(0);
         for row in rows {
-            let rises = self.columns.uids.last().is_none_or(|&last| last < row.uid);
-            let Some(&set) = numbers.get(row.set as usize) else {
+            let rises = before < row.uid && row.uid < self.uid_next;
+            let Some(count) = held.get_mut(row.set as usize) else {
                 return false;
             };
-            if !rises || row.uid == 0 || row.uid >= self.uid_next || row.modseq > self.modseq.0 {
+            if !rises || row.modseq > self.modseq.0 {
                 return false;
             }
-            self.push(Row { set, ..*row });
+            before = row.uid;
+            *count += 1;
         }
+        let numbers: Vec<u32> = sets.iter().map(|set| self.sets.intern(set)).collect();
+        for (number, held) in numbers.iter().zip(held) {
+            self.sets.hold(*number, held);
+        }
+        let from = self.len();
+        self.columns.extend(rows, &numbers);
+        self.bytes += rows.iter().map(|row| u64::from(row.size)).sum::<u64>();
+        let are = (0..).take(self.sets.len()).map(|set| self.sets.system(set));
+        let are: Vec<bool> = are.map(|set| !set.contains(SystemFlags::SEEN)).collect();
+        let appended = self.columns.sets.iter().skip(from);
+        let unseen = appended.filter(|set| are.get(**set as usize) == Some(&true));
+        self.unseen += unseen.count();
+        self.pass_over_seen();
         true
     }
 
@@ -149,6 +170,10 @@ impl Index {
             Record::Expunged(uids) => self.apply_expunged(modseq, uids),
         }
         self.modseq = modseq;
+        self.pass_over_seen();
+    }
+
+    fn pass_over_seen(&mut self) {
         while self.seen_before < self.len() && !self.is_unseen(self.seen_before) {
             self.seen_before += 1;
         }
