@@ -35,7 +35,7 @@ use crate::{
         secret::Secret,
     },
     mail::address::{Address, Domain},
-    store::{Batch, CommitError, Engine, Key, Order, PageLimit, ReadError, key},
+    store::{Batch, CommitError, Engine, Key, Pages, ReadError, key},
 };
 
 /// Domains, accounts and addresses. Cheap to clone.
@@ -419,12 +419,9 @@ async fn scan(
     snapshot: &mut Snapshot,
     read: impl Fn(&[u8], &Bytes) -> Option<Edit>,
 ) -> Result<(), ReadError> {
-    let mut range = prefix.prefix_range();
-    loop {
-        let page = engine
-            .page(range.clone(), PageLimit::default(), Order::Ascending)
-            .await?;
-        for (key, value) in &page.entries {
+    let mut pages = Pages::new(engine, prefix.prefix_range());
+    while let Some(entries) = pages.next().await? {
+        for (key, value) in &entries {
             let fields = key.as_bytes().get(prefix.as_bytes().len()..);
             match read(fields.unwrap_or_default(), value) {
                 Some(edit) => snapshot.apply(&edit),
@@ -434,11 +431,8 @@ async fn scan(
                 }
             }
         }
-        match page.entries.last() {
-            Some((last, _)) if page.more => range.from = last.successor(),
-            _ => return Ok(()),
-        }
     }
+    Ok(())
 }
 
 fn read_domain(name: &[u8], value: &Bytes) -> Option<Edit> {

@@ -34,7 +34,7 @@ use crate::{
         text::Causes,
     },
     mailbox::{Email, Follower, MailboxFault, Mailboxes},
-    store::{KeyRange, Order, PageLimit, ReadError, Room, key},
+    store::{KeyRange, Pages, ReadError, Room, key},
 };
 
 /// Why the work stopped.
@@ -383,23 +383,18 @@ impl<'a> Feeder<'a> {
 
     /// The emails of an account that are there, above `from` up to `upto`.
     async fn living(&self, account: AccountId, from: u64, upto: u64) -> Result<Living, ReadError> {
-        let mut range = KeyRange {
+        let range = KeyRange {
             from: key::email(account, EmailId(from)).successor(),
             to: key::email(account, EmailId(upto)).successor(),
         };
         let mut living = Living::above(from);
-        loop {
-            let limit = PageLimit::default();
-            let engine = &self.core.engine;
-            let page = engine.page(range.clone(), limit, Order::Ascending).await?;
-            for email in page.entries.iter().filter_map(|(key, _)| key.last_u64()) {
+        let mut pages = Pages::new(&*self.core.engine, range);
+        while let Some(entries) = pages.next().await? {
+            for email in entries.iter().filter_map(|(key, _)| key.last_u64()) {
                 living.add(email);
             }
-            match page.entries.last() {
-                Some((last, _)) if page.more => range.from = last.successor(),
-                _ => return Ok(living),
-            }
         }
+        Ok(living)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     base::{ids::AccountId, text::Causes},
     mailbox::{MailboxFault, Mailboxes},
-    store::{Engine, KeyRange, Order, PageLimit, ReadError, embedded::disk::Disk, key},
+    store::{Engine, Pages, ReadError, embedded::disk::Disk, key},
 };
 
 /// The index of texts. Cheap to clone; the default is none.
@@ -240,25 +240,17 @@ impl Core {
 
     /// The accounts that mail can be in, each with the number of its last email.
     pub(super) async fn accounts(&self) -> Result<Vec<(AccountId, u64)>, ReadError> {
-        let mut range: KeyRange = key::email_counters().prefix_range();
+        let mut pages = Pages::new(&*self.engine, key::email_counters().prefix_range());
         let mut accounts = Vec::new();
-        loop {
-            let limit = PageLimit::default();
-            let page = self
-                .engine
-                .page(range.clone(), limit, Order::Ascending)
-                .await?;
-            for (key, value) in &page.entries {
+        while let Some(entries) = pages.next().await? {
+            for (key, value) in &entries {
                 let last = value
                     .first_chunk()
                     .map_or(0, |number| u64::from_be_bytes(*number));
                 accounts.extend(key.account().map(|account| (account, last)));
             }
-            match page.entries.last() {
-                Some((last, _)) if page.more => range.from = last.successor(),
-                _ => return Ok(accounts),
-            }
         }
+        Ok(accounts)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     fault::{ChangeError, MailboxFault},
     index::Index,
     service::Mailboxes,
-    tree::pages,
+    tree::all_below,
 };
 use crate::{
     base::ids::{AccountId, MailboxId},
@@ -68,7 +68,7 @@ impl Mailboxes {
         let usage = self.usage(account).await?;
         let mut bytes = i64::try_from(usage.bytes).unwrap_or(i64::MAX);
         let mut messages = i64::try_from(usage.messages).unwrap_or(i64::MAX);
-        for (key, _) in pages(&*self.core.engine, &key::mailboxes(account)).await? {
+        for (key, _) in all_below(&*self.core.engine, &key::mailboxes(account)).await? {
             let Some(other) = key.last_u64().map(MailboxId).filter(|id| *id != mailbox) else {
                 continue;
             };

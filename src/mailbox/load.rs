@@ -15,7 +15,7 @@ use super::{
     limits::ATTEMPTS_MAX,
     record::Record,
     snapshot::{self, Head},
-    tree::pages,
+    tree::all_below,
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq},
@@ -194,7 +194,7 @@ async fn restore(
     snapshot: &mut Snapshot,
 ) -> Result<Index, ReadError> {
     let head = &mut snapshot.head;
-    let chunks = pages(engine, &key::snapshot_chunks(account, mailbox)).await?;
+    let chunks = all_below(engine, &key::snapshot_chunks(account, mailbox)).await?;
     let named: HashSet<u32> = head.chunks.iter().map(|chunk| chunk.number).collect();
     let numbers = chunks.iter().filter_map(|(key, _)| key.last_u32());
     snapshot.strays = numbers.filter(|number| !named.contains(number)).collect();

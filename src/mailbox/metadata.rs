@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, MailboxId},
-    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, key},
+    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, Pages, key},
 };
 
 /// What entries belong to.
@@ -253,13 +253,11 @@ impl Mailboxes {
         account: AccountId,
         target: MailboxId,
     ) -> Result<(), ChangeError> {
-        let mut range = key::metadata_of(account, INBOX).prefix_range();
+        let range = key::metadata_of(account, INBOX).prefix_range();
+        let mut pages = Pages::new(&*self.core.engine, range);
         let mut added = 0;
-        loop {
-            let engine = &*self.core.engine;
-            let limit = PageLimit::default();
-            let page = engine.page(range.clone(), limit, Order::Ascending).await?;
-            for (key, value) in &page.entries {
+        while let Some(entries) = pages.next().await? {
+            for (key, value) in &entries {
                 if guest_of(account, key).is_some() {
                     continue;
                 }
@@ -268,10 +266,6 @@ impl Mailboxes {
                 let copy = [key::metadata_of(account, target).as_bytes(), rest].concat();
                 batch.put(Key::from_bytes(copy.into()), value.to_vec());
                 added += 1;
-            }
-            match page.entries.last() {
-                Some((last, _)) if page.more => range.from = last.successor(),
-                _ => break,
             }
             if weight(batch) > BATCH_BYTES_MAX {
                 return Err(ChangeError::TooMany("annotations to copy at once"));

@@ -27,7 +27,7 @@ use crate::{
         ids::{AccountId, BlobId, EmailId, MailboxId, Uid},
         random::Random,
     },
-    store::{About, Applied, Batch, Engine, KeyRange, Order, PageLimit, key},
+    store::{About, Applied, Batch, Engine, KeyRange, Order, PageLimit, Pages, key},
 };
 
 /// All mailboxes of all accounts. Cheap to clone; one per process.
@@ -252,19 +252,14 @@ impl Mailboxes {
                 }
                 continue;
             }
-            let mut range = KeyRange {
+            let range = KeyRange {
                 from: key::email(account, ids[first]),
                 to: key::email(account, ids[last]).successor(),
             };
             let mut wanted = run.iter().copied().peekable();
-            loop {
-                let limit = PageLimit::default();
-                let page = self
-                    .core
-                    .engine
-                    .page(range.clone(), limit, Order::Ascending)
-                    .await?;
-                for (key, value) in &page.entries {
+            let mut pages = Pages::new(&*self.core.engine, range);
+            while let Some(entries) = pages.next().await? {
+                for (key, value) in &entries {
                     let Some(id) = key.last_u64().map(EmailId) else {
                         continue;
                     };
@@ -272,10 +267,6 @@ impl Mailboxes {
                     while let Some(place) = wanted.next_if(|&place| ids[place] == id) {
                         emails[place] = decoded(id, value);
                     }
-                }
-                match page.entries.last() {
-                    Some((last, _)) if page.more => range.from = last.successor(),
-                    _ => break,
                 }
             }
         }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{
     core::Core, email::Email, entry::MailboxRecord, fault::MailboxFault, index::Index, load,
-    mark::Mark, service::Mailboxes, shared::read_record, tend::attempt, tree::pages,
+    mark::Mark, service::Mailboxes, shared::read_record, tend::attempt, tree::all_below,
 };
 use crate::{
     base::{
@@ -167,7 +167,7 @@ impl Mailboxes {
         emails: &mut HashSet<u64>,
     ) -> Result<bool, MailboxFault> {
         // The records tell which mailboxes there are, also one whose name cannot be read.
-        for (key, record) in pages(&*self.core.engine, &key::mailboxes(account)).await? {
+        for (key, record) in all_below(&*self.core.engine, &key::mailboxes(account)).await? {
             if emails.is_empty() {
                 break;
             }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     base::ids::{AccountId, MailboxId, ModSeq},
-    store::{Batch, CommitError, Engine, Key, Order, PageLimit, ReadError, key},
+    store::{Batch, CommitError, Engine, Key, Order, PageLimit, Pages, ReadError, key},
 };
 
 /// The number of every account's INBOX.
@@ -120,7 +120,7 @@ impl Mailboxes {
             }
         }
         // Names too long for a key are few, where there are any.
-        let long = pages(engine, &entry::long_names(account)).await?;
+        let long = all_below(engine, &entry::long_names(account)).await?;
         Ok(long.iter().any(|(key, value)| {
             let name_there = entry::named_mailbox(value).and_then(|(_, it)| full_name(key, it));
             name_there.is_ok_and(|it| it.is_under(name))
@@ -433,7 +433,7 @@ impl Mailboxes {
 
     /// Subscribed names, sorted.
     pub async fn subscriptions(&self, account: AccountId) -> Result<Vec<Name>, MailboxFault> {
-        let all = pages(&*self.core.engine, &key::subscriptions(account)).await?;
+        let all = all_below(&*self.core.engine, &key::subscriptions(account)).await?;
         let name = |(key, value): &(Key, Bytes)| entry::subscribed_name(key, value).ok();
         let mut names: Vec<Name> = all.iter().filter_map(name).collect();
         names.sort();
@@ -447,8 +447,8 @@ impl Mailboxes {
         let mut counter = engine.get(&counter_key).await?;
         let mut attempts = 0;
         loop {
-            let names = pages(engine, &names(account)).await?;
-            let records = pages(engine, &key::mailboxes(account)).await?;
+            let names = all_below(engine, &names(account)).await?;
+            let records = all_below(engine, &key::mailboxes(account)).await?;
             let after = engine.get(&counter_key).await?;
             attempts += 1;
             if after == counter || attempts == ATTEMPTS_MAX {
@@ -479,21 +479,14 @@ fn bequeath(batch: &mut Batch, parent: Option<&StoredAcl>, account: AccountId, a
 }
 
 /// All entries with this prefix. Their number is bounded by LIM-23.
-pub(super) async fn pages(
+pub(super) async fn all_below(
     engine: &dyn Engine,
     prefix: &Key,
 ) -> Result<Vec<(Key, Bytes)>, ReadError> {
-    let mut range = prefix.prefix_range();
+    let mut pages = Pages::new(engine, prefix.prefix_range());
     let mut entries = Vec::new();
-    loop {
-        let page = engine
-            .page(range.clone(), PageLimit::default(), Order::Ascending)
-            .await?;
-        let more = page.more;
-        entries.extend(page.entries);
-        match entries.last() {
-            Some((last, _)) if more => range.from = last.successor(),
-            _ => return Ok(entries),
-        }
+    while let Some(more) = pages.next().await? {
+        entries.extend(more);
     }
+    Ok(entries)
 }

@@ -18,7 +18,7 @@ use crate::{
         ids::MessageId,
     },
     mail::address::Domain,
-    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, ReadError, key},
+    store::{Batch, CommitError, Key, KeyRange, Order, PageLimit, Pages, ReadError, key},
 };
 
 /// Some of what is due, earliest first.
@@ -86,25 +86,18 @@ impl Queue {
         let options = &self.0.options;
         let furthest = options.schedule.longest.max(options.lease) + CLAMP_SLACK;
         let now = self.0.clock.wall();
-        let mut from = first_at(now.plus(furthest));
-        let to = key::queue_dues().prefix_range().to;
+        let range = KeyRange {
+            from: first_at(now.plus(furthest)),
+            to: key::queue_dues().prefix_range().to,
+        };
+        let mut pages = Pages::new(&*self.0.engine, range);
         let mut count = 0;
-        while from < to {
-            let range = KeyRange {
-                from,
-                to: to.clone(),
-            };
-            let limit = PageLimit::default();
-            let page = self.0.engine.page(range, limit, Order::Ascending).await?;
-            for (key, value) in &page.entries {
+        while let Some(entries) = pages.next().await? {
+            for (key, value) in &entries {
                 match Due::decode(key.as_bytes(), value) {
                     Ok(row) => count += usize::from(self.make_due(&row, now).await?),
                     Err(error) => self.remove_row(key.clone(), &error).await,
                 }
-            }
-            match page.entries.last().filter(|_| page.more) {
-                Some((key, _)) => from = key.successor(),
-                None => break,
             }
         }
         Ok(count)
@@ -118,16 +111,10 @@ impl Queue {
             front.is_some_and(|front| front.is_empty() || below && front.ends_with('.'))
         };
         let now = self.0.clock.wall();
-        let KeyRange { mut from, to } = key::queue_dues().prefix_range();
+        let mut pages = Pages::new(&*self.0.engine, key::queue_dues().prefix_range());
         let mut count = 0_usize;
-        while from < to {
-            let range = KeyRange {
-                from,
-                to: to.clone(),
-            };
-            let limit = PageLimit::default();
-            let page = self.0.engine.page(range, limit, Order::Ascending).await?;
-            let rows = page.entries.iter();
+        while let Some(entries) = pages.next().await? {
+            let rows = entries.iter();
             let rows = rows.filter_map(|(key, value)| Due::decode(key.as_bytes(), value).ok());
             let rows: Vec<_> = rows.filter(|row| is_meant(&row.domain)).collect();
             count = count.saturating_add(rows.len());
@@ -138,10 +125,6 @@ impl Queue {
                 for outcome in all(works.collect()).await {
                     outcome?;
                 }
-            }
-            match page.entries.last().filter(|_| page.more) {
-                Some((key, _)) => from = key.successor(),
-                None => break,
             }
         }
         self.wake();

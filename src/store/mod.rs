@@ -11,6 +11,7 @@ pub mod fault;
 pub mod key;
 pub mod memory;
 pub mod owners;
+pub mod pages;
 mod resolve;
 
 pub use batch::{Batch, Body, Condition, Content, Staged, Take, Template, Width, Write};
@@ -18,3 +19,4 @@ pub use engine::{
     Applied, CommitError, Engine, KeyRange, Order, Page, PageLimit, ReadError, Room, Stage,
 };
 pub use key::{About, Key};
+pub use pages::Pages;

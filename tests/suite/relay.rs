@@ -30,6 +30,17 @@ use crate::support::{logs::logged, player::run};
 use mta::{Act, Event, Mta, Seen, say};
 use world::{MESSAGE, World, minutes};
 
+/// Refuses so many recipients for now.
+fn busy(mut refusals: usize) -> Mta {
+    Mta::new(move |seen| {
+        if seen.command().starts_with("RCPT") && refusals > 0 {
+            refusals -= 1;
+            return say("450 4.2.1 busy");
+        }
+        Act::Usual
+    })
+}
+
 /// Runs a world until its queue is empty, within an hour.
 async fn delivered(mta: Mta, recipients: &[&str]) -> World {
     let mut world = World::new(mta);
@@ -60,15 +71,7 @@ async fn recipients_of_a_domain_share_a_transaction() {
 
 #[tokio::test(start_paused = true)]
 async fn q_03_a_temporary_refusal_is_tried_again_after_five_minutes() {
-    let mut refusals = 1;
-    let mta = Mta::new(move |seen| {
-        if seen.command().starts_with("RCPT") && refusals > 0 {
-            refusals -= 1;
-            return say("450 4.2.1 busy");
-        }
-        Act::Usual
-    });
-    let mut world = World::new(mta);
+    let mut world = World::new(busy(1));
     world.submit(&["a@there.example"]).await;
     world.start();
     world.pass(minutes(4)).await;
@@ -92,15 +95,7 @@ async fn what_waits_for_a_domain_is_tried_when_somebody_asks_for_it() {
         ("example.org", true, false),
         ("re.example", true, false),
     ] {
-        let mut refusals = 1;
-        let mta = Mta::new(move |seen| {
-            if seen.command().starts_with("RCPT") && refusals > 0 {
-                refusals -= 1;
-                return say("450 4.2.1 busy");
-            }
-            Act::Usual
-        });
-        let mut world = World::new(mta);
+        let mut world = World::new(busy(1));
         world.submit(&["a@there.example"]).await;
         world.start();
         world.pass(minutes(1)).await;
@@ -136,16 +131,8 @@ async fn q_09_what_is_in_hand_stays_there_when_somebody_asks_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn q_02_a_short_wait_is_not_prolonged_by_a_sleeping_worker() {
-    let mut refusals = 3;
-    let mta = Mta::new(move |seen| {
-        if seen.command().starts_with("RCPT") && refusals > 0 {
-            refusals -= 1;
-            return say("450 4.2.1 busy");
-        }
-        Act::Usual
-    });
     let waits = [1, 10, 20].map(Duration::from_secs);
-    let mut world = World::with_waits(mta, &waits);
+    let mut world = World::with_waits(busy(3), &waits);
     world.start();
     // The worker has nothing to do and sleeps for its longest time.
     world.pass(Duration::from_secs(10)).await;

@@ -19,20 +19,11 @@ fn rfc_3501_6_4_6_what_others_did_is_told_also_after_a_silent_store() {
         }
         let mut client = ImapClient::log_in(&server, "alice").await;
         client.ask("SELECT INBOX").await.ok();
-        let inbox = server.mailboxes.open(alice, INBOX).await.unwrap();
         // Nobody else: nothing is told.
         let answer = client.ask("STORE 1:2 +FLAGS.SILENT (\\Draft)").await;
         assert!(answer.ok().untagged.is_empty());
         // Somebody flags the second message right before the commit.
-        let other = inbox.clone();
-        let flag = async move {
-            let change = FlagChange {
-                mode: FlagMode::Add,
-                flags: SystemFlags::FLAGGED.into(),
-            };
-            let second = [Uid::new(2).unwrap()];
-            other.store_flags(&second, &change).await.unwrap();
-        };
+        let flag = flag(&server, alice, 2).await;
         server.engine.before_commit(1, Box::pin(flag));
         let answer = client.ask("STORE 1:3 +FLAGS.SILENT (\\Seen)").await.ok();
         let second = b"2 FETCH (FLAGS (\\Flagged \\Seen \\Draft \\Recent))";
