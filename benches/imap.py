@@ -5,8 +5,8 @@
 
 Python 3 and nothing else; --peer wants Dovecot 2.3 from a package, and root to start it. The CPU is what the
 kernel counted for the server's threads and processes (schedstat, nanoseconds), not what a clock says, so a busy
-machine changes it little. Each row is the least of --rounds. What a server does in the background meanwhile is in
-its figure: the index of texts is given --settle seconds before anything is measured.
+machine changes it little. Each row tells the least and the most of --rounds, and the least time. What a server does
+in the background meanwhile is in its figure: the index of texts is given --settle seconds before anything is measured.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def cpu_ns(root):
 class Client:
     """One connection."""
 
-    def __init__(self, port, tls):
+    def __init__(self, port, tls, user=USER):
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
@@ -50,7 +50,7 @@ class Client:
             self.socket = context.wrap_socket(self.socket)
         self.file = self.socket.makefile("rb", 1 << 20)
         self.file.readline()
-        self.ask(f"LOGIN {USER} {PASSWORD}")
+        self.ask(f"LOGIN {user} {PASSWORD}")
 
     def ask(self, command):
         """Sends a command and reads its whole answer."""
@@ -140,7 +140,7 @@ class Server:
 class Buzon(Server):
     name = "buzon"
 
-    def __init__(self, directory, binary):
+    def __init__(self, directory, binary, users=(USER,), limits=""):
         super().__init__(directory, (23143, 23993))
         self.binary, self.config = binary, directory / "buzon.toml"
         self.config.write_text(
@@ -148,10 +148,11 @@ class Buzon(Server):
             f'[tls]\ncertificate = "{directory}/cert.pem"\nkey = "{directory}/key.pem"\n'
             f'[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n'
             f'imap = ["127.0.0.1:{self.port}"]\nimaps = ["127.0.0.1:{self.tls_port}"]\n'
-            "[auth]\ninsecure_without_tls = true\n"
+            f"[auth]\ninsecure_without_tls = true\n{limits}"
         )
         self.command("domain", "add", "bench.test")
-        self.command("account", "add", USER, text=PASSWORD + "\n")
+        for user in users:
+            self.command("account", "add", user, text=PASSWORD + "\n")
 
     def command(self, *words, text=""):
         subprocess.run(
@@ -165,13 +166,13 @@ class Buzon(Server):
 class Dovecot(Server):
     name = "Dovecot"
 
-    def __init__(self, directory, _binary):
+    def __init__(self, directory, _binary, users=(USER,), limits=""):
         super().__init__(directory, (23144, 23994))
         if subprocess.run(["getent", "passwd", "vmail"], capture_output=True).returncode:
             subprocess.run(["useradd", "-r", "-d", "/nonexistent", "-s", "/usr/sbin/nologin", "vmail"], check=True)
         (directory / "mail").mkdir()
         shutil.chown(directory / "mail", "vmail")
-        (directory / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}::::::\n")
+        (directory / "users").write_text("".join(f"{user}:{{PLAIN}}{PASSWORD}::::::\n" for user in users))
         (directory / "dovecot.conf").write_text(
             f"base_dir = {directory}/run\nlog_path = {directory}/dovecot.log\nprotocols = imap\n"
             f"listen = 127.0.0.1\nmail_location = mdbox:~/mdbox\nmail_uid = vmail\nmail_gid = vmail\n"
@@ -179,10 +180,10 @@ class Dovecot(Server):
             f"ssl = yes\nssl_cert = <{directory}/cert.pem\nssl_key = <{directory}/key.pem\n"
             f"passdb {{\n  driver = passwd-file\n  args = {directory}/users\n}}\n"
             f"userdb {{\n  driver = static\n  args = uid=vmail gid=vmail home={directory}/mail/%u\n}}\n"
-            "service imap-login {\n  service_count = 0\n"
+            f"{limits}service imap-login {{\n  service_count = 0\n  client_limit = 19000\n"
             f"  inet_listener imap {{\n    port = {self.port}\n  }}\n"
             f"  inet_listener imaps {{\n    port = {self.tls_port}\n    ssl = yes\n  }}\n}}\n"
-            "service imap {\n  service_count = 100\n  process_min_avail = 1\n}\n"
+            "service imap {\n  service_count = 100\n  process_min_avail = 1\n  process_limit = 12000\n}\n"
             "namespace inbox {\n  inbox = yes\n  separator = /\n}\n"
         )
 
@@ -261,11 +262,14 @@ def main():
     scratch.chmod(0o755)
     kinds = [Buzon, Dovecot] if arguments.peer else [Buzon]
     results = [(kind.name, measured(kind(scratch / kind.name, arguments.buzon.resolve()), arguments)) for kind in kinds]
-    heads = "".join(f"{name + ' CPU ms':>16}{'ms':>10}" for name, _ in results)
+    heads = "".join(f"{name + ' CPU ms':>22}{'ms':>10}" for name, _ in results)
     print(f"{arguments.messages} messages of {len(message(0, arguments.lines))} octets\n{'':34}{heads}")
     for name in results[0][1]:
-        cells = (min(rows[name]) for _, rows in results)
-        print(f"{name:34}" + "".join(f"{cpu:16.2f}{spent:10.2f}" for cpu, spent in cells))
+        line = f"{name:34}"
+        for _, rows in results:
+            cpu, spent = zip(*rows[name])
+            line += f"{min(cpu):12.2f} -{max(cpu):8.2f}{min(spent):10.2f}"
+        print(line)
     shutil.rmtree(scratch)
 
 
