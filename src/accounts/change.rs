@@ -7,7 +7,7 @@
 use super::{
     directory::Directory,
     keys::KEYS_MAX,
-    limits::{ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX},
+    limits::{ADDRESSES_PER_ACCOUNT_MAX, ANSWER_BYTES_MAX, EXPANSION_MAX, SUBJECT_BYTES_MAX},
     password::NotAPassword,
     record::{Account, DomainRecord, Entry},
     resolve::{Resolution, Unusable},
@@ -70,6 +70,9 @@ pub enum DirectoryError {
     /// More keys than anybody needs.
     #[error("the domain has {KEYS_MAX} keys already: drop those that were given up")]
     TooManyKeys,
+    /// The text of an answer is too long.
+    #[error("an answer is {ANSWER_BYTES_MAX} bytes at most, its subject {SUBJECT_BYTES_MAX}")]
+    AnswerTooLong,
     /// Nobody logs in to it.
     #[error("a shared account has no password: nobody logs in to it")]
     Shared,
@@ -194,6 +197,8 @@ impl Directory {
                 disabled: false,
                 shared,
                 credentials: 0,
+                forwarding: None,
+                out_of_office: None,
             };
             let entry = put_entry(address, Entry::Account(id));
             Ok((vec![entry, Edit::PutAccount(Box::new(account))], id))
@@ -321,7 +326,7 @@ impl Directory {
         .await
     }
 
-    async fn change_account(
+    pub(super) async fn change_account(
         &self,
         id: AccountId,
         edit: impl Fn(&mut Account),
@@ -387,7 +392,7 @@ fn vacant(snapshot: &Snapshot, address: &Address) -> Result<(), DirectoryError> 
 
 /// Mail for `address` finds its way after these edits. That it reaches nobody today, because an
 /// account is disabled or not made yet, is no reason to refuse.
-fn works_after(
+pub(super) fn works_after(
     snapshot: &Snapshot,
     edits: &[Edit],
     address: &Address,

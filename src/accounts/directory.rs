@@ -23,7 +23,7 @@ use super::{
     hasher::{Busy, Hasher},
     limits::ATTEMPTS_MAX,
     password::{Argon, Cost, Prepared},
-    record::{Account, DomainRecord, Entry, TooLong},
+    record::{Account, DomainRecord, Entry, TooLong, decode_secrets, encode_secrets},
     snapshot::{Edit, Rules, Snapshot},
     verified::Verified,
 };
@@ -388,6 +388,9 @@ impl Edit {
             Self::RemoveAccount(id) => {
                 batch.delete(key::account(*id));
             }
+            Self::PutSecrets(secrets) => {
+                batch.put(key::rewriting_secrets(), encode_secrets(secrets)?);
+            }
         }
         Ok(())
     }
@@ -402,6 +405,13 @@ async fn load(engine: &dyn Engine, rules: Arc<Rules>) -> Result<Snapshot, ReadEr
         scan(engine, &key::domains(), &mut snapshot, read_domain).await?;
         scan(engine, &key::addresses(), &mut snapshot, read_address).await?;
         scan(engine, &key::accounts(), &mut snapshot, read_account).await?;
+        if let Some(stored) = engine.get(&key::rewriting_secrets()).await? {
+            match decode_secrets(&stored) {
+                Some(secrets) => snapshot.apply(&Edit::PutSecrets(secrets)),
+                // DUR-10: others are made when they are needed.
+                None => tracing::error!("the secrets of rewritten senders are damaged"),
+            }
+        }
         snapshot.last_account = number(engine, &key::account_counter()).await?;
         snapshot.version = version;
         if number(engine, &key::directory_version()).await? == version {

@@ -18,6 +18,14 @@ pub const ALIAS_DEPTH_MAX: usize = 10;
 pub const EXPANSION_MAX: usize = 1_000;
 /// Addresses that belong to one account.
 pub const ADDRESSES_PER_ACCOUNT_MAX: usize = 1_000;
+/// Addresses that one account forwards its mail to.
+pub const FORWARDS_MAX: usize = 20;
+/// Bytes of the text that an account answers when nobody is there.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of its subject.
+pub const SUBJECT_BYTES_MAX: usize = 500;
+/// Secrets of rewritten senders that are kept; the oldest goes.
+pub(super) const REWRITING_SECRETS_MAX: usize = 4;
 
 /// Bytes of one stored record; engines take 64 KiB.
 pub(super) const RECORD_BYTES_MAX: usize = 60 * 1024;

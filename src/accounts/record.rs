@@ -7,7 +7,12 @@
 
 use bytes::Bytes;
 
-use super::{keys::DkimKey, limits::RECORD_BYTES_MAX};
+use super::{
+    keys::DkimKey,
+    limits::RECORD_BYTES_MAX,
+    personal::{Forwarding, OutOfOffice},
+    rewriting::RewritingSecret,
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -36,6 +41,10 @@ pub struct Account {
     pub shared: bool,
     /// Counts the changes that end what was logged in before them (AUTH-06).
     pub credentials: u64,
+    /// Where its mail goes instead, or as well.
+    pub forwarding: Option<Forwarding>,
+    /// What its senders are answered.
+    pub out_of_office: Option<OutOfOffice>,
 }
 
 /// What an address of a local domain stands for.
@@ -90,6 +99,20 @@ impl Account {
         out.byte(u8::from(self.disabled));
         out.byte(u8::from(self.shared));
         out.number(self.credentials);
+        out.byte(u8::from(self.forwarding.is_some()));
+        if let Some(forwarding) = &self.forwarding {
+            out.byte(u8::from(forwarding.keep));
+            out.addresses(&forwarding.to)?;
+        }
+        out.byte(u8::from(self.out_of_office.is_some()));
+        if let Some(absence) = &self.out_of_office {
+            out.number(absence.set.0);
+            out.number(absence.from.0);
+            out.number(absence.until.0);
+            out.byte(absence.days);
+            out.text(&absence.subject)?;
+            out.text(&absence.text)?;
+        }
         out.finish()
     }
 
@@ -105,10 +128,52 @@ impl Account {
             disabled: input.flag()?,
             shared: input.flag()?,
             credentials: input.number()?,
+            forwarding: input.option(|input| {
+                Some(Forwarding {
+                    keep: input.flag()?,
+                    to: input.addresses()?,
+                })
+            })?,
+            out_of_office: input.option(|input| {
+                Some(OutOfOffice {
+                    set: Timestamp(input.number()?),
+                    from: Timestamp(input.number()?),
+                    until: Timestamp(input.number()?),
+                    days: input.byte()?,
+                    subject: input.text()?.into(),
+                    text: input.text()?.into(),
+                })
+            })?,
         };
         input.end()?;
         Some(account)
     }
+}
+
+/// The record of all secrets for rewritten senders.
+pub(super) fn encode_secrets(secrets: &[RewritingSecret]) -> Result<Vec<u8>, TooLong> {
+    let mut out = Writer::version(VERSION);
+    out.short(secrets.len())?;
+    for secret in secrets {
+        out.number(secret.made.0);
+        out.bytes(secret.key.expose())?;
+    }
+    out.finish()
+}
+
+/// Reads it back.
+pub(super) fn decode_secrets(bytes: &[u8]) -> Option<Vec<RewritingSecret>> {
+    let mut input = Reader::version(bytes, VERSION)?;
+    let count = input.short()?;
+    let mut secrets = Vec::new();
+    for _ in 0..count {
+        secrets.push(RewritingSecret {
+            made: Timestamp(input.number()?),
+            key: Secret::new(input.bytes()?.to_vec()),
+        });
+    }
+    input.end()?;
+    Some(secrets)
 }
 
 impl DomainRecord {
@@ -275,6 +340,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `None` is the end of understanding, as everywhere.
+    fn option<V>(&mut self, read: impl FnOnce(&mut Self) -> Option<V>) -> Option<Option<V>> {
+        match self.flag()? {
+            true => read(self).map(Some),
+            false => Some(None),
+        }
+    }
+
     fn number(&mut self) -> Option<u64> {
         let field = self.take(8)?.first_chunk()?;
         Some(u64::from_be_bytes(*field))
@@ -333,7 +406,21 @@ mod tests {
 
     fn account() -> impl Strategy<Value = Account> {
         let numbers = any::<(u64, u64, u64, u64, (bool, bool))>();
-        (address(), "[ -~]{0,120}", numbers).prop_map(|(address, phc, n)| Account {
+        let to = proptest::collection::vec(address(), 1..4);
+        let forwarding = (to, any::<bool>());
+        let forwarding = forwarding.prop_map(|(to, keep)| Forwarding { to, keep });
+        let absence = ("\\PC{0,20}", "\\PC{0,80}", any::<(u64, u64, u64, u8)>());
+        let absence = absence.prop_map(|(subject, text, n)| OutOfOffice {
+            set: Timestamp(n.0),
+            from: Timestamp(n.1),
+            until: Timestamp(n.2),
+            days: n.3,
+            subject: subject.into(),
+            text: text.into(),
+        });
+        let personal = (proptest::option::of(forwarding), proptest::option::of(absence));
+        let all = (address(), "[ -~]{0,120}", numbers, personal);
+        all.prop_map(|(address, phc, n, (forwarding, out_of_office))| Account {
             id: AccountId(n.0),
             address,
             verifier: Secret::new(phc),
@@ -342,6 +429,8 @@ mod tests {
             disabled: n.4.0,
             shared: n.4.1,
             credentials: n.3,
+            forwarding,
+            out_of_office,
         })
     }
 
@@ -393,6 +482,7 @@ mod tests {
         ) {
             let _ = Account::decode(AccountId(1), &Bytes::from(bytes.clone()));
             let _ = DomainRecord::decode(&bytes);
+            let _ = decode_secrets(&bytes);
             let _ = Entry::decode(&bytes);
         }
 

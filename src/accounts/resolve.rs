@@ -3,7 +3,9 @@
 //! Order for an address of a local domain: the address itself, the address without its tag, the
 //! postmaster rule (RFC 5321 4.5.1), the domain's catch-all. Aliases and groups are followed with a
 //! work list, never by recursion; depth and total are limited, and what was visited is not visited
-//! again, so loops end. Characters such as `%` and `!` have no meaning here.
+//! again, so loops end. What an account forwards is followed like an alias; a circle of them that
+//! reaches nobody ends in the mailbox of the first. Characters such as `%` and `!` have no meaning
+//! here.
 //!
 //! The postmaster of a local domain always resolves: to its own entry, else to the installation's
 //! postmaster from the settings, else to the first account of the domain that is in use, else to
@@ -167,6 +169,7 @@ enum Node<'a> {
     Entry(&'a str, &'a str),
     CatchAll(&'a str),
     Postmaster,
+    Forwarding(AccountId),
 }
 
 /// One resolution at work.
@@ -178,7 +181,7 @@ struct Expansion<'a> {
     visited: HashSet<Node<'a>>,
     /// Addresses reached over all aliases.
     reached: usize,
-    /// Who gets a postmaster's mail if nobody else does.
+    /// Who gets a postmaster's mail, or what he forwards in a circle, if nobody else does.
     fallback: Option<AccountId>,
     targets: Targets,
     accounts: HashSet<AccountId>,
@@ -250,7 +253,7 @@ impl<'a> Expansion<'a> {
 
     fn entry(&mut self, node: Node<'a>, entry: &Entry, depth: usize) {
         match entry {
-            Entry::Account(id) => self.account(*id),
+            Entry::Account(id) => self.account(*id, depth),
             Entry::Alias(targets) => self.follow(node, targets, depth),
             Entry::Group(members) => {
                 if self.through == Through::Everything {
@@ -261,16 +264,28 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn account(&mut self, id: AccountId) {
-        match self.snapshot.account(id) {
+    fn account(&mut self, id: AccountId, depth: usize) {
+        let snapshot = self.snapshot;
+        match snapshot.account(id) {
             // An address outlives its account only when the account's record cannot be understood.
             None => self.unusable = Some(Unusable::Damaged),
             Some(account) if account.disabled => self.met_disabled = true,
-            Some(_) => {
-                if self.accounts.insert(id) {
-                    self.targets.accounts.push(id);
+            Some(account) => match &account.forwarding {
+                Some(forwarding) if self.through == Through::Everything => {
+                    if forwarding.keep {
+                        self.reach(id);
+                    }
+                    self.fallback = self.fallback.or(Some(id));
+                    self.follow(Node::Forwarding(id), &forwarding.to, depth);
                 }
-            }
+                _ => self.reach(id),
+            },
+        }
+    }
+
+    fn reach(&mut self, id: AccountId) {
+        if self.accounts.insert(id) {
+            self.targets.accounts.push(id);
         }
     }
 

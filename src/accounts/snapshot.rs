@@ -8,7 +8,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
 
-use super::record::{Account, DomainRecord, Entry};
+use super::{
+    record::{Account, DomainRecord, Entry},
+    rewriting::RewritingSecret,
+};
 use crate::{
     base::ids::AccountId,
     mail::address::{Address, Domain, LocalPart},
@@ -22,6 +25,8 @@ pub struct Snapshot {
     /// The last account number given out.
     pub(super) last_account: u64,
     pub(super) rules: Arc<Rules>,
+    /// Oldest first.
+    pub(super) secrets: Arc<[RewritingSecret]>,
     domains: Map<Domain, LocalDomain>,
     accounts: Map<AccountId, Account>,
 }
@@ -57,6 +62,7 @@ pub(super) enum Edit {
     RemoveEntry(Domain, String),
     PutAccount(Box<Account>),
     RemoveAccount(AccountId),
+    PutSecrets(Vec<RewritingSecret>),
 }
 
 impl Snapshot {
@@ -81,6 +87,11 @@ impl Snapshot {
     /// Whether mail for `domain` is kept here.
     pub fn is_local(&self, domain: &Domain) -> bool {
         self.domains.contains_key(domain)
+    }
+
+    /// Whether mail for `domain` comes here, if only for the postmaster.
+    pub fn is_ours(&self, domain: &Domain) -> bool {
+        self.is_local(domain) || self.rules.host.as_ref() == Some(domain)
     }
 
     /// All accounts, oldest first.
@@ -178,6 +189,7 @@ impl Snapshot {
                 }
                 self.accounts.remove_mut(id);
             }
+            Edit::PutSecrets(secrets) => self.secrets = secrets.as_slice().into(),
         }
     }
 

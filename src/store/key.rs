@@ -118,6 +118,7 @@ mod space {
     pub(super) const ADDRESS: u8 = 0x13;
     pub(super) const DIRECTORY_VERSION: u8 = 0x14;
     pub(super) const REMOVED_ACCOUNT: u8 = 0x15;
+    pub(super) const REWRITING_SECRETS: u8 = 0x16;
     pub(super) const MODSEQ: u8 = 0x20;
     pub(super) const EMAIL_COUNTER: u8 = 0x21;
     pub(super) const MAILBOX_COUNTER: u8 = 0x22;
@@ -249,6 +250,11 @@ pub fn addresses() -> Key {
 /// `DIRECTORY_VERSION`: counter that every change of domains, accounts and addresses takes from.
 pub fn directory_version() -> Key {
     Fields::of(space::DIRECTORY_VERSION).key()
+}
+
+/// `REWRITING_SECRETS`: what proves that a rewritten sender is our work.
+pub fn rewriting_secrets() -> Key {
+    Fields::of(space::REWRITING_SECRETS).key()
 }
 
 /// `REMOVED_ACCOUNT account`: the account is gone; what its mailboxes held is still to be erased.
