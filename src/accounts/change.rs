@@ -6,6 +6,7 @@
 
 use super::{
     directory::Directory,
+    grants::GRANTS_MAX,
     keys::KEYS_MAX,
     limits::{ADDRESSES_PER_ACCOUNT_MAX, ANSWER_BYTES_MAX, EXPANSION_MAX, SUBJECT_BYTES_MAX},
     password::NotAPassword,
@@ -70,6 +71,24 @@ pub enum DirectoryError {
     /// More keys than anybody needs.
     #[error("the domain has {KEYS_MAX} keys already: drop those that were given up")]
     TooManyKeys,
+    /// The names of a group's owners would be no addresses.
+    #[error("the name of a group is shorter: NAME-bounces must be an address, too")]
+    NameTooLong,
+    /// A domain stands for one that has its addresses itself.
+    #[error("a domain stands for one that stands for no other: {0} is not such a domain")]
+    StandsForNone(Domain),
+    /// The domain has what only one that stands for itself can have.
+    #[error("{0}")]
+    StandsForItself(&'static str),
+    /// The account may send with that already.
+    #[error("the account may send with that already")]
+    GrantExists,
+    /// The account has no such grant.
+    #[error("the account has no such grant; `buzon account send-as list` shows all")]
+    UnknownGrant,
+    /// One account's grants.
+    #[error("the account has {GRANTS_MAX} grants already")]
+    TooManyGrants,
     /// The text of an answer is too long.
     #[error("an answer is {ANSWER_BYTES_MAX} bytes at most, its subject {SUBJECT_BYTES_MAX}")]
     AnswerTooLong,
@@ -127,6 +146,9 @@ impl Directory {
     pub async fn remove_domain(&self, name: &Domain) -> Result<(), DirectoryError> {
         self.change(
             |snapshot, _| match local_domain(snapshot, name)?.entries().count() {
+                0 if snapshot.is_stood_for(name) => Err(DirectoryError::StandsForItself(
+                    "another domain stands for this one; `buzon domain list` shows which",
+                )),
                 0 => Ok((vec![Edit::RemoveDomain(name.clone())], ())),
                 addresses => Err(DirectoryError::DomainInUse(addresses)),
             },
@@ -142,6 +164,10 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         self.change(|snapshot, _| {
             let mut record = local_domain(snapshot, name)?.record.clone();
+            if record.stands_for.is_some() && target.is_some() {
+                let why = "the domain stands for another, whose catch-all is its own";
+                return Err(DirectoryError::StandsForItself(why));
+            }
             record.catch_all = target.cloned();
             let edits = vec![Edit::PutDomain(name.clone(), record)];
             if let Some(target) = target {
@@ -199,6 +225,7 @@ impl Directory {
                 credentials: 0,
                 forwarding: None,
                 out_of_office: None,
+                send_as: Vec::new(),
             };
             let entry = put_entry(address, Entry::Account(id));
             Ok((vec![entry, Edit::PutAccount(Box::new(account))], id))
@@ -277,33 +304,26 @@ impl Directory {
         address: &Address,
         targets: &[Address],
     ) -> Result<(), DirectoryError> {
-        self.add_list(address, Entry::Alias(targets.to_vec())).await
+        self.change(|snapshot, _| {
+            vacant(snapshot, address)?;
+            let edits = vec![alias_entry(address, targets)?];
+            works_after(snapshot, &edits, address)?;
+            Ok((edits, ()))
+        })
+        .await
     }
 
-    /// Makes a distribution list.
-    pub async fn add_group(
-        &self,
-        address: &Address,
-        members: &[Address],
-    ) -> Result<(), DirectoryError> {
-        self.add_list(address, Entry::Group(members.to_vec())).await
-    }
-
-    /// Replaces the targets of an alias or the members of a group.
+    /// Replaces the targets of an alias.
     pub async fn set_targets(
         &self,
         address: &Address,
         targets: &[Address],
     ) -> Result<(), DirectoryError> {
         self.change(|snapshot, _| {
-            let entry = match snapshot.entry(address) {
-                Some(Entry::Alias(_)) => Entry::Alias(targets.to_vec()),
-                Some(Entry::Group(_)) => Entry::Group(targets.to_vec()),
-                Some(Entry::Account(_) | Entry::Damaged) | None => {
-                    return Err(DirectoryError::UnknownAddress);
-                }
+            let Some(Entry::Alias(_)) = snapshot.entry(address) else {
+                return Err(DirectoryError::UnknownAddress);
             };
-            let edits = vec![list_entry(address, entry)?];
+            let edits = vec![alias_entry(address, targets)?];
             works_after(snapshot, &edits, address)?;
             Ok((edits, ()))
         })
@@ -312,16 +332,8 @@ impl Directory {
 
     /// Removes an alias.
     pub async fn remove_alias(&self, address: &Address) -> Result<(), DirectoryError> {
-        self.remove_list(address, |entry| {
+        remove_list(self, address, |entry| {
             matches!(entry, Entry::Alias(_) | Entry::Damaged)
-        })
-        .await
-    }
-
-    /// Removes a distribution list.
-    pub async fn remove_group(&self, address: &Address) -> Result<(), DirectoryError> {
-        self.remove_list(address, |entry| {
-            matches!(entry, Entry::Group(_) | Entry::Damaged)
         })
         .await
     }
@@ -339,28 +351,20 @@ impl Directory {
         })
         .await
     }
+}
 
-    async fn add_list(&self, address: &Address, entry: Entry) -> Result<(), DirectoryError> {
-        self.change(|snapshot, _| {
-            vacant(snapshot, address)?;
-            let edits = vec![list_entry(address, entry.clone())?];
-            works_after(snapshot, &edits, address)?;
-            Ok((edits, ()))
-        })
-        .await
-    }
-
-    async fn remove_list(
-        &self,
-        address: &Address,
-        is_kind: impl Fn(&Entry) -> bool,
-    ) -> Result<(), DirectoryError> {
-        self.change(|snapshot, _| match snapshot.entry(address) {
+/// Removes what stands for an address, if it is of the right kind.
+pub(super) async fn remove_list(
+    directory: &Directory,
+    address: &Address,
+    is_kind: impl Fn(&Entry) -> bool,
+) -> Result<(), DirectoryError> {
+    directory
+        .change(|snapshot, _| match snapshot.entry(address) {
             Some(entry) if is_kind(entry) => Ok((vec![remove_entry(address)], ())),
             _ => Err(DirectoryError::UnknownAddress),
         })
         .await
-    }
 }
 
 impl Snapshot {
@@ -382,7 +386,7 @@ fn local_domain<'a>(
 }
 
 /// The address is of a local domain and stands for nothing yet.
-fn vacant(snapshot: &Snapshot, address: &Address) -> Result<(), DirectoryError> {
+pub(super) fn vacant(snapshot: &Snapshot, address: &Address) -> Result<(), DirectoryError> {
     local_domain(snapshot, &address.domain)?;
     match snapshot.entry(address) {
         Some(_) => Err(DirectoryError::AddressExists),
@@ -407,19 +411,15 @@ pub(super) fn works_after(
     }
 }
 
-fn list_entry(address: &Address, entry: Entry) -> Result<Edit, DirectoryError> {
-    let count = match &entry {
-        Entry::Alias(targets) | Entry::Group(targets) => targets.len(),
-        Entry::Account(_) | Entry::Damaged => 1,
-    };
-    match count {
+fn alias_entry(address: &Address, targets: &[Address]) -> Result<Edit, DirectoryError> {
+    match targets.len() {
         0 => Err(DirectoryError::NoTargets),
-        1..=EXPANSION_MAX => Ok(put_entry(address, entry)),
+        1..=EXPANSION_MAX => Ok(put_entry(address, Entry::Alias(targets.to_vec()))),
         _ => Err(DirectoryError::TooManyTargets),
     }
 }
 
-fn put_entry(address: &Address, entry: Entry) -> Edit {
+pub(super) fn put_entry(address: &Address, entry: Entry) -> Edit {
     Edit::PutEntry(address.domain.clone(), address.folded_local(), entry)
 }
 

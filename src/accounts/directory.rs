@@ -79,6 +79,8 @@ pub struct Options {
     pub host: Option<Domain>,
     /// Our own IP addresses: mail for the postmaster at these literals is ours (RFC 5321 4.5.1).
     pub literals: Vec<IpAddr>,
+    /// Accounts that are out of use take mail all the same.
+    pub disabled_take_mail: bool,
 }
 
 impl Default for Options {
@@ -91,6 +93,7 @@ impl Default for Options {
             postmaster: None,
             host: None,
             literals: Vec::new(),
+            disabled_take_mail: false,
         }
     }
 }
@@ -132,6 +135,7 @@ impl Directory {
             postmaster: options.postmaster,
             host: options.host,
             literals: options.literals,
+            disabled_take_mail: options.disabled_take_mail,
         });
         let snapshot = load(engine.as_ref(), rules).await?;
         Ok(Self(Arc::new(Inner {

@@ -8,6 +8,9 @@
 
 mod change;
 mod directory;
+mod domains;
+mod grants;
+mod groups;
 mod hasher;
 mod keys;
 pub mod limits;
@@ -22,10 +25,12 @@ mod verified;
 
 pub use change::{DirectoryError, Provision};
 pub use directory::{Directory, OpenError, Options, VerifyFault};
+pub use grants::Grant;
+pub use groups::{Group, Senders, Writer, bounces_of, owner_of};
 pub use keys::DkimKey;
 pub use password::{Cost, NotAPassword};
 pub use personal::{Forwarding, OutOfOffice};
 pub use record::{Account, Entry};
-pub use resolve::{Resolution, Targets, Unusable};
+pub use resolve::{List, Resolution, Targets, Unusable};
 pub use rewriting::RewritingSecret;
 pub use snapshot::{LocalDomain, Snapshot};

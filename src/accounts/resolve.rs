@@ -1,11 +1,10 @@
 //! Where mail for an address goes: the one function that decides it, over a snapshot.
 //!
-//! Order for an address of a local domain: the address itself, the address without its tag, the
-//! postmaster rule (RFC 5321 4.5.1), the domain's catch-all. Aliases and groups are followed with a
-//! work list, never by recursion; depth and total are limited, and what was visited is not visited
-//! again, so loops end. What an account forwards is followed like an alias; a circle of them that
-//! reaches nobody ends in the mailbox of the first. Characters such as `%` and `!` have no meaning
-//! here.
+//! Order for an address of a local domain: the address itself (an account's, an alias, a group);
+//! the owners of a group (`NAME-owner` and the like); the same two for the address without its tag;
+//! for a domain that stands for another all of that there; the postmaster rule (RFC 5321 4.5.1);
+//! the domain's catch-all. How it is followed is in `expansion`. Characters such as `%` and `!`
+//! have no meaning here.
 //!
 //! The postmaster of a local domain always resolves: to its own entry, else to the installation's
 //! postmaster from the settings, else to the first account of the domain that is in use, else to
@@ -13,10 +12,8 @@
 //! 2). The host's own name and address literals have no other mail than the postmaster's, unless
 //! the name is a local domain.
 
-use std::collections::HashSet;
-
 use super::{
-    limits::{ALIAS_DEPTH_MAX, EXPANSION_MAX},
+    groups::{Group, group_of_owner},
     record::Entry,
     snapshot::{LocalDomain, Snapshot},
 };
@@ -24,6 +21,7 @@ use crate::{
     base::ids::AccountId,
     mail::{address::Address, envelope::ForwardPath},
 };
+use expansion::{Expansion, Through, Within};
 
 /// What an address comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +45,47 @@ pub struct Targets {
     pub accounts: Vec<AccountId>,
     /// Addresses elsewhere.
     pub forwards: Vec<Address>,
+    /// Groups that send it on to their members.
+    pub lists: Vec<List>,
+    /// The tags under which accounts were reached.
+    pub tags: Vec<(AccountId, Box<str>)>,
+}
+
+/// Whom a group sends its mail on to; nobody who gets it otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// The group.
+    pub address: Address,
+    /// Accounts here.
+    pub accounts: Vec<AccountId>,
+    /// Addresses elsewhere.
+    pub forwards: Vec<Address>,
+}
+
+impl Targets {
+    /// Whether nobody is reached.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// How many are reached.
+    pub fn count(&self) -> usize {
+        let lists = self.lists.iter();
+        let listed = lists.map(|list| list.accounts.len().saturating_add(list.forwards.len()));
+        let direct = self.accounts.len().saturating_add(self.forwards.len());
+        listed.fold(direct, usize::saturating_add)
+    }
+
+    /// All accounts, by lists and without.
+    pub fn all_accounts(&self) -> impl Iterator<Item = AccountId> {
+        let listed = self.lists.iter().flat_map(|list| &list.accounts);
+        self.accounts.iter().chain(listed).copied()
+    }
+
+    /// Whether all of it stays here.
+    pub fn is_local(&self) -> bool {
+        self.forwards.is_empty() && self.lists.iter().all(|list| list.forwards.is_empty())
+    }
 }
 
 /// Why an alias or group does not work.
@@ -71,11 +110,16 @@ impl Snapshot {
     pub fn resolve(&self, path: &ForwardPath) -> Resolution {
         match path {
             ForwardPath::Address(address) => self.resolve_address(address),
-            ForwardPath::Postmaster => {
-                let mut expansion = Expansion::of(self, Through::Everything);
-                expansion.host_postmaster();
-                expansion.run()
-            }
+            ForwardPath::Postmaster => Expansion::of(self, Through::Everything).of_host(),
+        }
+    }
+
+    /// Where mail without a sender goes: reports. What is reported to a group is for its owners,
+    /// and no list ever sends it on.
+    pub fn resolve_report(&self, path: &ForwardPath) -> Resolution {
+        match path {
+            ForwardPath::Address(address) => self.expand(address, Through::Reports),
+            ForwardPath::Postmaster => self.resolve(path),
         }
     }
 
@@ -84,10 +128,11 @@ impl Snapshot {
         self.expand(address, Through::Everything)
     }
 
-    /// Whether the account may send with this address (AUTH-07): mail for it reaches the account
-    /// directly, by a tag, by aliases or as a catch-all, but not as a member of a group.
+    /// Whether the address is the account's (AUTH-07): mail for it reaches the account directly, by
+    /// a tag, by aliases or as a catch-all, or it is a group that the account owns. Members of a
+    /// group do not send with it.
     pub fn owns(&self, account: AccountId, address: &Address) -> bool {
-        match self.expand(address, Through::Aliases) {
+        match self.expand(address, Through::Senders) {
             Resolution::Targets(targets) => targets.accounts.contains(&account),
             _ => false,
         }
@@ -97,9 +142,26 @@ impl Snapshot {
         if matches!(self.look_up(address), Found::NotLocal) {
             return Resolution::NotLocal;
         }
-        let mut expansion = Expansion::of(self, through);
-        expansion.work.push((address.clone(), 0));
-        expansion.run()
+        // What everybody must be able to reach, no group keeps to itself (RFC 5321 4.5.1).
+        let within = match self.is_postmasters(address) {
+            true => Within::Plain,
+            false => Within::Direct,
+        };
+        Expansion::of(self, through).run_from([address], within)
+    }
+
+    /// The people behind these addresses, by groups, too.
+    pub(super) fn people<'l>(&self, listed: impl IntoIterator<Item = &'l Address>) -> Targets {
+        match Expansion::of(self, Through::People).run_from(listed, Within::Plain) {
+            Resolution::Targets(targets) => targets,
+            _ => Targets::default(),
+        }
+    }
+
+    fn is_postmasters(&self, address: &Address) -> bool {
+        let plain = self.untagged(address);
+        let folded = plain.as_ref().unwrap_or(address).folded_local();
+        [POSTMASTER, ABUSE].contains(&folded.as_str())
     }
 
     /// One step: what stands for this address, without following it.
@@ -123,19 +185,14 @@ impl Snapshot {
                 true => Found::Unknown,
             };
         };
-        if let Some((local, entry)) = domain.entry(&folded) {
-            return Found::Entry(domain, local, entry);
+        if let Some(found) = self.named(domain, address, &folded) {
+            return found;
         }
-        let separator = self.rules.tag_separator;
-        if let Some((base, _)) = separator.and_then(|c| address.without_tag(c)) {
-            let base = base.folded_local();
-            if let Some((local, entry)) = domain.entry(&base) {
-                return Found::Entry(domain, local, entry);
-            }
-            if [POSTMASTER, ABUSE].contains(&base.as_str()) {
-                return Found::Postmaster(domain);
-            }
+        let stood_for = domain.stands_for().and_then(|name| self.domain(name));
+        if let Some(found) = stood_for.and_then(|kept| self.named(kept, address, &folded)) {
+            return found;
         }
+        let domain = stood_for.unwrap_or(domain);
         if [POSTMASTER, ABUSE].contains(&folded.as_str()) || at_host && folded == MAILER_DAEMON {
             return Found::Postmaster(domain);
         }
@@ -144,13 +201,34 @@ impl Snapshot {
             None => Found::Unknown,
         }
     }
+
+    /// What stands for this address by its name, with its tag or without.
+    fn named<'a>(
+        &self,
+        domain: &'a LocalDomain,
+        address: &Address,
+        folded: &str,
+    ) -> Option<Found<'a>> {
+        if let Some(found) = entry_or_owners(domain, folded) {
+            return Some(found);
+        }
+        let base = self.untagged(address)?.folded_local();
+        let found = entry_or_owners(domain, &base);
+        found.or_else(|| {
+            let postmasters = [POSTMASTER, ABUSE].contains(&base.as_str());
+            postmasters.then_some(Found::Postmaster(domain))
+        })
+    }
 }
 
-/// Whether groups are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Through {
-    Everything,
-    Aliases,
+fn entry_or_owners<'a>(domain: &'a LocalDomain, folded: &str) -> Option<Found<'a>> {
+    if let Some((local, entry)) = domain.entry(folded) {
+        return Some(Found::Entry(domain, local, entry));
+    }
+    match domain.entry(group_of_owner(folded)?) {
+        Some((local, Entry::Group(group))) => Some(Found::Owners(domain, local, group)),
+        _ => None,
+    }
 }
 
 /// What stands for one address.
@@ -158,179 +236,11 @@ enum Found<'a> {
     NotLocal,
     Unknown,
     Entry(&'a LocalDomain, &'a str, &'a Entry),
+    /// Those who run a group.
+    Owners(&'a LocalDomain, &'a str, &'a Group),
     Postmaster(&'a LocalDomain),
     HostPostmaster,
     CatchAll(&'a LocalDomain, &'a Address),
-}
-
-/// What was visited; a node is followed once.
-#[derive(PartialEq, Eq, Hash)]
-enum Node<'a> {
-    Entry(&'a str, &'a str),
-    CatchAll(&'a str),
-    Postmaster,
-    Forwarding(AccountId),
-}
-
-/// One resolution at work.
-struct Expansion<'a> {
-    snapshot: &'a Snapshot,
-    through: Through,
-    /// Addresses to look at, and how many aliases lie before each.
-    work: Vec<(Address, usize)>,
-    visited: HashSet<Node<'a>>,
-    /// Addresses reached over all aliases.
-    reached: usize,
-    /// Who gets a postmaster's mail, or what he forwards in a circle, if nobody else does.
-    fallback: Option<AccountId>,
-    targets: Targets,
-    accounts: HashSet<AccountId>,
-    forwards: HashSet<Address>,
-    /// A visited node was met again.
-    met_again: bool,
-    met_disabled: bool,
-    unusable: Option<Unusable>,
-}
-
-impl<'a> Expansion<'a> {
-    fn of(snapshot: &'a Snapshot, through: Through) -> Self {
-        Self {
-            snapshot,
-            through,
-            work: Vec::new(),
-            visited: HashSet::new(),
-            reached: 0,
-            fallback: None,
-            targets: Targets::default(),
-            accounts: HashSet::new(),
-            forwards: HashSet::new(),
-            met_again: false,
-            met_disabled: false,
-            unusable: None,
-        }
-    }
-
-    fn run(mut self) -> Resolution {
-        while let Some((address, depth)) = self.work.pop() {
-            self.step(address, depth);
-            if let Some(unusable) = self.unusable {
-                return Resolution::Unusable(unusable);
-            }
-        }
-        if self.targets == Targets::default() {
-            self.targets.accounts.extend(self.fallback);
-        }
-        if self.targets != Targets::default() {
-            Resolution::Targets(self.targets)
-        } else if self.met_disabled {
-            Resolution::Disabled
-        } else if self.met_again {
-            Resolution::Unusable(Unusable::Loop)
-        } else {
-            Resolution::Unknown
-        }
-    }
-
-    fn step(&mut self, address: Address, depth: usize) {
-        match self.snapshot.look_up(&address) {
-            Found::NotLocal => {
-                if self.forwards.insert(address.clone()) {
-                    self.targets.forwards.push(address);
-                }
-            }
-            Found::Unknown => {}
-            Found::Entry(domain, local, entry) => {
-                self.entry(Node::Entry(domain.name.as_str(), local), entry, depth);
-            }
-            Found::Postmaster(domain) => self.postmaster(Some(domain), depth),
-            Found::HostPostmaster => self.host_postmaster(),
-            Found::CatchAll(domain, target) => {
-                let node = Node::CatchAll(domain.name.as_str());
-                self.follow(node, std::slice::from_ref(target), depth);
-            }
-        }
-    }
-
-    fn entry(&mut self, node: Node<'a>, entry: &Entry, depth: usize) {
-        match entry {
-            Entry::Account(id) => self.account(*id, depth),
-            Entry::Alias(targets) => self.follow(node, targets, depth),
-            Entry::Group(members) => {
-                if self.through == Through::Everything {
-                    self.follow(node, members, depth);
-                }
-            }
-            Entry::Damaged => self.unusable = Some(Unusable::Damaged),
-        }
-    }
-
-    fn account(&mut self, id: AccountId, depth: usize) {
-        let snapshot = self.snapshot;
-        match snapshot.account(id) {
-            // An address outlives its account only when the account's record cannot be understood.
-            None => self.unusable = Some(Unusable::Damaged),
-            Some(account) if account.disabled => self.met_disabled = true,
-            Some(account) => match &account.forwarding {
-                Some(forwarding) if self.through == Through::Everything => {
-                    if forwarding.keep {
-                        self.reach(id);
-                    }
-                    self.fallback = self.fallback.or(Some(id));
-                    self.follow(Node::Forwarding(id), &forwarding.to, depth);
-                }
-                _ => self.reach(id),
-            },
-        }
-    }
-
-    fn reach(&mut self, id: AccountId) {
-        if self.accounts.insert(id) {
-            self.targets.accounts.push(id);
-        }
-    }
-
-    /// Puts the targets of `node` on the work list, unless they were on it before.
-    fn follow(&mut self, node: Node<'a>, targets: &[Address], depth: usize) {
-        if !self.visited.insert(node) {
-            self.met_again = true;
-            return;
-        }
-        let depth = depth.saturating_add(1);
-        self.reached = self.reached.saturating_add(targets.len());
-        if depth > ALIAS_DEPTH_MAX {
-            self.unusable = Some(Unusable::TooDeep);
-        } else if self.reached > EXPANSION_MAX {
-            self.unusable = Some(Unusable::TooMany);
-        } else {
-            // The list is worked on from its end; the first target comes first.
-            let targets = targets.iter().rev();
-            self.work
-                .extend(targets.map(|target| (target.clone(), depth)));
-        }
-    }
-
-    /// A postmaster without an entry of its own.
-    fn postmaster(&mut self, domain: Option<&LocalDomain>, depth: usize) {
-        self.fallback = self
-            .fallback
-            .or_else(|| self.snapshot.first_account(domain));
-        if let Some(target) = &self.snapshot.rules.postmaster {
-            self.follow(Node::Postmaster, std::slice::from_ref(target), depth);
-        }
-    }
-
-    /// `<Postmaster>` without a domain: the setting, else the postmaster of the oldest local
-    /// domain.
-    fn host_postmaster(&mut self) {
-        let oldest = self.snapshot.oldest_domain();
-        let entry = oldest.and_then(|domain| Some((domain, domain.entry(POSTMASTER)?)));
-        match (&self.snapshot.rules.postmaster, entry) {
-            (None, Some((domain, (local, entry)))) => {
-                self.entry(Node::Entry(domain.name.as_str(), local), entry, 0);
-            }
-            _ => self.postmaster(oldest, 0),
-        }
-    }
 }
 
 /// RFC 5321 4.5.1: the name every domain with mail must have.
@@ -340,5 +250,6 @@ const ABUSE: &str = "abuse";
 /// Who writes our reports (RFC 3464), and so gets the answers of people.
 const MAILER_DAEMON: &str = "mailer-daemon";
 
+mod expansion;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,12 @@
 //! reports about what was forwarded before a rotation still come home. They are part of the
 //! directory: in its commits, its snapshot and its backups. What is written with them is `route`'s.
 
-use super::{change::DirectoryError, directory::Directory, limits, snapshot::{Edit, Snapshot}};
+use super::{
+    change::DirectoryError,
+    directory::Directory,
+    limits,
+    snapshot::{Edit, Snapshot},
+};
 use crate::base::{clock::Timestamp, secret::Secret};
 
 /// One secret.

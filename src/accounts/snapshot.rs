@@ -50,6 +50,7 @@ pub(super) struct Rules {
     pub(super) postmaster: Option<Address>,
     pub(super) host: Option<Domain>,
     pub(super) literals: Vec<IpAddr>,
+    pub(super) disabled_take_mail: bool,
 }
 
 /// One step from a snapshot to the next.
@@ -110,12 +111,21 @@ impl Snapshot {
         self.accounts.get(&id)
     }
 
-    /// The account that logs in with `name`: any address that is the account's own, or, when
-    /// there is exactly one local domain, only the part before the at sign.
+    /// The account that logs in with `name`: any address that is the account's own, also in a
+    /// domain that stands for its own, or, when there is exactly one local domain, only the part
+    /// before the at sign.
     pub fn login(&self, name: &str) -> Option<&Account> {
         let entry = if name.contains('@') {
-            let address = Address::parse(name).ok()?;
-            self.entry(&address)?
+            let mut address = Address::parse(name).ok()?;
+            let domain = self.domain(&address.domain)?;
+            match (domain.stands_for(), self.entry(&address)) {
+                (_, Some(entry)) => entry,
+                (Some(other), None) => {
+                    address.domain = other.clone();
+                    self.entry(&address)?
+                }
+                (None, None) => return None,
+            }
         } else {
             let (_, domain) = self.domains.first()?;
             if self.domains.size() > 1 {
@@ -214,6 +224,11 @@ impl LocalDomain {
     /// Where mail goes that no address of it takes.
     pub fn catch_all(&self) -> Option<&Address> {
         self.record.catch_all.as_ref()
+    }
+
+    /// The domain that it stands for, all of whose addresses are its addresses.
+    pub fn stands_for(&self) -> Option<&Domain> {
+        self.record.stands_for.as_ref()
     }
 
     /// Its addresses: folded local part, and what it stands for.

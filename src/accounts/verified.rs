@@ -116,6 +116,9 @@ mod tests {
             disabled: false,
             shared: false,
             credentials: 0,
+            forwarding: None,
+            out_of_office: None,
+            send_as: Vec::new(),
         }
     }
 

@@ -328,7 +328,7 @@ impl Operations {
         let mut aliases = BTreeMap::new();
         for domain in snapshot.domains() {
             for (local, entry) in domain.entries() {
-                if let Entry::Alias(targets) | Entry::Group(targets) = entry {
+                if let Entry::Alias(targets) = entry {
                     let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
                     aliases.insert(format!("{local}@{}", domain.name), targets);
                 }

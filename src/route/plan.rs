@@ -104,6 +104,7 @@ mod tests {
             reached: Targets {
                 accounts: accounts.iter().copied().map(AccountId).collect(),
                 forwards: forwards.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Targets::default()
             },
             options: RcptOptions::default(),
         }

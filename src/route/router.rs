@@ -422,7 +422,9 @@ impl Target {
 
     /// Whether it is an address that nobody here knows.
     pub fn is_elsewhere(&self) -> bool {
-        let Targets { accounts, forwards } = &self.reached;
+        let Targets {
+            accounts, forwards, ..
+        } = &self.reached;
         match (&self.path, forwards.as_slice()) {
             (ForwardPath::Address(path), [only]) => accounts.is_empty() && path == only,
             _ => false,
@@ -441,7 +443,9 @@ impl Target {
 
     /// Whether it stands for several (RFC 3461 5.2.7.3).
     pub(super) fn is_expanded(&self) -> bool {
-        let Targets { accounts, forwards } = &self.reached;
+        let Targets {
+            accounts, forwards, ..
+        } = &self.reached;
         accounts.len().saturating_add(forwards.len()) > 1
     }
 
@@ -502,11 +506,17 @@ impl From<CommitError> for AcceptError {
 /// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
 fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target, Refusal> {
     let reached = match (snapshot.resolve(to), from, to) {
-        (Resolution::Targets(reached), ..) => reached,
+        (Resolution::Targets(mut reached), ..) => {
+            for list in std::mem::take(&mut reached.lists) {
+                reached.accounts.extend(list.accounts);
+                reached.forwards.extend(list.forwards);
+            }
+            reached
+        }
         (Resolution::NotLocal, Origin::Peer, _) => return Err(Refusal::RelayDenied),
         (Resolution::NotLocal, _, ForwardPath::Address(address)) => Targets {
-            accounts: Vec::new(),
             forwards: vec![address.clone()],
+            ..Targets::default()
         },
         // Whether an account is out of use is nobody's business.
         (Resolution::NotLocal | Resolution::Unknown | Resolution::Disabled, ..) => {

@@ -7,7 +7,8 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use buzon::{
     accounts::{
-        Cost, Directory, DirectoryError, NotAPassword, Options, Resolution, Unusable, VerifyFault,
+        Cost, Directory, DirectoryError, Group, NotAPassword, Options, Resolution, Senders,
+        Unusable, VerifyFault,
         limits::{ADDRESSES_PER_ACCOUNT_MAX, EXPANSION_MAX, HASHES_WAITING_MAX, VERIFIED_FOR},
     },
     base::{
@@ -87,6 +88,14 @@ async fn login(directory: &Directory, name: &str, password: &str) -> Option<Acco
     proof.map(|proof| proof.account)
 }
 
+fn group_of(members: &[Address]) -> Group {
+    Group {
+        members: members.to_vec(),
+        owners: vec![address("alice@example.org")],
+        senders: Senders::Anyone,
+    }
+}
+
 fn reached(directory: &Directory, to: &str) -> Resolution {
     directory.snapshot().resolve_address(&address(to))
 }
@@ -106,7 +115,7 @@ async fn what_was_changed_is_there_after_a_restart() {
         .await
         .unwrap();
     directory
-        .add_group(&address("team@example.org"), &both)
+        .add_group(&address("team@example.org"), &group_of(&both))
         .await
         .unwrap();
     directory
@@ -268,16 +277,26 @@ async fn an_alias_that_would_reach_nobody_is_refused_when_it_is_made() {
     let many = vec![address("m@remote.example"); EXPANSION_MAX + 1];
     let group = address("many@example.org");
     assert!(matches!(
-        directory.add_group(&group, &many).await,
+        directory.add_group(&group, &group_of(&many)).await,
         Err(E::TooManyTargets)
     ));
-    directory.add_group(&group, &many[1..]).await.unwrap();
+    directory
+        .add_group(&group, &group_of(&many[1..]))
+        .await
+        .unwrap();
     let long = address(&format!("{}@remote.example", "m".repeat(60)));
     let long = vec![long; EXPANSION_MAX];
     assert!(matches!(
-        directory.set_targets(&group, &long).await,
+        directory
+            .change_group(&group, |group| group.members.clone_from(&long))
+            .await,
         Err(E::TooManyTargets)
     ));
+    let none = directory.change_group(&group, |group| group.members.clear());
+    assert!(matches!(none.await, Err(E::NoTargets)));
+    let longest = address(&format!("{}@example.org", "g".repeat(57)));
+    let named = directory.add_group(&longest, &group_of(&many[1..])).await;
+    assert!(matches!(named, Err(E::NameTooLong)));
 }
 
 #[tokio::test]
@@ -660,4 +679,62 @@ async fn auth_08_nobody_is_there_at_first() {
     assert_eq!(directory.snapshot().accounts().count(), 0);
     assert_eq!(login(&directory, "admin", "admin").await, None);
     assert_eq!(login(&directory, "postmaster@localhost", "").await, None);
+}
+
+#[tokio::test]
+async fn a_domain_stands_for_one_that_stands_for_none() {
+    use DirectoryError as E;
+    let (directory, _) = with_alice(Arc::new(Memory::new())).await;
+    let [here, other, third] = ["example.org", "other.example", "third.example"].map(domain);
+    directory.set_stands_for(&other, Some(&here)).await.unwrap();
+    for (name, wanted) in [
+        (&third, &other),
+        (&here, &here),
+        (&third, &domain("x.example")),
+    ] {
+        let made = directory.set_stands_for(name, Some(wanted)).await;
+        assert!(matches!(made, Err(E::StandsForNone(_))), "{name}");
+    }
+    directory.add_domain(&third).await.unwrap();
+    let catch = address("alice@example.org");
+    for refused in [
+        directory.set_stands_for(&here, Some(&third)).await,
+        directory.set_catch_all(&other, Some(&catch)).await,
+    ] {
+        assert!(matches!(refused, Err(E::StandsForItself(_))));
+    }
+    directory.set_catch_all(&third, Some(&catch)).await.unwrap();
+    let caught = directory.set_stands_for(&third, Some(&here)).await;
+    assert!(matches!(caught, Err(E::StandsForItself(_))));
+    let to = reached(&directory, "alice@other.example");
+    assert!(matches!(to, Resolution::Targets(_)));
+    directory.set_stands_for(&other, None).await.unwrap();
+    assert_eq!(
+        reached(&directory, "alice@other.example"),
+        Resolution::Unknown
+    );
+    let nobody = directory.set_stands_for(&domain("x.example"), None).await;
+    assert!(matches!(nobody, Err(E::UnknownDomain)));
+}
+
+#[tokio::test]
+async fn grants_are_given_once_and_taken_away() {
+    use DirectoryError as E;
+    let engine: Arc<dyn Engine> = Arc::new(Memory::new());
+    let (directory, alice) = with_alice(engine.clone()).await;
+    let grant = "@remote.example".parse().unwrap();
+    directory.add_grant(alice, &grant).await.unwrap();
+    let twice = directory.add_grant(alice, &grant).await;
+    assert!(matches!(twice, Err(E::GrantExists)));
+    let again = open(engine).await.snapshot();
+    assert!(again.may_send(alice, &address("x@remote.example")));
+    directory.remove_grant(alice, &grant).await.unwrap();
+    let gone = directory.remove_grant(alice, &grant).await;
+    assert!(matches!(gone, Err(E::UnknownGrant)));
+    for n in 0..100 {
+        let grant = format!("a{n}@remote.example").parse().unwrap();
+        directory.add_grant(alice, &grant).await.unwrap();
+    }
+    let more = directory.add_grant(alice, &grant).await;
+    assert!(matches!(more, Err(E::TooManyGrants)));
 }

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     accounts::{
+        groups::Senders,
+        limits::{ALIAS_DEPTH_MAX, EXPANSION_MAX},
         record::{Account, DomainRecord},
         snapshot::{Edit, Rules},
     },
@@ -23,11 +25,13 @@ fn rules(postmaster: Option<&str>) -> Rules {
         postmaster: postmaster.map(address),
         host: Some("mx.example.org".parse().unwrap()),
         literals: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        disabled_take_mail: false,
     }
 }
 
-/// Lines of `domain NAME [catch-all]`, `account N ADDRESS`, `disabled N ADDRESS`, `own N
-/// ADDRESS`, `alias ADDRESS TARGET..`, `group ADDRESS MEMBER..`, `damaged ADDRESS`.
+/// Lines of `domain NAME [catch-all]`, `stands NAME OTHER`, `account N ADDRESS`, `disabled N
+/// ADDRESS`, `own N ADDRESS`, `alias ADDRESS TARGET..`, `group ADDRESS MEMBER.. [owned OWNER..]
+/// [by SENDER..]` (by `anyone`, `owners`, or those named; without: members), `damaged ADDRESS`.
 fn snapshot(rules: Rules, lines: &[&str]) -> Snapshot {
     let mut snapshot = Snapshot::empty(Arc::new(rules));
     for (n, line) in (0_u64..).zip(lines) {
@@ -53,7 +57,15 @@ fn edits(created: u64, words: &[&str]) -> Vec<Edit> {
         }
         "own" => vec![entry(words[2], Entry::Account(number()))],
         "alias" => vec![entry(words[1], Entry::Alias(list()))],
-        "group" => vec![entry(words[1], Entry::Group(list()))],
+        "stands" => {
+            let record = DomainRecord {
+                created: Timestamp(created),
+                stands_for: Some(words[2].parse().unwrap()),
+                ..DomainRecord::default()
+            };
+            vec![Edit::PutDomain(words[1].parse().unwrap(), record)]
+        }
+        "group" => vec![entry(words[1], Entry::Group(Box::new(group(&words[2..]))))],
         "damaged" => vec![entry(words[1], Entry::Damaged)],
         kind => {
             let account = Account {
@@ -65,10 +77,37 @@ fn edits(created: u64, words: &[&str]) -> Vec<Edit> {
                 disabled: kind == "disabled",
                 shared: false,
                 credentials: 0,
+                forwarding: None,
+                out_of_office: None,
+                send_as: Vec::new(),
             };
             let entry = entry(words[2], Entry::Account(number()));
             vec![entry, Edit::PutAccount(Box::new(account))]
         }
+    }
+}
+
+fn group(words: &[&str]) -> Group {
+    let part = |name: &str| {
+        let words = words.iter().skip_while(move |word| **word != name).skip(1);
+        let words = words.take_while(|word| !["owned", "by"].contains(word));
+        words.copied().collect::<Vec<_>>()
+    };
+    let all = |words: &[&str]| words.iter().map(|word| address(word)).collect();
+    let members: Vec<_> = words
+        .iter()
+        .take_while(|word| !["owned", "by"].contains(word))
+        .copied()
+        .collect();
+    Group {
+        members: all(&members),
+        owners: all(&part("owned")),
+        senders: match part("by").as_slice() {
+            [] => Senders::Members,
+            ["anyone"] => Senders::Anyone,
+            ["owners"] => Senders::Owners,
+            listed => Senders::Listed(all(listed)),
+        },
     }
 }
 
@@ -77,13 +116,26 @@ fn entry(at: &str, entry: Entry) -> Edit {
     Edit::PutEntry(at.domain.clone(), at.folded_local(), entry)
 }
 
-/// `1 2 a@b` for targets, a word for the rest.
+fn people(accounts: &[AccountId], forwards: &[Address]) -> Vec<String> {
+    let accounts = accounts.iter().map(ToString::to_string);
+    accounts
+        .chain(forwards.iter().map(ToString::to_string))
+        .collect()
+}
+
+/// `1 2 a@b list@c: 3 d@e 3#tag` for targets, a word for the rest.
 fn shown(resolution: &Resolution) -> String {
     match resolution {
         Resolution::Targets(targets) => {
-            let accounts = targets.accounts.iter().map(ToString::to_string);
-            let forwards = targets.forwards.iter().map(ToString::to_string);
-            accounts.chain(forwards).collect::<Vec<_>>().join(" ")
+            let mut words = people(&targets.accounts, &targets.forwards);
+            for list in &targets.lists {
+                words.push(format!("{}:", list.address));
+                words.extend(people(&list.accounts, &list.forwards));
+            }
+            for (account, tag) in &targets.tags {
+                words.push(format!("{account}#{tag}"));
+            }
+            words.join(" ")
         }
         other => format!("{other:?}"),
     }
@@ -131,8 +183,8 @@ fn addresses_come_to_what_stands_for_them() {
         ("alice@sub.example.org", "NotLocal"),
         ("gone@example.org", "Disabled"),
         // Tags.
-        ("alice+x@example.org", "1"),
-        ("Alice+X+y@example.org", "1"),
+        ("alice+x@example.org", "1 1#x"),
+        ("Alice+X+y@example.org", "1 1#X+y"),
         ("info+x@example.org", "1 2"),
         ("a+b@example.org", "1"),
         ("a+c@example.org", "Unknown"),
@@ -141,9 +193,12 @@ fn addresses_come_to_what_stands_for_them() {
         // Aliases and groups.
         ("info@example.org", "1 2"),
         ("out@example.org", "1 x@remote.example"),
-        ("tagged@example.org", "1"),
-        ("team@example.org", "2 1 y@remote.example"),
-        ("diamond@example.org", "1 2 y@remote.example"),
+        ("tagged@example.org", "1 1#inbox"),
+        ("team@example.org", "team@example.org: 2 1 y@remote.example"),
+        (
+            "diamond@example.org",
+            "1 2 team@example.org: y@remote.example",
+        ),
         ("nobody@example.org", "Unknown"),
         ("partly@example.org", "2"),
         ("only-gone@example.org", "Disabled"),
@@ -154,7 +209,7 @@ fn addresses_come_to_what_stands_for_them() {
         // Catch-all comes last.
         ("sales@shop.example", "5"),
         ("whoever@shop.example", "3"),
-        ("sales+x@shop.example", "5"),
+        ("sales+x@shop.example", "5 5#x"),
         // Nothing but the domain decides (open relay tricks).
         ("victim%remote.example@example.org", "Unknown"),
         ("remote.example!victim@example.org", "Unknown"),
@@ -299,7 +354,7 @@ fn rfc_5321_4_5_1_the_postmaster_of_the_host_needs_no_domain() {
 fn tags_can_be_switched_off_and_named_otherwise() {
     for (separator, to, expected) in [
         (None, "alice+x@example.org", "Unknown"),
-        (Some('-'), "alice-x@example.org", "1"),
+        (Some('-'), "alice-x@example.org", "1 1#x"),
         (Some('-'), "alice+x@example.org", "Unknown"),
         (Some('-'), "only-gone@example.org", "Disabled"),
     ] {
@@ -352,7 +407,7 @@ fn an_address_comes_to_its_total_and_no_more() {
         ];
         let lists = snapshot(rules(None), &lines);
         let expected = match lists.resolve_address(&address("all@a.example")) {
-            Resolution::Targets(targets) => targets.forwards.len() == count - 2,
+            Resolution::Targets(targets) => targets.count() == count - 2,
             Resolution::Unusable(Unusable::TooMany) => !fits,
             _ => false,
         };
@@ -468,3 +523,5 @@ proptest! {
         }
     }
 }
+
+mod groups;

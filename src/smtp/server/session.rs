@@ -130,7 +130,8 @@ impl Session {
             return true;
         };
         let snapshot = self.shared.services.directory.snapshot();
-        let owned = |address: Option<&Address>| address.is_some_and(|a| snapshot.owns(account, a));
+        let owned =
+            |address: Option<&Address>| address.is_some_and(|a| snapshot.may_send(account, a));
         self.shared.options.insecure_any_sender || addresses.into_iter().all(owned)
     }
 
