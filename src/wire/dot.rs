@@ -69,14 +69,12 @@ impl DotReader {
     pub fn read(&mut self, input: &[u8], max: usize, out: &mut BytesMut) -> usize {
         let mut rest = input;
         while !self.ended() && out.len() < max {
-            // Within a line everything up to the next special byte is copied in one go.
-            if self.state == State::Text {
-                let plain = rest.iter().position(|b| matches!(b, b'\r' | b'\n' | 0));
+            let begins = self.state == State::LineStart && rest.first().is_some_and(is_plain);
+            if begins || self.state == State::Text {
                 let room = max - out.len();
-                let plain = plain.unwrap_or(rest.len()).min(room);
-                let (text, behind) = rest.split_at(plain);
+                let (text, behind) = rest.split_at(self.lines(rest.get(..room).unwrap_or(rest)));
                 out.put_slice(text);
-                self.line_bytes += plain;
+                self.state = State::Text;
                 rest = behind;
                 if out.len() >= max {
                     break;
@@ -89,6 +87,28 @@ impl DotReader {
             self.byte(*byte, out);
         }
         input.len() - rest.len()
+    }
+
+    /// How much of `text`, which begins within a line, can be copied in one go: lines that end and
+    /// begin as most do, up to the first special byte of another kind.
+    fn lines(&mut self, text: &[u8]) -> usize {
+        let mut begun = 0;
+        for at in memchr::memchr3_iter(b'\r', b'\n', 0, text) {
+            if at < begun {
+                // The LF of a line end.
+                continue;
+            }
+            self.line_bytes += at - begun;
+            match text.get(at..) {
+                Some([b'\r', b'\n', next, ..]) if is_plain(next) => {
+                    self.end_measure();
+                    begun = at + 2;
+                }
+                _ => return at,
+            }
+        }
+        self.line_bytes += text.len() - begun;
+        text.len()
     }
 
     fn byte(&mut self, byte: u8, out: &mut BytesMut) {
@@ -158,6 +178,11 @@ impl DotReader {
     }
 }
 
+/// Whether a line may begin with this, and nothing is to be said of it.
+fn is_plain(byte: &u8) -> bool {
+    !matches!(byte, b'.' | b'\r' | b'\n' | 0)
+}
+
 impl Default for DotReader {
     fn default() -> Self {
         Self::new()
@@ -189,10 +214,7 @@ impl DotWriter {
             if self.at_line_start && *first == b'.' {
                 out.put_u8(b'.');
             }
-            let end = rest
-                .iter()
-                .position(|b| *b == b'\n')
-                .map_or(rest.len(), |at| at + 1);
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let (line, behind) = rest.split_at(end);
             out.put_slice(line);
             self.at_line_start = line.last() == Some(&b'\n');

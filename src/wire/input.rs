@@ -80,7 +80,7 @@ impl Input {
             return answer;
         }
         let unsearched = self.bytes.get(self.searched..).unwrap_or_default();
-        let Some(found) = unsearched.iter().position(|byte| *byte == b'\n') else {
+        let Some(found) = memchr::memchr(b'\n', unsearched) else {
             self.searched = self.bytes.len();
             // One byte more may be the CR of the line end.
             if self.bytes.len() > max + 1 {
@@ -106,7 +106,7 @@ impl Input {
 
     /// Goes on dropping; `None` when the line's end was found and the next line may be read.
     fn drop_line(&mut self, dropped: usize) -> Option<Line> {
-        if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
+        if let Some(end) = memchr::memchr(b'\n', &self.bytes) {
             self.skip(end + 1);
             self.dropping = None;
             return None;

@@ -28,7 +28,7 @@ impl LineCheck {
                 self.violations.bare_cr = true;
                 self.end_line();
             }
-            let end = rest.iter().position(|b| matches!(b, b'\r' | b'\n'));
+            let end = memchr::memchr2(b'\r', b'\n', rest);
             let (text, behind) = rest.split_at(end.unwrap_or(rest.len()));
             self.violations.nul |= text.contains(&0);
             self.line_bytes = self.line_bytes.saturating_add(text.len());

@@ -161,7 +161,7 @@ impl Reader {
     /// commands.
     fn drop_line(&mut self, input: &mut Input, dropped: usize, line_bytes_max: usize) -> Part {
         let bytes = input.bytes();
-        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         if dropped + end.unwrap_or(bytes.len()) > line_bytes_max + DROPPED_LINE_BYTES_MAX {
             return Part::Endless;
         }
@@ -386,7 +386,7 @@ fn is_too_long(bytes: &[u8], max: usize) -> bool {
     let Some(start) = bytes.get(..max + 2) else {
         return false;
     };
-    match start.iter().position(|byte| *byte == b'\n') {
+    match memchr::memchr(b'\n', start) {
         Some(end) => end == max + 1 && start.get(max) != Some(&b'\r'),
         None => true,
     }

@@ -46,7 +46,7 @@ impl Encoder {
                     rest = rest.get(1..).unwrap_or_default();
                 }
                 _ => {
-                    let end = rest.iter().position(|b| matches!(b, b'\r' | b'\n'));
+                    let end = memchr::memchr2(b'\r', b'\n', rest);
                     let (text, after) = rest.split_at(end.unwrap_or(rest.len()));
                     self.text(text, out);
                     rest = after;

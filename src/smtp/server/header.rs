@@ -91,7 +91,7 @@ impl HeaderEnd {
     pub(super) fn find(&mut self, text: &[u8]) -> Option<(usize, Ending)> {
         loop {
             let unsearched = text.get(self.searched..)?;
-            let Some(found) = unsearched.iter().position(|byte| *byte == b'\n') else {
+            let Some(found) = memchr::memchr(b'\n', unsearched) else {
                 self.searched = text.len();
                 return None;
             };
