@@ -11,7 +11,10 @@ use crate::{
         raw::{Smarthost, SmarthostTls, VerifyPolicy},
     },
     dns, imap,
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        urgency::Priority,
+    },
     mailbox, net, observe, pop3, queue,
     queue::schedule::Schedule,
     relay,
@@ -118,6 +121,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
             give_up_after: config.queue.give_up.0,
             delay_notice_after: Some(config.queue.delay_notice.0),
         },
+        hold_max: config.queue.hold_max.0,
         ..queue::Options::default()
     }
 }
@@ -264,9 +268,19 @@ pub(super) fn smtp(config: &Config, port: &'static str) -> Result<smtp::server::
         recipients_max: config.smtp.recipients,
         transactions_max: config.smtp.transactions,
         idle: config.smtp.idle.0,
+        hold_max: config.queue.hold_max.0,
+        priority_max: priority(config.smtp.priority_max)?,
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         insecure_any_sender: config.smtp.insecure_any_sender,
         ..smtp::server::Options::new(role, port, host)
+    })
+}
+
+/// RFC 6710 3.
+fn priority(given: i8) -> Result<Priority, Misfit> {
+    Priority::new(given).ok_or_else(|| {
+        let text = format!("{given} is no priority: -9 to 9 (RFC 6710)");
+        Misfit::new("smtp.priority_max", text)
     })
 }
 

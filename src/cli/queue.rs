@@ -99,6 +99,21 @@ fn show(common: &Common, id: String) -> Result<(), Failure> {
         "size      {} bytes",
         field(&message, "size_bytes")
     ))?;
+    for (name, what) in [
+        ("release_secs", "goes at"),
+        ("deliver_by_secs", "wanted by"),
+    ] {
+        if secs(&message, name).is_some() {
+            say(format_args!(
+                "{what:<9} {}{}",
+                time(&message, name),
+                late(&message, name)
+            ))?;
+        }
+    }
+    if let Some(priority) = message.get("priority").and_then(Value::as_i64) {
+        say(format_args!("priority  {priority}"))?;
+    }
     let now = Clock::system().wall().secs();
     for recipient in recipients(&message) {
         say(format_args!("\n{}", field(recipient, "address")))?;
@@ -118,11 +133,23 @@ fn show(common: &Common, id: String) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What happens when a message is late.
+fn late(message: &Value, name: &str) -> &'static str {
+    match message.get("returned_late").and_then(Value::as_bool) {
+        Some(true) if name == "deliver_by_secs" => ", or it goes back",
+        Some(false) if name == "deliver_by_secs" => ", or its sender is told",
+        _ => "",
+    }
+}
+
 /// What an action did, for people: how many recipients were changed, were in the relay's hands, or
 /// stood where the action means nothing.
 fn outcome(action: QueueAction, (changed, busy, unaffected): (u64, u64, u64)) -> String {
     let (done, stands) = match action {
-        QueueAction::Retry => ("to be tried again now", "held: `release` them instead"),
+        QueueAction::Retry => (
+            "to be tried again now",
+            "held, or their time has not come: `release` them instead",
+        ),
         QueueAction::Hold => ("held until released", "held already"),
         QueueAction::Release => ("released, to be tried now", "not held"),
         QueueAction::Bounce => ("given up; the sender will be told", "left as they were"),
@@ -150,6 +177,7 @@ fn standing(recipient: &Value, now: i64) -> String {
     let attempts = counted(attempts.unwrap_or(0), "attempt");
     let state = field(recipient, "state");
     match (state.as_str(), secs(recipient, "due_secs")) {
+        ("scheduled", Some(due)) => format!("scheduled, goes {}", wait(due - now)),
         ("waiting", Some(due)) => format!("waiting, {attempts}, next {}", wait(due - now)),
         _ => format!("{state}, {attempts}"),
     }
@@ -217,7 +245,7 @@ mod tests {
             (
                 Retry,
                 (0, 0, 3),
-                "3 recipients: held: `release` them instead",
+                "3 recipients: held, or their time has not come: `release` them instead",
             ),
             (Drop, (1, 0, 0), "1 recipient: removed; nobody is told"),
         ] {
@@ -247,6 +275,7 @@ mod tests {
                 "waiting, 9 attempts, next in 4 h",
             ),
             ("waiting", 0, Some(900), "waiting, 0 attempts, next now"),
+            ("scheduled", 0, Some(1_057), "scheduled, goes in 57 s"),
             ("held", 3, None, "held, 3 attempts"),
             ("attempting", 3, Some(1_300), "attempting, 3 attempts"),
         ] {

@@ -100,6 +100,7 @@ fn outbound(config: &Config) -> Vec<Rule> {
         time("queue.retry_max", queue.retry_max, SECOND..=30 * DAY),
         time("queue.give_up", queue.give_up, SECOND..=30 * DAY),
         time("queue.delay_notice", queue.delay_notice, SECOND..=30 * DAY),
+        time("queue.hold_max", queue.hold_max, 0..=3650 * DAY),
         count("relay.port", relay.port.into(), 1..=65_535),
         count("relay.attempts", relay.attempts, 1..=100_000),
         count(

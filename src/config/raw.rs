@@ -187,6 +187,8 @@ table! {
         transactions: u32 = 100,
         /// LIM-07: silence between commands.
         idle: Span = Span::secs(300),
+        /// The highest MT-PRIORITY that accounts may give their messages (RFC 6710).
+        priority_max: i8 = 4,
         /// AUTH-07: accounts may send under any address.
         insecure_any_sender: bool = false,
     }
@@ -231,6 +233,8 @@ table! {
         give_up: Span = Span::secs(5 * 86_400),
         /// When to tell the sender about a delay.
         delay_notice: Span = Span::secs(4 * 3600),
+        /// How long senders may have their messages wait (HOLDFOR, RFC 4865).
+        hold_max: Span = Span::secs(30 * 86_400),
     }
 }
 

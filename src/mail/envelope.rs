@@ -11,6 +11,7 @@ use super::{
     address::{Address, AddressError, Domain, LocalPart},
     dsn::{EnvelopeId, Notify, OriginalRecipient, Ret},
     quirk,
+    urgency::{Deadline, Priority, Release},
 };
 
 /// Who sent a message, to whom it goes, and what the transport must be able to carry.
@@ -37,6 +38,12 @@ pub struct MailOptions {
     pub envelope_id: Option<EnvelopeId>,
     /// RFC 8689: it goes over TLS to servers that are known to be the right ones, or not at all.
     pub require_tls: bool,
+    /// RFC 2852: until when it is to be delivered.
+    pub deliver_by: Option<Deadline>,
+    /// RFC 4865: it does not begin to go before that.
+    pub release: Option<Release>,
+    /// RFC 6710: whether it goes before others, if its sender said so.
+    pub priority: Option<Priority>,
 }
 
 /// What a sender says about one recipient, for every server on the way to him.
@@ -52,6 +59,11 @@ impl RcptOptions {
     /// RFC 3461 5.2.3: whether success is to be reported.
     pub fn wants_success(&self) -> bool {
         self.notify.is_some_and(|notify| notify.success)
+    }
+
+    /// RFC 3461 4.1: whether nothing at all is to be reported.
+    pub fn wants_nothing(&self) -> bool {
+        self.notify == Some(Notify::NEVER)
     }
 
     /// RFC 3461 5.2.6: whether failure is to be reported.
@@ -77,6 +89,8 @@ pub enum BodyKind {
     SevenBit,
     /// Any octets, in lines.
     EightBit,
+    /// RFC 3030 3: any octets, in no lines that count.
+    Binary,
 }
 
 /// Where a message came from: nowhere (reports and other machine mail), or an address.

@@ -34,4 +34,5 @@ pub mod quirk;
 pub mod texts;
 pub mod trace;
 pub mod transfer;
+pub mod urgency;
 pub mod words;

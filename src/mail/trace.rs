@@ -10,6 +10,7 @@ use super::{
     address::{Address, Domain},
     date::HeaderDate,
     envelope::ReversePath,
+    urgency::Priority,
 };
 
 /// How a message reached us: gives the protocol name of the `with` clause.
@@ -61,6 +62,8 @@ pub struct Received<'a> {
     pub tls: Option<&'a str>,
     /// The id of the message here.
     pub id: &'a str,
+    /// RFC 6710: its priority, if its sender gave one.
+    pub priority: Option<Priority>,
     /// The recipient, only when there is exactly one (RFC 5321 7.6: others would learn of it).
     pub recipient: Option<&'a Address>,
     /// When it came, in seconds since 1970.
@@ -96,6 +99,10 @@ impl Received<'_> {
             out.push_str(" for <");
             out.push_str(&address.to_string());
             out.push('>');
+        }
+        // RFC 6710 4: a registered clause.
+        if let Some(priority) = self.priority {
+            let _ = write!(out, "\r\n\tPRIORITY {priority}");
         }
         out.push_str(";\r\n\t");
         // Writing to a String cannot fail.
@@ -153,6 +160,7 @@ mod tests {
             with,
             tls: Some("TLSv1.3 TLS_AES_128_GCM_SHA256"),
             id: "01abc",
+            priority: Priority::new(-3).filter(|_| with.encrypted),
             recipient,
             secs: 0,
         };
@@ -171,7 +179,8 @@ mod tests {
             received(b"client.example", Some(&to), with),
             "Received: from client.example (client.example [192.0.2.1])\r\n\
              \tby mx.example with ESMTPS (TLSv1.3 TLS_AES_128_GCM_SHA256)\r\n\
-             \tid 01abc for <user@example.org>;\r\n\
+             \tid 01abc for <user@example.org>\r\n\
+             \tPRIORITY -3;\r\n\
              \tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
     }

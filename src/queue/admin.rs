@@ -22,6 +22,7 @@ use crate::{
     mail::{
         address::{Address, Domain},
         envelope::ReversePath,
+        urgency::ByMode,
     },
     store::{self, Batch, CommitError, KeyRange, PageLimit, ReadError, key},
 };
@@ -59,6 +60,14 @@ pub struct MessageSummary {
     pub received_secs: i64,
     /// The number of the account that submitted it.
     pub account: Option<u64>,
+    /// RFC 6710, unless it is 0.
+    pub priority: Option<i8>,
+    /// RFC 4865: when it is to be released, in seconds since 1970.
+    pub release_secs: Option<i64>,
+    /// RFC 2852: when it is to be delivered at the latest, in seconds since 1970,
+    pub deliver_by_secs: Option<i64>,
+    /// and what happens then: it goes back, or not.
+    pub returned_late: Option<bool>,
     /// Recipients that are not finished.
     pub recipients: Vec<RecipientSummary>,
 }
@@ -90,6 +99,8 @@ pub struct RecipientSummary {
 pub enum Standing {
     /// It waits for its next attempt.
     Waiting,
+    /// It waits for the time that its sender gave.
+    Scheduled,
     /// It will be reported as failed as soon as that can be.
     Bouncing,
     /// An attempt is being made.
@@ -107,7 +118,7 @@ pub enum Action {
     Retry,
     /// Stop attempts until a release.
     Hold,
-    /// End a hold; due now.
+    /// End a hold, an operator's or a sender's; due now.
     Release,
     /// Forget the recipient; nobody is told.
     Drop,
@@ -223,8 +234,8 @@ impl Queue {
         only: Option<&Address>,
     ) -> Result<Changed, QueueFault> {
         let message = self.message(id).await?;
-        let source = message.as_ref().map(MessageRecord::source);
-        let source = source.unwrap_or_default();
+        let turn = message.as_ref().map(MessageRecord::turn);
+        let turn = turn.unwrap_or_default();
         let now = self.0.clock.wall();
         let mut total = Changed::default();
         let mut from = None;
@@ -260,7 +271,7 @@ impl Queue {
                     Effect::Become(state, order) => {
                         let mut new = old.record.clone();
                         (new.state, new.order, new.unfinished) = (state, order, 0);
-                        moved(&mut batch, Place { id, n, source }, &old, &new);
+                        moved(&mut batch, Place { id, n, turn }, &old, &new);
                         counts.changed += 1;
                     }
                 }
@@ -400,8 +411,14 @@ fn judged(action: Action, record: &RecipientRecord, now: Timestamp) -> Effect {
             };
             Effect::Become(State::Waiting(now), order)
         }
-        (State::Held, Action::Release) => Effect::Become(State::Waiting(now), record.order),
-        (State::Held, Action::Retry | Action::Hold) => Effect::Nothing,
+        (State::Held | State::Scheduled(_), Action::Release) => {
+            Effect::Become(State::Waiting(now), record.order)
+        }
+        // RFC 4865: its sender does not want it to go yet.
+        (State::Held, Action::Retry | Action::Hold) | (State::Scheduled(_), Action::Retry) => {
+            Effect::Nothing
+        }
+        (State::Scheduled(_), Action::Hold) => Effect::Become(State::Held, record.order),
         (State::Waiting(_) | State::Leased(_), Action::Release) => Effect::Nothing,
         (State::Waiting(_) | State::Leased(_), Action::Retry) => {
             Effect::Become(State::Waiting(now), record.order)
@@ -430,12 +447,18 @@ impl Changed {
 
 impl MessageSummary {
     fn of(id: MessageId, message: Option<&MessageRecord>) -> Self {
+        let options = message.map(|message| &message.options);
+        let by = options.and_then(|options| options.deliver_by);
         Self {
             id: id.to_string(),
             sender: message.map(|message| message.sender.to_string()),
             size_bytes: message.map_or(0, |message| message.size),
             received_secs: message.map_or(0, |message| message.received.secs()),
             account: message.and_then(|message| message.origin.map(|account| account.0)),
+            priority: options.and_then(|options| Some(options.priority?.value())),
+            release_secs: options.and_then(|options| Some(options.release?.at.secs())),
+            deliver_by_secs: by.map(|by| by.at.secs()),
+            returned_late: by.map(|by| by.mode == ByMode::Return),
             recipients: Vec::new(),
         }
     }
@@ -446,6 +469,7 @@ impl RecipientSummary {
         let state = record.map_or(Standing::Damaged, |record| match record.state {
             State::Leased(until) if until > now => Standing::Attempting,
             State::Held => Standing::Held,
+            State::Scheduled(_) => Standing::Scheduled,
             State::Waiting(_) | State::Leased(_) => match record.order {
                 Order::Deliver => Standing::Waiting,
                 Order::Bounce | Order::Report => Standing::Bouncing,

@@ -30,6 +30,14 @@ impl Queue {
         }
     }
 
+    /// The whole of what is stored of a queued message, from the fields of final delivery on.
+    pub fn stored(&self, message: &MessageRecord) -> StoredBody {
+        StoredBody {
+            at: 0,
+            ..self.body(message)
+        }
+    }
+
     /// The first `bytes_max` bytes of what is sent, or all when that is less.
     pub async fn beginning(
         &self,

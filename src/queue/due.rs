@@ -80,7 +80,8 @@ impl Queue {
         Ok(row.and_then(|(key, value)| Due::decode(key.as_bytes(), value).ok().map(|due| due.at)))
     }
 
-    /// DUR-07: makes due what stands further in the future than the schedule can have put it.
+    /// DUR-07: makes due what stands further in the future than the schedule, or its sender's wish,
+    /// can have put it.
     /// Returns how many recipients that were.
     pub async fn reclamp(&self) -> Result<usize, QueueFault> {
         let options = &self.0.options;
@@ -143,7 +144,7 @@ impl Queue {
         let place = Place {
             id: row.message,
             n: row.n,
-            source: row.source,
+            turn: row.turn,
         };
         let mut batch = Batch::new();
         moved(&mut batch, place, &old, &new);
@@ -158,13 +159,20 @@ impl Queue {
         let mut batch = Batch::new();
         let engine = &*self.0.engine;
         match read_recipient(engine, row.message, row.n).await? {
+            // RFC 4865: that far it may have been put.
+            Recipient::Sound(old)
+                if old.record.state == State::Scheduled(row.at)
+                    && row.at <= now.plus(self.0.options.hold_max + CLAMP_SLACK) =>
+            {
+                return Ok(false);
+            }
             Recipient::Sound(old) if old.record.state.due() == Some(row.at) => {
                 let mut new = old.record.clone();
                 new.state = State::Waiting(now);
                 let place = Place {
                     id: row.message,
                     n: row.n,
-                    source: row.source,
+                    turn: row.turn,
                 };
                 moved(&mut batch, place, &old, &new);
             }

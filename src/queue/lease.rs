@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     Queue,
     due::QueueFault,
-    record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, Source, State, Status},
+    record::{Diagnosis, Due, MessageRecord, Order, Read, RecipientRecord, State, Status, Turn},
 };
 use crate::{
     base::{
@@ -59,6 +59,8 @@ pub enum Outcome {
         why: Diagnosis,
         /// Whether the sender is told of the delay in the same batch.
         delay_told: bool,
+        /// RFC 2852: the same of the end of the time that he gave.
+        late_told: bool,
     },
     /// Failed for good, and the report has no place now: nothing but the report is tried again.
     Report {
@@ -111,7 +113,7 @@ impl Queue {
             let place = Place {
                 id,
                 n: row.n,
-                source: row.source,
+                turn: row.turn,
             };
             let old = match read_recipient(engine, id, row.n).await? {
                 Recipient::Sound(old) => *old,
@@ -221,12 +223,14 @@ impl Queue {
                     at,
                     why,
                     delay_told,
+                    late_told,
                 } => {
                     let mut new = leased.record.clone();
                     new.state = State::Waiting(*at);
                     new.unfinished = 0;
                     new.last = Some(why.clone());
                     new.delay_told |= delay_told;
+                    new.late_told |= late_told;
                     moved(&mut batch, lease.place(*n), &leased.read(), &new);
                 }
                 Outcome::Report { at, why } => {
@@ -337,7 +341,7 @@ impl Lease {
         Place {
             id: self.id,
             n,
-            source: self.message.source(),
+            turn: self.message.turn(),
         }
     }
 }
@@ -412,12 +416,12 @@ pub(super) async fn read_recipient(
     )
 }
 
-/// Which recipient, and whose mail it is.
+/// Which recipient, and when it has its turn.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) id: MessageId,
     pub(super) n: u32,
-    pub(super) source: Source,
+    pub(super) turn: Turn,
 }
 
 /// Adds the change of one recipient to `batch`: conditional on what was read, and with its row in
@@ -425,7 +429,7 @@ pub(super) struct Place {
 /// new bytes.
 pub(super) fn moved(
     batch: &mut Batch,
-    Place { id, n, source }: Place,
+    Place { id, n, turn }: Place,
     old: &Read<RecipientRecord>,
     new: &RecipientRecord,
 ) -> Bytes {
@@ -437,8 +441,7 @@ pub(super) fn moved(
         batch.delete(key::queue_due(at, id, n));
     }
     if let Some(at) = new.state.due() {
-        let row = Due::value(&new.address.domain, source);
-        batch.put(key::queue_due(at, id, n), row);
+        batch.put(key::queue_due(at, id, n), Due::value(new, turn));
     }
     bytes
 }

@@ -34,7 +34,7 @@ use crate::{
     },
     store::{Batch, Engine, key},
 };
-use record::{Due, MessageRecord, RecipientRecord};
+use record::{Due, MessageRecord, RecipientRecord, State};
 use schedule::Schedule;
 
 /// The queue. Cheap to clone.
@@ -56,6 +56,8 @@ pub struct Options {
     pub lease: Duration,
     /// When attempts are made again, and when no more.
     pub schedule: Schedule,
+    /// How long senders may have their messages wait (RFC 4865).
+    pub hold_max: Duration,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
         Self {
             lease: Duration::from_secs(300),
             schedule: Schedule::default(),
+            hold_max: Duration::from_secs(30 * 86_400),
         }
     }
 }
@@ -74,8 +77,10 @@ pub struct NewMessage {
     pub id: MessageId,
     /// Where failures are reported.
     pub sender: ReversePath,
-    /// Who shall get it, and what was said of him; at least one.
+    /// Who elsewhere shall get it, and what was said of him.
     pub recipients: Vec<(Address, RcptOptions)>,
+    /// Who here gets it when its time has come, and by what address.
+    pub accounts: Vec<(AccountId, Address, RcptOptions)>,
     /// Its bytes, which the same batch makes durable or which exist already.
     pub blob: BlobId,
     /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
@@ -106,11 +111,13 @@ impl Queue {
         }))
     }
 
-    /// Adds `message` to `batch`, every recipient due at once. The queue becomes one owner of the
-    /// body; a caller that gives the body further owners says so in the same batch. A message
-    /// without recipients adds nothing. Call [`Queue::wake`] after the commit.
+    /// Adds `message` to `batch`, every recipient due at once, or when it is to be released. The
+    /// queue becomes one owner of the body; a caller that gives the body further owners says so in
+    /// the same batch. A message without recipients adds nothing. Call [`Queue::wake`] after the
+    /// commit.
     pub fn enqueue(&self, batch: &mut Batch, message: &NewMessage) {
-        let recipients = u32::try_from(message.recipients.len()).unwrap_or(u32::MAX);
+        let count = message.recipients.len() + message.accounts.len();
+        let recipients = u32::try_from(count).unwrap_or(u32::MAX);
         if recipients == 0 {
             return;
         }
@@ -127,11 +134,21 @@ impl Queue {
             recipients,
         };
         batch.put(key::queue_message(message.id), record.encode());
-        let due = self.0.clock.wall();
-        for (n, (address, options)) in (0..recipients).zip(&message.recipients) {
-            let row = Due::value(&address.domain, record.source());
-            let recipient = RecipientRecord::fresh(address.clone(), options.clone(), due);
+        let now = self.0.clock.wall();
+        // RFC 4865 4: never before.
+        let (state, due) = match message.options.release {
+            Some(release) if release.at > now => (State::Scheduled(release.at), release.at),
+            _ => (State::Waiting(now), now),
+        };
+        let elsewhere = message.recipients.iter();
+        let elsewhere = elsewhere.map(|(address, options)| (None, address, options));
+        let here = message.accounts.iter();
+        let here = here.map(|(account, address, options)| (Some(*account), address, options));
+        for (n, (account, address, options)) in (0..recipients).zip(elsewhere.chain(here)) {
+            let fresh = RecipientRecord::fresh(address.clone(), options.clone(), state);
+            let recipient = RecipientRecord { account, ..fresh };
             batch.put(key::queue_recipient(message.id, n), recipient.encode());
+            let row = Due::value(&recipient, record.turn());
             batch.put(key::queue_due(due, message.id, n), row);
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     mail::{
         address::{Address, Domain},
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
+        urgency::Priority,
     },
 };
 use codec::{Reader, Writer};
@@ -54,6 +55,9 @@ pub struct RecipientRecord {
     pub address: Address,
     /// What its sender said of him.
     pub options: RcptOptions,
+    /// Whose mailbox here the message is for, when it waits here only for its time; else it goes to
+    /// another server.
+    pub account: Option<AccountId>,
     /// Where this recipient stands.
     pub state: State,
     /// What the next attempt shall do.
@@ -71,6 +75,8 @@ pub struct RecipientRecord {
     pub last: Option<Diagnosis>,
     /// Whether the sender was told of the delay.
     pub delay_told: bool,
+    /// RFC 2852: whether he was told that the time he gave is over.
+    pub late_told: bool,
 }
 
 /// Where a recipient stands. A finished recipient has no record.
@@ -82,13 +88,15 @@ pub enum State {
     Leased(Timestamp),
     /// Not attempted until an operator says so.
     Held,
+    /// Not attempted before this time, because its sender said so (RFC 4865).
+    Scheduled(Timestamp),
 }
 
 impl State {
     /// When this recipient has its row in the index of due times.
     pub fn due(self) -> Option<Timestamp> {
         match self {
-            Self::Waiting(at) | Self::Leased(at) => Some(at),
+            Self::Waiting(at) | Self::Leased(at) | Self::Scheduled(at) => Some(at),
             Self::Held => None,
         }
     }
@@ -169,8 +177,20 @@ pub struct Due {
     pub n: u32,
     /// The recipient's domain, so that a scan need not read the recipient.
     pub domain: Domain,
-    /// Whose mail it is, so that a scan need not read the message either.
+    /// Whose mail it is and how soon it wants to go, so that a scan need not read the message
+    /// either.
+    pub turn: Turn,
+    /// It goes to a mailbox here.
+    pub here: bool,
+}
+
+/// What decides when a message has its turn among others that are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Whose it is.
     pub source: Source,
+    /// RFC 6710.
+    pub priority: Priority,
 }
 
 /// Whose mail something is, as far as senders take turns: an account's, or a stranger's that
@@ -201,9 +221,18 @@ impl MessageRecord {
         start..start.saturating_add(self.size.min(bytes_max))
     }
 
-    /// Whose mail it is.
-    pub fn source(&self) -> Source {
-        Source::of(self.origin, &self.sender)
+    /// When it has its turn.
+    pub fn turn(&self) -> Turn {
+        Turn {
+            source: Source::of(self.origin, &self.sender),
+            priority: self.options.priority.unwrap_or_default(),
+        }
+    }
+
+    /// When its time begins to count: attempts before that were not wanted (RFC 4865).
+    pub fn began(&self) -> Timestamp {
+        let release = self.options.release;
+        release.map_or(self.received, |release| release.at.max(self.received))
     }
 
     /// As stored.
@@ -225,6 +254,7 @@ impl MessageRecord {
         out.0.push(match self.body {
             BodyKind::SevenBit => 0,
             BodyKind::EightBit => 1,
+            BodyKind::Binary => 2,
         });
         out.mail_options(&self.options);
         out.u32(self.recipients);
@@ -248,6 +278,7 @@ impl MessageRecord {
             body: match input.u8()? {
                 0 => BodyKind::SevenBit,
                 1 => BodyKind::EightBit,
+                2 => BodyKind::Binary,
                 _ => return Err(Undecodable),
             },
             options: input.mail_options()?,
@@ -258,12 +289,13 @@ impl MessageRecord {
 }
 
 impl RecipientRecord {
-    /// A recipient that is to be attempted at `at`, for the first time.
-    pub fn fresh(address: Address, options: RcptOptions, at: Timestamp) -> Self {
+    /// A recipient of whom nothing happened yet.
+    pub fn fresh(address: Address, options: RcptOptions, state: State) -> Self {
         Self {
             address,
             options,
-            state: State::Waiting(at),
+            account: None,
+            state,
             order: Order::Deliver,
             attempts: 0,
             unfinished: 0,
@@ -271,6 +303,7 @@ impl RecipientRecord {
             attempted: None,
             last: None,
             delay_told: false,
+            late_told: false,
         }
     }
 
@@ -288,10 +321,12 @@ impl RecipientRecord {
         let mut out = Writer::new();
         out.text(&self.address.to_string());
         out.rcpt_options(&self.options);
+        out.option(self.account, |out, account| out.u64(account.0));
         let (tag, at) = match self.state {
             State::Waiting(at) => (0, at),
             State::Leased(at) => (1, at),
             State::Held => (2, Timestamp(0)),
+            State::Scheduled(at) => (3, at),
         };
         out.0.push(tag);
         out.u64(at.0);
@@ -309,6 +344,7 @@ impl RecipientRecord {
         });
         out.option(self.last.as_ref(), Writer::diagnosis);
         out.0.push(u8::from(self.delay_told));
+        out.0.push(u8::from(self.late_told));
         out.sealed()
     }
 
@@ -318,10 +354,12 @@ impl RecipientRecord {
         let record = Self {
             address: Address::parse(input.text()?).map_err(|_| Undecodable)?,
             options: input.rcpt_options()?,
+            account: input.option(|input| input.u64().map(AccountId))?,
             state: match (input.u8()?, Timestamp(input.u64()?)) {
                 (0, at) => State::Waiting(at),
                 (1, at) => State::Leased(at),
                 (2, _) => State::Held,
+                (3, at) => State::Scheduled(at),
                 _ => return Err(Undecodable),
             },
             order: match input.u8()? {
@@ -337,6 +375,7 @@ impl RecipientRecord {
                 .option(|input| Ok((Timestamp(input.u64()?), Timestamp(input.u64()?))))?,
             last: input.option(Reader::diagnosis)?,
             delay_told: input.flag()?,
+            late_told: input.flag()?,
         };
         input.end().map(|()| record)
     }
@@ -347,16 +386,15 @@ impl Due {
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, Undecodable> {
         // QUEUE_DUE space byte, time, message, n: see store::key::queue_due.
         let mut input = Reader(key.get(1..).ok_or(Undecodable)?);
-        let (domain, source) = match value.iter().position(|byte| *byte == 0) {
-            Some(at) => {
-                let (domain, rest) = value.split_at(at);
-                let number = rest.get(1..).and_then(|rest| rest.try_into().ok());
-                let number = number.ok_or(Undecodable)?;
-                (domain, Source(u64::from_be_bytes(number)))
-            }
-            // Rows of the first form had the domain alone.
-            None => (value, Source::default()),
+        let end = value.iter().position(|byte| *byte == 0);
+        let (domain, rest) = value.split_at(end.ok_or(Undecodable)?);
+        let mut rest = Reader(rest.get(1..).ok_or(Undecodable)?);
+        let turn = Turn {
+            source: Source(rest.u64()?),
+            priority: rest.priority()?,
         };
+        let here = rest.flag()?;
+        rest.end()?;
         let due = Self {
             at: Timestamp(input.u64()?),
             message: MessageId::from_bytes(input.array()?),
@@ -365,17 +403,20 @@ impl Due {
                 .ok()
                 .and_then(|text| Domain::parse(text).ok())
                 .ok_or(Undecodable)?,
-            source,
+            turn,
+            here,
         };
         input.end().map(|()| due)
     }
 
-    /// A row's value: the domain, a zero byte, the source.
-    pub(super) fn value(domain: &Domain, source: Source) -> Vec<u8> {
-        let mut value = domain.as_str().as_bytes().to_vec();
-        value.push(0);
-        value.extend_from_slice(&source.0.to_be_bytes());
-        value
+    /// A row's value: the domain, a zero byte, the source, the priority, whether it stays here.
+    pub(super) fn value(recipient: &RecipientRecord, turn: Turn) -> Vec<u8> {
+        let mut value = Writer(recipient.address.domain.as_str().as_bytes().to_vec());
+        value.0.push(0);
+        value.u64(turn.source.0);
+        value.priority(turn.priority);
+        value.0.push(u8::from(recipient.account.is_some()));
+        value.0
     }
 }
 

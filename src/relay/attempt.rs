@@ -12,13 +12,23 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Destination, Shared, board::Group, pool::Session, verdict::Finding};
+use super::{
+    Destination, Shared,
+    board::Group,
+    pool::Session,
+    verdict::{Finding, ours, too_late},
+};
 use crate::{
     base::{
-        ids::MessageId,
+        clock::Timestamp,
+        ids::{AccountId, MessageId},
         text::{Causes, Quoted},
     },
-    mail::{address::Address, envelope::RcptOptions},
+    mail::{
+        address::Address,
+        envelope::RcptOptions,
+        urgency::{ByMode, Deadline},
+    },
     queue::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
@@ -121,10 +131,12 @@ enum Round {
 }
 
 /// What one transaction is about.
-struct Work {
-    id: MessageId,
-    message: MessageRecord,
+pub(super) struct Work {
+    pub(super) id: MessageId,
+    pub(super) message: MessageRecord,
     recipients: Vec<(u32, Address, RcptOptions)>,
+    /// The accounts of those who have their mailbox here.
+    pub(super) accounts: Vec<(u32, AccountId)>,
     /// The number of this attempt.
     attempt: u32,
 }
@@ -151,7 +163,7 @@ impl<'a> Hand<'a> {
                 return Then::Next;
             }
         };
-        let ordered = ended(&lease);
+        let ordered = ended(&lease, shared.parts.clock.wall());
         let mut on =
             ordered.is_empty() || shared.conclude(&mut lease, ordered, Instant::now()).await;
         while on && !lease.recipients.is_empty() {
@@ -182,6 +194,9 @@ impl<'a> Hand<'a> {
 
     /// One transaction.
     async fn round(&mut self, work: &Work) -> Round {
+        if *self.to == Destination::Here {
+            return Round::Found(self.shared.here(work).await);
+        }
         if let Some(down) = &self.down {
             return work.all(down);
         }
@@ -212,20 +227,23 @@ impl<'a> Hand<'a> {
             } else if sent.closing {
                 self.shared.board().refused(self.to);
             }
-            let findings = sent.fates.iter().map(|fate| Finding::of(&host, fate));
-            let findings = findings.map(|finding| match sent.reports {
-                true => finding,
-                false => finding.untold(),
-            });
-            let numbers = work.recipients.iter().map(|(n, ..)| *n);
-            return Round::Found(settled(numbers.zip(findings).collect()));
+            let told = |finding: Finding| match (sent.reports, work.is_traced(&sent)) {
+                (_, true) => finding.traced(),
+                (true, false) => finding,
+                (false, false) => finding.untold(),
+            };
+            let fates = work.recipients.iter().zip(&sent.fates);
+            let findings =
+                fates.filter_map(|((n, ..), fate)| Some((*n, told(Finding::of(&host, fate)?))));
+            return Round::Found(settled(findings.collect()));
         }
     }
 
     /// The connection in hand, unless it carried enough.
     async fn warm(&mut self) -> Option<Live<'a>> {
         let live = self.live.take()?;
-        if live.session.messages < MESSAGES_MAX {
+        let most = live.session.conversation.mails_max();
+        if live.session.messages < MESSAGES_MAX.min(most.unwrap_or(MESSAGES_MAX)) {
             return Some(live);
         }
         live.session.conversation.quit().await;
@@ -244,6 +262,11 @@ impl Shared {
             size: work.message.size,
             smtputf8: work.message.smtputf8,
             body: work.message.body,
+            by: work
+                .message
+                .options
+                .deliver_by
+                .map(|by| by.left(self.parts.clock.wall())),
             options: &work.message.options,
         };
         let mut body = self.parts.queue.body(&work.message);
@@ -278,11 +301,19 @@ impl Work {
                     (leased.n, address.clone(), options.clone())
                 })
                 .collect(),
+            accounts: recipients_here(lease),
             attempt: lease
                 .recipients
                 .first()
                 .map_or(0, |first| first.record.attempts),
         }
+    }
+
+    /// Whether the sender is told that a server took it: of each that does, or only of one that
+    /// does not know in what time (RFC 2852 4).
+    fn is_traced(&self, sent: &Sent) -> bool {
+        let traced = |by: Deadline| by.trace || by.mode == ByMode::Notify && !sent.hurries;
+        self.message.options.deliver_by.is_some_and(traced)
     }
 
     /// The same finding for all recipients.
@@ -306,12 +337,22 @@ impl Work {
     }
 }
 
+/// The recipients who have their mailbox here.
+fn recipients_here(lease: &Lease) -> Vec<(u32, AccountId)> {
+    let recipients = lease.recipients.iter();
+    let here = recipients.filter_map(|leased| Some((leased.n, leased.record.account?)));
+    here.collect()
+}
+
 /// RFC 5321 4.5.3.1.10: recipients beyond what the server takes at once go into the next
 /// transaction, if this one got any further.
 fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
-    let further = findings
-        .iter()
-        .any(|(_, finding)| matches!(finding, Finding::Delivered(_) | Finding::Relayed(_)));
+    let further = findings.iter().any(|(_, finding)| {
+        matches!(
+            finding,
+            Finding::Delivered(_) | Finding::Relayed(_) | Finding::Traced(_)
+        )
+    });
     let settle = |(n, finding)| match finding {
         Finding::TooMany(_) if further => None,
         Finding::TooMany(why) => Some((n, Finding::Later(why))),
@@ -320,12 +361,16 @@ fn settled(findings: Vec<(u32, Finding)>) -> Vec<(u32, Finding)> {
     findings.into_iter().filter_map(settle).collect()
 }
 
-/// The recipients that only a report is left of: an operator gave them up, or they came to an end
-/// before and the report had no place. Nobody is asked again about them.
-fn ended(lease: &Lease) -> Vec<(u32, Finding)> {
+/// The recipients that only a report is left of: an operator gave them up, they came to an end
+/// before and the report had no place, or the time is over in which the message was wanted. Nobody
+/// is asked again about them.
+fn ended(lease: &Lease, now: Timestamp) -> Vec<(u32, Finding)> {
+    let by = lease.message.options.deliver_by;
+    let late = by.is_some_and(|by| by.returns(now));
     let ended = lease.recipients.iter().filter_map(|leased| {
         let record = &leased.record;
         let finding = match (record.order, &record.last) {
+            (Order::Deliver, last) if late => Finding::Never(too_late(last.as_ref())),
             (Order::Deliver, _) => return None,
             (Order::Report, Some(why)) => Finding::reported(why.clone()),
             (Order::Bounce | Order::Report, last) => Finding::Never(given_up(last.as_ref())),
@@ -337,11 +382,8 @@ fn ended(lease: &Lease) -> Vec<(u32, Finding)> {
 
 /// What is said of a recipient that an operator gave up.
 fn given_up(last: Option<&Diagnosis>) -> Diagnosis {
-    let mut text = "the operator of this server gave up on this message".to_owned();
-    if let Some(last) = last {
-        text = format!("{text}; the last attempt: {}", last.text());
-    }
-    Diagnosis::new(None, 0, Status(5, 0, 0), &text)
+    let text = "the operator of this server gave up on this message";
+    ours(Status(5, 0, 0), text, last)
 }
 
 /// Does `work` while the lease is renewed and nobody aborts. Work that is not done is dropped.

@@ -1,7 +1,8 @@
 //! What is due and not yet begun, sorted by destination: who is served next, and how many at once.
 //!
 //! Pure. Destinations take turns, so a large backlog for one does not delay the others; within one
-//! destination senders take turns, so one who sends much does not delay the others. Each
+//! destination what has priority goes first, though never all the time (RFC 6710), and senders take
+//! turns, so one who sends much does not delay the others. Each
 //! destination has a window of attempts at the same time that grows while they succeed and shrinks
 //! when it refuses; a shrunk one is remembered for a while. The board is bounded;
 //! what does not fit stays in the store and is found by a later scan. When a destination has no
@@ -38,12 +39,12 @@ pub(super) struct Board {
 /// The work for one destination.
 #[derive(Debug)]
 struct Lane {
-    /// What waits, by sender; none of these is empty.
-    senders: HashMap<Source, VecDeque<Due>>,
-    /// Senders with work, in the order of their turns.
-    turns: VecDeque<Source>,
+    /// What waits: with priority, without a word, and what has time.
+    bands: [Band; 3],
     /// How many wait in all.
     waiting: usize,
+    /// How many groups were taken: says whose turn it is.
+    taken: usize,
     running: usize,
     /// Conversations that are open.
     open: usize,
@@ -52,12 +53,21 @@ struct Lane {
     successes: usize,
 }
 
+/// What waits of one kind of priority.
+#[derive(Debug, Default)]
+struct Band {
+    /// By sender; none of these is empty. Each is in the order of [`rank`].
+    senders: HashMap<Source, VecDeque<Due>>,
+    /// Senders with work, in the order of their turns.
+    turns: VecDeque<Source>,
+}
+
 impl Default for Lane {
     fn default() -> Self {
         Self {
-            senders: HashMap::new(),
-            turns: VecDeque::new(),
+            bands: Default::default(),
             waiting: 0,
+            taken: 0,
             running: 0,
             open: 0,
             window: WINDOW_FIRST,
@@ -91,7 +101,7 @@ impl Board {
         let full = self.known.len() >= BOARD_MAX || waiting >= LANE_MAX;
         if full {
             let lane = self.lanes.get_mut(&to);
-            let Some(gone) = lane.and_then(|lane| lane.give_way(due.source)) else {
+            let Some(gone) = lane.and_then(|lane| lane.give_way(&due)) else {
                 return false;
             };
             self.known.remove(&(gone.message, gone.n));
@@ -210,16 +220,52 @@ impl Board {
 
 impl Lane {
     fn put(&mut self, due: Due) {
-        let (source, queue) = (due.source, self.senders.entry(due.source).or_default());
-        if queue.is_empty() {
-            self.turns.push_back(source);
+        if let Some(band) = self.bands.get_mut(band_of(&due)) {
+            band.put(due);
+            self.waiting += 1;
         }
-        queue.push_back(due);
-        self.waiting += 1;
     }
 
     /// The first recipient of the sender whose turn it is, and the others of its message that stand
     /// right behind it.
+    fn take(&mut self) -> Group {
+        let order = TURNS.get(self.taken % TURNS.len()).unwrap_or(&TURNS[0]);
+        self.taken = self.taken.wrapping_add(1);
+        for at in order {
+            let group = self.bands.get_mut(*at).map(Band::take).unwrap_or_default();
+            if !group.is_empty() {
+                self.waiting -= group.len();
+                return group;
+            }
+        }
+        Group::new()
+    }
+
+    /// Takes out what can wait longer than `other`: the last recipient of the sender who has most
+    /// of lower priority, or who has most of the same, if that leaves him with no less than the
+    /// sender of `other` will have.
+    fn give_way(&mut self, other: &Due) -> Option<Due> {
+        let band = band_of(other);
+        let lower = self.bands.iter_mut().skip(band + 1).rev();
+        let gone = lower.filter_map(|band| band.give_way(None)).next();
+        let same = self.bands.get_mut(band);
+        let gone = gone.or_else(|| same?.give_way(Some(other.turn.source)))?;
+        self.waiting -= 1;
+        Some(gone)
+    }
+}
+
+impl Band {
+    fn put(&mut self, due: Due) {
+        let source = due.turn.source;
+        let queue = self.senders.entry(source).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(source);
+        }
+        let place = queue.partition_point(|other| rank(other) <= rank(&due));
+        queue.insert(place, due);
+    }
+
     fn take(&mut self) -> Group {
         let mut group = Group::new();
         let Some(source) = self.turns.pop_front() else {
@@ -242,23 +288,50 @@ impl Lane {
         } else {
             self.turns.push_back(source);
         }
-        self.waiting -= group.len();
         group
     }
 
-    /// Takes out the last recipient of the sender who has most waiting, if that leaves him with no
-    /// less than `other` will have.
-    fn give_way(&mut self, other: Source) -> Option<Due> {
-        let has = self.senders.get(&other).map_or(0, VecDeque::len);
-        let longest = self.senders.values_mut().max_by_key(|queue| queue.len())?;
-        if longest.len() < has + 2 {
+    fn give_way(&mut self, other: Option<Source>) -> Option<Due> {
+        let has = other.map(|other| self.senders.get(&other).map_or(0, VecDeque::len));
+        let (source, longest) = self.senders.iter_mut().max_by_key(|(_, q)| q.len())?;
+        if has.is_some_and(|has| longest.len() < has + 2) {
             return None;
         }
-        self.waiting -= 1;
-        longest.pop_back()
+        let (gone, source) = (longest.pop_back(), *source);
+        if longest.is_empty() {
+            self.senders.remove(&source);
+            self.turns.retain(|turn| *turn != source);
+        }
+        gone
     }
 }
 
+fn band_of(due: &Due) -> usize {
+    match due.turn.priority.value() {
+        1.. => 0,
+        0 => 1,
+        ..0 => 2,
+    }
+}
+
+/// The order of one sender's messages of one band: each step of priority counts as much as some
+/// time of waiting, so that nothing waits for ever (RFC 6710 5).
+fn rank(due: &Due) -> u64 {
+    let earlier = i64::from(due.turn.priority.value()) * STEP_MILLIS;
+    due.at.0.saturating_add_signed(-earlier)
+}
+
+/// Which band comes first at each turn: what has priority has most turns, and never all.
+const TURNS: [[usize; 3]; 6] = [
+    [0, 1, 2],
+    [0, 1, 2],
+    [1, 0, 2],
+    [0, 1, 2],
+    [1, 0, 2],
+    [2, 1, 0],
+];
+/// What a step of priority is worth.
+const STEP_MILLIS: i64 = 10 * 60 * 1000;
 /// attempts at the same time for a destination that is new to us.
 pub(super) const WINDOW_FIRST: usize = 5;
 /// and at most, unless the operator wants fewer.
@@ -278,7 +351,11 @@ pub(super) const LANE_MAX: usize = 2_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::clock::Timestamp, mail::address::Domain};
+    use crate::{
+        base::clock::Timestamp,
+        mail::{address::Domain, urgency::Priority},
+        queue::record::Turn,
+    };
 
     fn to(domain: &str) -> Destination {
         Destination::Direct(Domain::parse(domain).unwrap())
@@ -296,7 +373,11 @@ mod tests {
             message: MessageId::from_bytes(id),
             n,
             domain: Domain::parse("d.example").unwrap(),
-            source: Source(source),
+            turn: Turn {
+                source: Source(source),
+                ..Turn::default()
+            },
+            here: false,
         }
     }
 
@@ -337,7 +418,10 @@ mod tests {
         board.add(a.clone(), due_of(3, 30, 0));
         let mut order = vec![board.start().unwrap().1];
         order.extend(std::iter::from_fn(|| board.next(&a)).take(4));
-        let order: Vec<_> = order.iter().map(|g| (g[0].source.0, g.len())).collect();
+        let order: Vec<_> = order
+            .iter()
+            .map(|g| (g[0].turn.source.0, g.len()))
+            .collect();
         assert_eq!(order, [(1, 2), (2, 1), (3, 1), (1, 2), (1, 2)]);
     }
 
@@ -353,8 +437,8 @@ mod tests {
         assert!(!board.add(a.clone(), due_of(2, 30_000, 0)));
         let left = due_of(1, message - 1, 0);
         assert!(!board.known.contains(&(left.message, left.n)));
-        assert_eq!(board.start().unwrap().1[0].source, Source(1));
-        assert_eq!(board.next(&a).unwrap()[0].source, Source(2));
+        assert_eq!(board.start().unwrap().1[0].turn.source, Source(1));
+        assert_eq!(board.next(&a).unwrap()[0].turn.source, Source(2));
         // Both have half of it in the end, and neither more at the expense of the other.
         for message in 30_000..=u16::MAX {
             board.add(a.clone(), due_of(2, message, 0));
@@ -362,7 +446,8 @@ mod tests {
         let lane = &board.lanes[&a];
         assert_eq!(lane.waiting, LANE_MAX);
         assert!(
-            lane.senders
+            lane.bands[1]
+                .senders
                 .values()
                 .all(|queue| queue.len() == LANE_MAX / 2)
         );
@@ -479,5 +564,61 @@ mod tests {
         }
         assert_eq!(usize::from(added), LANE_MAX);
         assert!(board.add(to("b.example"), due(u16::MAX, 0)));
+    }
+
+    fn due_with(priority: i8, message: u16, at: u64) -> Due {
+        let mut due = due_of(u64::from(message), message, 0);
+        due.turn.priority = Priority::new(priority).unwrap();
+        due.at = Timestamp(at);
+        due
+    }
+
+    /// The priorities of the next `count` that are taken.
+    fn taken(board: &mut Board, count: usize) -> Vec<i8> {
+        let mut next = || match board.start() {
+            Some((_, group)) => group[0].turn.priority.value(),
+            None => panic!("nothing is left"),
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn priority_goes_first_and_nothing_waits_for_ever() {
+        let mut board = Board::new(usize::MAX);
+        board.lanes.entry(to("a.example")).or_default().window = usize::MAX;
+        for message in 0..12 {
+            let priority = [-3, 0, 4][usize::from(message) % 3];
+            board.add(to("a.example"), due_with(priority, message, 0));
+        }
+        let order = taken(&mut board, 12);
+        assert_eq!(order[..6], [4, 4, 0, 4, 0, -3]);
+        assert_eq!(order[6..], [4, 0, 0, -3, -3, -3]);
+    }
+
+    #[test]
+    fn one_senders_messages_go_by_priority_and_by_how_long_they_wait() {
+        let mut board = Board::new(usize::MAX);
+        board.lanes.entry(to("a.example")).or_default().window = usize::MAX;
+        for (priority, message, at) in [(1, 1, 0), (9, 2, 60_000), (9, 3, 6_000_000)] {
+            let mut due = due_with(priority, message, at);
+            due.turn.source = Source(1);
+            due.at.0 += 100_000_000;
+            board.add(to("a.example"), due);
+        }
+        assert_eq!(taken(&mut board, 3), [9, 1, 9]);
+    }
+
+    #[test]
+    fn what_has_time_gives_way_to_what_has_priority() {
+        let mut board = Board::new(WINDOW_MAX);
+        for message in 0..LANE_MAX {
+            let message = u16::try_from(message).unwrap();
+            assert!(board.add(to("a.example"), due_with(-1, message, 0)));
+        }
+        assert!(!board.add(to("a.example"), due_with(-9, 9_999, 0)));
+        assert!(!board.known.contains(&(due(9_999, 0).message, 0)));
+        assert!(!board.add(to("a.example"), due_with(0, 10_000, 0)));
+        assert!(board.known.contains(&(due(10_000, 0).message, 0)));
+        assert_eq!(board.lanes[&to("a.example")].waiting, LANE_MAX);
     }
 }

@@ -13,7 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::{Shared, verdict::Finding};
+use super::{
+    Shared,
+    verdict::{Finding, too_late},
+};
 use crate::{
     base::{
         clock::Timestamp,
@@ -47,6 +50,10 @@ struct Decision {
     why: Diagnosis,
     /// What the sender is told of it.
     told: Option<Event>,
+    /// RFC 2852 4: that the time he gave is over, too.
+    late: bool,
+    /// It goes into a mailbox here.
+    here: bool,
     /// What follows should this be an end and the report of it have no place.
     unreported: Next,
 }
@@ -103,10 +110,22 @@ impl Shared {
                     None
                 }
             };
+            let here = decisions.iter().filter(|decision| decision.here);
+            let here: Vec<_> = here.map(|decision| decision.n).collect();
+            let copied = match self.hand_over(lease, &here, &mut batch).await {
+                Ok(copied) => copied,
+                Err(error) => {
+                    let error = Causes(&error).to_string();
+                    tracing::error!(error, id = %lease.id, "copies could not be made");
+                    sleep(FAULT_PAUSE).await;
+                    continue;
+                }
+            };
             let outcomes: Vec<_> = decisions.iter().map(Decision::outcome).collect();
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
                     log(lease, &decisions, started);
+                    copied.map(Posted::announce);
                     if let Some((line, posted)) = told {
                         line.log();
                         posted.announce();
@@ -152,13 +171,16 @@ impl Shared {
         let leased = lease.recipients.iter().find(|leased| leased.n == n)?;
         let (now, random) = moment;
         let history = |attempts| History {
-            received: lease.message.received,
+            received: lease.message.began(),
             attempts,
         };
         let unreported = history(leased.record.reports_tried());
         let history = history(leased.record.attempts);
         let schedule = self.parts.queue.schedule();
         let options = &leased.record.options;
+        let by = lease.message.options.deliver_by;
+        let here = matches!(finding, Finding::Here(_));
+        let mut late = false;
         let (becomes, why, told) = match finding {
             Finding::Delivered(why) => (Becomes::Delivered, why, None),
             // RFC 3461 5.2.2 (b).
@@ -166,14 +188,37 @@ impl Shared {
                 let told = options.wants_success().then_some(Event::Relayed);
                 (Becomes::Delivered, why, told)
             }
+            // RFC 2852 4: unless he wants to hear nothing.
+            Finding::Traced(why) => {
+                let event = match leased.record.account {
+                    Some(_) => Event::Delivered,
+                    None => Event::Relayed,
+                };
+                let told = (!options.wants_nothing()).then_some(event);
+                (Becomes::Delivered, why, told)
+            }
+            Finding::Here(why) => {
+                let told = options.wants_success().then_some(Event::Delivered);
+                (Becomes::Delivered, why, told)
+            }
             Finding::Never(why) => (Becomes::Failed, why, failed(options)),
+            Finding::Later(why) | Finding::TooMany(why) if by.is_some_and(|by| by.returns(now)) => {
+                (Becomes::Failed, too_late(Some(&why)), failed(options))
+            }
             Finding::Later(why) | Finding::TooMany(why) => {
                 match schedule.after(history, now, random) {
                     Next::GiveUp => (Becomes::Failed, why, failed(options)),
                     Next::RetryAt(at) => {
+                        late = by.is_some_and(|by| by.is_over(now))
+                            && !leased.record.late_told
+                            && options.notify.is_none_or(|notify| notify.delay);
+                        // What happens at the end of the time happens then.
+                        let end = by.map(|by| by.at).filter(|end| *end > now);
+                        let at = end.map_or(at, |end| at.min(end));
                         let due = !leased.record.delay_told
                             && wants_delay(lease, leased)
-                            && schedule.delay_is_due(history.received, now);
+                            && schedule.delay_is_due(history.received, now)
+                            || late;
                         let until = schedule.gives_up_at(history.received);
                         let told = due.then_some(Event::Delayed { until });
                         (Becomes::Retried { at }, why, told)
@@ -189,6 +234,8 @@ impl Shared {
             becomes,
             why,
             told,
+            late,
+            here,
             unreported: schedule.after_report(unreported, now, random),
         })
     }
@@ -338,6 +385,8 @@ fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
     let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     for decision in decisions {
         let event = match decision.becomes {
+            // The line of its copy tells of it.
+            Becomes::Delivered if decision.here => continue,
             Becomes::Delivered => "sent",
             Becomes::Failed => "bounced",
             Becomes::Unreported { .. } => "unreported",
@@ -378,6 +427,7 @@ impl Decision {
                 at,
                 why: self.why.clone(),
                 delay_told: self.told.is_some(),
+                late_told: self.told.is_some() && self.late,
             },
             Becomes::Unreported { at } => Outcome::Report {
                 at,
@@ -393,7 +443,8 @@ impl Decision {
             address: &self.address,
             original: self.options.original.as_ref(),
             event: self.told?,
-            why: Some(&self.why),
+            why: Some(&self.why).filter(|_| !self.here),
+            late: self.late,
             attempted: self.attempted,
         })
     }

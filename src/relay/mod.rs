@@ -9,6 +9,7 @@
 mod attempt;
 mod board;
 mod conclude;
+mod here;
 pub mod hosts;
 mod open;
 mod pool;
@@ -30,7 +31,7 @@ use crate::{
     base::{clock::Clock, random::Random},
     dns::Resolver,
     mail::address::Domain,
-    queue::Queue,
+    queue::{Queue, record::Due},
     route::Postman,
     smtp::client::{Login, Timeouts, TlsClient, conversation::Security},
 };
@@ -127,6 +128,8 @@ pub enum Destination {
     Routed(Domain),
     /// The host that the operator named for everything else.
     Smarthost,
+    /// Mailboxes here, whose mail waited for its time.
+    Here,
 }
 
 /// For the log: a domain, or what stands for all of them.
@@ -135,14 +138,18 @@ impl fmt::Display for Destination {
         match self {
             Self::Direct(domain) | Self::Routed(domain) => domain.fmt(f),
             Self::Smarthost => f.write_str("smarthost"),
+            Self::Here => f.write_str("here"),
         }
     }
 }
 
 impl Options {
-    /// Where mail for `domain` goes.
-    pub fn destination(&self, domain: &Domain) -> Destination {
-        if self.routes.contains_key(domain) {
+    /// Where what is due goes.
+    pub fn destination(&self, due: &Due) -> Destination {
+        let domain = &due.domain;
+        if due.here {
+            Destination::Here
+        } else if self.routes.contains_key(domain) {
             Destination::Routed(domain.clone())
         } else if self.smarthost.is_some() {
             Destination::Smarthost
@@ -154,7 +161,7 @@ impl Options {
     /// The host that the operator named for this destination.
     fn route(&self, to: &Destination) -> Option<&Route> {
         match to {
-            Destination::Direct(_) => None,
+            Destination::Direct(_) | Destination::Here => None,
             Destination::Routed(domain) => self.routes.get(domain),
             Destination::Smarthost => self.smarthost.as_ref(),
         }

@@ -156,7 +156,7 @@ impl Shared {
         let targets = match to {
             Destination::Direct(domain) => self.direct(domain).await?,
             // A route that is named and not there cannot be: options do not change.
-            Destination::Routed(_) | Destination::Smarthost => Vec::new(),
+            Destination::Routed(_) | Destination::Smarthost | Destination::Here => Vec::new(),
         };
         Ok(Call {
             targets,

@@ -132,7 +132,7 @@ impl Shared {
         loop {
             let page = self.parts.queue.due(from, PAGE).await?;
             for due in page.rows {
-                let to = self.options.destination(&due.domain);
+                let to = self.options.destination(&due);
                 all &= self.board().add(to, due);
             }
             from = page.more;

@@ -22,6 +22,10 @@ pub(super) enum Finding {
     Delivered(Diagnosis),
     /// The peer took responsibility and will not tell of success.
     Relayed(Diagnosis),
+    /// The peer took responsibility, which is told for RFC 2852.
+    Traced(Diagnosis),
+    /// It goes into a mailbox here.
+    Here(Diagnosis),
     /// Try again later.
     Later(Diagnosis),
     /// Report to the sender.
@@ -31,8 +35,8 @@ pub(super) enum Finding {
 }
 
 impl Finding {
-    /// What a fate at `host` means.
-    pub(super) fn of(host: &str, fate: &Fate) -> Self {
+    /// What a fate at `host` means; nothing when nothing was tried.
+    pub(super) fn of(host: &str, fate: &Fate) -> Option<Self> {
         let said = |reply| diagnosis(Some(host), reply);
         let taken = |reply| {
             let mut why = diagnosis(Some(host), reply);
@@ -41,7 +45,7 @@ impl Finding {
             why
         };
         let ours = |status, text: &str| Diagnosis::new(Some(host), 0, status, text);
-        match fate {
+        Some(match fate {
             Fate::Delivered(reply) => Self::Delivered(taken(reply)),
             Fate::Later(reply) => Self::Later(said(reply)),
             Fate::Never(reply) => Self::Never(said(reply)),
@@ -67,7 +71,21 @@ impl Finding {
                 let text = format!("the message is larger than the {most} bytes the server takes");
                 Self::Never(ours(Status(5, 3, 4), &text))
             }
-        }
+            Fate::NeedsBinary => {
+                let text = "the message is binary, and the server does not offer BINARYMIME";
+                Self::Never(ours(Status(5, 6, 1), text))
+            }
+            Fate::NeedsDeliverBy => {
+                let text = "the message goes back when it is late, and the server does not offer \
+                            DELIVERBY";
+                Self::Never(ours(Status(5, 3, 3), text))
+            }
+            Fate::TooLate => {
+                let text = "the server does not deliver in the time that is left";
+                Self::Never(ours(Status(5, 4, 7), text))
+            }
+            Fate::NotYet => return None,
+        })
     }
 
     /// The same from a peer that does not know what senders want to be told (RFC 3461 5.2.2).
@@ -78,10 +96,19 @@ impl Finding {
         }
     }
 
+    /// The same when the sender is to hear of each server that passes his message on (RFC 2852 4).
+    pub(super) fn traced(self) -> Self {
+        match self {
+            Self::Delivered(why) | Self::Relayed(why) => Self::Traced(why),
+            other => other,
+        }
+    }
+
     /// What is left to be told of an outcome that had no place before.
     pub(super) fn reported(why: Diagnosis) -> Self {
         match why.status {
-            Status(SUCCESS, ..) => Self::Relayed(why),
+            // Only what is told is kept.
+            Status(SUCCESS, ..) => Self::Traced(why),
             _ => Self::Never(why),
         }
     }
@@ -95,6 +122,21 @@ impl Finding {
             Self::Later(diagnosis)
         }
     }
+}
+
+/// What is said of a recipient whose message is not wanted any more (RFC 2852 4).
+pub(super) fn too_late(last: Option<&Diagnosis>) -> Diagnosis {
+    let text = "the time is over in which its sender wanted the message delivered";
+    ours(Status(5, 4, 7), text, last)
+}
+
+/// Our own words, with what the last attempt brought.
+pub(super) fn ours(status: Status, text: &str, last: Option<&Diagnosis>) -> Diagnosis {
+    let text = match last {
+        Some(last) => format!("{text}; the last attempt: {}", last.text()),
+        None => text.to_owned(),
+    };
+    Diagnosis::new(None, 0, status, &text)
 }
 
 /// Why a conversation could not be opened.
@@ -193,16 +235,20 @@ mod tests {
                 Finding::Later(Diagnosis::new(Some(host), 451, Status(4, 0, 0), "a b")),
             ),
         ] {
-            assert_eq!(Finding::of(host, &fate), expected);
+            assert_eq!(Finding::of(host, &fate), Some(expected));
         }
         let status = |fate| match Finding::of(host, &fate) {
-            Finding::Later(why) | Finding::Never(why) => (why.code, why.status),
+            Some(Finding::Later(why) | Finding::Never(why)) => (why.code, why.status),
             _ => unreachable!(),
         };
         assert_eq!(status(Fate::NeedsUtf8), (0, Status(5, 6, 7)));
         assert_eq!(status(Fate::NeedsTls), (0, Status(5, 7, 10)));
         assert_eq!(status(Fate::NeedsRequireTls), (0, Status(5, 7, 30)));
         assert_eq!(status(Fate::TooLarge(5)), (0, Status(5, 3, 4)));
+        assert_eq!(status(Fate::NeedsBinary), (0, Status(5, 6, 1)));
+        assert_eq!(status(Fate::NeedsDeliverBy), (0, Status(5, 3, 3)));
+        assert_eq!(status(Fate::TooLate), (0, Status(5, 4, 7)));
+        assert_eq!(Finding::of(host, &Fate::NotYet), None);
         let broken = Fate::Broken(Stage::Content, "x".to_owned());
         assert_eq!(status(broken), (0, Status(4, 4, 2)));
     }

@@ -10,9 +10,11 @@ use super::{plan::Copy, router::Target};
 use crate::{
     accounts::Snapshot,
     base::{
+        clock::Timestamp,
         ids::{AccountId, MessageId},
         text::Quoted,
     },
+    mail::urgency::DateTime,
 };
 
 /// The copies of a message that was accepted.
@@ -22,6 +24,8 @@ pub struct Copies {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) delivered: Vec<Copy>,
     pub(super) queued: usize,
+    /// All of them wait until then.
+    pub(super) held_until: Option<Timestamp>,
 }
 
 impl Copies {
@@ -48,6 +52,9 @@ impl Copies {
             let shown = all.min(room.max(1));
             room = room.saturating_sub(shown);
             for account in reached.accounts.iter().take(shown) {
+                if let Some(until) = self.held_until {
+                    self.log_held(id, &given, *account, until);
+                }
                 let delivered = self.delivered.iter();
                 for copy in delivered.filter(|copy| copy.account == *account) {
                     tracing::info!(
@@ -68,6 +75,7 @@ impl Copies {
                     id = %id,
                     to = %Quoted::str(&to),
                     given = (to != given).then(|| tracing::field::display(Quoted::str(&given))),
+                    until = self.held_until.map(shown_time).map(tracing::field::display),
                     "queued"
                 );
             }
@@ -78,6 +86,17 @@ impl Copies {
         }
     }
 
+    fn log_held(&self, id: MessageId, given: &str, account: AccountId, until: Timestamp) {
+        tracing::info!(
+            target: "mail",
+            id = %id,
+            to = %Quoted::str(given),
+            account = %Quoted::str(&self.named(account)),
+            until = %shown_time(until),
+            "held"
+        );
+    }
+
     /// `1/alice@example.org`: the number stays when the address changes.
     fn named(&self, id: AccountId) -> String {
         match self.snapshot.account(id) {
@@ -85,6 +104,10 @@ impl Copies {
             None => id.to_string(),
         }
     }
+}
+
+fn shown_time(at: Timestamp) -> DateTime {
+    DateTime(at.secs())
 }
 
 /// Copies of one message that have a line each, whatever the number of recipients.

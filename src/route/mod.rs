@@ -8,6 +8,7 @@
 
 mod advice;
 mod copies;
+mod held;
 mod pace;
 mod plan;
 mod postman;
@@ -17,7 +18,8 @@ mod signing;
 mod success;
 
 pub use copies::Copies;
-pub use postman::{FirstLine, PostError, Posted, Postman, Report, Reports};
+pub use held::Waited;
+pub use postman::{Fault, FirstLine, PostError, Posted, Postman, Report, Reports};
 pub use router::{
     AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
 };

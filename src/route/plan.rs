@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) copies: Vec<Copy>,
     /// Where else it goes, and what its sender said of each.
     pub(super) remotes: Vec<(Address, RcptOptions)>,
+    /// Who gets a copy here when its time has come.
+    pub(super) waiting: Vec<(AccountId, Address, RcptOptions)>,
 }
 
 /// One copy that stays here.
@@ -79,7 +81,7 @@ impl Plan {
 
     /// How many hold the body: each copy's email, and the queue once for all its recipients.
     pub(super) fn owners(&self) -> u32 {
-        let queue = usize::from(!self.remotes.is_empty());
+        let queue = usize::from(!self.remotes.is_empty() || !self.waiting.is_empty());
         u32::try_from(self.copies.len().saturating_add(queue)).unwrap_or(u32::MAX)
     }
 }

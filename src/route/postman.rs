@@ -6,9 +6,16 @@
 
 use bytes::Bytes;
 
-use super::router::{Acceptance, Origin, Refusal, Router};
+use super::{
+    held::Waited,
+    router::{Acceptance, Origin, Refusal, Router},
+};
 use crate::{
-    base::{future::BoxFuture, ids::MessageId, text::Quoted},
+    base::{
+        future::BoxFuture,
+        ids::{AccountId, MessageId},
+        text::Quoted,
+    },
     mail::{
         address::Address,
         envelope::{BodyKind, Envelope, ForwardPath, MailOptions, ReversePath},
@@ -19,7 +26,7 @@ use crate::{
     verify::Draft,
 };
 
-/// Delivers reports.
+/// Delivers reports, and what waited here for its time.
 pub trait Postman: Send + Sync + 'static {
     /// Adds the delivery of `report` to `batch`. The answer is used after the commit.
     fn add_report<'a>(
@@ -27,7 +34,20 @@ pub trait Postman: Send + Sync + 'static {
         batch: &'a mut Batch,
         report: Report,
     ) -> BoxFuture<'a, Result<Posted, PostError>>;
+
+    /// Whether this account has place for a copy now.
+    fn has_place(&self, account: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>>;
+
+    /// Adds the copies of what `waited` to `batch`. The answer is used after the commit.
+    fn add_copies<'a>(
+        &'a self,
+        batch: &'a mut Batch,
+        waited: Waited,
+    ) -> BoxFuture<'a, Result<Posted, PostError>>;
 }
+
+/// Why it cannot be said or done now.
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Puts reports where mail goes.
 pub struct Reports {
@@ -100,7 +120,7 @@ pub enum PostError {
     Undeliverable(Refusal),
     /// It could not be found out, or written, now.
     #[error("the report could not be delivered")]
-    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Fault(#[source] Fault),
 }
 
 impl Reports {
@@ -176,6 +196,21 @@ impl Postman for Reports {
     ) -> BoxFuture<'a, Result<Posted, PostError>> {
         Box::pin(self.router.add_report(batch, report))
     }
+
+    fn has_place(&self, account: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>> {
+        Box::pin(async move {
+            let place = self.router.has_place(account).await;
+            place.map_err(Fault::from)
+        })
+    }
+
+    fn add_copies<'a>(
+        &'a self,
+        batch: &'a mut Batch,
+        waited: Waited,
+    ) -> BoxFuture<'a, Result<Posted, PostError>> {
+        Box::pin(self.router.add_copies(batch, waited))
+    }
 }
 
 impl Posted {
@@ -192,7 +227,7 @@ impl Posted {
 
 /// DUR-08 I1: whoever may get the report later is told later. What is set up wrong is set right
 /// some day, and a full disk has room again.
-fn refused(refusal: Refusal) -> PostError {
+pub(super) fn refused(refusal: Refusal) -> PostError {
     match refusal {
         Refusal::UnknownRecipient | Refusal::TooManyCopies => PostError::Undeliverable(refusal),
         Refusal::RelayDenied
@@ -204,7 +239,7 @@ fn refused(refusal: Refusal) -> PostError {
     }
 }
 
-fn fault(error: impl std::error::Error + Send + Sync + 'static) -> PostError {
+pub(super) fn fault(error: impl std::error::Error + Send + Sync + 'static) -> PostError {
     PostError::Fault(Box::new(error))
 }
 

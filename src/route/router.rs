@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     copies::Copies,
+    held::Waiting,
     pace::{Pace, Verdict},
     plan::{Copy, Junk, Plan, filed},
     signing::Signing,
@@ -274,15 +275,37 @@ impl Router {
         junk: &Junk,
     ) -> Result<Composed, Refusal> {
         let Acceptance { id, arrived, .. } = acceptance;
-        let plan = Plan::of(&acceptance.targets, |account| filed(account, junk));
+        let now = self.0.clock.wall();
+        let release = acceptance
+            .envelope
+            .options
+            .release
+            .map(|release| release.at);
+        let held_until = release.filter(|at| *at > now);
+        let mut plan = Plan::of(&acceptance.targets, |account| match held_until {
+            // RFC 4865 4: the queue has it until then.
+            Some(_) => Vec::new(),
+            None => filed(account, junk),
+        });
+        if held_until.is_some() {
+            let recipients = &acceptance.envelope.recipients;
+            plan.waiting = Waiting::of(&acceptance.targets, recipients).accounts;
+        }
         match plan.owners() {
             0 => return Err(Refusal::UnknownRecipient),
             owners => owners::own_first(batch, arrived.blob, owners),
         }
-        if plan.copies.len().saturating_add(plan.remotes.len()) > COPIES_MAX {
+        let queued = plan.remotes.len();
+        let waiting = plan.waiting.len();
+        if plan
+            .copies
+            .len()
+            .saturating_add(queued)
+            .saturating_add(waiting)
+            > COPIES_MAX
+        {
             return Err(Refusal::TooManyCopies);
         }
-        let now = self.0.clock.wall();
         batch.body(arrived.blob, another(&arrived.content));
         let mut placement = Placement::of(arrived, now, FlagSet::default());
         let facts = placement.facts.len().saturating_mul(plan.copies.len());
@@ -299,12 +322,12 @@ impl Router {
             Origin::Account(account) => Some(account),
             Origin::Peer | Origin::Ourselves => None,
         };
-        let queued = plan.remotes.len();
         let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
         let message = NewMessage {
             id: *id,
             sender: acceptance.envelope.sender.clone(),
             recipients: plan.remotes,
+            accounts: plan.waiting,
             blob: arrived.blob,
             skipped,
             size: arrived.size.saturating_sub(u64::from(skipped)),
@@ -319,6 +342,7 @@ impl Router {
             router: self.clone(),
             copies: plan.copies,
             queued,
+            held_until: held_until.filter(|_| queued.saturating_add(waiting) > 0),
         })
     }
 
@@ -360,6 +384,11 @@ impl Router {
         &self.0.queue
     }
 
+    /// Accounts and addresses as they are now.
+    pub(super) async fn settled(&self) -> Result<Arc<Snapshot>, ReadError> {
+        self.0.directory.settled().await
+    }
+
     /// What time it is.
     pub(super) fn now(&self) -> Timestamp {
         self.0.clock.wall()
@@ -385,7 +414,11 @@ impl Router {
     /// Whether nobody whom the recipient reaches has room (RLY-02). A member of a list who has
     /// none gets his copy all the same: dropping it would lose mail, and refusing it would refuse
     /// everybody's. A message that comes while there is room is taken whole, whatever its size.
-    async fn is_full(&self, snapshot: &Snapshot, reached: &Targets) -> Result<bool, MailboxFault> {
+    pub(super) async fn is_full(
+        &self,
+        snapshot: &Snapshot,
+        reached: &Targets,
+    ) -> Result<bool, MailboxFault> {
         if !reached.forwards.is_empty() {
             return Ok(false);
         }
@@ -466,6 +499,7 @@ pub struct Composed {
     router: Router,
     copies: Vec<Copy>,
     queued: usize,
+    held_until: Option<Timestamp>,
 }
 
 impl Composed {
@@ -476,6 +510,7 @@ impl Composed {
             snapshot: self.router.0.directory.snapshot(),
             delivered: self.copies.clone(),
             queued: self.queued,
+            held_until: self.held_until,
         }
     }
 }
@@ -485,7 +520,7 @@ impl Drop for Composed {
         for copy in &self.copies {
             self.router.0.mailboxes.announce(copy.account, copy.mailbox);
         }
-        if self.queued > 0 {
+        if self.queued > 0 || self.held_until.is_some() {
             self.router.0.queue.wake();
         }
     }

@@ -43,6 +43,7 @@ impl Router {
 
     fn success(&self, acceptance: &Acceptance) -> Option<Report> {
         let (envelope, about) = (&acceptance.envelope, acceptance.id);
+        let held = envelope.options.release.is_some();
         let addresses = envelope.recipients.iter();
         let entries: Vec<_> = addresses
             .zip(&acceptance.targets)
@@ -50,9 +51,10 @@ impl Router {
                 Some(Entry {
                     address,
                     original: target.options.original.as_ref(),
-                    event: success_of(target)?,
+                    event: success_of(target, held)?,
                     why: None,
                     attempted: None,
+                    late: false,
                 })
             })
             .collect();
@@ -98,12 +100,13 @@ impl Router {
 
 /// What is told of this target now; what goes on to one address is told by whoever delivers it
 /// (RFC 3461 5.2.7.2).
-fn success_of(target: &Target) -> Option<Event> {
+fn success_of(target: &Target, held: bool) -> Option<Event> {
     if !target.wants_success() {
         return None;
     }
     if target.is_expanded() {
         return Some(Event::Expanded);
     }
-    target.is_local().then_some(Event::Delivered)
+    // RFC 4865: what waits for its time is not there yet.
+    (target.is_local() && !held).then_some(Event::Delivered)
 }

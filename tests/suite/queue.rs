@@ -6,7 +6,8 @@ use buzon::{
     base::{clock::Timestamp, ids::MessageId, random::Random},
     mail::{
         address::{Address, Domain},
-        envelope::ReversePath,
+        envelope::{MailOptions, RcptOptions, ReversePath},
+        urgency::Hold,
     },
     queue::{
         Lease, Outcome, RecordError,
@@ -36,6 +37,7 @@ fn retry_at(at: Timestamp) -> Outcome {
         at,
         why: Diagnosis::new(None, 0, Status(4, 0, 0), "later"),
         delay_told: false,
+        late_told: false,
     }
 }
 
@@ -262,6 +264,12 @@ async fn every_action_in_every_state() {
         (S::Held, A::Release, Some(S::Waiting)),
         (S::Held, A::Bounce, Some(S::Bouncing)),
         (S::Held, A::Drop, None),
+        // RFC 4865: what its sender holds is released, and not by a mere retry.
+        (S::Scheduled, A::Retry, Some(S::Scheduled)),
+        (S::Scheduled, A::Release, Some(S::Waiting)),
+        (S::Scheduled, A::Hold, Some(S::Held)),
+        (S::Scheduled, A::Bounce, Some(S::Bouncing)),
+        (S::Scheduled, A::Drop, None),
         (S::Bouncing, A::Hold, Some(S::Held)),
         (S::Attempting, A::Retry, Some(S::Attempting)),
         (S::Attempting, A::Hold, Some(S::Attempting)),
@@ -270,11 +278,16 @@ async fn every_action_in_every_state() {
         (S::Attempting, A::Drop, Some(S::Attempting)),
     ] {
         let world = World::new(Mta::good());
-        let id = world.submit(&["a@x.example"]).await;
+        let options = MailOptions {
+            release: (state == S::Scheduled).then(|| Hold::For(60).from(world.clock.wall())),
+            ..MailOptions::default()
+        };
+        let to = [("a@x.example", RcptOptions::default())];
+        let id = world.submit_asking(options, &to).await;
         let selection = Selection::Message(id);
         let apply = async |action| world.queue.apply(action, &selection).await.unwrap();
         let lease = match state {
-            S::Waiting | S::Damaged => None,
+            S::Waiting | S::Scheduled | S::Damaged => None,
             S::Held => Some(apply(A::Hold).await).and(None),
             S::Bouncing => Some(apply(A::Bounce).await).and(None),
             S::Attempting => Some(claim_all(&world).await),
@@ -286,7 +299,10 @@ async fn every_action_in_every_state() {
         assert_eq!(after, expected, "{action:?} in {state:?}");
         // Whatever was done, there is exactly one row when there is to be one, and none otherwise.
         let rows = world.residue().await - usize::from(after.is_some());
-        let due = matches!(after, Some(S::Waiting | S::Bouncing | S::Attempting));
+        let due = matches!(
+            after,
+            Some(S::Waiting | S::Scheduled | S::Bouncing | S::Attempting)
+        );
         assert_eq!(rows, usize::from(due));
         drop(lease);
     }

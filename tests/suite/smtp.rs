@@ -347,7 +347,8 @@ fn log_01_the_mail_log_tells_of_each_message_and_never_of_its_text() {
             "to=<alice@example.org> account=1/alice@example.org mailbox=\"INBOX\"",
         ],
         &[
-            "refused verb=\"RCPT\"",
+            "refused id=",
+            "verb=\"RCPT\"",
             "code=550",
             "reason=\"unknown-recipient\"",
             "to=<nobody@example.org>",

@@ -11,6 +11,7 @@ use buzon::{
     mail::{
         address::Address,
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
+        urgency::{By, Priority},
     },
     smtp::client::{
         Cause, Conversation, Failure, Fate, Login, Mail, Sent, Timeouts, TlsClient, Transport,
@@ -68,6 +69,7 @@ struct Letter {
     content: &'static [u8],
     smtputf8: bool,
     body: BodyKind,
+    by: Option<By>,
     options: MailOptions,
     wishes: RcptOptions,
 }
@@ -80,6 +82,7 @@ impl Default for Letter {
             content: b"Subject: x\r\n\r\nbody\r\n",
             smtputf8: false,
             body: BodyKind::SevenBit,
+            by: None,
             options: MailOptions::default(),
             wishes: RcptOptions::default(),
         }
@@ -110,6 +113,7 @@ async fn send_pieces(
         size: letter.content.len() as u64,
         smtputf8: letter.smtputf8,
         body: letter.body,
+        by: letter.by,
         options: &letter.options,
     };
     conversation.send(&mail, content).await
@@ -124,7 +128,9 @@ fn codes(sent: &Sent) -> Vec<(char, u16)> {
         Fate::Broken(..) => ('b', 0),
         Fate::NeedsUtf8 => ('u', 0),
         Fate::NeedsTls | Fate::NeedsRequireTls => ('r', 0),
-        Fate::TooLarge(_) => ('s', 0),
+        Fate::TooLarge(_) | Fate::TooLate => ('s', 0),
+        Fate::NeedsBinary | Fate::NeedsDeliverBy => ('x', 0),
+        Fate::NotYet => ('-', 0),
     };
     sent.fates.iter().map(one).collect()
 }
@@ -601,6 +607,95 @@ async fn eight_bit_content_goes_in_chunks_to_who_takes_them() {
         let expected = b"Subject: x\r\n\r\n.\r\n.\r\nbody\r\n".to_vec();
         assert_eq!(mta.contents(), [expected.clone(), expected]);
         assert!(!mta.commands().contains(&"RSET".to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn binary_content_goes_as_it_is_to_who_takes_it_and_to_nobody_else() {
+    let content = b"Subject: x\r\n\r\n\0\n.\r\nend";
+    for (offer, fate) in [
+        ("250-mta\r\n250-BINARYMIME\r\n250 CHUNKING", ('d', 250)),
+        ("250-mta\r\n250-8BITMIME\r\n250 CHUNKING", ('x', 0)),
+        ("250-mta\r\n250 BINARYMIME", ('x', 0)),
+    ] {
+        let mta = server(offer, &[]);
+        let mut conversation = open(&mta).await.unwrap();
+        let letter = Letter {
+            content,
+            body: BodyKind::Binary,
+            ..Letter::default()
+        };
+        let sent = send(&mut conversation, &letter).await;
+        assert_eq!(codes(&sent), [fate]);
+        let commands = mta.commands();
+        let said = commands
+            .iter()
+            .any(|line| line.ends_with(" BODY=BINARYMIME"));
+        assert_eq!(said, fate.0 == 'd', "{commands:?}");
+        if said {
+            assert_eq!(mta.contents(), [content.to_vec()]);
+            assert!(
+                commands.contains(&"BDAT 22 LAST".to_owned()),
+                "{commands:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_and_priorities_are_said_to_who_knows_them() {
+    for (offer, by, fate, said) in [
+        ("250-mta\r\n250 DELIVERBY", "60;R", 'd', " BY=60;R"),
+        ("250-mta\r\n250 DELIVERBY 60", "60;RT", 'd', " BY=60;RT"),
+        ("250-mta\r\n250 DELIVERBY 61", "60;R", 's', ""),
+        ("250-mta\r\n250 DELIVERBY 61", "-5;N", 'd', " BY=-5;N"),
+        ("250 mta", "60;R", 'x', ""),
+        ("250 mta", "60;N", 'd', ""),
+        ("250-mta\r\n250 MT-PRIORITY", "60;N", 'd', " MT-PRIORITY=-3"),
+    ] {
+        let mta = server(offer, &[]);
+        let mut conversation = open(&mta).await.unwrap();
+        let letter = Letter {
+            by: By::parse(by),
+            options: MailOptions {
+                priority: Priority::parse("-3"),
+                ..MailOptions::default()
+            },
+            ..Letter::default()
+        };
+        let sent = send(&mut conversation, &letter).await;
+        assert_eq!(codes(&sent)[0].0, fate, "{offer} {by}");
+        assert_eq!(sent.hurries, offer.contains("DELIVERBY") && fate == 'd');
+        let commands = mta.commands();
+        let begun = commands.iter().find(|line| line.starts_with("MAIL"));
+        assert_eq!(begun.is_some(), fate == 'd', "{commands:?}");
+        assert!(begun.is_none_or(|line| line.ends_with(&format!(">{said}"))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc_9422_no_more_recipients_are_named_than_the_server_takes() {
+    let to = vec!["a@x.example", "b@x.example", "c@y.example", "d@z.example"];
+    for (offer, count) in [
+        ("250-mta\r\n250 LIMITS RCPTMAX=1", 1),
+        ("250-mta\r\n250 LIMITS RCPTMAX=3", 3),
+        ("250-mta\r\n250 LIMITS RCPTDOMAINMAX=1", 2),
+        ("250-mta\r\n250 LIMITS RCPTMAX=9 RCPTDOMAINMAX=2", 3),
+        ("250 mta", 4),
+    ] {
+        let mta = server(offer, &[]);
+        let mut conversation = open(&mta).await.unwrap();
+        let letter = Letter {
+            to: to.clone(),
+            ..Letter::default()
+        };
+        let sent = send(&mut conversation, &letter).await;
+        let mut expected = vec![('d', 250); count];
+        expected.resize(to.len(), ('-', 0));
+        assert_eq!(codes(&sent), expected, "{offer}");
+        let commands = mta.commands();
+        let named = commands.iter().filter(|line| line.starts_with("RCPT"));
+        assert_eq!(named.count(), count);
     }
 }
 

@@ -16,6 +16,7 @@ use buzon::{
     app::{servers::Servers, services::Services},
     base::{
         clock::{Clock, Timestamp},
+        future::BoxFuture,
         ids::AccountId,
         random::Random,
         secret::Secret,
@@ -37,7 +38,12 @@ use buzon::{
     },
     pop3,
     queue::Queue,
-    smtp::server::Server as SmtpServer,
+    relay::{Connector, Parts, Relay},
+    route::{Reports, Router},
+    smtp::{
+        client::{TlsClient, Transport},
+        server::Server as SmtpServer,
+    },
     store::{fault::Fault, memory::Memory},
     wire::Protocol as _,
 };
@@ -46,7 +52,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_rustls::rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
@@ -76,6 +82,7 @@ pub(crate) struct TestServer {
     pub(crate) client: IpAddr,
     /// By their short names.
     pub(crate) accounts: BTreeMap<String, AccountId>,
+    router: Router,
     servers: Servers,
     tls: Arc<ServerConfig>,
     /// What outlives a crash.
@@ -121,11 +128,30 @@ impl TestServer {
             dns,
             client: [192, 0, 2, 10].into(),
             accounts: BTreeMap::new(),
+            router: services.router,
             servers,
             tls: certificate(),
             memory,
             restarts: 0,
         }
+    }
+
+    /// A relay over its queue, which reaches the world through `connector`.
+    pub(crate) fn relay(&self, connector: Arc<dyn Connector>) -> Relay {
+        let parts = Parts {
+            queue: self.queue.clone(),
+            resolver: Arc::new(self.dns.clone()),
+            connector,
+            postman: Arc::new(Reports::new(self.router.clone())),
+            tls: TlsClient::new(RootCertStore::empty()).unwrap(),
+            clock: self.clock.clone(),
+            random: Random::seeded(9),
+        };
+        let options = buzon::relay::Options {
+            name: self.config.server.hostname.clone(),
+            ..buzon::relay::Options::default()
+        };
+        Relay::new(parts, options)
     }
 
     /// Another index of texts, on `disk`.
@@ -161,6 +187,7 @@ impl TestServer {
         self.directory = services.directory;
         self.mailboxes = services.mailboxes;
         self.queue = services.queue;
+        self.router = services.router;
         self.fulltext = services.fulltext;
     }
 
@@ -272,6 +299,15 @@ impl TestServer {
             tls: None,
         };
         (ours, Conn::new(Box::new(Pipe(theirs)), peer))
+    }
+}
+
+/// A world in which nobody answers.
+pub(crate) struct Nowhere;
+
+impl Connector for Nowhere {
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 }
 

@@ -32,6 +32,7 @@
 //! @ acl alice INBOX bob lr
 //! @ shutdown
 //! @ advance 31m                s, m, h or d
+//! @ relay 2h                   the queue's worker runs, in a world where nobody answers
 //! @ index                      all mail comes into the index of texts
 //! @ sweep                      two minutes of the mailboxes' upkeep
 //! @ room low|enough            what the store says of its disk
@@ -43,7 +44,7 @@
 //! @ queue                      `sender recipient` lines are what connection `queue` says next
 //! ```
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use buzon::{
     accounts::DkimKey,
@@ -62,7 +63,7 @@ use bytes::Bytes;
 use super::{
     client::{Client, settle},
     player::Player,
-    server::address_of,
+    server::{Nowhere, address_of},
 };
 
 impl Player {
@@ -314,6 +315,12 @@ impl Player {
                     .message(name, mailbox, number(position)? as usize)
                     .await?;
                 self.clients.insert("mail".to_owned(), Client::told(text));
+                Ok(())
+            }
+            ["relay", span] => {
+                let relay = self.server.relay(Arc::new(Nowhere));
+                let over = tokio::time::sleep(duration(span)?);
+                relay.run(over).await;
                 Ok(())
             }
             ["queue"] => {

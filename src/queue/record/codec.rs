@@ -4,9 +4,13 @@
 //! parent.
 
 use super::{Diagnosis, Status, Undecodable};
-use crate::mail::{
-    dsn::{EnvelopeId, Notify, OriginalRecipient, Ret},
-    envelope::{MailOptions, RcptOptions},
+use crate::{
+    base::clock::Timestamp,
+    mail::{
+        dsn::{EnvelopeId, Notify, OriginalRecipient, Ret},
+        envelope::{MailOptions, RcptOptions},
+        urgency::{ByMode, Deadline, Priority, Release},
+    },
 };
 
 pub(super) struct Writer(pub(super) Vec<u8>);
@@ -61,6 +65,20 @@ impl Writer {
         let id = options.envelope_id.as_ref().map(EnvelopeId::as_xtext);
         self.option(id, Self::text);
         self.0.push(u8::from(options.require_tls));
+        self.option(options.deliver_by, |out, by| {
+            out.u64(by.at.0);
+            out.0.push(u8::from(by.mode == ByMode::Return));
+            out.0.push(u8::from(by.trace));
+        });
+        self.option(options.release, |out, release| {
+            out.u64(release.at.0);
+            out.option(release.interval, Self::u32);
+        });
+        self.option(options.priority, Self::priority);
+    }
+
+    pub(super) fn priority(&mut self, priority: Priority) {
+        self.0.extend_from_slice(&priority.value().to_be_bytes());
     }
 
     pub(super) fn rcpt_options(&mut self, options: &RcptOptions) {
@@ -159,7 +177,29 @@ impl<'a> Reader<'a> {
             envelope_id: self
                 .option(|input| EnvelopeId::parse(input.text()?).ok_or(Undecodable))?,
             require_tls: self.flag()?,
+            deliver_by: self.option(|input| {
+                Ok(Deadline {
+                    at: Timestamp(input.u64()?),
+                    mode: match input.flag()? {
+                        true => ByMode::Return,
+                        false => ByMode::Notify,
+                    },
+                    trace: input.flag()?,
+                })
+            })?,
+            release: self.option(|input| {
+                Ok(Release {
+                    at: Timestamp(input.u64()?),
+                    interval: input.option(Self::u32)?,
+                })
+            })?,
+            priority: self.option(Self::priority)?,
         })
+    }
+
+    pub(super) fn priority(&mut self) -> Result<Priority, Undecodable> {
+        let value = i8::from_be_bytes(self.array()?);
+        Priority::new(value).ok_or(Undecodable)
     }
 
     pub(super) fn rcpt_options(&mut self) -> Result<RcptOptions, Undecodable> {
@@ -186,4 +226,4 @@ impl<'a> Reader<'a> {
 }
 
 /// First byte of every record.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use crate::mail::{
+    dsn::{EnvelopeId, Notify, OriginalRecipient, Ret},
+    urgency::{ByMode, Deadline, Release},
+};
 
 fn options() -> impl Strategy<Value = RcptOptions> {
     let notify = proptest::option::of(any::<(bool, bool, bool)>());
@@ -22,9 +25,10 @@ fn options() -> impl Strategy<Value = RcptOptions> {
 }
 
 fn recipient() -> impl Strategy<Value = RecipientRecord> {
-    let state = (0..3_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
+    let state = (0..4_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
         0 => State::Waiting(Timestamp(at)),
         1 => State::Leased(Timestamp(at)),
+        2 => State::Scheduled(Timestamp(at)),
         _ => State::Held,
     });
     let diagnosis = (
@@ -40,14 +44,16 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
         (state, 0..3_u8, any::<u32>(), any::<u8>(), any::<u64>()),
         proptest::option::of(any::<(u64, u64)>()),
         proptest::option::of(diagnosis),
-        any::<bool>(),
+        any::<(bool, bool, Option<u64>)>(),
         options(),
     )
-        .prop_map(|(numbers, attempted, last, delay_told, options)| {
+        .prop_map(|(numbers, attempted, last, told, options)| {
+            let (delay_told, late_told, account) = told;
             let (state, order, attempts, unfinished, fence) = numbers;
             RecipientRecord {
                 address: Address::parse("\"a b\"@example.org").unwrap(),
                 options,
+                account: account.map(AccountId),
                 state,
                 order: match order {
                     0 => Order::Deliver,
@@ -60,6 +66,7 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
                 attempted: attempted.map(|(a, b)| (Timestamp(a), Timestamp(b))),
                 last,
                 delay_told,
+                late_told,
             }
         })
 }
@@ -101,6 +108,16 @@ fn message_records_survive_their_bytes() {
                 ret: Some(Ret::Headers),
                 envelope_id: EnvelopeId::parse("a+20b"),
                 require_tls: true,
+                deliver_by: Some(Deadline {
+                    at: Timestamp(u64::MAX),
+                    mode: ByMode::Return,
+                    trace: true,
+                }),
+                release: Some(Release {
+                    at: Timestamp(8),
+                    interval: Some(3600),
+                }),
+                priority: Priority::new(-9),
             },
         ),
     ] {
@@ -112,7 +129,7 @@ fn message_records_survive_their_bytes() {
             received: Timestamp(9),
             origin,
             smtputf8: true,
-            body: BodyKind::EightBit,
+            body: BodyKind::Binary,
             options,
             recipients: 3,
         };
@@ -121,19 +138,27 @@ fn message_records_survive_their_bytes() {
 }
 
 #[test]
-fn q_08_due_times_know_whose_mail_they_are_and_old_ones_do_not() {
+fn q_08_due_times_know_whose_mail_they_are() {
     let (at, id) = (Timestamp(5), MessageId::from_bytes([7; 16]));
     let key = crate::store::key::queue_due(at, id, 3);
-    let domain = Domain::parse("there.example").unwrap();
-    let source = Source::of(Some(AccountId(u64::MAX)), &ReversePath::Null);
-    for (value, source) in [
-        (Due::value(&domain, source), source),
-        (b"there.example".to_vec(), Source::default()),
-    ] {
-        let due = Due::decode(key.as_bytes(), &value).unwrap();
-        assert_eq!((&due.domain, due.source), (&domain, source));
+    let to = Address::parse("a@there.example").unwrap();
+    let fresh = RecipientRecord::fresh(to.clone(), RcptOptions::default(), State::Held);
+    for (account, priority) in [(None, -9), (Some(AccountId(3)), 9)] {
+        let turn = Turn {
+            source: Source::of(Some(AccountId(u64::MAX)), &ReversePath::Null),
+            priority: Priority::new(priority).unwrap(),
+        };
+        let record = RecipientRecord {
+            account,
+            ..fresh.clone()
+        };
+        let due = Due::decode(key.as_bytes(), &Due::value(&record, turn)).unwrap();
+        assert_eq!((&due.domain, due.turn), (&to.domain, turn));
+        assert_eq!(due.here, account.is_some());
     }
-    assert!(Due::decode(key.as_bytes(), b"there.example\x00short").is_err());
+    for value in [&b"there.example"[..], b"there.example\x00short", b""] {
+        assert!(Due::decode(key.as_bytes(), value).is_err());
+    }
     let stranger = |n: u32| {
         let address = format!("{n}@far.example").parse().unwrap();
         Source::of(None, &ReversePath::Address(address))

@@ -88,6 +88,8 @@ pub struct Entry<'a> {
     pub why: Option<&'a Diagnosis>,
     /// When the last attempt was made, if one was.
     pub attempted: Option<Timestamp>,
+    /// RFC 2852: what happened is that the time is over in which the message was wanted.
+    pub late: bool,
 }
 
 /// A report as a message.

@@ -21,6 +21,14 @@ pub(super) fn status_part(facts: &Facts<'_>) -> String {
     let _ = write!(out, "X-Buzon-Message: {}\r\n", facts.original);
     let date = |time: Timestamp| HeaderDate(time.secs());
     let _ = write!(out, "Arrival-Date: {}\r\n", date(facts.received));
+    if let Some(by) = facts.options.deliver_by {
+        // RFC 2852 5.
+        let _ = write!(out, "Deliver-By-Date: {}\r\n", date(by.at));
+    }
+    if let Some(release) = facts.options.release {
+        // RFC 4865 5.
+        let _ = write!(out, "Future-Release-Request: {release}\r\n");
+    }
     for entry in facts.recipients {
         out.push_str("\r\n");
         if let Some(original) = entry.original {
@@ -28,7 +36,11 @@ pub(super) fn status_part(facts: &Facts<'_>) -> String {
             let _ = write!(out, "Original-Recipient: {}\r\n", original.typed());
         }
         let _ = write!(out, "Final-Recipient: {}\r\n", typed(entry.address));
-        let status = entry.why.map_or(Status(2, 0, 0), |why| why.status);
+        let status = match entry.late {
+            // RFC 2852 4.
+            true => Status(4, 4, 7),
+            false => entry.why.map_or(Status(2, 0, 0), |why| why.status),
+        };
         let action = entry.event.action();
         let _ = write!(out, "Action: {action}\r\nStatus: {status}\r\n");
         match entry.why {

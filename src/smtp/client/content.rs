@@ -5,7 +5,8 @@
 //! and no line beyond 998 bytes, so none is refused for its length (LIM-12). For DATA there is a
 //! dot before each dot that begins a line, and the final dot: no content can end DATA early, at any
 //! server (smuggling). Chunks are counted and need neither; their lines are the same, because the
-//! next server may send them on with DATA.
+//! next server may send them on with DATA; only to one that takes binary content (RFC 3030 3) does
+//! such content go as it is.
 
 use crate::wire::fold::Fold;
 
@@ -16,21 +17,44 @@ pub(super) struct Encoder {
     fold: Fold,
     /// A CR was read whose LF, if there is one, is still to come.
     after_cr: bool,
-    /// For BDAT: without any dots.
-    counted: bool,
+    form: Form,
+}
+
+/// How content is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    /// By DATA: with dots.
+    #[default]
+    Dotted,
+    /// By BDAT: in the same lines, without dots.
+    Counted,
+    /// By BDAT, as it is: binary content has no lines (RFC 3030 3).
+    AsIs,
 }
 
 impl Encoder {
     /// For chunks.
     pub(super) fn counted() -> Self {
         Self {
-            counted: true,
+            form: Form::Counted,
+            ..Self::default()
+        }
+    }
+
+    /// For chunks of binary content.
+    pub(super) fn as_is() -> Self {
+        Self {
+            form: Form::AsIs,
             ..Self::default()
         }
     }
 
     /// Appends the transparent form of `content` to `out`.
     pub(super) fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
+        if self.form == Form::AsIs {
+            out.extend_from_slice(content);
+            return;
+        }
         out.reserve(content.len() + 64);
         let mut rest = content;
         while let Some(byte) = rest.first().copied() {
@@ -61,15 +85,14 @@ impl Encoder {
         if !self.fold.at_start() {
             self.fold.end_line(out);
         }
-        if self.counted {
-            return;
+        if self.form == Form::Dotted {
+            out.extend_from_slice(b".\r\n");
         }
-        out.extend_from_slice(b".\r\n");
     }
 
     /// Text without line ends.
     fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        if !self.counted && self.fold.at_start() && text.first() == Some(&b'.') {
+        if self.form == Form::Dotted && self.fold.at_start() && text.first() == Some(&b'.') {
             // RFC 5321 4.5.2. The doubled dot does not count for the length: the peer removes it.
             out.push(b'.');
         }
@@ -126,6 +149,15 @@ mod tests {
             encoder.finish(&mut out);
             assert_eq!(out, wire, "{content:?}");
         }
+    }
+
+    #[test]
+    fn binary_content_goes_as_it_is() {
+        let content = b"a\n.\r\0\rb";
+        let (mut encoder, mut out) = (Encoder::as_is(), Vec::new());
+        encoder.encode(content, &mut out);
+        encoder.finish(&mut out);
+        assert_eq!(out, content);
     }
 
     #[test]

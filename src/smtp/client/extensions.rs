@@ -21,6 +21,14 @@ pub(super) struct Extensions {
     pub(super) dsn: bool,
     /// RFC 8689.
     pub(super) require_tls: bool,
+    /// RFC 3030 3.
+    pub(super) binary: bool,
+    /// RFC 2852: how many seconds a message that goes back must have at least.
+    pub(super) deliver_by: Option<u32>,
+    /// RFC 6710.
+    pub(super) priority: bool,
+    /// RFC 9422.
+    pub(super) limits: Limits,
     /// RFC 3207.
     pub(super) starttls: bool,
     /// RFC 4954 with RFC 4616.
@@ -29,11 +37,44 @@ pub(super) struct Extensions {
     pub(super) auth_login: bool,
 }
 
+/// What a server says it takes at most (RFC 9422 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Transactions of a connection.
+    pub(super) mails: Option<u32>,
+    /// Recipients of a transaction.
+    pub(super) recipients: Option<u32>,
+    /// Different domains among them.
+    pub(super) domains: Option<u32>,
+}
+
+impl Limits {
+    /// Reads one `NAME=VALUE`; what is not known, or makes no sense, says nothing.
+    fn read(&mut self, word: &str) {
+        let Some((name, value)) = word.split_once('=') else {
+            return;
+        };
+        let limit = match name.to_ascii_uppercase().as_str() {
+            "MAILMAX" => &mut self.mails,
+            "RCPTMAX" => &mut self.recipients,
+            "RCPTDOMAINMAX" => &mut self.domains,
+            _ => return,
+        };
+        // RFC 9422 3: one to six digits, of which the first is not zero.
+        let digits = (1..=6).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
+        *limit = value.parse().ok().filter(|most| digits && *most > 0);
+    }
+}
+
 impl Extensions {
     /// Reads an EHLO reply; its first line is the greeting.
     pub(super) fn of(reply: &Reply) -> Self {
         let mut offered = Self::default();
         for line in reply.lines.iter().skip(1).take(KEYWORDS_MAX) {
+            if let Some(limits) = after_keyword(line, "LIMITS") {
+                limits.split(' ').for_each(|word| offered.limits.read(word));
+                continue;
+            }
             // Ancient servers write `AUTH=PLAIN`.
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
@@ -47,6 +88,14 @@ impl Extensions {
                 "8BITMIME" => offered.eight_bit = true,
                 "SMTPUTF8" => offered.smtputf8 = true,
                 "CHUNKING" => offered.chunking = true,
+                "BINARYMIME" => offered.binary = true,
+                "DELIVERBY" => {
+                    // RFC 2852 3: a list; what it does not say is no limit.
+                    let least = words.next().and_then(|word| word.split(',').next());
+                    let least = least.and_then(|word| word.parse().ok());
+                    offered.deliver_by = Some(least.unwrap_or(0));
+                }
+                "MT-PRIORITY" => offered.priority = true,
                 "REQUIRETLS" => offered.require_tls = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
@@ -59,8 +108,16 @@ impl Extensions {
                 _ => {}
             }
         }
+        // RFC 3030 3: it means nothing without the other.
+        offered.binary &= offered.chunking;
         offered
     }
+}
+
+/// What follows the keyword that a line begins with.
+fn after_keyword<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
+    let (first, rest) = line.split_once(' ')?;
+    first.eq_ignore_ascii_case(keyword).then_some(rest)
 }
 
 /// keywords of an EHLO reply that are looked at.
@@ -93,6 +150,36 @@ mod tests {
         assert_eq!(of(&["x", "SIZE -1"]).size, Some(None));
         assert!(of(&["x", "AUTH CRAM-MD5 LOGIN"]).auth_login);
         assert_eq!(of(&[]), Extensions::default());
+    }
+
+    #[test]
+    fn limits_and_times_are_read_and_nonsense_says_nothing() {
+        let limits = |line| of(&["x", line]).limits;
+        let known = Limits {
+            mails: Some(5),
+            recipients: Some(100),
+            domains: Some(1),
+        };
+        let line = "LIMITS MAILMAX=5 rcptmax=100 NEW=3 RCPTDOMAINMAX=1";
+        assert_eq!(limits(line), known);
+        for line in [
+            "LIMITS",
+            "LIMITS RCPTMAX",
+            "LIMITS RCPTMAX=0",
+            "LIMITS RCPTMAX=1000000",
+            "LIMITS RCPTMAX=-1",
+            "LIMITS=RCPTMAX=5",
+        ] {
+            assert_eq!(limits(line), Limits::default(), "{line}");
+        }
+        let by = |line| of(&["x", line]).deliver_by;
+        assert_eq!(by("DELIVERBY"), Some(0));
+        assert_eq!(by("deliverby 120,NEW=3"), Some(120));
+        assert_eq!(by("DELIVERBY x"), Some(0));
+        assert_eq!(by("NOTHING"), None);
+        assert!(of(&["x", "MT-PRIORITY MIXER"]).priority);
+        assert!(!of(&["x", "BINARYMIME"]).binary);
+        assert!(of(&["x", "BINARYMIME", "CHUNKING"]).binary);
     }
 
     #[test]

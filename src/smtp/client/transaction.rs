@@ -2,10 +2,13 @@
 //! every recipient.
 //!
 //! RFC 5321 3.3, 4.1.1; RFC 2920 (groups of commands), 1870 (SIZE), 3030 (CHUNKING), 3461 (DSN),
-//! 6152 (8BITMIME), 6531 (SMTPUTF8). Eight-bit content goes in chunks to servers that take them. A
+//! 6152 (8BITMIME), 6531 (SMTPUTF8), 2852 (DELIVERBY), 6710 (MT-PRIORITY), 9422 (LIMITS).
+//! Eight-bit content goes in chunks to servers that take them. A
 //! server without 8BITMIME gets eight-bit content as it is: converting would break signatures, and
 //! such servers pass it on. A reply to the end of content that does not arrive means "later": the
 //! message may then arrive twice, never not at all.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
@@ -20,6 +23,7 @@ use crate::{
     mail::{
         address::Address,
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
+        urgency::{By, ByMode},
     },
 };
 
@@ -36,6 +40,8 @@ pub struct Mail<'a> {
     pub smtputf8: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
+    /// RFC 2852: what is left of the time in which it is wanted.
+    pub by: Option<By>,
     /// What else its sender said of it.
     pub options: &'a MailOptions,
 }
@@ -62,6 +68,8 @@ pub struct Sent {
     pub closing: bool,
     /// RFC 3461 5.2.1: whether the server was told what the sender wants to hear, and says it.
     pub reports: bool,
+    /// RFC 2852: whether the server was told in what time the message is wanted.
+    pub hurries: bool,
 }
 
 /// What became of one recipient.
@@ -85,6 +93,14 @@ pub enum Fate {
     NeedsRequireTls,
     /// RFC 1870: the server takes no more than this many bytes.
     TooLarge(u64),
+    /// RFC 3030 3: the mail is binary and the server takes none.
+    NeedsBinary,
+    /// RFC 2852 4: the mail goes back when it is late, and the server does not know how.
+    NeedsDeliverBy,
+    /// RFC 2852 4: there is less time than the server needs.
+    TooLate,
+    /// RFC 9422: beyond what the server takes in one transaction; nothing was said of him.
+    NotYet,
 }
 
 /// The envelope part of a transaction as it unfolds.
@@ -107,8 +123,10 @@ impl Conversation {
                 content_begun: false,
                 closing: false,
                 reports: false,
+                hurries: false,
             };
         }
+        let mail = &self.within_limits(mail);
         let mut envelope = Envelope::default();
         let result = self.transact(mail, content, &mut envelope).await;
         let content_begun = matches!(&result, Ok(Some(_)))
@@ -116,13 +134,17 @@ impl Conversation {
         let closing = envelope.replies().any(|reply| reply.code == 421)
             || matches!(&result, Ok(Some(reply)) if reply.code == 421);
         let usable = result.is_ok() && !self.spent && !closing && !envelope.is_confused();
-        let fates = (0..count).map(|at| envelope.fate(at, &result)).collect();
+        let mut fates: Vec<_> = (0..mail.recipients.len())
+            .map(|at| envelope.fate(at, &result))
+            .collect();
+        fates.resize(count, Fate::NotYet);
         Sent {
             fates,
             usable,
             content_begun,
             closing,
             reports: self.offered.dsn,
+            hurries: self.offered.deliver_by.is_some(),
         }
     }
 
@@ -139,10 +161,47 @@ impl Conversation {
                 (true, true) => {}
             }
         }
+        if mail.body == BodyKind::Binary && !self.offered.binary {
+            return Some(Fate::NeedsBinary);
+        }
+        if let Some(by) = mail.by.filter(|by| by.mode == ByMode::Return) {
+            match self.offered.deliver_by {
+                None => return Some(Fate::NeedsDeliverBy),
+                Some(least) if by.secs < i64::from(least).max(1) => return Some(Fate::TooLate),
+                Some(_) => {}
+            }
+        }
         match self.offered.size {
             Some(Some(most)) if mail.size > most => Some(Fate::TooLarge(most)),
             _ => None,
         }
+    }
+
+    /// The first recipients, as many as the server takes at once (RFC 9422 3); never none.
+    fn within_limits<'a>(&self, mail: &Mail<'a>) -> Mail<'a> {
+        let limits = self.offered.limits;
+        let most = |limit: Option<u32>| limit.map_or(usize::MAX, |most| most as usize);
+        let mut domains = HashSet::new();
+        let few = mail.recipients.iter().take(most(limits.recipients));
+        let few = few.take_while(|(to, _)| {
+            domains.insert(&to.domain);
+            domains.len() <= most(limits.domains)
+        });
+        let count = few.count();
+        Mail {
+            recipients: mail.recipients.get(..count).unwrap_or(mail.recipients),
+            ..*mail
+        }
+    }
+
+    /// Whether binary mail can be sent as it is (RFC 3030 3).
+    pub fn takes_binary(&self) -> bool {
+        self.offered.binary
+    }
+
+    /// RFC 9422: how many transactions the server takes over this connection.
+    pub fn mails_max(&self) -> Option<u32> {
+        self.offered.limits.mails
     }
 
     /// The transaction; answers with the reply to the content, if it came to that.
@@ -160,7 +219,11 @@ impl Conversation {
             let within = self.timeouts.hello;
             self.ask(Stage::Mail, "RSET\r\n", within).await?;
         }
-        let chunked = self.offered.chunking && mail.body == BodyKind::EightBit;
+        let chunked = match mail.body {
+            BodyKind::SevenBit => false,
+            BodyKind::EightBit => self.offered.chunking,
+            BodyKind::Binary => true,
+        };
         self.exchange_envelope(mail, envelope, chunked).await?;
         let go_ahead = match &envelope.data {
             Some(data) => classify(Stage::Data, data) == Verdict::Yes,
@@ -183,7 +246,7 @@ impl Conversation {
             return Err(Failure::at(Stage::Data)(Cause::OutOfTurn));
         }
         let written = match chunked {
-            true => self.write_chunks(mail.size, content).await,
+            true => self.write_chunks(mail, content).await,
             false => self.write_content(mail.size, content).await.map(|()| None),
         };
         let refused = match written {
@@ -255,6 +318,9 @@ impl Conversation {
         if self.offered.eight_bit && mail.body == BodyKind::EightBit {
             command.push_str(" BODY=8BITMIME");
         }
+        if mail.body == BodyKind::Binary {
+            command.push_str(" BODY=BINARYMIME");
+        }
         if mail.needs_utf8() {
             command.push_str(" SMTPUTF8");
         }
@@ -267,6 +333,12 @@ impl Conversation {
         }
         if let (true, Some(id)) = (self.offered.dsn, &mail.options.envelope_id) {
             command.push_str(&format!(" ENVID={}", id.as_xtext()));
+        }
+        if let (Some(_), Some(by)) = (self.offered.deliver_by, mail.by) {
+            command.push_str(&format!(" BY={by}"));
+        }
+        if let (true, Some(priority)) = (self.offered.priority, mail.options.priority) {
+            command.push_str(&format!(" MT-PRIORITY={priority}"));
         }
         command.push_str("\r\n");
         command
@@ -309,10 +381,14 @@ impl Conversation {
     /// that is a refusal. The last is sent only behind exactly `size` bytes.
     async fn write_chunks(
         &mut self,
-        size: u64,
+        mail: &Mail<'_>,
         content: &mut dyn Pieces,
     ) -> Result<Option<Reply>, Cause> {
-        let (mut encoder, mut out) = (Encoder::counted(), Vec::new());
+        let size = mail.size;
+        let (mut encoder, mut out) = match mail.body {
+            BodyKind::Binary => (Encoder::as_is(), Vec::new()),
+            BodyKind::SevenBit | BodyKind::EightBit => (Encoder::counted(), Vec::new()),
+        };
         let mut read = 0_u64;
         while let Some(piece) = next_piece(content).await? {
             read += piece.len() as u64;

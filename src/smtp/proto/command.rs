@@ -11,6 +11,7 @@ use crate::{
     mail::{
         address::Domain,
         envelope::{BodyKind, ForwardPath, MailOptions, RcptOptions, ReversePath},
+        urgency::{By, Hold},
     },
     wire::MechanismName,
 };
@@ -61,7 +62,11 @@ pub struct Mail {
     pub body: BodyKind,
     /// RFC 6531.
     pub smtputf8: bool,
-    /// What goes on with the message.
+    /// RFC 2852: within what time it is wanted.
+    pub by: Option<By>,
+    /// RFC 4865: how long it waits first.
+    pub hold: Option<Hold>,
+    /// What goes on with the message, but for its times.
     pub options: MailOptions,
 }
 

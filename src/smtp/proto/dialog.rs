@@ -161,6 +161,8 @@ pub const VERBS: &[Verb] = &[
             "Parameters: SIZE=octets BODY=7BIT|8BITMIME SMTPUTF8",
             "RET=FULL|HDRS ENVID=text: what reports about it say.",
             "REQUIRETLS: over TLS to a server that is known, or not at all.",
+            "BY=seconds;R|N: goes back, or is told of, when it is late. MT-PRIORITY=-9..9.",
+            "HOLDFOR=seconds HOLDUNTIL=time: goes later; after logging in.",
         ],
         when: When::Mail,
         keyword: Keyword::Required,

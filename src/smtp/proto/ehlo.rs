@@ -5,7 +5,7 @@ use super::{
     dialog::{Login, Stage, Tls, VERBS, Verb},
     reply::Reply,
 };
-use crate::sasl::Mechanism;
+use crate::{base::clock::Timestamp, mail::urgency::DateTime, sasl::Mechanism};
 
 /// What EHLO says of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Host {
     pub recipients_max: usize,
     /// LIM-15: most messages of a connection.
     pub transactions_max: u32,
+    /// RFC 4865: how many seconds a message may wait; `None` when it may not.
+    pub hold_secs_max: Option<u32>,
 }
 
 impl Host {
@@ -52,7 +54,7 @@ impl Host {
     }
 
     /// The answer to EHLO in this stage: extensions of the whole, then those of single verbs.
-    pub fn ehlo(&self, stage: Stage) -> Reply {
+    pub fn ehlo(&self, stage: Stage, now: Timestamp) -> Reply {
         let reply = Reply::bare(250, self.name.clone())
             .line("PIPELINING")
             .line(format!("SIZE {}", self.message_bytes_max))
@@ -60,6 +62,9 @@ impl Host {
             .line("SMTPUTF8")
             .line("ENHANCEDSTATUSCODES")
             .line("DSN")
+            // RFC 2852 3: without a shortest time.
+            .line("DELIVERBY")
+            .line("MT-PRIORITY")
             // RFC 9422 4.
             .line(format!(
                 "LIMITS MAILMAX={} RCPTMAX={}",
@@ -69,6 +74,14 @@ impl Host {
             // RFC 8689 2: it means something only where TLS is.
             Tls::Active => reply.line("REQUIRETLS"),
             Tls::Absent | Tls::Offered => reply,
+        };
+        // RFC 4865 3: only for those who submit.
+        let reply = match self.hold_secs_max.filter(|_| stage.login == Login::Done) {
+            Some(secs) => {
+                let end = DateTime(now.secs().saturating_add(secs.into()));
+                reply.line(format!("FUTURERELEASE {secs} {end}"))
+            }
+            None => reply,
         };
         VERBS
             .iter()
@@ -99,6 +112,7 @@ mod tests {
             message_bytes_max: 1000,
             recipients_max: 500,
             transactions_max: 100,
+            hold_secs_max: Some(60),
         }
     }
 
@@ -109,7 +123,7 @@ mod tests {
     #[test]
     fn ehlo_announces_what_can_be_done_in_this_stage() {
         let always = "mx.example|PIPELINING|SIZE 1000|8BITMIME|SMTPUTF8|ENHANCEDSTATUSCODES|\
-                      DSN|LIMITS MAILMAX=100 RCPTMAX=500";
+                      DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=100 RCPTMAX=500";
         for (tls, login, more) in [
             (Tls::Absent, Login::Never, "|CHUNKING|HELP"),
             (Tls::Offered, Login::Never, "|STARTTLS|CHUNKING|HELP"),
@@ -120,9 +134,13 @@ mod tests {
                 Login::Awaited,
                 "|REQUIRETLS|AUTH PLAIN LOGIN|CHUNKING|HELP",
             ),
-            (Tls::Active, Login::Done, "|REQUIRETLS|CHUNKING|ETRN|HELP"),
+            (
+                Tls::Active,
+                Login::Done,
+                "|REQUIRETLS|FUTURERELEASE 60 1970-01-01T00:01:01Z|CHUNKING|ETRN|HELP",
+            ),
         ] {
-            let reply = host().ehlo(stage(Phase::Greeted, tls, login));
+            let reply = host().ehlo(stage(Phase::Greeted, tls, login), Timestamp(1000));
             let lines: Vec<_> = reply.lines().collect();
             assert_eq!(
                 lines.join("|"),

@@ -205,6 +205,7 @@ mod tests {
             name: "mx.example".to_owned(),
             message_bytes_max: 1000,
             recipients_max: 500,
+            hold_secs_max: None,
             transactions_max: 100,
         };
         let tls = |tls| Session {

@@ -11,6 +11,7 @@ use super::{
 use crate::mail::{
     dsn::{EnvelopeId, Notify, OriginalRecipient, Ret, xtext},
     envelope::BodyKind,
+    urgency::{By, Hold, Priority},
 };
 
 /// One `keyword` or `keyword=value` (RFC 5321 4.1.2 esmtp-param).
@@ -85,6 +86,40 @@ impl Parameter<'_> {
                 let id = value.and_then(EnvelopeId::parse);
                 let id = id.ok_or_else(|| syntax("ENVID takes xtext, 100 characters at most"))?;
                 options.envelope_id = Some(id);
+            }
+            _ => return self.urgency(mail),
+        }
+        Ok(())
+    }
+
+    /// Takes a parameter of MAIL that says when the message is wanted.
+    fn urgency(&self, mail: &mut Mail) -> Result<(), Reply> {
+        let value = self.value;
+        match self.keyword.to_ascii_uppercase().as_str() {
+            // RFC 2852 4.
+            "BY" => {
+                let by = value.and_then(By::parse);
+                let text = "BY takes seconds, a semicolon, and N or R; with R there is some time";
+                mail.by = Some(by.ok_or_else(|| syntax(text))?);
+            }
+            // RFC 4865 4: one of them.
+            "HOLDFOR" | "HOLDUNTIL" if mail.hold.is_some() => {
+                return Err(syntax("a message has HOLDFOR or HOLDUNTIL, not both"));
+            }
+            "HOLDFOR" => {
+                let hold = value.and_then(Hold::parse_for);
+                mail.hold = Some(hold.ok_or_else(|| syntax("HOLDFOR takes seconds"))?);
+            }
+            "HOLDUNTIL" => {
+                let hold = value.and_then(Hold::parse_until);
+                let text = "HOLDUNTIL takes a time such as 2030-12-31T23:59:59Z";
+                mail.hold = Some(hold.ok_or_else(|| syntax(text))?);
+            }
+            // RFC 6710 3.
+            "MT-PRIORITY" => {
+                let priority = value.and_then(Priority::parse);
+                let text = "MT-PRIORITY takes a number from -9 to 9";
+                mail.options.priority = Some(priority.ok_or_else(|| syntax(text))?);
             }
             _ => return Err(self.unknown()),
         }

@@ -52,6 +52,8 @@ pub fn mail(argument: &str) -> Parsed {
         size: None,
         body: BodyKind::SevenBit,
         smtputf8: false,
+        by: None,
+        hold: None,
         options: MailOptions::default(),
     };
     for parameter in parameters(rest)? {

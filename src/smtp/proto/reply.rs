@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::Output;
+use crate::{base::ids::MessageId, wire::Output};
 
 /// What the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,14 @@ impl Reply {
     /// The same with one more line.
     pub fn line(mut self, text: impl Into<Text>) -> Self {
         self.more.push(text.into());
+        self
+    }
+
+    /// The same with the name of the transaction behind its last line: who asks about it can be
+    /// told its story.
+    pub fn named(mut self, id: MessageId) -> Self {
+        let last = self.more.last_mut().unwrap_or(&mut self.first);
+        *last = Text::from(format!("{}, id {id}", last.0));
         self
     }
 

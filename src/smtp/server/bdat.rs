@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     data::Sender,
     reception::Failure,
-    refusal::{Refused, log_refusal},
+    refusal::{About, Refused, log_refusal},
     session::{Chunks, Done, Session, State},
 };
 use crate::{
@@ -89,10 +89,14 @@ impl Session {
         match failure {
             Failure::Fault(fault) => Err(Halt::Fault(fault)),
             Failure::Refused(refused) => {
-                let sender = &chunks.transaction.envelope.sender;
-                let name = Some(&chunks.greeted.name);
-                log_refusal(&refused, "BDAT", sender, None, name, turn.peer());
-                Ok(Next::Reply((&refused).into()))
+                let about = About {
+                    id: chunks.transaction.id,
+                    verb: "BDAT",
+                    sender: &chunks.transaction.envelope.sender,
+                    recipient: None,
+                };
+                log_refusal(&refused, about, Some(&chunks.greeted.name), turn.peer());
+                Ok(Next::Reply(Reply::from(&refused).named(about.id)))
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     header::{Additions, Rules},
     reception::{Failure, Received, Reception, Whole},
-    refusal::{Refused, SmtpFault, log_refusal},
+    refusal::{About, Refused, SmtpFault, log_refusal},
     session::{Done, Greeted, Session, State, Transaction},
 };
 use crate::{
@@ -80,7 +80,7 @@ impl Session {
     pub(super) fn begin_message(&self, transaction: &Transaction) -> (Begun, Reception) {
         let (options, services) = (&self.shared.options, &self.shared.services);
         let now = services.clock.wall();
-        let id = MessageId::fresh(now, &services.random);
+        let id = transaction.id;
         let additions = self.account().is_some().then(|| Additions {
             sender: transaction.envelope.sender.clone(),
             secs: now.secs(),
@@ -126,9 +126,14 @@ impl Session {
             }
             Err((_, Failure::Fault(fault))) => Err(Halt::Fault(fault)),
             Err((envelope, Failure::Refused(refused))) => {
-                let (name, peer) = (Some(&sender.greeted.name), sender.peer);
-                log_refusal(&refused, verb, &envelope.sender, None, name, peer);
-                Ok(Next::Reply((&refused).into()))
+                let about = About {
+                    id,
+                    verb,
+                    sender: &envelope.sender,
+                    recipient: None,
+                };
+                log_refusal(&refused, about, Some(&sender.greeted.name), sender.peer);
+                Ok(Next::Reply(Reply::from(&refused).named(id)))
             }
         }
     }
@@ -209,6 +214,7 @@ impl Session {
             },
             tls: tls.as_deref(),
             id,
+            priority: envelope.options.priority,
             // RFC 5321 4.4: one address or none, so that nobody learns of other recipients.
             recipient: match envelope.recipients.as_slice() {
                 [only] => Some(only),
@@ -236,6 +242,7 @@ impl Session {
         let Transaction {
             mut envelope,
             targets,
+            ..
         } = transaction;
         let Judged {
             received,
@@ -245,7 +252,7 @@ impl Session {
         if !self.may_send_as(received.authors.iter().map(Option::as_ref)) {
             return Err((envelope, Refused::NotYourFrom.into()));
         }
-        if received.eight_bit {
+        if received.eight_bit && envelope.body == BodyKind::SevenBit {
             // RFC 6152 3: what was not declared is seen; the next server is told the truth.
             envelope.body = BodyKind::EightBit;
         }

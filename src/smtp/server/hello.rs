@@ -17,6 +17,7 @@ impl Session {
     pub(super) fn ehlo(&mut self, name: ClientName) -> Reply {
         let extended = true;
         self.state = State::Greeted(Greeted { name, extended });
-        self.shared.presented.ehlo(self.stage())
+        let now = self.shared.services.clock.wall();
+        self.shared.presented.ehlo(self.stage(), now)
     }
 }

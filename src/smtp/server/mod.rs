@@ -32,7 +32,10 @@ use super::proto::{dialog::Dialog, ehlo::Host};
 use crate::{
     accounts::Directory,
     base::{clock::Clock, random::Random},
-    mail::address::Domain,
+    mail::{
+        address::Domain,
+        urgency::{Priority, SECS_MAX},
+    },
     mailbox::Mailboxes,
     net::{
         Peer,
@@ -72,6 +75,10 @@ pub struct Options {
     pub transactions_max: u32,
     /// LIM-07: longest silence between commands.
     pub idle: Duration,
+    /// RFC 4865: how long messages may wait that are submitted.
+    pub hold_max: Duration,
+    /// RFC 6710: the highest priority that those who log in may give; strangers raise none.
+    pub priority_max: Priority,
     /// Passwords are taken over plain connections. For tests and for networks that are trusted as a
     /// whole.
     pub insecure_auth_without_tls: bool,
@@ -91,9 +98,17 @@ impl Options {
             recipients_max: 500,
             transactions_max: 100,
             idle: Duration::from_secs(300),
+            hold_max: Duration::from_secs(30 * 86_400),
+            priority_max: Priority::new(4).unwrap_or_default(),
             insecure_auth_without_tls: false,
             insecure_any_sender: false,
         }
+    }
+
+    /// RFC 4865 3: what of that can be said.
+    fn hold_secs_max(&self) -> Option<u32> {
+        let secs = u32::try_from(self.hold_max.as_secs()).unwrap_or(SECS_MAX);
+        (secs > 0).then_some(secs.min(SECS_MAX))
     }
 
     /// The server as it presents itself to clients.
@@ -103,6 +118,7 @@ impl Options {
             message_bytes_max: self.message_bytes_max,
             recipients_max: self.recipients_max,
             transactions_max: self.transactions_max,
+            hold_secs_max: self.hold_secs_max(),
         }
     }
 }

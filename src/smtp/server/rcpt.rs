@@ -4,13 +4,13 @@
 use super::{
     SmtpFault,
     limits::{IDLE_RECIPIENTS_MAX, REFUSED_RECIPIENTS_MAX, STRIKES_SLOW},
-    refusal::{Refused, log_refusal},
+    refusal::{About, Refused, log_refusal},
     session::{Done, Session, State},
 };
 use crate::{
     mail::{
         address::{Address, Domain, LocalPart},
-        envelope::{ForwardPath, ReversePath},
+        envelope::ForwardPath,
     },
     net::{Halt, Next, Turn, protocol::STRIKE_DELAY},
     route::Target,
@@ -82,14 +82,17 @@ impl Session {
         recipient: &ForwardPath,
         turn: &mut Turn<'_, Dialog>,
     ) -> Done {
-        let null = ReversePath::Null;
-        let sender = match &self.state {
-            State::Transaction(_, transaction) => &transaction.envelope.sender,
-            _ => &null,
-        };
-        let name = self.client_name();
-        log_refusal(refused, "RCPT", sender, Some(recipient), name, turn.peer());
-        let reply = Reply::from(refused);
+        let mut reply = Reply::from(refused);
+        if let State::Transaction(_, transaction) = &self.state {
+            let about = About {
+                id: transaction.id,
+                verb: "RCPT",
+                sender: &transaction.envelope.sender,
+                recipient: Some(recipient),
+            };
+            log_refusal(refused, about, self.client_name(), turn.peer());
+            reply = reply.named(transaction.id);
+        }
         if !reply.is_permanent() {
             return Ok(self.idle_recipient(reply));
         }

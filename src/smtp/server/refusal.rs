@@ -6,7 +6,7 @@ use super::super::proto::{
 };
 use super::header::Unfit;
 use crate::{
-    base::text::Quoted,
+    base::{ids::MessageId, text::Quoted},
     mail::envelope::{ForwardPath, ReversePath},
     mailbox::IntakeError,
     net::Peer,
@@ -28,6 +28,12 @@ pub(super) enum Refused {
     NeedsSmtputf8,
     /// RFC 8689 2: REQUIRETLS without TLS.
     NeedsTls,
+    /// RFC 4865: it does not wait here for those who did not log in.
+    HoldNotServed,
+    /// RFC 4865: the time to wait for is over.
+    HoldOver,
+    /// RFC 4865: it does not wait that long.
+    HoldTooLong,
     /// LIM-14.
     TooManyRecipients,
     NoTransaction,
@@ -60,6 +66,9 @@ impl Refused {
             Self::NotYourFrom => "from-not-owned",
             Self::NeedsSmtputf8 => "needs-smtputf8",
             Self::NeedsTls => "needs-tls",
+            Self::HoldNotServed => "hold-not-served",
+            Self::HoldOver => "hold-over",
+            Self::HoldTooLong => "hold-too-long",
             Self::TooManyRecipients => "too-many-recipients",
             Self::NoTransaction => "no-transaction",
             Self::NoRecipients => "no-recipients",
@@ -124,6 +133,17 @@ impl From<&Refused> for Reply {
                 530,
                 Detail(7, 10),
                 "REQUIRETLS needs TLS; STARTTLS begins it",
+            ),
+            Refused::HoldNotServed => (
+                555,
+                Detail(5, 4),
+                "messages wait for their time only for those who log in",
+            ),
+            Refused::HoldOver => (501, Detail(5, 4), "the time to wait for is over"),
+            Refused::HoldTooLong => (
+                501,
+                Detail(5, 4),
+                "the message does not wait that long; EHLO tells the limit",
             ),
             Refused::TooManyRecipients => (
                 452,
@@ -205,23 +225,32 @@ fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
     }
 }
 
+/// What a refusal is about.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    /// The transaction.
+    pub id: MessageId,
+    pub verb: &'static str,
+    pub sender: &'a ReversePath,
+    pub recipient: Option<&'a ForwardPath>,
+}
+
 /// One line in the mail log for something that was not taken.
 pub(super) fn log_refusal(
     refused: &Refused,
-    verb: &'static str,
-    sender: &ReversePath,
-    recipient: Option<&ForwardPath>,
+    about: About<'_>,
     client: Option<&ClientName>,
     peer: &Peer,
 ) {
     let reply = Reply::from(refused);
-    let to = recipient.map(ToString::to_string);
+    let to = about.recipient.map(ToString::to_string);
     tracing::info!(
         target: "mail",
-        verb,
+        id = %about.id,
+        verb = about.verb,
         code = reply.code(),
         reason = refused.reason(),
-        from = %Quoted::str(&sender.to_string()),
+        from = %Quoted::str(&about.sender.to_string()),
         to = to.as_deref().map(Quoted::str).map(tracing::field::display),
         peer.ip = %peer.remote.ip(),
         helo = client.map(ClientName::as_str),

@@ -17,7 +17,7 @@ use super::{
     reception::Reception,
 };
 use crate::{
-    base::ids::AccountId,
+    base::ids::{AccountId, MessageId},
     mail::{address::Address, envelope::Envelope},
     net::{Halt, Next, Peer, Service, Terms, Turn, authn::Login, gate::Permit, turn::BODY_SILENCE},
     route::{Origin, Target},
@@ -73,6 +73,8 @@ pub(super) struct Greeted {
 
 /// A message under way.
 pub(super) struct Transaction {
+    /// Names it, and the message that may come of it.
+    pub id: MessageId,
     pub envelope: Envelope,
     /// Where each recipient's copy goes.
     pub targets: Vec<Target>,

@@ -22,7 +22,7 @@ fn returning(ret: Ret) -> MailOptions {
     MailOptions {
         ret: Some(ret),
         envelope_id: EnvelopeId::parse("QQ+2B1"),
-        require_tls: false,
+        ..MailOptions::default()
     }
 }
 

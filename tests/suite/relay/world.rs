@@ -17,6 +17,7 @@ use buzon::{
     dns::Fake,
     mail::{
         address::Address,
+        dsn::Notify,
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
     queue::{
@@ -25,7 +26,7 @@ use buzon::{
         schedule::Schedule,
     },
     relay::{Options, Parts, Relay},
-    route::{PostError, Posted, Postman, Report},
+    route::{Fault, PostError, Posted, Postman, Refusal, Report, Waited},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
 };
@@ -57,6 +58,9 @@ pub(crate) struct Keeper(Arc<Mutex<Kept>>);
 struct Kept {
     reports: Vec<(Timestamp, Report)>,
     broken: bool,
+    /// What an account here has no place for.
+    refusal: Option<Refusal>,
+    copies: Vec<(Timestamp, Vec<AccountId>)>,
     clock: Option<Clock>,
 }
 
@@ -73,6 +77,15 @@ impl Keeper {
         let kept = self.0.lock().unwrap();
         let one = |(at, report): &(Timestamp, Report)| (report.to.to_string(), *at);
         kept.reports.iter().map(one).collect()
+    }
+
+    /// For whom here copies were made, and when.
+    pub(crate) fn copies(&self) -> Vec<(Timestamp, Vec<AccountId>)> {
+        self.0.lock().unwrap().copies.clone()
+    }
+
+    pub(crate) fn set_refusal(&self, refusal: Option<Refusal>) {
+        self.0.lock().unwrap().refusal = refusal;
     }
 
     pub(crate) fn set_broken(&self, broken: bool) {
@@ -101,7 +114,30 @@ impl Postman for Keeper {
             }))
         })
     }
+
+    fn has_place(&self, _: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>> {
+        let refusal = self.0.lock().unwrap().refusal;
+        Box::pin(async move { Ok(refusal.map_or(Ok(()), Err)) })
+    }
+
+    fn add_copies<'a>(
+        &'a self,
+        _batch: &'a mut Batch,
+        waited: Waited,
+    ) -> BoxFuture<'a, Result<Posted, PostError>> {
+        let kept = Arc::clone(&self.0);
+        Box::pin(async move {
+            let to = waited.to.iter().map(|(account, _)| *account).collect();
+            Ok(Posted::then(move || {
+                let mut kept = kept.lock().unwrap();
+                let at = kept.clock.as_ref().unwrap().wall();
+                kept.copies.push((at, to));
+            }))
+        })
+    }
 }
+
+type Remote = (Address, RcptOptions);
 
 pub(crate) const MESSAGE: &[u8] =
     b"Subject: test\r\nMessage-ID: <t@here.example>\r\n\r\n.dot\r\nend\r\n";
@@ -205,7 +241,8 @@ impl World {
             .map(|(to, options)| (Address::parse(to).unwrap(), options.clone()))
             .collect();
         let sender = "user@here.example";
-        self.queue_up(sender, recipients, Some(AccountId(1)), MESSAGE, options)
+        let to = (recipients, Vec::new());
+        self.queue_up(sender, to, Some(AccountId(1)), MESSAGE, options)
             .await
     }
 
@@ -217,16 +254,32 @@ impl World {
         content: &'static [u8],
     ) -> MessageId {
         let recipients = recipients.iter().map(|to| Address::parse(to).unwrap());
-        let recipients = recipients.map(|to| (to, RcptOptions::default())).collect();
+        let recipients = recipients.map(|to| (to, RcptOptions::default()));
+        let recipients = recipients.collect();
         let options = MailOptions::default();
-        self.queue_up(sender, recipients, origin, content, options)
+        self.queue_up(sender, (recipients, Vec::new()), origin, content, options)
+            .await
+    }
+
+    /// A message for accounts here that waits for its time.
+    pub(crate) async fn hold(&self, options: MailOptions, accounts: &[(u64, &str)]) -> MessageId {
+        let address = |n: u64| Address::parse(&format!("{n}@here.example")).unwrap();
+        let notify = |text: &str| RcptOptions {
+            notify: Notify::parse(text),
+            original: None,
+        };
+        let here = accounts.iter();
+        let here = here.map(|(n, text)| (AccountId(*n), address(*n), notify(text)));
+        let to = (Vec::new(), here.collect());
+        let sender = "user@here.example";
+        self.queue_up(sender, to, Some(AccountId(1)), MESSAGE, options)
             .await
     }
 
     async fn queue_up(
         &self,
         sender: &str,
-        recipients: Vec<(Address, RcptOptions)>,
+        (recipients, accounts): (Vec<Remote>, Vec<(AccountId, Address, RcptOptions)>),
         origin: Option<AccountId>,
         content: &'static [u8],
         options: MailOptions,
@@ -243,6 +296,7 @@ impl World {
                 sender => ReversePath::Address(Address::parse(sender).unwrap()),
             },
             recipients,
+            accounts,
             blob,
             skipped: 0,
             size: content.len() as u64,
