@@ -185,7 +185,7 @@ const FORMAT_NAME: &str = "format";
 const FORMAT_PREFIX: &str = "buzon store ";
 /// Of all that is stored: the journal, the keys, and what the values say. Whatever an older version
 /// would misread, or this one of an older, raises it.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const FORMAT_BYTES_MAX: u64 = 1024;
 const JOURNAL_NAME: &str = "journal";
 /// What a directory without a format file may have: what an interrupted creation leaves, what a

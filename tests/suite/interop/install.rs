@@ -419,7 +419,7 @@ fn wrong_configurations_say_what_is_wrong_and_where() {
         .expect_success();
     let format = server.dir.join("data/format");
     let text = fs::read_to_string(&format).unwrap();
-    fs::write(&format, text.replacen("store 3", "store 9999", 1)).unwrap();
+    fs::write(&format, text.replacen("store 4", "store 9999", 1)).unwrap();
     let said = server.command(&["serve"], "").expect_failure();
     assert!(
         said.contains("of version 9999") && said.contains("data"),

@@ -387,19 +387,19 @@ async fn one_process_at_a_time_and_only_its_own_format() {
     // DUR-10: another format is refused, newer or older, with words that help.
     let format = dir.path().join("format");
     let text = std::fs::read_to_string(&format).unwrap();
-    assert!(text.starts_with("buzon store 3\n"), "{text}");
-    for other in ["2", "4"] {
-        std::fs::write(&format, text.replace("store 3", &format!("store {other}"))).unwrap();
+    assert!(text.starts_with("buzon store 4\n"), "{text}");
+    for other in ["3", "5"] {
+        std::fs::write(&format, text.replace("store 4", &format!("store {other}"))).unwrap();
         let refused = Embedded::open(dir.path(), options()).unwrap_err();
         let said = refused.to_string();
         assert!(
             said.contains(&format!("is of version {other}"))
-                && said.contains("reads version 3 and cannot read it"),
+                && said.contains("reads version 4 and cannot read it"),
             "{said}"
         );
-        assert!(matches!(refused, OpenError::Format { found, expected: 3, .. } if found == other));
+        assert!(matches!(refused, OpenError::Format { found, expected: 4, .. } if found == other));
     }
-    for broken in ["", "x", "buzon store 3\n", "buzon store 3\nzzz\n"] {
+    for broken in ["", "x", "buzon store 4\n", "buzon store 4\nzzz\n"] {
         std::fs::write(&format, broken).unwrap();
         let refused = Embedded::open(dir.path(), options());
         assert!(matches!(refused, Err(OpenError::NoFormat(_))), "{broken:?}");

@@ -340,7 +340,7 @@ fn another_version_is_named_beside_ours() {
         for refused in refused {
             let said = refused.to_string();
             assert!(said.contains("of version 99"), "{said}");
-            assert!(said.contains("reads version 3"), "{said}");
+            assert!(said.contains("reads version 4"), "{said}");
         }
     }
 }
