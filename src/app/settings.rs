@@ -1,6 +1,6 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{collections::HashMap, fs, net::IpAddr, path::Path, time::Duration};
+use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, path::Path, time::Duration};
 
 use super::reach;
 use crate::{
@@ -313,6 +313,7 @@ pub(super) fn imap(config: &Config, port: &'static str) -> imap::server::Options
         starttls: port == "imap",
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         message_bytes_max: config.limits.message.0,
+        message_limit: NonZeroU32::new(config.imap.message_limit),
         idle: config.imap.idle.0,
         comment: config.imap.comment.clone(),
         admin: config.imap.admin.clone(),

@@ -367,6 +367,7 @@ mod tests {
         for (setting, least) in [
             ("smtp.idle=4m", "5m"),
             ("imap.idle=29m", "30m"),
+            ("imap.message_limit=999", "1000 (RFC 9738 3)"),
             ("pop3.idle=9m", "10m"),
             ("smtp.recipients=99", "100"),
             ("relay.attempts=0", "1"),
@@ -406,6 +407,13 @@ mod tests {
         }
         let few = format!("{GOOD}\n[smtp]\nrecipients = 5\n");
         assert!(error_of(&few, &[]).starts_with("buzon.toml:9: smtp.recipients"));
+        for (limit, ok) in [(0, true), (1, false), (999, false), (1000, true)] {
+            let text = format!("{GOOD}\n[imap]\nmessage_limit = {limit}\n");
+            let loaded = load_text(&text, Path::new("buzon.toml"), &[], &|_| Ok(()));
+            assert_eq!(loaded.is_ok(), ok, "{limit}");
+            let place = "buzon.toml:9: imap.message_limit";
+            assert!(ok || error_of(&text, &[]).starts_with(place));
+        }
     }
 
     #[test]

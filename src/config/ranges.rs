@@ -1,5 +1,5 @@
 //! Which values make sense: below nothing works or an RFC is broken, above somebody mistook the
-//! unit. There is no `0 = unlimited`.
+//! unit. There is no `0 = unlimited`, but for what is no limit of ours (`imap.message_limit`).
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -21,6 +21,9 @@ pub(super) fn check(config: &Config) -> Result<(), Misfit> {
 
 fn protocols(config: &Config) -> Vec<Rule> {
     let (limits, smtp) = (&config.limits, &config.smtp);
+    // 0: none.
+    let message_limit = Some(config.imap.message_limit).filter(|limit| *limit > 0);
+    let message_limit = message_limit.map_or(1000, |limit| limit as usize);
     vec![
         time("server.shutdown", config.server.shutdown, 0..=HOUR),
         count("smtp.recipients", smtp.recipients, 100..=100_000).by("RFC 5321 4.5.3.1.8"),
@@ -28,6 +31,7 @@ fn protocols(config: &Config) -> Vec<Rule> {
         // RFC 7208 4.6.4 asks for twenty; a sender waits ten minutes.
         time("verify.time", config.verify.time, 20..=2 * MINUTE).by("RFC 7208 4.6.4"),
         time("imap.idle", config.imap.idle, 30 * MINUTE..=DAY).by("RFC 9051 5.4"),
+        count("imap.message_limit", message_limit, 1000..=1 << 31).by("RFC 9738 3"),
         time("pop3.idle", config.pop3.idle, 10 * MINUTE..=DAY).by("RFC 1939 3"),
         count("smtp.transactions", smtp.transactions as usize, MANY),
         count(

@@ -203,6 +203,8 @@ table! {
         comment: String = String::new(),
         /// How clients reach the operator, a URI (RFC 5464 6.2.2).
         admin: String = String::new(),
+        /// Messages that one command may be about; 0: no limit (RFC 9738).
+        message_limit: u32 = 0,
     }
 }
 

@@ -11,6 +11,7 @@
 //! given quota alice 1000
 //! given limit message_bytes_max|recipients_max|transactions_max N
 //! given imap comment|admin X    what the operator says of the server
+//! given imap message_limit N
 //! given plaintext auth         passwords are taken without TLS
 //! given any sender             accounts may send under any address
 //! given client 192.0.2.99      where the next connections come from
@@ -127,6 +128,10 @@ impl Player {
             }
             ["imap", "admin", value] => {
                 self.server.config.imap.admin = (*value).to_owned();
+                Ok(())
+            }
+            ["imap", "message_limit", value] => {
+                self.server.config.imap.message_limit = number(value)? as u32;
                 Ok(())
             }
             ["plaintext", "auth"] => {

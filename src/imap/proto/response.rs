@@ -278,6 +278,13 @@ pub enum Code {
     },
     /// A limit of this server.
     Limit,
+    /// More messages than one command may be about (RFC 9738 3.1).
+    MessageLimit {
+        /// How many it may be about.
+        limit: u32,
+        /// The lowest UID of those that it is about.
+        lowest: Option<u32>,
+    },
     /// Messages that a conditional STORE left alone, numbers or UIDs (RFC 7162 3.1.3).
     Modified(Vec<u32>),
     /// No right to do that.

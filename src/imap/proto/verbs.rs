@@ -4,7 +4,7 @@
 //! From these rows come admission and the CAPABILITY list; nothing else knows the stages of a
 //! command.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 use super::{
     command::CommandBody,
@@ -166,11 +166,17 @@ impl Verb {
     }
 }
 
-/// What is announced in `stage` (RFC 3501 7.2.1).
-///
-/// A message may have `message_bytes_max` bytes. Less is announced while the connection is
-/// `compressed`.
-pub fn capabilities(stage: Stage, message_bytes_max: u64, compressed: bool) -> Capabilities {
+/// Limits that are announced.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of a message.
+    pub message_bytes_max: u64,
+    /// Messages that one command may be about.
+    pub message_limit: Option<NonZeroU32>,
+}
+
+/// What is announced in `stage` (RFC 3501 7.2.1); less while the connection is `compressed`.
+pub fn capabilities(stage: Stage, bounds: Bounds, compressed: bool) -> Capabilities {
     let before_login = matches!(stage, Stage::Greeted { .. });
     // RFC 9051 7.2.2: with both, a session is of IMAP4rev1 until it enables the other.
     // RFC 7888 5: LITERAL- promises at most 4096 octets a literal, which is LIM-18.
@@ -199,7 +205,11 @@ pub fn capabilities(stage: Stage, message_bytes_max: u64, compressed: bool) -> C
     }
     if !before_login {
         // RFC 7889 2
-        said.push_str(&format!(" APPENDLIMIT={message_bytes_max}"));
+        said.push_str(&format!(" APPENDLIMIT={}", bounds.message_bytes_max));
+        if let Some(limit) = bounds.message_limit {
+            // RFC 9738 3
+            said.push_str(&format!(" MESSAGELIMIT={limit}"));
+        }
     }
     let login_admitted = Verb::named(b"LOGIN").is_some_and(|verb| verb.admitted(stage).is_ok());
     if before_login && !login_admitted {
@@ -325,6 +335,10 @@ mod tests {
         tls: Tls::Absent,
         insecure_login_allowed: true,
     };
+    const BOUNDS: Bounds = Bounds {
+        message_bytes_max: 7,
+        message_limit: None,
+    };
     const READING: Stage = Stage::Selected { read_only: true };
     const WRITING: Stage = Stage::Selected { read_only: false };
 
@@ -376,17 +390,27 @@ mod tests {
                 "IMAP4rev1 IMAP4rev2 LITERAL- ID SASL-IR AUTH=PLAIN AUTH=LOGIN",
             ),
         ] {
-            assert_eq!(capabilities(stage, 7, false).as_str(), said);
+            assert_eq!(capabilities(stage, BOUNDS, false).as_str(), said);
         }
         assert_eq!(
-            capabilities(READING, 7, true),
-            capabilities(WRITING, 7, true)
+            capabilities(READING, BOUNDS, true),
+            capabilities(WRITING, BOUNDS, true)
         );
+        // RFC 9738 3: with all that is for those who are logged in.
+        let bounds = Bounds {
+            message_limit: NonZeroU32::new(1000),
+            ..BOUNDS
+        };
+        for (stage, announced) in [(PLAIN, false), (SECURED, false), (WRITING, true)] {
+            let said = capabilities(stage, bounds, false);
+            let mut said = said.as_str().split(' ');
+            assert_eq!(said.any(|one| one == "MESSAGELIMIT=1000"), announced);
+        }
     }
 
     #[test]
     fn what_is_announced_after_login_is_all_we_have() {
-        let announced = capabilities(Stage::Authenticated, 7, false);
+        let announced = capabilities(Stage::Authenticated, BOUNDS, false);
         let mut announced: Vec<&str> = announced.as_str().split(' ').collect();
         announced.sort_unstable();
         let expected = [

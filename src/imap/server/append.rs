@@ -1,16 +1,17 @@
 //! APPEND and REPLACE: messages into one mailbox, exactly as they were sent, all or none.
 //!
-//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3, RFC 3502, RFC 3516 4.4, RFC 4469, RFC 6855 4, RFC 8508.
-//! What can be refused is refused before the next literal: a synchronizing client then sends none;
-//! what a non-synchronizing one has sent is received and dropped. Bodies go to the store piece by
-//! piece. OK is said after the commit (DUR-01). Text that may not stand behind a literal ends the
-//! connection: what follows it cannot be told from commands.
+//! RFC 3501 6.3.11, RFC 7888, RFC 4315 3, RFC 3502, RFC 3516 4.4, RFC 4469, RFC 6855 4, RFC 8508,
+//! RFC 9738. What can be refused is refused before the next literal: a synchronizing client then
+//! sends none; what a non-synchronizing one has sent is received and dropped. Bodies go to the
+//! store piece by piece. OK is said after the commit (DUR-01). Text that may not stand behind a
+//! literal ends the connection: what follows it cannot be told from commands.
 
 use super::{
     append_message::Gathering,
     fault::{Cause, Refusal, Stop, forbidden, stop, target_refusal_of},
     limits::APPEND_LINES_BYTES_MAX,
     lookup,
+    message_limit::MessageLimit,
     place::{self, Place},
     select::{Selected, Which},
     session::{Account, Outcome},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     base::ids::Uid,
     imap::proto::{
-        append::{AppendLiteral, Appending},
+        append::{AppendLiteral, AppendPart, Appending},
         command::AnnouncedLiteral,
         dialog::Imap,
         enabled::Enabled,
@@ -63,10 +64,13 @@ struct Target {
     replaced: Option<(Mailbox, Uid)>,
 }
 
-/// How much a command sent that is not kept.
+/// What a command has sent.
 #[derive(Default)]
 struct Spent {
+    messages: usize,
+    /// Of what is not kept.
     discarded_bytes: u64,
+    /// Of what stands behind literals.
     line_bytes: usize,
 }
 
@@ -79,8 +83,14 @@ pub(super) async fn append(
     let mut standing = begin(account, &request, turn.dialogue().enabled()).await;
     let mut coming = request.coming;
     let mut spent = Spent::default();
+    let limit = MessageLimit::of(account);
     loop {
         for part in std::mem::take(&mut coming.parts) {
+            spent.messages += usize::from(matches!(part, AppendPart::Message { .. }));
+            if let Err(refusal) = limit.allows(spent.messages) {
+                // RFC 9738 3.1: none are appended.
+                standing = Standing::Refused(refusal);
+            }
             if let Standing::Good(gathering, _) = &mut standing {
                 let outcome = gathering.part(part).await;
                 standing.heed(outcome);

@@ -13,7 +13,7 @@ use super::{
     fetch,
     progress::Progress,
     scope::Scope,
-    search::{self, Decided, Inquiry},
+    search::{self, Decided, Inquiry, Looks},
     search_key::Candidate,
     select::{Selected, Uids, Which},
     session::Account,
@@ -261,10 +261,8 @@ async fn fetch(
         if items.is_empty() {
             continue;
         }
-        let which = Which {
-            uids: Uids::Said,
-            set: MessageSet::Listed(SequenceSet::of_ranges(uids)),
-        };
+        let set = MessageSet::Listed(SequenceSet::of_ranges(uids));
+        let which = Which::new(true, set);
         let wish = fetch::Wish {
             items,
             modifiers: FetchModifiers::default(),
@@ -325,9 +323,10 @@ async fn weigh(
         },
         progress: &Progress::default(),
         permit: None,
+        looks: Looks::ALL,
     };
     let decided = search::decided(inquiry, &context.key, context.modseq, budget);
-    let Ok(Decided { seen, found }) = turn.unless_gone(decided).await?? else {
+    let Ok(Decided { seen, found, .. }) = turn.unless_gone(decided).await?? else {
         return Ok(Err(Exhausted));
     };
     context.modseq = now;

@@ -3,11 +3,11 @@
 //! RFC 3501 6.4.7, RFC 6851, RFC 4315 3. A COPY happens whole or not at all; a message that moves
 //! is in the source or in the target at any time (RFC 6851 3.3). Messages that another session has
 //! removed meanwhile are passed over by the UID commands; by number, nothing is done then (RFC 2180
-//! 4.4.1).
+//! 4.4.1). MESSAGELIMIT refuses a COPY and cuts a MOVE (RFC 9738 3.1).
 
 use super::{
     fault::{Refusal, Stop, target_refusal_of},
-    lookup, place,
+    lookup, message_limit, place,
     select::{Selected, Uids, Which, uids_of},
     session::{Account, Outcome},
 };
@@ -28,10 +28,14 @@ pub(super) async fn copy(
     which: &Which,
     target: &str,
 ) -> Result<Outcome, Stop> {
-    let uids = match chosen(selected, which).await? {
+    let mut uids = match chosen(selected, which).await? {
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if let Some(cut) = which.limit.cut(&mut uids, |uid| uid.number()) {
+        // RFC 9738 3.1: a COPY is whole or not at all.
+        return Ok(Err(cut.refusal()));
+    }
     let target = match place::target(account, target).await? {
         Ok(target) => target,
         Err(refusal) => return Ok(Err(refusal)),
@@ -54,7 +58,7 @@ pub(super) async fn move_away(
     target: &str,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let uids = match chosen(selected, which).await? {
+    let mut uids = match chosen(selected, which).await? {
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -66,6 +70,7 @@ pub(super) async fn move_away(
         return Ok(Ok(None));
     }
     let target = target.target(account);
+    let cut = which.limit.cut(&mut uids, |uid| uid.number());
     let copied = match selected.mailbox.move_away(&uids, &target).await {
         Ok(copied) => copied,
         Err(error) => return Ok(Err(target_refusal_of(error, &target)?)),
@@ -74,7 +79,7 @@ pub(super) async fn move_away(
         // RFC 6851 4.3: the client learns the new UIDs before the EXPUNGE responses.
         turn.reply(&Response::note(code, "moved")).await?;
     }
-    Ok(Ok(None))
+    Ok(message_limit::conclude(cut, Ok(None), turn).await?)
 }
 
 /// The messages a command is about that are still there.

@@ -5,14 +5,15 @@
 
 use super::{
     fault::{Stop, forbidden, refusal_of},
-    lookup,
-    select::{Selected, Uids, Which, uids_of},
+    lookup, message_limit,
+    select::{Selected, Which, uids_of},
     session::Outcome,
 };
 use crate::{
     base::ids::Uid,
-    imap::proto::sequence::MessageSet,
+    imap::proto::{dialog::Imap, enabled::Enabled},
     mailbox::{EntryRef, Rights, SystemFlags},
+    net::Turn,
 };
 
 /// EXPUNGE: all messages with `\Deleted`, also those that the client was not told of yet
@@ -37,25 +38,36 @@ pub(super) async fn expunge(selected: &Selected) -> Result<Outcome, Stop> {
 }
 
 /// UID EXPUNGE: those of them that the set names (RFC 4315 2.1).
-pub(super) async fn uid_expunge(selected: &Selected, set: MessageSet) -> Result<Outcome, Stop> {
+pub(super) async fn uid_expunge(
+    selected: &Selected,
+    which: &Which,
+    turn: &mut Turn<'_, Imap>,
+) -> Result<Outcome, Stop> {
     if !selected.mailbox.rights().contains(Rights::EXPUNGE) {
         return Ok(Err(forbidden()));
     }
     if let Err(refusal) = selected.refresh().await? {
         return Ok(Err(refusal));
     }
-    let which = Which {
-        uids: Uids::Said,
-        set,
-    };
-    let mut uids = match selected.shown(&which) {
+    let mut uids = match selected.shown(which) {
         Ok(shown) => uids_of(&shown),
         Err(refusal) => return Ok(Err(refusal)),
     };
     selected
         .mailbox
         .read(|index| lookup::keep(index, &mut uids, is_deleted));
-    remove(selected, &uids).await
+    // RFC 9738 3.1: those with `\Deleted` count. EXPUNGE and CLOSE have no limit.
+    let cut = which.limit.cut(&mut uids, |uid| uid.number());
+    let outcome = remove(selected, &uids).await?;
+    match (cut, outcome) {
+        (Some(cut), Ok(_)) if turn.dialogue().enabled().contains(Enabled::QRESYNC) => {
+            // RFC 7162 3.2.9: the completion says HIGHESTMODSEQ.
+            cut.tell(turn).await?;
+            Ok(Ok(None))
+        }
+        (cut, Ok(code)) => Ok(message_limit::conclude(cut, Ok(code), turn).await?),
+        (_, Err(refusal)) => Ok(Err(refusal)),
+    }
 }
 
 /// CLOSE: an expunge, unless the mailbox may only be read (RFC 3501 6.4.2) or this user has no

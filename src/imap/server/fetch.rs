@@ -15,7 +15,7 @@ use super::{
     flags,
     limits::RUN_MESSAGES,
     lookup::{self, Cursor},
-    preview, resync,
+    message_limit, preview, resync,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::{Account, Outcome},
     updates::{self, CHUNK_MESSAGES, News},
@@ -97,14 +97,19 @@ pub(super) async fn fetch(
         resync::enable(Enabled::CONDSTORE, Some(selected), turn).await?;
     }
     plan.modseq_of_seen = turn.dialogue().enabled().contains(Enabled::CONDSTORE);
-    let shown = match chosen(selected, which, wish.modifiers, turn).await? {
+    let mut shown = match chosen(selected, which, wish.modifiers, turn).await? {
         Ok(shown) => shown,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let cut = which.limit.cut(&mut shown, |message| message.uid);
     let newly_seen = match see(selected, &plan, &shown, which.uids, turn).await? {
         Ok(uids) => uids,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if cut.is_some() {
+        // RFC 9738 3.1: from highest to lowest UID.
+        shown.reverse();
+    }
     let answer = Answer {
         account,
         selected,
@@ -117,7 +122,8 @@ pub(super) async fn fetch(
     } else {
         answer.with_the_index(&shown, turn).await?
     };
-    Ok(missing.outcome(which.uids))
+    let outcome = missing.outcome(which.uids);
+    Ok(message_limit::conclude(cut, outcome, turn).await?)
 }
 
 /// The messages that are answered; of those that are gone is told on the way (RFC 7162 3.2.6).
@@ -141,6 +147,10 @@ async fn chosen(
     if let Some(range) = modifiers.partial {
         // RFC 9394 3.3: first, and of these what changed.
         let places = range.among(shown.len());
+        if let Err(refusal) = which.limit.allows(places.len()) {
+            // RFC 9738 3.1
+            return Ok(Err(refusal));
+        }
         shown.truncate(places.end);
         shown.drain(..places.start);
     }
@@ -336,9 +346,9 @@ impl Answer<'_> {
                 }
                 if let Some(NotDecoded::TooMuch) = missing.not_decoded {
                     // LIM-25: nothing more is read.
-                    let rest = shown.partition_point(|other| other.uid <= message.uid);
-                    let rest = shown.get(rest..).unwrap_or_default();
-                    self.tell_seen(rest, turn).await?;
+                    let mut rest = shown.iter();
+                    rest.find(|other| other.uid == message.uid);
+                    self.tell_seen(rest.as_slice(), turn).await?;
                     return Ok(missing);
                 }
             }

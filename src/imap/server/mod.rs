@@ -25,6 +25,7 @@ mod listening;
 mod login;
 mod lookup;
 mod mailboxes;
+mod message_limit;
 mod metadata;
 mod multisearch;
 mod news;
@@ -49,12 +50,12 @@ mod tree;
 mod updates;
 mod verbs;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
     base::{clock::Clock, ids::AccountId},
     fulltext::Fulltext,
-    imap::proto::dialog::Imap,
+    imap::proto::{dialog::Imap, verbs::Bounds},
     mailbox::Mailboxes,
     net::{
         Peer,
@@ -79,12 +80,24 @@ pub struct Options {
     pub insecure_auth_without_tls: bool,
     /// LIM-13: bytes of a message that APPEND takes.
     pub message_bytes_max: u64,
+    /// Messages that one command may be about; none: as many as there are (RFC 9738).
+    pub message_limit: Option<NonZeroU32>,
     /// LIM-09: silence after login (RFC 9051 5.4: 30 minutes at least).
     pub idle: Duration,
     /// What is told of the server as `/shared/comment`; empty: nothing (RFC 5464 6.2.1).
     pub comment: String,
     /// A URI, told as `/shared/admin`; empty: nothing (RFC 5464 6.2.2).
     pub admin: String,
+}
+
+impl Options {
+    /// What is announced of them.
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            message_bytes_max: self.message_bytes_max,
+            message_limit: self.message_limit,
+        }
+    }
 }
 
 /// What is asked of the accounts; made of them by the composition root.

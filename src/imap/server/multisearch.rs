@@ -15,7 +15,7 @@ use super::{
     progress::Progress,
     resync,
     scope::Scope,
-    search::{self, Inquiry},
+    search::{self, Decided, Inquiry, Looks},
     search_answer::{Results, Whose},
     search_key::Candidate,
     select::{Selected, Uids},
@@ -215,11 +215,13 @@ impl Many<'_> {
             scope,
             progress: &self.progress,
             permit: Some(&self.permit),
+            // RFC 9738 3.1 names no command of several mailboxes.
+            looks: Looks::ALL,
         };
         let work = search::matching(inquiry, self.query, &mut self.budget);
         let outcome = self.progress.tell_during(work, self.asked.tag(), turn);
         let found = match outcome.await?? {
-            Ok(found) => found,
+            Ok(Decided { found, .. }) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
         if !found.is_empty() && self.returns.are_told() {

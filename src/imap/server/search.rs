@@ -12,6 +12,7 @@ use super::{
     effort::{Budget, Exhausted, Permit},
     fault::{Refusal, Stop},
     lookup::Cursor,
+    message_limit::{self, Cut, MessageLimit},
     progress::Progress,
     resync,
     scope::Scope,
@@ -21,7 +22,6 @@ use super::{
     select::{Selected, Shown, Uids},
     session::{Account, Asked, Outcome},
     sort, thread,
-    updates::CHUNK_MESSAGES,
 };
 use crate::{
     base::ids::ModSeq,
@@ -92,33 +92,44 @@ pub(super) async fn search(
         scope: selected.scope(),
         progress: &progress,
         permit: None,
+        looks: Looks::of(account, wish, selected.view.uids().len()),
     };
     let start = selected.view.modseq();
     let work = found(inquiry, wish);
     let outcome = progress.tell_during(work, asked.tag(), turn).await?;
     if let Some(returns) = returns.filter(|returns| returns.save) {
         let found = match &outcome {
-            Ok(Ok(found)) => found.as_slice(),
+            // RFC 9738 3.4: what was looked at, if that was not all.
+            Ok(Ok(decided)) => decided.found.as_slice(),
             // RFC 5182 2.1: NO leaves nothing.
             _ => &[],
         };
         selected.saved = kept(returns.saved(found));
     }
-    let found = match outcome? {
-        Ok(found) => found,
+    let Decided { mut found, cut, .. } = match outcome? {
+        Ok(decided) => decided,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let uids = Uids::of(query.uid);
-    if let Some(key) = fixed {
-        let context = Context::new(asked.tag(), uids, key, &found, start);
+    if let Some((key, saved)) = fixed {
+        // What is kept current is what was looked at.
+        let key = match cut {
+            Some(cut) => key.not_below(cut.lowest),
+            None => key,
+        };
+        let context = Context::new(asked.tag(), uids, (key, saved), &found, start);
         let context = context.telling(&query.update_items);
         // RFC 5267 4.3.1: the result of a SORT is not kept current.
         if !criteria.is_empty() || !selected.contexts.keep(context) {
             contexts::refuse(asked.tag(), turn).await?;
         }
     }
+    if cut.is_some() && returns.is_none() {
+        // RFC 9738 3.1: from highest to lowest UID.
+        found.reverse();
+    }
     tell(selected, asked, wish, returns, &found, turn).await?;
-    Ok(Ok(None))
+    Ok(message_limit::conclude(cut, Ok(None), turn).await?)
 }
 
 /// What an ESEARCH response tells; none where SEARCH or SORT answers.
@@ -198,11 +209,16 @@ pub(super) async fn thread(
         scope: selected.scope(),
         progress: &progress,
         permit: None,
+        // RFC 9738 3.3
+        looks: Looks {
+            limit: MessageLimit::of(account),
+            whole: true,
+        },
     };
     let work = async {
         let mut budget = Budget::new();
         let found = match matching(inquiry, query, &mut budget).await? {
-            Ok(found) => found,
+            Ok(decided) => decided.found,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let how = (algorithm, Uids::of(query.uid));
@@ -224,6 +240,34 @@ pub(super) struct Inquiry<'a> {
     pub(super) progress: &'a Progress,
     /// The account's permit for heavy work, when the command has it already (LIM-25).
     pub(super) permit: Option<&'a Permit>,
+    pub(super) looks: Looks,
+}
+
+/// How many messages a search may look at (RFC 9738).
+#[derive(Clone, Copy)]
+pub(super) struct Looks {
+    limit: MessageLimit,
+    /// It looks at all of them, or it is refused.
+    whole: bool,
+}
+
+impl Looks {
+    /// As many as there are.
+    pub(super) const ALL: Self = Self {
+        limit: MessageLimit::NONE,
+        whole: false,
+    };
+
+    fn of(account: Account<'_>, wish: Wish<'_>, shown: usize) -> Self {
+        let limit = MessageLimit::of(account);
+        let partial = wish.query.returns.and_then(|returns| returns.partial);
+        let asks = partial.map_or(0, |range| range.among(shown).len());
+        Self {
+            limit,
+            // RFC 9738 3.1: a place in a result is none in a part of it. 3.3: nor is an order.
+            whole: !wish.criteria.is_empty() || limit.allows(asks).is_err(),
+        }
+    }
 }
 
 impl Inquiry<'_> {
@@ -238,18 +282,23 @@ impl Inquiry<'_> {
 }
 
 /// What a search finds, in the order of its result.
-async fn found(
-    inquiry: Inquiry<'_>,
-    wish: Wish<'_>,
-) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
+async fn found(inquiry: Inquiry<'_>, wish: Wish<'_>) -> Result<Result<Decided, Refusal>, Stop> {
     let mut budget = Budget::new();
-    let found = match matching(inquiry, wish.query, &mut budget).await? {
-        Ok(found) if wish.criteria.is_empty() => return Ok(Ok(found)),
-        Ok(found) => found,
+    let mut decided = match matching(inquiry, wish.query, &mut budget).await? {
+        Ok(decided) => decided,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let sorted = sort::sorted(inquiry, wish.criteria, &found, &mut budget);
-    Ok(sorted.await?.map_err(|Exhausted| too_long()))
+    if wish.criteria.is_empty() {
+        return Ok(Ok(decided));
+    }
+    let sorted = sort::sorted(inquiry, wish.criteria, &decided.found, &mut budget);
+    Ok(match sorted.await? {
+        Ok(sorted) => {
+            decided.found = sorted;
+            Ok(decided)
+        }
+        Err(Exhausted) => Err(too_long()),
+    })
 }
 
 /// LIM-25
@@ -265,24 +314,28 @@ pub(super) async fn matching(
     inquiry: Inquiry<'_>,
     query: &Query,
     budget: &mut Budget,
-) -> Result<Result<Vec<Candidate>, Refusal>, Stop> {
+) -> Result<Result<Decided, Refusal>, Stop> {
     if query.charset == Charset::Unsupported {
         let text = "texts are in US-ASCII or UTF-8";
         return Ok(Err(Refusal::no(Code::BadCharset, text)));
     }
     let decided = decided(inquiry, &query.key, ModSeq(0), budget);
     Ok(match decided.await? {
-        Ok(Decided { found, .. }) => Ok(found),
+        // RFC 9738 3.1, 3.3
+        Ok(Decided { cut: Some(cut), .. }) if inquiry.looks.whole => Err(cut.refusal_of_all()),
+        Ok(decided) => Ok(decided),
         Err(Exhausted) => Err(too_long()),
     })
 }
 
 /// Messages that were looked at, and those of them that are what is looked for, ascending.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Decided {
     /// UIDs; not told of a search of everything.
     pub(super) seen: Vec<u32>,
     pub(super) found: Vec<Candidate>,
+    /// Not all that were to be looked at were.
+    pub(super) cut: Option<Cut>,
 }
 
 /// Decides the messages that changed after `since`.
@@ -311,7 +364,16 @@ pub(super) async fn decided(
         permit: permit.as_ref(),
         ..inquiry
     };
-    let Ok(sorted) = by_index(scope, &search, since, budget).await else {
+    let (looks, uids) = (inquiry.looks, scope.view.uids());
+    let Ok(reach) = looks.limit.reach(&search, uids, budget).await else {
+        return Ok(Err(Exhausted));
+    };
+    let (from, cut) = reach.map_or((0, None), |(from, cut)| (from, Some(cut)));
+    if cut.is_some() && looks.whole {
+        let nothing = Decided::default();
+        return Ok(Ok(Decided { cut, ..nothing }));
+    }
+    let Ok(sorted) = by_index(scope, &search, (since, from), budget).await else {
         return Ok(Err(Exhausted));
     };
     let Sorted {
@@ -320,7 +382,7 @@ pub(super) async fn decided(
         open,
     } = sorted;
     if open.is_empty() {
-        return Ok(Ok(Decided { seen, found }));
+        return Ok(Ok(Decided { seen, found, cut }));
     }
     let mut reading = Reading {
         inquiry,
@@ -332,21 +394,22 @@ pub(super) async fn decided(
     };
     found.extend(more);
     found.sort_unstable();
-    Ok(Ok(Decided { seen, found }))
+    Ok(Ok(Decided { seen, found, cut }))
 }
 
-/// Decides what the index can decide. Messages that are gone already are not found (RFC 2180 4.3).
+/// Decides what the index can decide, of the messages that changed after `since`, from a position
+/// on. Messages that are gone already are not found (RFC 2180 4.3).
 async fn by_index(
     scope: Scope<'_>,
     search: &Search,
-    since: ModSeq,
+    (since, from): (ModSeq, usize),
     budget: &mut Budget,
 ) -> Result<Sorted, Exhausted> {
     let mut sorted = Sorted::default();
     let shown = scope.view.uids();
-    // LIM-25: the more keys, the fewer messages between two looks at the budget.
-    let length = (CHUNK_JUDGEMENTS / search.size.max(1)).clamp(1, CHUNK_MESSAGES);
-    for (chunk, first) in shown.chunks(length).zip((0..).step_by(length)) {
+    let shown = shown.get(from..).unwrap_or_default();
+    let length = search.messages_at_once();
+    for (chunk, first) in shown.chunks(length).zip((from..).step_by(length)) {
         budget.spend(0).await?;
         scope.mailbox.read(|index| {
             let mut cursor = Cursor::default();
@@ -390,8 +453,6 @@ pub(super) fn kept(mut found: Vec<Candidate>) -> SequenceSet {
 
 /// LIM-25: how often a key is compared with a message before that is heavy work.
 const LIGHT_JUDGEMENTS: usize = 1_000_000;
-/// LIM-25: how often that is done between two looks at the budget.
-const CHUNK_JUDGEMENTS: usize = 20_000;
 
 impl Candidate {
     /// What a client calls it.

@@ -4,6 +4,8 @@
 //! view, dates turned into ranges. Judging it knows three answers, because what costs reading is
 //! read only when the cheap keys have left the question open. RFC 3501 6.4.4.
 
+mod named;
+
 use std::{ops::Range, sync::Arc};
 
 use super::search_found::Found;
@@ -311,6 +313,12 @@ impl Search {
 }
 
 impl SearchKey {
+    /// The key, of no messages with lower UIDs.
+    pub(super) fn not_below(self, lowest: u32) -> Self {
+        let uids = SequenceSet::of_ranges(vec![(lowest, u32::MAX)]);
+        Self::And(vec![self, Self::Uid(uids)])
+    }
+
     /// The key with message numbers as they are now (RFC 5267 4.3). `$` stays: it is as large as a
     /// mailbox and may be said a thousand times.
     pub(super) fn fixed(&self, ground: Ground<'_>) -> Self {

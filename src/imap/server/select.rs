@@ -9,6 +9,7 @@ use super::{
     contexts::Contexts,
     fault::{Refusal, Stop, deleted, refusal_of, stop},
     flags, mailboxes,
+    message_limit::MessageLimit,
     place::{self, Place},
     resync,
     session::Account,
@@ -90,6 +91,24 @@ pub(super) struct Which {
     /// What the numbers of the set are.
     pub(super) uids: Uids,
     pub(super) set: MessageSet,
+    /// How many of them it may be about (RFC 9738).
+    pub(super) limit: MessageLimit,
+}
+
+impl Which {
+    /// All messages of a set; of UIDs for a UID command.
+    pub(super) fn new(uid: bool, set: MessageSet) -> Self {
+        Self {
+            uids: Uids::of(uid),
+            set,
+            limit: MessageLimit::NONE,
+        }
+    }
+
+    /// Those that a command of this account may be about.
+    pub(super) fn within(self, limit: MessageLimit) -> Self {
+        Self { limit, ..self }
+    }
 }
 
 /// A message of the view.

@@ -134,8 +134,8 @@ impl Session {
 
     /// What is announced where the dialogue stands.
     fn capabilities(&self) -> Capabilities {
-        let max = self.services.options.message_bytes_max;
-        capabilities(self.stage(), max, self.compressed)
+        let bounds = self.services.options.bounds();
+        capabilities(self.stage(), bounds, self.compressed)
     }
 
     async fn command(
@@ -247,8 +247,7 @@ impl Session {
                 mailbox,
                 coming,
             } => {
-                let uids = Uids::of(uid);
-                let replaced = Some(Which { uids, set });
+                let replaced = Some(Which::new(uid, set));
                 self.append(asked, mailbox, coming, replaced, turn).await
             }
             body => {

@@ -6,7 +6,7 @@
 
 use super::{
     fault::{Refusal, Stop, deleted, refusal_of},
-    flags, resync,
+    flags, message_limit, resync,
     select::{Selected, Shown, Uids, Which, uids_of},
     session::Outcome,
     updates::{self, News, Telling},
@@ -39,10 +39,11 @@ pub(super) async fn store(
     change: &Change,
     turn: &mut Turn<'_, Imap>,
 ) -> Result<Outcome, Stop> {
-    let (shown, flags) = match (selected.shown(which), flags::stored(&change.flags)) {
+    let (mut shown, flags) = match (selected.shown(which), flags::stored(&change.flags)) {
         (Ok(shown), Ok(flags)) => (shown, flags),
         (Err(refusal), _) | (_, Err(refusal)) => return Ok(Err(refusal)),
     };
+    let cut = which.limit.cut(&mut shown, |message| message.uid);
     // What others did before is told first, so that our own change can be told from it.
     if let News::MailboxDeleted = updates::tell(selected, Numbers::Used, which.uids, turn).await? {
         return Ok(Err(deleted()));
@@ -67,16 +68,21 @@ pub(super) async fn store(
         Ok(stored) => stored,
         Err(error) => return Ok(Err(refusal_of(error)?)),
     };
+    let modified = modified(&shown, &stored, which.uids);
+    if cut.is_some() {
+        // RFC 9738 3.1
+        shown.reverse();
+    }
     updates::tell_keywords(selected, turn).await?;
     tell_own(selected, &shown, which.uids, (change, &stored), turn).await?;
     updates::tell_known(selected, Numbers::Used, which.uids, Some(&stored), turn).await?;
-    let modified = modified(&shown, &stored, which.uids);
     // RFC 2180 4.2: silently, what is there was changed and all is well; else the client must know.
     if !change.silent && which.uids == Uids::Silent && selected.misses_any(&uids) {
         let code = modified.unwrap_or(Code::ExpungeIssued);
-        return Ok(Err(Refusal::no(code, "some of the messages are gone")));
+        let refusal = Refusal::no(code, "some of the messages are gone");
+        return Ok(message_limit::conclude(cut, Err(refusal), turn).await?);
     }
-    Ok(Ok(modified))
+    Ok(message_limit::conclude(cut, Ok(modified), turn).await?)
 }
 
 /// Tells what became of the messages: all of it, or what a silent change leaves unknown.
@@ -104,7 +110,7 @@ async fn tell_own(
     updates::tell_flags(selected, &refused, Telling::news(uids), turn).await
 }
 
-/// Those of ascending messages whose UIDs are among ascending ones, and the others.
+/// Those of messages whose UIDs are among ascending ones, and the others.
 fn parted(shown: &[Shown], uids: &[Uid]) -> (Vec<Shown>, Vec<Shown>) {
     let is_in = |message: &Shown| {
         let found = uids.binary_search_by_key(&message.uid, |uid| uid.number());

@@ -6,8 +6,10 @@
 use super::{
     acl, copy, expunge,
     fault::{Refusal, Stop},
-    fetch, list, login, mailboxes, metadata, multisearch, quota, resync, search,
-    select::{Selected, Uids, Which},
+    fetch, list, login, mailboxes,
+    message_limit::MessageLimit,
+    metadata, multisearch, quota, resync, search,
+    select::{Selected, Which},
     session::{Account, Asked, Outcome, not_now},
     spelling, store,
 };
@@ -106,21 +108,22 @@ pub(super) async fn of_messages(
     if let Err(refusal) = selected.refresh().await? {
         return Ok(Err(refusal));
     }
+    let limit = MessageLimit::of(account);
     match body {
         // RFC 3501 6.4.1: there is nothing to check; what is acknowledged is durable.
         CommandBody::Check => Ok(Ok(None)),
         CommandBody::Expunge => expunge::expunge(selected).await,
-        CommandBody::UidExpunge(set) => expunge::uid_expunge(selected, set).await,
+        CommandBody::UidExpunge(set) => {
+            let which = Which::new(true, set).within(limit);
+            expunge::uid_expunge(selected, &which, turn).await
+        }
         CommandBody::Fetch {
             uid,
             set,
             items,
             modifiers,
         } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
+            let which = Which::new(uid, set).within(limit);
             let wish = fetch::Wish { items, modifiers };
             fetch::fetch(account, selected, &which, &wish, turn).await
         }
@@ -132,10 +135,7 @@ pub(super) async fn of_messages(
             silent,
             flags,
         } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
+            let which = Which::new(uid, set).within(limit);
             let change = store::Change {
                 mode,
                 unchanged_since,
@@ -145,17 +145,11 @@ pub(super) async fn of_messages(
             store::store(selected, &which, &change, turn).await
         }
         CommandBody::Copy { uid, set, mailbox } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
+            let which = Which::new(uid, set).within(limit);
             copy::copy(account, selected, &which, &mailbox).await
         }
         CommandBody::Move { uid, set, mailbox } => {
-            let which = Which {
-                uids: Uids::of(uid),
-                set,
-            };
+            let which = Which::new(uid, set).within(limit);
             copy::move_away(account, selected, &which, &mailbox, turn).await
         }
         body => of_searches(account, selected, asked, body, turn).await,

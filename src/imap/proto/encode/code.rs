@@ -77,6 +77,7 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
         Code::HighestModSeq(ModSeq(modseq)) => {
             out.text("HIGHESTMODSEQ ").number(*modseq);
         }
+        Code::MessageLimit { limit, lowest } => message_limit(out, *limit, *lowest),
         Code::Modified(numbers) => {
             out.text("MODIFIED ");
             sequence::write_set(out, numbers);
@@ -87,6 +88,14 @@ pub(super) fn response_code(out: &mut Output, code: &Code) {
         plain => {
             out.text(plain_code(plain));
         }
+    }
+}
+
+/// RFC 9738 5
+fn message_limit(out: &mut Output, limit: u32, lowest: Option<u32>) {
+    out.text("MESSAGELIMIT ").number(u64::from(limit));
+    if let Some(uid) = lowest {
+        out.text(" ").number(u64::from(uid));
     }
 }
 
@@ -140,6 +149,7 @@ const fn plain_code(code: &Code) -> &'static str {
         | Code::MetadataMaxSize(_)
         | Code::PermanentFlags { .. }
         | Code::HighestModSeq(_)
+        | Code::MessageLimit { .. }
         | Code::Modified(_)
         | Code::UidNext(_)
         | Code::UidValidity(_)

@@ -123,6 +123,24 @@ fn long_work_is_told_with_or_without_its_state() {
 }
 
 #[test]
+fn rfc_9738_a_limit_is_told_with_the_lowest_uid_if_it_is_known() {
+    for (lowest, line) in [
+        (Some(23_221), "* NO [MESSAGELIMIT 1000 23221] x\r\n"),
+        (None, "* NO [MESSAGELIMIT 1000] x\r\n"),
+    ] {
+        let response = Response::Untagged {
+            status: Status::No,
+            code: Some(Code::MessageLimit {
+                limit: 1000,
+                lowest,
+            }),
+            text: "x".into(),
+        };
+        assert_eq!(said(&response), line);
+    }
+}
+
+#[test]
 fn mailbox_data_is_written_as_the_grammar_says() {
     for (response, line) in [
         (Response::Flags(FlagList::default()), "* FLAGS ()\r\n"),

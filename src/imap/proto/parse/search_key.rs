@@ -11,6 +11,7 @@ use crate::{
         limits::{SEARCH_DEPTH_MAX, SEARCH_KEYS_MAX},
         search::{Charset, SearchFlag, SearchKey},
         section::FieldName,
+        sequence::SequenceSet,
     },
 };
 
@@ -188,6 +189,15 @@ impl Keys<'_, '_> {
             b"SMALLER" => SearchKey::Smaller(self.scanner.number64()?),
             b"UID" if self.scanner.eat(b'$') => SearchKey::Saved,
             b"UID" => SearchKey::Uid(self.scanner.set()?),
+            // RFC 9738 3.2. Above the last message there is none, though `n:*` would name it.
+            b"UIDAFTER" => {
+                let first = self.scanner.nz_number()?.checked_add(1);
+                uids(first.map(|first| (first, u32::MAX)))
+            }
+            b"UIDBEFORE" => {
+                let last = self.scanner.nz_number()? - 1;
+                uids((last > 0).then_some((1, last)))
+            }
             b"KEYWORD" => SearchKey::Keyword(self.keyword()?),
             b"UNKEYWORD" => SearchKey::Not(Box::new(SearchKey::Keyword(self.keyword()?))),
             b"BCC" => self.field(b"Bcc")?,
@@ -261,6 +271,11 @@ impl Keys<'_, '_> {
     }
 }
 
+/// One range of UIDs, if there is any.
+fn uids(range: Option<(u32, u32)>) -> SearchKey {
+    SearchKey::Uid(SequenceSet::of_ranges(range.into_iter().collect()))
+}
+
 /// RFC 8474 4: longest id in bytes.
 const OBJECT_ID_BYTES_MAX: usize = 255;
 
@@ -282,7 +297,6 @@ mod tests {
         command::CommandBody,
         date::Day,
         parse::tests::{assert_all_refused, parsed},
-        sequence::SequenceSet,
     };
 
     fn key(text: &str) -> Option<SearchKey> {
@@ -364,6 +378,10 @@ mod tests {
             ("BODY x", SearchKey::Body("x".to_owned())),
             ("TEXT x", SearchKey::Text("x".to_owned())),
             ("UID 1:*", SearchKey::Uid(set("1:*"))),
+            ("UIDAFTER 7", uids(Some((8, u32::MAX)))),
+            ("uidafter 4294967295", uids(None)),
+            ("UIDBEFORE 7", uids(Some((1, 6)))),
+            ("UIDBEFORE 1", uids(None)),
             ("2,*", SearchKey::Numbers(set("2,*"))),
             ("*", SearchKey::Numbers(set("*"))),
         ] {
@@ -423,6 +441,12 @@ mod tests {
             "SEARCH LARGER",
             "SEARCH LARGER -1",
             "SEARCH UID x",
+            "SEARCH UIDAFTER",
+            "SEARCH UIDAFTER 0",
+            "SEARCH UIDAFTER 1:2",
+            "SEARCH UIDBEFORE *",
+            "SEARCH UIDBEFORE $",
+            "SEARCH UIDBEFORE 4294967296",
             "SEARCH 0",
             "SEARCH FROM",
             "SEARCH HEADER a",

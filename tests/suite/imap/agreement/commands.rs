@@ -400,6 +400,11 @@ impl Line<'_> {
                 let size = self.one_of(&["0", "1", "100", "4294967295", "4294967296", "007"]);
                 self.add(size);
             }
+            6 if self.below(6) == 0 => {
+                self.word(&["UIDAFTER ", "UIDBEFORE "]);
+                let uid = self.one_of(&["1", "7", "4294967295", "0", "4294967296", "1:2", "*"]);
+                self.add(uid);
+            }
             6 => {
                 self.word(&["", "UID "]);
                 self.set();

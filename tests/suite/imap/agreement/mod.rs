@@ -70,6 +70,14 @@ const DIFFERENCES: &[Difference] = &[
         is_of: |line| line.ends_with(" \\r\\n"),
     },
     Difference {
+        reason: "RFC 9738 3.2: two more search keys",
+        ours_accepts: true,
+        is_of: |line| {
+            let line = line.to_uppercase();
+            line.contains("UIDAFTER ") || line.contains("UIDBEFORE ")
+        },
+    },
+    Difference {
         reason: "RFC 9051 9: octets are counted in 63 bits",
         ours_accepts: true,
         is_of: |line| {
