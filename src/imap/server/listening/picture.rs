@@ -2,8 +2,8 @@
 //!
 //! Pure. Two pictures are compared by what mailboxes are, not by what happened: so nothing is
 //! missed that happened in between, and what was undone is not told. A mailbox that has another
-//! name now is told as renamed where nobody can mistake it: the old name leads nowhere now, the new
-//! one led nowhere before. What a client makes of the changes, one after the other, is the new
+//! name now is told as renamed where nobody can mistake it: the old name leads nowhere now, and to
+//! nothing that was below it; the new one led nowhere before. What a client makes of the changes, one after the other, is the new
 //! picture.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -244,12 +244,19 @@ impl<'p> Renames<'p> {
             left: HashSet::new(),
             told: Vec::new(),
         };
+        // A client renames what is below with it, also what is still there under its name.
+        let stays = was.keys().filter(|name| is.contains_key(*name));
+        let above_what_stays: HashSet<Name> = stays
+            .flat_map(|name| std::iter::successors(name.parent(), Name::parent))
+            .collect();
         let mut moved: Vec<(&Name, &Name)> = Vec::new();
         for old in &before.seen {
             let Some(new) = now.find(old.id).filter(|new| new.name != old.name) else {
                 continue;
             };
-            let is_plain = !is.contains_key(&old.name) && !was.contains_key(&new.name);
+            let is_plain = !is.contains_key(&old.name)
+                && !was.contains_key(&new.name)
+                && !above_what_stays.contains(&old.name);
             let wants = |seen: &Seen, picture: &Picture| {
                 let events = picture.events_of(aim, seen);
                 events.contains(Events::MAILBOX_NAME)

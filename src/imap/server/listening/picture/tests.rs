@@ -59,7 +59,7 @@ fn told(before: &Picture, now: &Picture, aim: &Aim) -> Vec<String> {
 #[test]
 fn rfc_5465_5_4_what_happened_to_names_is_told() {
     type Mailboxes = &'static [(u64, &'static str)];
-    let cases: [(Mailboxes, Mailboxes, &[&str]); 9] = [
+    let cases: [(Mailboxes, Mailboxes, &[&str]); 11] = [
         (&[(1, "a")], &[(1, "a")], &[]),
         (&[(1, "a")], &[(1, "a"), (2, "a/b")], &["a", "a/b"]),
         (&[(1, "a"), (2, "a/b")], &[(1, "a")], &["a/b gone", "a"]),
@@ -76,6 +76,17 @@ fn rfc_5465_5_4_what_happened_to_names_is_told() {
         (&[(1, "a"), (2, "b")], &[(1, "b"), (2, "a")], &["a", "b"]),
         (&[(1, "a")], &[(1, "z"), (2, "a")], &["a", "z"]),
         (&[(1, "a")], &[(2, "a")], &["a"]),
+        // Nor as renamed what is above a name that something has as before.
+        (
+            &[(1, "a"), (2, "a/b")],
+            &[(1, "z"), (3, "a/b")],
+            &["a gone", "a/b", "z"],
+        ),
+        (
+            &[(1, "a"), (2, "a/b")],
+            &[(1, "z"), (2, "a/b")],
+            &["a gone", "z"],
+        ),
     ];
     for (before, now, expected) in cases {
         let lines = told(&picture(before, &[]), &picture(now, &[]), &all_names());
