@@ -54,6 +54,9 @@ pub fn check(
         say(data(&config.server.data))?;
         say(listeners(config, running))?;
         say(files(config))?;
+        if !config.proxy.from.is_empty() {
+            say(proxies(config))?;
+        }
         if config.relay.smarthost.is_some() {
             say(smarthost(config))?;
         }
@@ -140,6 +143,22 @@ fn listeners(config: &Config, running: bool) -> Finding {
         }
     };
     finding("ports", verdict)
+}
+
+/// Who may say for whom it connects, and where.
+fn proxies(config: &Config) -> Finding {
+    let proxy = &config.proxy;
+    let from: Vec<_> = proxy.from.iter().map(ToString::to_string).collect();
+    let at: Vec<_> = proxy.listeners.iter().map(ToString::to_string).collect();
+    let at = match at.as_slice() {
+        [] => "every address".to_owned(),
+        some => some.join(", "),
+    };
+    let detail = format!(
+        "a PROXY header begins every connection from {} at {at}",
+        from.join(", ")
+    );
+    finding("proxies", Verdict::Fine(detail))
 }
 
 fn files(config: &Config) -> Finding {

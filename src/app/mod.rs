@@ -18,7 +18,7 @@ pub mod stories;
 use std::{io, path::Path, time::Duration};
 
 pub use run::serve;
-pub use settings::connections_max;
+pub use settings::{connections_max, door};
 
 use crate::{
     accounts,

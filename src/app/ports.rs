@@ -14,6 +14,8 @@ use crate::config::raw::Listen;
 pub struct Port {
     /// Its name in the configuration.
     pub name: &'static str,
+    /// Its address in the configuration.
+    pub address: SocketAddr,
     /// The socket.
     pub listener: TcpListener,
 }
@@ -40,7 +42,12 @@ pub fn bind(listen: &Listen) -> Result<Vec<Port>, PortError> {
                 address: *address,
                 cause,
             })?;
-            ports.push(Port { name, listener });
+            let address = *address;
+            ports.push(Port {
+                name,
+                address,
+                listener,
+            });
         }
     }
     Ok(ports)

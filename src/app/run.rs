@@ -26,7 +26,7 @@ use crate::{
     config::{Config, Misfit},
     dns::{self, Resolver},
     net::{
-        listen::{Security, Shared, listen},
+        listen::{Door, Security, Shared, listen},
         sessions::{Opening, Sessions},
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
@@ -163,21 +163,23 @@ impl Server {
         };
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
-        for Port { name, listener } in ports {
-            let address = listener.local_addr().ok();
+        for port in ports {
+            let name = port.name;
+            let address = port.listener.local_addr().ok();
             let address = address.map(tracing::field::display);
             tracing::info!(port = name, address, "listening");
-            let place = Place {
-                listener,
+            let place = |tls: &Arc<ServerConfig>| Place {
+                door: settings::door(config, port.address, security(name, tls)),
+                listener: port.listener,
                 name,
                 shared: shared.clone(),
             };
             match name {
                 "smtp" | "submission" | "submissions" => {
-                    place.open(servers.smtp(config, name)?, &smtp);
+                    place(&smtp).open(servers.smtp(config, name)?);
                 }
-                "imap" | "imaps" => place.open(servers.imap(config, name), &imap),
-                _ => place.open(servers.pop3(config, name), &pop3),
+                "imap" | "imaps" => place(&imap).open(servers.imap(config, name)),
+                _ => place(&pop3).open(servers.pop3(config, name)),
             }
         }
         Ok(())
@@ -236,27 +238,24 @@ impl Server {
 struct Place {
     listener: TcpListener,
     name: &'static str,
+    door: Door,
     shared: Shared,
 }
 
 impl Place {
-    fn open<O: Opening>(self, opening: O, tls: &Arc<ServerConfig>) {
-        // The names of the ports that begin with TLS end in s (RFC 8314 3).
-        let security = if self.name.ends_with('s') {
-            Security::Implicit(Arc::clone(tls))
-        } else {
-            Security::Upgrade(Arc::clone(tls))
-        };
+    fn open<O: Opening>(self, opening: O) {
         let tasks = self.shared.tasks.clone();
-        tasks.spawn_essential(
-            self.name,
-            listen(
-                self.listener,
-                Arc::new(Sessions(opening)),
-                security,
-                self.shared,
-            ),
-        );
+        let consumer = Arc::new(Sessions(opening));
+        let listening = listen(self.listener, consumer, self.door, self.shared);
+        tasks.spawn_essential(self.name, listening);
+    }
+}
+
+/// The names of the ports that begin with TLS end in s (RFC 8314 3).
+fn security(name: &str, tls: &Arc<ServerConfig>) -> Security {
+    match name.ends_with('s') {
+        true => Security::Implicit(Arc::clone(tls)),
+        false => Security::Upgrade(Arc::clone(tls)),
     }
 }
 

@@ -1,6 +1,13 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    time::Duration,
+};
 
 use super::reach;
 use crate::{
@@ -15,7 +22,9 @@ use crate::{
         address::{Address, Domain},
         urgency::Priority,
     },
-    mailbox, net, observe, pop3, queue,
+    mailbox,
+    net::{self, listen::Door},
+    observe, pop3, queue,
     queue::schedule::Schedule,
     relay,
     smtp::{
@@ -60,6 +69,16 @@ pub(super) fn gate(config: &Config) -> net::gate::Options {
         sessions_per_account_and_address: limits.sessions_per_account_and_address,
         sessions_per_account: limits.sessions_per_account,
         connects_per_minute: limits.connects_per_minute,
+    }
+}
+
+/// The listening socket at `address`.
+pub fn door(config: &Config, address: SocketAddr, security: net::listen::Security) -> Door {
+    let proxy = &config.proxy;
+    let proxied = proxy.listeners.is_empty() || proxy.listeners.contains(&address);
+    Door {
+        proxies: proxy.from.iter().filter(|_| proxied).copied().collect(),
+        ..Door::new(security)
     }
 }
 

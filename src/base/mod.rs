@@ -6,6 +6,7 @@ pub mod clock;
 pub mod future;
 pub mod ids;
 pub mod limits;
+pub mod network;
 pub mod pieces;
 pub mod random;
 pub mod ranges;

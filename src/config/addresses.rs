@@ -1,4 +1,5 @@
-//! Addresses as people write them: of listeners with a port, of name servers without one too.
+//! Addresses as people write them: of listeners with a port, of name servers without one too, and
+//! networks of clients.
 //!
 //! Names are no addresses: what a listener binds must not depend on who answers a question. Errors
 //! stand at the one entry of a list that is wrong.
@@ -8,7 +9,9 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serializer, de};
+
+use crate::base::network::{Network, NetworkError};
 
 /// For lists of listeners: every entry has a port.
 pub(super) fn listeners<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
@@ -24,7 +27,51 @@ pub(super) fn name_servers<'de, D: Deserializer<'de>>(
     Ok(list.into_iter().map(|entry| entry.0).collect())
 }
 
+/// For lists of clients: every entry is an address or a network.
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Network>, D::Error> {
+    let list = Vec::<Clients>::deserialize(from)?;
+    Ok(list.into_iter().map(|entry| entry.0).collect())
+}
+
+/// Lists of networks as [`networks`] reads them.
+pub(super) fn write_networks<S: Serializer>(list: &[Network], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(list.iter().map(ToString::to_string))
+}
+
 struct Listener(SocketAddr);
+
+struct Clients(Network);
+
+impl<'de> Deserialize<'de> for Clients {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(WrittenNetwork).map(Self)
+    }
+}
+
+/// Reads one network.
+struct WrittenNetwork;
+
+impl de::Visitor<'_> for WrittenNetwork {
+    type Value = Network;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an IP address or network, for example \"192.0.2.7\" or \"10.1.0.0/16\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Network, E> {
+        let network: Result<Network, _> = text.parse();
+        let wrong = |why| match why {
+            NetworkError::Malformed => E::invalid_value(de::Unexpected::Str(text), &self),
+            NetworkError::BitsBeyond => E::custom(format!("\"{text}\": {why}")),
+        };
+        let network = network.map_err(wrong)?;
+        match network.is_everybody() {
+            // Whoever is named here is believed; that is nobody's wish for the whole world.
+            true => Err(E::custom(format!("\"{text}\" names everybody"))),
+            false => Ok(network),
+        }
+    }
+}
 
 struct NameServer(SocketAddr);
 
@@ -78,6 +125,28 @@ mod tests {
         listen: Vec<SocketAddr>,
         #[serde(default, deserialize_with = "name_servers")]
         servers: Vec<SocketAddr>,
+        #[serde(default, deserialize_with = "networks")]
+        from: Vec<Network>,
+    }
+
+    #[test]
+    fn clients_are_addresses_and_networks_but_never_everybody() {
+        let lists: Lists = toml::from_str("from = [\"10.0.0.0/8\", \"::1\"]").unwrap();
+        let shown: Vec<_> = lists.from.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "::1"]);
+        for (text, part) in [
+            (
+                "from = [\n\"lb.example\"]",
+                "an IP address or network, for example",
+            ),
+            ("from = [\n\"10.0.0.1/8\"]", "beyond the length"),
+            ("from = [\n\"0.0.0.0/0\"]", "names everybody"),
+            ("from = [\n\"::/0\"]", "names everybody"),
+            ("from = [\n7]", "an IP address or network"),
+        ] {
+            let error = toml::from_str::<Lists>(text).err().unwrap().to_string();
+            assert!(error.contains("line 2") && error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -210,6 +210,7 @@ fn check(config: &Config) -> Result<(), Misfit> {
         return Err(Misfit::new("listen", text));
     }
     listeners(config)?;
+    proxies(config)?;
     tag_separator(&config.accounts.tag_separator)
 }
 
@@ -256,6 +257,24 @@ fn listeners(config: &Config) -> Result<(), Misfit> {
         }
     }
     Ok(())
+}
+
+/// Where headers are expected there are listeners, and somebody who may send them.
+fn proxies(config: &Config) -> Result<(), Misfit> {
+    let proxy = &config.proxy;
+    if proxy.from.is_empty() && !proxy.listeners.is_empty() {
+        let text = "proxy.from names nobody who may send a PROXY header there";
+        return Err(Misfit::new("proxy.listeners", text));
+    }
+    let ports = config.listen.ports();
+    let listens = |address: &&SocketAddr| ports.iter().any(|(_, all)| all.contains(address));
+    match proxy.listeners.iter().find(|address| !listens(address)) {
+        None => Ok(()),
+        Some(address) => {
+            let text = format!("nothing listens at {address}: it is to stand in [listen], too");
+            Err(Misfit::new("proxy.listeners", text))
+        }
+    }
 }
 
 /// Whether one of two listeners keeps the other from binding. Port 0 is a new one each time.
@@ -496,6 +515,36 @@ mod tests {
         }
         let twice = error_of(GOOD, &["listen.pop3=[\"[::]:110\", \"[::]:110\"]"]);
         assert!(twice.contains("listen.pop3 too"), "{twice}");
+    }
+
+    #[test]
+    fn proxies_stand_before_listeners_and_have_addresses() {
+        for (text, parts) in [
+            (
+                "listeners = [\"[::]:25\"]",
+                &["x:9: proxy.listeners", "proxy.from"][..],
+            ),
+            (
+                "from = [\"10.0.0.1\"]\nlisteners = [\"[::]:26\"]",
+                &["x:10: proxy.listeners", "nothing listens at [::]:26"],
+            ),
+            (
+                "from = [\"10.0.0.1\",\n\"lb.example\"]",
+                &["line 10", "IP address or network"],
+            ),
+            ("from = [\"0.0.0.0/0\"]", &["line 9", "names everybody"]),
+            ("form = []", &["line 9", "unknown field"]),
+            ("from = [\"10.0.0.1\"]\nlisteners = [\"[::]:25\"]", &[]),
+        ] {
+            let text = format!("{GOOD}\n[proxy]\n{text}\n");
+            let loaded = load_text(&text, Path::new("x"), &[], &|_| Ok(()));
+            let said = loaded.map_or_else(|error| error.to_string(), |_| String::new());
+            let fits = parts.iter().all(|part| said.contains(part));
+            assert!(
+                fits && parts.is_empty() == said.is_empty(),
+                "{text}: {said}"
+            );
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    addresses::{listeners, name_servers},
+    addresses::{listeners, name_servers, networks, write_networks},
     units::{Size, Span},
 };
+use crate::base::network::Network;
 
 /// Declares a table of the file: fields, types and defaults in one place.
 macro_rules! table {
@@ -44,6 +45,8 @@ table! {
         tls: Tls = Tls::default(),
         /// Ports.
         listen: Listen = Listen::default(),
+        /// Proxies before the ports.
+        proxy: Proxy = Proxy::default(),
         /// Logging in.
         auth: Auth = Auth::default(),
         /// Domains and accounts.
@@ -123,6 +126,18 @@ table! {
         /// IMAP, TLS.
         #[serde(deserialize_with = "listeners")]
         imaps: Vec<SocketAddr> = any(993),
+    }
+}
+
+table! {
+    /// `[proxy]`
+    Proxy {
+        /// Proxies, whose connections begin with a PROXY header.
+        #[serde(deserialize_with = "networks", serialize_with = "write_networks")]
+        from: Vec<Network> = Vec::new(),
+        /// At which of the addresses in `[listen]`; empty: at all.
+        #[serde(deserialize_with = "listeners")]
+        listeners: Vec<SocketAddr> = Vec::new(),
     }
 }
 
@@ -388,6 +403,7 @@ impl Config {
             ("server", Server::KEYS),
             ("tls", Tls::KEYS),
             ("listen", Listen::KEYS),
+            ("proxy", Proxy::KEYS),
             ("auth", Auth::KEYS),
             ("accounts", Accounts::KEYS),
             ("limits", Limits::KEYS),

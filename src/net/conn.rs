@@ -7,7 +7,7 @@ use std::{
     future::poll_fn,
     io,
     mem::MaybeUninit,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -44,6 +44,8 @@ pub struct Peer {
     pub local: SocketAddr,
     /// Whether TLS protects the connection, and how.
     pub tls: Option<Cipher>,
+    /// Who speaks for them, and is connected with us in their place.
+    pub via: Option<IpAddr>,
 }
 
 /// What TLS settled on, for trace fields and logs.

@@ -17,7 +17,10 @@ use super::{
     shutdown::Shutdown,
     turn::{BODY_TIME_MAX, Body, Turn},
 };
-use crate::{base::text::Causes, wire::Frame};
+use crate::{
+    base::text::Causes,
+    wire::{Frame, proxy::is_header},
+};
 
 /// What a finished connection amounted to, for its one summary line.
 #[derive(Debug)]
@@ -423,13 +426,16 @@ fn ending(gone: Gone) -> End {
 }
 
 /// Whether the first bytes are a TLS hello on a plain port, or an HTTP request: a browser tricked
-/// into talking to us must get nothing back (ALPACA).
+/// into talking to us must get nothing back (ALPACA). The header of a proxy that is not to be
+/// believed, or a second one, is none of ours either.
 fn is_foreign(first: &[u8]) -> bool {
     let line = first
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
-    first.starts_with(&[0x16, 0x03]) || line.windows(6).any(|window| window == b" HTTP/")
+    first.starts_with(&[0x16, 0x03])
+        || is_header(first)
+        || line.windows(6).any(|window| window == b" HTTP/")
 }
 
 /// How long a peer may take to accept our last words.
@@ -445,6 +451,11 @@ mod tests {
             (&b"GET / HTTP/1.1\r\nHost: x\r\n"[..], true),
             (b"POST /x HTTP/1.0\r\n", true),
             (b"\x16\x03\x01\x02\x00\x01", true),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n", true),
+            (b"PROXY UNKNOWN\r\n", true),
+            (b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00", true),
+            (b"PROXY LOGIN a b\r\n", false),
+            (b"\r\n\r\nQUIT\r\n", false),
             (b"EHLO client.example\r\n", false),
             (b"GET LOGIN a b\r\nx NOOP HTTP/\r\n", false),
             (b"", false),

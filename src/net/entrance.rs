@@ -6,25 +6,66 @@
 //! first for moments and later for a second at a time: it never ends and never spins. Clients that
 //! come meanwhile wait in the system's queue.
 
-use std::{fs::File, io, time::Duration};
+use std::{
+    fs::File,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UnixListener},
     time::{sleep, timeout},
 };
 
+use super::conn::{Peer, Transport};
+
 /// Where connections come from.
-pub(super) trait Listener: Send {
+pub trait Listener: Send + 'static {
     /// The next connection. Safe to drop while waiting.
-    fn accept(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<Arrival>> + Send;
+}
+
+/// A connection that was accepted.
+pub struct Arrival {
+    /// Its bytes.
+    pub transport: Box<dyn Transport>,
+    /// Who it is with.
+    pub peer: Peer,
 }
 
 impl Listener for TcpListener {
-    async fn accept(&self) -> io::Result<TcpStream> {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let (stream, remote) = Self::accept(self).await?;
+        // Fails when the peer is gone already, which is nothing to rest for.
+        let local = stream.local_addr();
+        let local = local.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+        let _ = stream.set_nodelay(true);
+        Ok(Arrival::of(Box::new(stream), remote, local))
+    }
+}
+
+impl Listener for UnixListener {
+    async fn accept(&self) -> io::Result<Arrival> {
         let (stream, _) = Self::accept(self).await?;
-        Ok(stream)
+        // Whoever may open the socket is on this machine.
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Ok(Arrival::of(Box::new(stream), here, here))
+    }
+}
+
+impl Arrival {
+    fn of(transport: Box<dyn Transport>, remote: SocketAddr, local: SocketAddr) -> Self {
+        let (tls, via) = (None, None);
+        let peer = Peer {
+            remote,
+            local,
+            tls,
+            via,
+        };
+        Self { transport, peer }
     }
 }
 
@@ -52,12 +93,12 @@ impl<L: Listener> Entrance<L> {
     }
 
     /// The next connection.
-    pub(super) async fn next(&mut self) -> TcpStream {
+    pub(super) async fn next(&mut self) -> Arrival {
         loop {
             match self.listener.accept().await {
-                Ok(stream) => {
+                Ok(arrival) => {
                     self.rest = REST_MIN;
-                    return stream;
+                    return arrival;
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
@@ -81,10 +122,10 @@ impl<L: Listener> Entrance<L> {
                 // Somebody else was faster, or nobody waits any more.
                 () = std::future::ready(()) => None,
             };
-            if let Some(mut stream) = arrived {
+            if let Some(Arrival { mut transport, .. }) = arrived {
                 let answer = async {
-                    stream.write_all(&self.no_room).await?;
-                    stream.shutdown().await
+                    transport.write_all(&self.no_room).await?;
+                    transport.shutdown().await
                 };
                 let _ = timeout(ANSWER, answer).await;
             }
@@ -131,7 +172,7 @@ mod tests {
     };
 
     use rustix::io::Errno;
-    use tokio::{io::AsyncReadExt, time::Instant};
+    use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
 
     use super::*;
 
@@ -154,7 +195,7 @@ mod tests {
     }
 
     impl Listener for Failing {
-        async fn accept(&self) -> io::Result<TcpStream> {
+        async fn accept(&self) -> io::Result<Arrival> {
             self.asked.lock().unwrap().push(Instant::now());
             let error = self.errors.lock().unwrap().pop_front();
             match (error, &self.socket) {
@@ -184,7 +225,7 @@ mod tests {
             first.read_to_string(&mut told).await.unwrap();
             assert_eq!(told, "421 come back\r\n");
             assert!(entrance.spare.is_some(), "for the next time");
-            let_in.write_all(b"220").await.unwrap();
+            let_in.transport.write_all(b"220").await.unwrap();
             assert_eq!(second.read_u8().await.unwrap(), b'2');
         }
     }

@@ -42,6 +42,9 @@ pub enum Purpose {
     Mail,
     /// To read it: IMAP and POP3.
     Mailboxes,
+    /// To hand mail over for an MTA that the operator named: LMTP. One such peer brings everybody's
+    /// mail, so only LIM-01 bounds it.
+    Delivery,
 }
 
 impl Options {
@@ -49,6 +52,7 @@ impl Options {
         match purpose {
             Purpose::Mail => self.connections_per_address,
             Purpose::Mailboxes => self.mailbox_connections_per_address,
+            Purpose::Delivery => self.connections_max,
         }
     }
 }
@@ -81,10 +85,14 @@ struct Network {
     v4: bool,
 }
 
+/// Room for one connection (LIM-01), from whatever address.
+#[derive(Debug)]
+pub struct Place(Gate);
+
 /// One admitted connection.
 #[derive(Debug)]
 pub struct Permit {
-    gate: Gate,
+    place: Place,
     address: IpAddr,
     purpose: Purpose,
     /// Counted as not logged in.
@@ -118,36 +126,22 @@ impl Gate {
         purpose: Purpose,
         now: Instant,
     ) -> Result<Permit, Farewell> {
-        let options = &self.0.options;
-        let strangers_max = options.strangers_max(purpose);
-        let networks = Network::around(address);
+        self.place()?.admit(address, purpose, now)
+    }
+
+    /// Room for a connection whose client is not known yet, if there is any.
+    ///
+    /// # Errors
+    /// `Crowded`.
+    pub fn place(&self) -> Result<Place, Farewell> {
         self.with(|counts| {
-            if counts.connects_within_a_minute(networks[0], now) > options.connects_per_minute {
-                return Err(Farewell::CrowdedAddress);
-            }
-            if counts.all >= options.connections_max {
+            if counts.all >= self.0.options.connections_max {
                 return Err(Farewell::Crowded);
             }
-            let limits = [1, 3, 9].map(|times| strangers_max.saturating_mul(times));
-            let full = networks.iter().zip(limits).any(|(network, limit)| {
-                let count = counts.strangers.get(&(purpose, *network));
-                count.is_some_and(|count| *count >= limit)
-            });
-            if full {
-                return Err(Farewell::CrowdedAddress);
-            }
             counts.all += 1;
-            for network in networks {
-                *counts.strangers.entry((purpose, network)).or_insert(0) += 1;
-            }
             Ok(())
         })?;
-        Ok(Permit {
-            gate: self.clone(),
-            address,
-            purpose,
-            stranger: true,
-        })
+        Ok(Place(self.clone()))
     }
 
     /// Admits one more session of `account` from `address`; `None` when it has too many (LIM-03).
@@ -182,8 +176,61 @@ impl Gate {
         self.with(|counts| counts.all)
     }
 
+    /// Counts one who comes from `address` and is nobody yet.
+    fn come(&self, address: IpAddr, purpose: Purpose, now: Instant) -> Result<(), Farewell> {
+        let options = &self.0.options;
+        let strangers_max = options.strangers_max(purpose);
+        let networks = Network::around(address);
+        self.with(|counts| {
+            let [network, ..] = networks;
+            let connects = counts.connects_within_a_minute(network, now);
+            if purpose != Purpose::Delivery && connects > options.connects_per_minute {
+                return Err(Farewell::CrowdedAddress);
+            }
+            let limits = [1, 3, 9].map(|times| strangers_max.saturating_mul(times));
+            let full = networks.iter().zip(limits).any(|(network, limit)| {
+                let count = counts.strangers.get(&(purpose, *network));
+                count.is_some_and(|count| *count >= limit)
+            });
+            if full {
+                return Err(Farewell::CrowdedAddress);
+            }
+            for network in networks {
+                *counts.strangers.entry((purpose, network)).or_insert(0) += 1;
+            }
+            Ok(())
+        })
+    }
+
     fn with<R>(&self, act: impl FnOnce(&mut Counts) -> R) -> R {
         act(&mut self.0.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Place {
+    /// Admits the client that the connection turned out to be of.
+    ///
+    /// # Errors
+    /// `CrowdedAddress`.
+    pub fn admit(
+        self,
+        address: IpAddr,
+        purpose: Purpose,
+        now: Instant,
+    ) -> Result<Permit, Farewell> {
+        self.0.come(address, purpose, now)?;
+        Ok(Permit {
+            place: self,
+            address,
+            purpose,
+            stranger: true,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.with(|counts| counts.all -= 1);
     }
 }
 
@@ -192,7 +239,7 @@ impl Permit {
     pub fn logged_out(&mut self) {
         if !std::mem::replace(&mut self.stranger, true) {
             let networks = Network::around(self.address);
-            self.gate.with(|counts| {
+            self.place.0.with(|counts| {
                 for network in networks {
                     *counts.strangers.entry((self.purpose, network)).or_insert(0) += 1;
                 }
@@ -200,11 +247,25 @@ impl Permit {
         }
     }
 
+    /// The client turned out to be another one than the address that connected (XCLIENT).
+    ///
+    /// # Errors
+    /// `CrowdedAddress`: it counts as before.
+    pub fn rename(&mut self, address: IpAddr, now: Instant) -> Result<(), Farewell> {
+        if address == self.address {
+            return Ok(());
+        }
+        self.place.0.come(address, self.purpose, now)?;
+        self.logged_in();
+        (self.address, self.stranger) = (address, true);
+        Ok(())
+    }
+
     /// The peer has logged in: it no longer counts against its address.
     pub fn logged_in(&mut self) {
         if std::mem::take(&mut self.stranger) {
             let networks = Network::around(self.address);
-            self.gate.with(|counts| {
+            self.place.0.with(|counts| {
                 for network in networks {
                     lower(&mut counts.strangers, &(self.purpose, network));
                 }
@@ -216,7 +277,6 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.logged_in();
-        self.gate.with(|counts| counts.all -= 1);
     }
 }
 
@@ -343,6 +403,46 @@ mod tests {
         assert!(gate.admit(ip("2001:db8::3"), Purpose::Mail, now).is_ok());
         let mapped = Network::around(ip("::ffff:192.0.2.1"));
         assert_eq!(mapped, Network::around(ip("192.0.2.1")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_01_a_place_is_room_for_whoever_comes_and_is_given_back() {
+        let gate = gate(2, 1);
+        let now = Instant::now();
+        let [first, second] = [gate.place().unwrap(), gate.place().unwrap()];
+        assert_eq!(gate.place().unwrap_err(), Farewell::Crowded);
+        let permit = first.admit(ip("192.0.2.1"), Purpose::Mail, now).unwrap();
+        let crowded = second.admit(ip("192.0.2.1"), Purpose::Mail, now);
+        assert_eq!(crowded.unwrap_err(), Farewell::CrowdedAddress);
+        assert_eq!(gate.connections(), 1);
+        drop(permit);
+        assert_eq!(gate.connections(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_02_a_client_with_another_name_counts_there() {
+        let gate = gate(100, 1);
+        let now = Instant::now();
+        let admit = |address| gate.admit(ip(address), Purpose::Mail, now);
+        let mut proxied = admit("198.51.100.1").unwrap();
+        let direct = admit("192.0.2.1").unwrap();
+        assert!(proxied.rename(ip("192.0.2.1"), now).is_err());
+        assert!(admit("198.51.100.1").is_err(), "it counts as before");
+        drop(direct);
+        proxied.rename(ip("192.0.2.1"), now).unwrap();
+        assert!(admit("192.0.2.1").is_err());
+        drop(admit("198.51.100.1").unwrap());
+        drop(proxied);
+        drop(admit("192.0.2.1").unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lim_04_who_hands_mail_over_is_bounded_by_all_connections_alone() {
+        let gate = gate(150, 1);
+        let hand_over = || gate.admit(ip("127.0.0.1"), Purpose::Delivery, Instant::now());
+        let permits: Vec<_> = (0..150).map(|_| hand_over().unwrap()).collect();
+        assert_eq!(hand_over().unwrap_err(), Farewell::Crowded);
+        drop(permits);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod listen;
 pub mod login;
 pub mod protocol;
+mod proxied;
 pub mod recall;
 pub mod sessions;
 pub mod shutdown;

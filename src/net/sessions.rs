@@ -80,6 +80,7 @@ fn log(name: &'static str, summary: &Summary) {
         port = name,
         peer.ip = %summary.peer.remote.ip(),
         peer.port = summary.peer.remote.port(),
+        via = summary.peer.via.map(tracing::field::display),
         tls = summary.peer.tls.as_ref().map(|cipher| cipher.version.as_str()),
         commands = summary.commands,
         strikes = summary.strikes,

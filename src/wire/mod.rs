@@ -14,6 +14,7 @@ pub mod literal;
 pub mod mechanism;
 pub mod output;
 pub mod protocol;
+pub mod proxy;
 
 pub use frame::Frame;
 pub use input::{Input, Line};

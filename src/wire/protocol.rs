@@ -69,6 +69,8 @@ pub enum Farewell {
     Crowded,
     /// Too many connections from this address.
     CrowdedAddress,
+    /// This door is for others, whom the operator named.
+    NotListed,
     /// Plaintext was sent behind the command that begins TLS.
     PlaintextBehindTls,
     /// This is another protocol (HTTP, or TLS on a plain port).
@@ -89,6 +91,7 @@ impl fmt::Display for Farewell {
             Self::FailedLogins => "failed-logins",
             Self::Crowded => "crowded",
             Self::CrowdedAddress => "crowded-address",
+            Self::NotListed => "not-listed",
             Self::PlaintextBehindTls => "plaintext-behind-tls",
             Self::Foreign => "foreign",
             Self::EndlessLine => "endless-line",

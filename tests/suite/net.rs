@@ -212,6 +212,7 @@ fn waiting_bytes<O: Opening>(server: &TestServer, opening: &O) -> usize {
         remote: address,
         local: address,
         tls: None,
+        via: None,
     };
     let now = tokio::time::Instant::now();
     let ip = peer.remote.ip();

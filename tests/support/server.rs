@@ -13,7 +13,7 @@ use std::{
 
 use buzon::{
     accounts::Directory,
-    app::{servers::Servers, services::Services},
+    app::{door, servers::Servers, services::Services},
     base::{
         clock::{Clock, Timestamp},
         future::BoxFuture,
@@ -29,10 +29,9 @@ use buzon::{
     mailbox::Mailboxes,
     net::{
         Peer,
-        conn::Conn,
-        drive::drive,
         gate::Gate,
-        sessions::Opening,
+        listen::{self, Arrival, Security},
+        sessions::{Opening, Sessions},
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
@@ -45,12 +44,8 @@ use buzon::{
         server::Server as SmtpServer,
     },
     store::{fault::Fault, memory::Memory},
-    wire::Protocol as _,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -220,11 +215,13 @@ impl TestServer {
         match port {
             "smtp" => Client::new(self.plain(self.smtp("smtp"))),
             "submission" => Client::new(self.plain(self.smtp("submission"))),
-            "submissions" => self.implicit(self.smtp("submissions")).await,
+            "submissions" => secured(self.implicit(self.smtp("submissions"))).await,
             "imap" => Client::new(self.plain(self.imap("imap"))),
-            "imaps" => self.implicit(self.imap("imaps")).await,
+            "imaps" => secured(self.implicit(self.imap("imaps"))).await,
             "pop3" => Client::new(self.plain(self.pop3("pop3"))),
-            "pop3s" => self.implicit(self.pop3("pop3s")).await,
+            "pop3s" => secured(self.implicit(self.pop3("pop3s"))).await,
+            // Before TLS, for what a proxy says there.
+            "raw-imaps" => Client::new(self.implicit(self.imap("imaps"))),
             other => panic!("no port is called {other}"),
         }
     }
@@ -246,59 +243,33 @@ impl TestServer {
 
     /// A connection to a port where TLS can be begun.
     pub(crate) fn plain<O: Opening>(&self, opening: O) -> DuplexStream {
-        let (ours, conn) = self.pipe();
-        let upgrade = Some(Arc::clone(&self.tls));
-        let shutdown = self.shutdown.clone();
-        let address = conn.peer.remote.ip();
-        match self.gate.admit(address, opening.purpose(), Instant::now()) {
-            Ok(permit) => {
-                let (protocol, service) = opening.open(&conn.peer, permit);
-                self.tasks.spawn("session", async move {
-                    drive(conn, protocol, service, upgrade, shutdown).await;
-                });
-            }
-            Err(why) => {
-                let mut conn = conn;
-                self.tasks.spawn("turned-away", async move {
-                    let protocol = opening.protocol();
-                    if let Some(words) = protocol.farewell(why) {
-                        protocol.encode(&words, &mut conn.output);
-                    }
-                    let _ = conn.flush().await;
-                    conn.close().await;
-                });
-            }
-        }
-        ours
+        self.arrive(opening, Security::Upgrade(Arc::clone(&self.tls)))
     }
 
     /// A connection to a port where TLS comes first.
-    pub(crate) async fn implicit<O: Opening>(&self, opening: O) -> Client {
-        let (ours, conn) = self.pipe();
-        let config = Arc::clone(&self.tls);
-        let shutdown = self.shutdown.clone();
-        let permit = self
-            .gate
-            .admit(conn.peer.remote.ip(), opening.purpose(), Instant::now())
-            .unwrap();
-        self.tasks.spawn("session", async move {
-            let conn = conn.upgrade(config).await.unwrap();
-            let (protocol, service) = opening.open(&conn.peer, permit);
-            drive(conn, protocol, service, None, shutdown).await;
-        });
-        let mut client = Client::new(ours);
-        client.begin_tls().await.unwrap();
-        client
+    pub(crate) fn implicit<O: Opening>(&self, opening: O) -> DuplexStream {
+        self.arrive(opening, Security::Implicit(Arc::clone(&self.tls)))
     }
 
-    fn pipe(&self) -> (DuplexStream, Conn) {
+    fn arrive<O: Opening>(&self, opening: O, security: Security) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let local = SocketAddr::new([192, 0, 2, 1].into(), 25);
         let peer = Peer {
             remote: SocketAddr::new(self.client, 40_000),
-            local: SocketAddr::new([192, 0, 2, 1].into(), 25),
+            local,
             tls: None,
+            via: None,
         };
-        (ours, Conn::new(Box::new(Pipe(theirs)), peer))
+        let transport = Box::new(Pipe(theirs));
+        let door = door(&self.config, local, security);
+        let shared = listen::Shared {
+            gate: self.gate.clone(),
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let consumer = Arc::new(Sessions(opening));
+        listen::admit(Arrival { transport, peer }, &consumer, &door, &shared);
+        ours
     }
 }
 
@@ -309,6 +280,13 @@ impl Connector for Nowhere {
     fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
+}
+
+/// A client that has begun TLS.
+async fn secured(stream: DuplexStream) -> Client {
+    let mut client = Client::new(stream);
+    client.begin_tls().await.unwrap();
+    client
 }
 
 /// Feeds `fulltext` until it has everything.

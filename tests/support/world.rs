@@ -14,6 +14,7 @@
 //! given imap message_limit N
 //! given plaintext auth         passwords are taken without TLS
 //! given any sender             accounts may send under any address
+//! given proxies 192.0.2.0/24   whose connections begin with a PROXY header
 //! given client 192.0.2.99      where the next connections come from
 //! given verify tag|enforce     who mail is from is asked
 //! given sealer list.example    whose ARC seals are believed
@@ -140,6 +141,11 @@ impl Player {
             }
             ["any", "sender"] => {
                 self.server.config.smtp.insecure_any_sender = true;
+                Ok(())
+            }
+            ["proxies", network] => {
+                let network = network.parse().map_err(shown)?;
+                self.server.config.proxy.from.push(network);
                 Ok(())
             }
             ["client", address] => {

@@ -259,6 +259,7 @@ impl Protocol for Imap {
             Farewell::CrowdedAddress => {
                 (Some(Code::Limit), "too many connections from your address")
             }
+            Farewell::NotListed => (None, "this port is not for your address"),
             Farewell::PlaintextBehindTls => {
                 (Some(Code::ClientBug), "nothing may be sent behind STARTTLS")
             }

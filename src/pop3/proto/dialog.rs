@@ -256,6 +256,7 @@ impl Protocol for Pop3 {
                 Some(code),
                 "too many connections from your address, try again later",
             ),
+            Farewell::NotListed => Reply::err("this port is not for your address"),
             Farewell::PlaintextBehindTls => Reply::err("nothing may follow STLS before TLS begins"),
             Farewell::Foreign => Reply::err("this is POP3"),
             Farewell::EndlessLine => endless_line(),

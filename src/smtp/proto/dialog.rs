@@ -447,6 +447,7 @@ fn last_words(why: Farewell) -> Reply {
         Farewell::FailedLogins => (Detail(7, 0), "too many failed logins"),
         Farewell::Crowded => (Detail(3, 2), "too many connections, try again later"),
         Farewell::CrowdedAddress => (Detail(7, 0), "too many connections from your address"),
+        Farewell::NotListed => (Detail(7, 1), "this port is not for your address"),
         Farewell::PlaintextBehindTls => (Detail(7, 0), "nothing may follow STARTTLS"),
         Farewell::Foreign => (Detail(7, 0), "this is an SMTP server"),
         Farewell::EndlessLine => (Detail(7, 0), "a line does not end"),

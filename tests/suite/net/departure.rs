@@ -147,6 +147,7 @@ async fn a_client_that_leaves_tls_without_good_bye_is_one_that_left() {
         remote: nowhere,
         local: nowhere,
         tls: None,
+        via: None,
     };
     let torn = Leaving(b"", io::ErrorKind::UnexpectedEof);
     let torn = tokio::io::join(torn, tokio::io::sink());

@@ -255,6 +255,7 @@ pub(super) fn start_over(near: Box<dyn Transport>) -> (Running, shutdown::Trigge
             remote: address,
             local: address,
             tls: None,
+            via: None,
         },
     );
     let (change, ran) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));

@@ -204,6 +204,7 @@ fn last_words_are_421_with_an_enhanced_code() {
         (Farewell::Strikes, "421 4.7.0 "),
         (Farewell::Crowded, "421 4.3.2 "),
         (Farewell::CrowdedAddress, "421 4.7.0 "),
+        (Farewell::NotListed, "421 4.7.1 "),
         (Farewell::PlaintextBehindTls, "421 4.7.0 "),
         (Farewell::Foreign, "421 4.7.0 "),
         (Farewell::EndlessLine, "421 4.7.0 "),
