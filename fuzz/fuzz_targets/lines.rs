@@ -7,7 +7,7 @@ use buzon::{
         Pop3,
         dialog::{Security, Stage as Pop3Stage},
     },
-    smtp::proto::dialog::{Dialog, Login, Phase, Stage as SmtpStage, Tls},
+    smtp::proto::dialog::{Dialect, Dialog, Login, Phase, Stage as SmtpStage, Tls},
     wire::{Frame, Input, Output, Protocol, Step, frame::Pulled},
 };
 use libfuzzer_sys::fuzz_target;
@@ -81,6 +81,8 @@ fuzz_target!(|data: &[u8]| {
             phase: PHASES[choice % 3],
             tls: TLS[choice / 3 % 3],
             login: LOGINS[choice / 9 % 4],
+            dialect: if choice & 64 == 0 { Dialect::Smtp } else { Dialect::Lmtp },
+            introduces: choice & 32 == 0,
         };
         check(Dialog::default, stage, bytes, cut);
     }

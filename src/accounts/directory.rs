@@ -219,6 +219,13 @@ impl Directory {
         account.is_some_and(|account| account.lets_in() && account.proof() == proof)
     }
 
+    /// What the one of this name would prove, if he may log in.
+    pub fn vouched(&self, name: &str) -> Option<Proof> {
+        let snapshot = self.snapshot();
+        let account = snapshot.login(name)?;
+        account.lets_in().then(|| account.proof())
+    }
+
     /// Changes after somebody's credentials may have changed, perhaps without need: only
     /// [`Directory::holds`] says whose (AUTH-06).
     pub fn credential_changes(&self) -> watch::Receiver<u64> {

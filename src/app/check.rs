@@ -57,6 +57,9 @@ pub fn check(
         if !config.proxy.from.is_empty() {
             say(proxies(config))?;
         }
+        if !config.smtp.xclient_from.is_empty() {
+            say(introducers(config))?;
+        }
         if config.relay.smarthost.is_some() {
             say(smarthost(config))?;
         }
@@ -137,7 +140,7 @@ fn listeners(config: &Config, running: bool) -> Finding {
     let verdict = if running {
         Verdict::Fine("not tried: the server runs".to_owned())
     } else {
-        match ports::bind(&config.listen) {
+        match ports::bind(config) {
             Ok(ports) => Verdict::Fine(format!("all {} are free", ports.len())),
             Err(error) => Verdict::Wrong(error.to_string()),
         }
@@ -159,6 +162,19 @@ fn proxies(config: &Config) -> Finding {
         from.join(", ")
     );
     finding("proxies", Verdict::Fine(detail))
+}
+
+/// Who is believed in everything.
+fn introducers(config: &Config) -> Finding {
+    let from: Vec<_> = config
+        .smtp
+        .xclient_from
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let from = from.join(", ");
+    let detail = format!("{from} may speak for any client, and for who logged in (XCLIENT)");
+    finding("xclient", Verdict::Doubtful(detail))
 }
 
 fn files(config: &Config) -> Finding {

@@ -13,6 +13,7 @@ pub mod run;
 pub mod servers;
 pub mod services;
 mod settings;
+pub mod socket_file;
 pub mod stories;
 
 use std::{io, path::Path, time::Duration};

@@ -7,7 +7,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
@@ -15,7 +14,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     StartError, demo, owner,
-    ports::{self, Port},
+    ports::{self, Port, Socket},
     servers::Servers,
     services::Services,
     settings,
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     admin::{Request, request::Password, socket},
     base::{clock::Clock, secret::Secret, text::Causes},
-    config::{Config, Misfit},
+    config::{Config, Misfit, Place},
     dns::{self, Resolver},
     net::{
         listen::{Door, Security, Shared, listen},
@@ -63,7 +62,7 @@ pub async fn serve(config: Config, demo: Option<&demo::Demo>) -> Result<(), Star
         tracing::warn!(%error, "clients will refuse the certificate");
     }
     let services = Services::open(&config).await?;
-    let ports = ports::bind(&config.listen)?;
+    let ports = ports::bind(&config)?;
     if let Some(demo) = demo {
         make_accounts(&services, demo).await?;
     }
@@ -164,22 +163,22 @@ impl Server {
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
         for port in ports {
-            let name = port.name;
-            let address = port.listener.local_addr().ok();
-            let address = address.map(tracing::field::display);
-            tracing::info!(port = name, address, "listening");
-            let place = |tls: &Arc<ServerConfig>| Place {
-                door: settings::door(config, port.address, security(name, tls)),
-                listener: port.listener,
+            let Port {
+                name,
+                place,
+                listener,
+            } = port;
+            tracing::info!(port = name, address = %place, "listening");
+            let open = |tls: &Arc<ServerConfig>| Open {
+                door: settings::door(config, name, &place, security(name, &place, tls)),
+                listener,
                 name,
                 shared: shared.clone(),
             };
             match name {
-                "smtp" | "submission" | "submissions" => {
-                    place(&smtp).open(servers.smtp(config, name)?);
-                }
-                "imap" | "imaps" => place(&imap).open(servers.imap(config, name)),
-                _ => place(&pop3).open(servers.pop3(config, name)),
+                "imap" | "imaps" => open(&imap).serve(servers.imap(config, name)),
+                "pop3" | "pop3s" => open(&pop3).serve(servers.pop3(config, name)),
+                _ => open(&smtp).serve(servers.smtp(config, name, &place)?),
             }
         }
         Ok(())
@@ -235,15 +234,15 @@ impl Server {
 }
 
 /// A bound port and what it shares with the others.
-struct Place {
-    listener: TcpListener,
+struct Open {
+    listener: Socket,
     name: &'static str,
     door: Door,
     shared: Shared,
 }
 
-impl Place {
-    fn open<O: Opening>(self, opening: O) {
+impl Open {
+    fn serve<O: Opening>(self, opening: O) {
         let tasks = self.shared.tasks.clone();
         let consumer = Arc::new(Sessions(opening));
         let listening = listen(self.listener, consumer, self.door, self.shared);
@@ -252,10 +251,11 @@ impl Place {
 }
 
 /// The names of the ports that begin with TLS end in s (RFC 8314 3).
-fn security(name: &str, tls: &Arc<ServerConfig>) -> Security {
-    match name.ends_with('s') {
-        true => Security::Implicit(Arc::clone(tls)),
-        false => Security::Upgrade(Arc::clone(tls)),
+fn security(name: &str, place: &Place, tls: &Arc<ServerConfig>) -> Security {
+    match (name.ends_with('s'), place) {
+        (_, Place::Unix(_)) => Security::Plain,
+        (true, Place::Tcp(_)) => Security::Implicit(Arc::clone(tls)),
+        (false, Place::Tcp(_)) => Security::Upgrade(Arc::clone(tls)),
     }
 }
 

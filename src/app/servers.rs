@@ -11,12 +11,15 @@ use super::{
     settings,
 };
 use crate::{
-    config::Config,
+    config::{Config, Place},
     dns::Resolver,
     imap::server::ImapServer,
     net::{authn::Authn, gate::Gate, throttle::Throttle},
     pop3::{self, server::Maildrops},
-    smtp::server::{Headroom, Role, Server as SmtpServer, Services as SmtpServices},
+    smtp::{
+        self,
+        server::{Headroom, Role, Server as SmtpServer, Services as SmtpServices},
+    },
     verify::Verifier,
 };
 
@@ -48,13 +51,27 @@ impl Servers {
         }
     }
 
-    /// For `smtp`, `submission` and `submissions`.
+    /// For `smtp`, `submission`, `submissions` and `lmtp` at `place`.
     ///
     /// # Errors
     /// When the configured name of the host is none.
-    pub fn smtp(&self, config: &Config, name: &'static str) -> Result<SmtpServer, StartError> {
-        let options = settings::smtp(config, name)?;
-        let verified = settings::verify(config)?.filter(|_| options.role == Role::Relay);
+    pub fn smtp(
+        &self,
+        config: &Config,
+        name: &'static str,
+        place: &Place,
+    ) -> Result<SmtpServer, StartError> {
+        let options = smtp::server::Options {
+            // Nobody listens in between the two ends of a socket.
+            starttls: matches!(place, Place::Tcp(_)),
+            ..settings::smtp(config, name)?
+        };
+        let looks = match options.role {
+            Role::Relay => true,
+            Role::Submission => false,
+            Role::Delivery => config.lmtp.verify,
+        };
+        let verified = settings::verify(config)?.filter(|_| looks);
         let (resolver, random) = (&self.resolver, &self.services.random);
         let services = SmtpServices {
             verifier: verified

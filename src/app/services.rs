@@ -166,6 +166,10 @@ impl Verifier for Passwords {
         self.0.snapshot().login(name).map(|account| account.id)
     }
 
+    fn vouched(&self, name: &str) -> Option<Proof> {
+        self.0.vouched(name)
+    }
+
     fn holds(&self, proof: Proof) -> bool {
         self.0.holds(proof)
     }

@@ -1,20 +1,13 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{
-    collections::HashMap,
-    fs,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, path::Path, time::Duration};
 
-use super::reach;
+use super::{reach, socket_file::Access};
 use crate::{
     accounts,
     base::{limits, secret::Secret},
     config::{
-        Config, Misfit,
+        Config, Misfit, Place,
         raw::{Smarthost, SmarthostTls, VerifyPolicy},
     },
     dns, imap,
@@ -23,14 +16,17 @@ use crate::{
         urgency::Priority,
     },
     mailbox,
-    net::{self, listen::Door},
+    net::{
+        self,
+        listen::{Door, Security},
+    },
     observe, pop3, queue,
     queue::schedule::Schedule,
     relay,
     smtp::{
         self,
-        client::{Login, conversation::Security},
-        server::Role,
+        client::{Login, conversation},
+        server::{Role, limits::DELIVERY_TRANSACTIONS_MAX},
     },
     store::embedded,
     verify,
@@ -42,6 +38,7 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     accounts(config)?;
     verify(config)?;
     routes(config)?;
+    lmtp_access(config)?;
     if let Some(host) = &config.relay.smarthost {
         smarthost_user(host)?;
     }
@@ -72,14 +69,52 @@ pub(super) fn gate(config: &Config) -> net::gate::Options {
     }
 }
 
-/// The listening socket at `address`.
-pub fn door(config: &Config, address: SocketAddr, security: net::listen::Security) -> Door {
+/// The listening socket of the port `name` at `place`.
+pub fn door(config: &Config, name: &str, place: &Place, security: Security) -> Door {
     let proxy = &config.proxy;
-    let proxied = proxy.listeners.is_empty() || proxy.listeners.contains(&address);
+    let Place::Tcp(address) = place else {
+        // Whoever may open it may connect.
+        return Door::new(security);
+    };
+    let proxied = proxy.listeners.is_empty() || proxy.listeners.contains(address);
     Door {
         proxies: proxy.from.iter().filter(|_| proxied).copied().collect(),
+        clients: (name == "lmtp").then(|| config.lmtp.from.iter().copied().collect()),
         ..Door::new(security)
     }
+}
+
+/// Who may connect to a socket of LMTP.
+pub(super) fn lmtp_access(config: &Config) -> Result<Access, Misfit> {
+    let given = config.lmtp.mode.as_str();
+    let digits = (3..=4).contains(&given.len()) && given.bytes().all(|b| b.is_ascii_digit());
+    let mode = u32::from_str_radix(given, 8)
+        .ok()
+        .filter(|mode| digits && *mode <= 0o777);
+    let mode = mode.ok_or_else(|| {
+        let text = format!("\"{given}\" is no mode, as \"0660\" and \"0600\" are");
+        Misfit::new("lmtp.mode", text)
+    })?;
+    let group = match config.lmtp.group.as_str() {
+        "" => None,
+        name => Some(group_named(name).ok_or_else(|| {
+            Misfit::new(
+                "lmtp.group",
+                format!("there is no group \"{name}\" in /etc/group"),
+            )
+        })?),
+    };
+    Ok(Access { mode, group })
+}
+
+/// Its number.
+fn group_named(name: &str) -> Option<u32> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    let mut found = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    found.next()
 }
 
 pub(super) fn throttle(config: &Config) -> net::throttle::Options {
@@ -208,7 +243,7 @@ fn routes(config: &Config) -> Result<HashMap<Domain, relay::Route>, Misfit> {
         let route = relay::Route {
             host,
             port,
-            security: Security::Opportunistic,
+            security: conversation::Security::Opportunistic,
             login: None,
         };
         Ok((name, route))
@@ -247,10 +282,10 @@ fn smarthost(given: &Smarthost) -> Result<relay::Route, Misfit> {
         }),
     };
     let security = match given.tls {
-        SmarthostTls::Implicit => Security::Implicit,
-        SmarthostTls::Starttls => Security::Required,
-        SmarthostTls::Opportunistic => Security::Opportunistic,
-        SmarthostTls::InsecureNone => Security::Plain,
+        SmarthostTls::Implicit => conversation::Security::Implicit,
+        SmarthostTls::Starttls => conversation::Security::Required,
+        SmarthostTls::Opportunistic => conversation::Security::Opportunistic,
+        SmarthostTls::InsecureNone => conversation::Security::Plain,
     };
     Ok(relay::Route {
         host: given.host.clone(),
@@ -272,25 +307,30 @@ fn first_line(path: &Path) -> Result<Secret<String>, Misfit> {
     }
 }
 
-/// One of the three ports that take mail.
+/// One of the ports that take mail.
 pub(super) fn smtp(config: &Config, port: &'static str) -> Result<smtp::server::Options, Misfit> {
     let name = &config.server.hostname;
     let host = Domain::parse(name)
         .map_err(|error| Misfit::new("server.hostname", format!("\"{name}\": {error}")))?;
-    let role = if port == "smtp" {
-        Role::Relay
-    } else {
-        Role::Submission
+    let role = match port {
+        "smtp" => Role::Relay,
+        "lmtp" => Role::Delivery,
+        _ => Role::Submission,
+    };
+    let transactions_max = match role {
+        Role::Relay | Role::Submission => config.smtp.transactions,
+        Role::Delivery => config.smtp.transactions.max(DELIVERY_TRANSACTIONS_MAX),
     };
     Ok(smtp::server::Options {
         message_bytes_max: config.limits.message.0,
         recipients_max: config.smtp.recipients,
-        transactions_max: config.smtp.transactions,
+        transactions_max,
         idle: config.smtp.idle.0,
         hold_max: config.queue.hold_max.0,
         priority_max: priority(config.smtp.priority_max)?,
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         insecure_any_sender: config.smtp.insecure_any_sender,
+        introducers: config.smtp.xclient_from.clone(),
         ..smtp::server::Options::new(role, port, host)
     })
 }

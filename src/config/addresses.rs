@@ -1,5 +1,5 @@
-//! Addresses as people write them: of listeners with a port, of name servers without one too, and
-//! networks of clients.
+//! Addresses as people write them: of listeners with a port, of name servers without one too,
+//! sockets in the file system, and networks of clients.
 //!
 //! Names are no addresses: what a listener binds must not depend on who answers a question. Errors
 //! stand at the one entry of a list that is wrong.
@@ -7,9 +7,10 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
 };
 
-use serde::{Deserialize, Deserializer, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::base::network::{Network, NetworkError};
 
@@ -25,6 +26,55 @@ pub(super) fn name_servers<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<SocketAddr>, D::Error> {
     let list = Vec::<NameServer>::deserialize(from)?;
     Ok(list.into_iter().map(|entry| entry.0).collect())
+}
+
+/// Where a port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An address with a port.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(WrittenPlace)
+    }
+}
+
+/// Reads one place.
+struct WrittenPlace;
+
+impl de::Visitor<'_> for WrittenPlace {
+    type Value = Place;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ADDRESS:PORT or the path of a socket, for example \"/run/buzon/lmtp\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Place, E> {
+        if text.starts_with('/') && !text.contains('\0') {
+            return Ok(Place::Unix(text.into()));
+        }
+        let address = text.parse().map(Place::Tcp);
+        address.map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
 }
 
 /// For lists of clients: every entry is an address or a network.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{locate::line_of, ranges, raw::Config, units::Size};
+use super::{addresses::Place, locate::line_of, ranges, raw::Config, units::Size};
 
 /// What is wrong with the configuration: where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +211,7 @@ fn check(config: &Config) -> Result<(), Misfit> {
     }
     listeners(config)?;
     proxies(config)?;
+    lmtp(config)?;
     tag_separator(&config.accounts.tag_separator)
 }
 
@@ -237,13 +238,7 @@ fn data_directory(data: &Path) -> Result<(), Misfit> {
 
 /// No two listeners want the same: the system would only say that it is in use.
 fn listeners(config: &Config) -> Result<(), Misfit> {
-    let ports = config.listen.ports();
-    let named = |(name, addresses): &(&'static str, &[SocketAddr])| {
-        let name = *name;
-        let addresses = addresses.to_vec();
-        addresses.into_iter().map(move |address| (name, address))
-    };
-    let all: Vec<_> = ports.iter().flat_map(named).collect();
+    let all = addresses(config);
     for (at, (name, address)) in all.iter().enumerate() {
         let earlier = all.iter().take(at);
         if let Some((other, taken)) = earlier.into_iter().find(|(_, o)| overlap(*o, *address)) {
@@ -266,8 +261,8 @@ fn proxies(config: &Config) -> Result<(), Misfit> {
         let text = "proxy.from names nobody who may send a PROXY header there";
         return Err(Misfit::new("proxy.listeners", text));
     }
-    let ports = config.listen.ports();
-    let listens = |address: &&SocketAddr| ports.iter().any(|(_, all)| all.contains(address));
+    let all = addresses(config);
+    let listens = |address: &SocketAddr| all.iter().any(|(_, other)| other == address);
     match proxy.listeners.iter().find(|address| !listens(address)) {
         None => Ok(()),
         Some(address) => {
@@ -275,6 +270,31 @@ fn proxies(config: &Config) -> Result<(), Misfit> {
             Err(Misfit::new("proxy.listeners", text))
         }
     }
+}
+
+/// RFC 2033 5: who speaks SMTP finds no LMTP where he looks for SMTP.
+fn lmtp(config: &Config) -> Result<(), Misfit> {
+    let all = addresses(config);
+    match all
+        .iter()
+        .find(|(name, address)| *name == "lmtp" && address.port() == 25)
+    {
+        None => Ok(()),
+        Some(_) => Err(Misfit::new(
+            "listen.lmtp",
+            "port 25 is for SMTP (RFC 2033 5); 24 is free",
+        )),
+    }
+}
+
+/// All listeners that have an address, by the names of their ports.
+fn addresses(config: &Config) -> Vec<(&'static str, SocketAddr)> {
+    let places = config.listen.places().into_iter();
+    let tcp = |(name, place)| match place {
+        Place::Tcp(address) => Some((name, address)),
+        Place::Unix(_) => None,
+    };
+    places.filter_map(tcp).collect()
 }
 
 /// Whether one of two listeners keeps the other from binding. Port 0 is a new one each time.
@@ -515,6 +535,34 @@ mod tests {
         }
         let twice = error_of(GOOD, &["listen.pop3=[\"[::]:110\", \"[::]:110\"]"]);
         assert!(twice.contains("listen.pop3 too"), "{twice}");
+    }
+
+    #[test]
+    fn lmtp_is_at_a_socket_or_another_port_than_25() {
+        for (text, parts) in [
+            ("lmtp = [\"/run/buzon/lmtp\", \"[::1]:24\"]", &[][..]),
+            (
+                "lmtp = [\"127.0.0.1:25\"]\nsmtp = []",
+                &["x:9: listen.lmtp", "RFC 2033"],
+            ),
+            (
+                "lmtp = [\"127.0.0.1:143\"]",
+                &["listen.lmtp", "listen.imap"],
+            ),
+            (
+                "lmtp = [\n\"run/lmtp\"]",
+                &["line 10", "ADDRESS:PORT or the path of a socket"],
+            ),
+        ] {
+            let text = format!("{GOOD}\n[listen]\n{text}\n");
+            let loaded = load_text(&text, Path::new("x"), &[], &|_| Ok(()));
+            let said = loaded.map_or_else(|error| error.to_string(), |_| String::new());
+            let fits = parts.iter().all(|part| said.contains(part));
+            assert!(
+                fits && parts.is_empty() == said.is_empty(),
+                "{text}: {said}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod ranges;
 pub mod raw;
 pub mod units;
 
+pub use addresses::Place;
 pub use load::{ConfigError, Fits, Misfit, load, load_text};
 pub use raw::Config;
 

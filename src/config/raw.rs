@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    addresses::{listeners, name_servers, networks, write_networks},
+    addresses::{Place, listeners, name_servers, networks, write_networks},
     units::{Size, Span},
 };
 use crate::base::network::Network;
@@ -55,6 +55,8 @@ table! {
         limits: Limits = Limits::default(),
         /// Mail coming in.
         smtp: Smtp = Smtp::default(),
+        /// Mail handed over by an MTA in front.
+        lmtp: Lmtp = Lmtp::default(),
         /// Who mail is from.
         verify: Verify = Verify::default(),
         /// Mail read over IMAP.
@@ -126,6 +128,8 @@ table! {
         /// IMAP, TLS.
         #[serde(deserialize_with = "listeners")]
         imaps: Vec<SocketAddr> = any(993),
+        /// LMTP, mail from an MTA in front.
+        lmtp: Vec<Place> = Vec::new(),
     }
 }
 
@@ -206,6 +210,24 @@ table! {
         priority_max: i8 = 4,
         /// AUTH-07: accounts may send under any address.
         insecure_any_sender: bool = false,
+        /// RLY-01: who may tell by XCLIENT for whom it speaks.
+        #[serde(deserialize_with = "networks", serialize_with = "write_networks")]
+        xclient_from: Vec<Network> = Vec::new(),
+    }
+}
+
+table! {
+    /// `[lmtp]`
+    Lmtp {
+        /// Who may connect to a port.
+        #[serde(deserialize_with = "networks", serialize_with = "write_networks")]
+        from: Vec<Network> = loopback(),
+        /// The mode of a socket in the file system.
+        mode: String = "0660".to_owned(),
+        /// Its group; empty: the server's.
+        group: String = String::new(),
+        /// SPF, DKIM, DMARC and ARC are looked at here, too.
+        verify: bool = false,
     }
 }
 
@@ -408,6 +430,7 @@ impl Config {
             ("accounts", Accounts::KEYS),
             ("limits", Limits::KEYS),
             ("smtp", Smtp::KEYS),
+            ("lmtp", Lmtp::KEYS),
             ("imap", Imap::KEYS),
             ("search", Search::KEYS),
             ("pop3", Pop3::KEYS),
@@ -453,14 +476,12 @@ impl Config {
 impl Listen {
     /// Whether no port is served.
     pub fn is_empty(&self) -> bool {
-        self.ports()
-            .iter()
-            .all(|(_, addresses)| addresses.is_empty())
+        self.places().is_empty()
     }
 
-    /// The ports by name.
-    pub fn ports(&self) -> [(&'static str, &[SocketAddr]); 7] {
-        [
+    /// Every place by the name of its port.
+    pub fn places(&self) -> Vec<(&'static str, Place)> {
+        let addresses = [
             ("smtp", &self.smtp),
             ("submission", &self.submission),
             ("submissions", &self.submissions),
@@ -468,8 +489,20 @@ impl Listen {
             ("pop3s", &self.pop3s),
             ("imap", &self.imap),
             ("imaps", &self.imaps),
-        ]
+        ];
+        let tcp = addresses.into_iter().flat_map(|(name, list)| {
+            let places = list.iter().copied().map(Place::Tcp);
+            places.map(move |place| (name, place))
+        });
+        let lmtp = self.lmtp.iter().cloned().map(|place| ("lmtp", place));
+        tcp.chain(lmtp).collect()
     }
+}
+
+/// This machine alone.
+fn loopback() -> Vec<Network> {
+    let networks = ["127.0.0.0/8", "::1"].into_iter().map(str::parse);
+    networks.collect::<Result<_, _>>().unwrap_or_default()
 }
 
 /// Every address, both families.

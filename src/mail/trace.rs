@@ -16,6 +16,8 @@ use super::{
 /// How a message reached us: gives the protocol name of the `with` clause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transmission {
+    /// By LMTP (RFC 2033).
+    pub lmtp: bool,
     /// The client said EHLO.
     pub extended: bool,
     /// Over TLS.
@@ -29,6 +31,9 @@ pub struct Transmission {
 impl Transmission {
     /// RFC 3848 and RFC 6531 4.3 (registry "Mail Transmission Types").
     pub fn name(self) -> &'static str {
+        if self.lmtp {
+            return self.lmtp_name();
+        }
         if !self.extended {
             return "SMTP";
         }
@@ -41,6 +46,19 @@ impl Transmission {
             (true, true, false) => "UTF8SMTPS",
             (true, false, true) => "UTF8SMTPA",
             (true, true, true) => "UTF8SMTPSA",
+        }
+    }
+
+    fn lmtp_name(self) -> &'static str {
+        match (self.smtputf8, self.encrypted, self.authenticated) {
+            (false, false, false) => "LMTP",
+            (false, true, false) => "LMTPS",
+            (false, false, true) => "LMTPA",
+            (false, true, true) => "LMTPSA",
+            (true, false, false) => "UTF8LMTP",
+            (true, true, false) => "UTF8LMTPS",
+            (true, false, true) => "UTF8LMTPA",
+            (true, true, true) => "UTF8LMTPSA",
         }
     }
 }

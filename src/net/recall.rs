@@ -215,6 +215,10 @@ mod tests {
             None
         }
 
+        fn vouched(&self, _name: &str) -> Option<Proof> {
+            None
+        }
+
         fn holds(&self, proof: Proof) -> bool {
             self.asked.fetch_add(1, Ordering::Relaxed);
             proof.credentials == self.credentials.load(Ordering::Relaxed)

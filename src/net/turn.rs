@@ -3,7 +3,7 @@
 //! No socket and no protocol name. Bodies are announced by the command and pulled by the verb, so a
 //! refusal can come before their first byte, and they are never whole in memory.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -55,6 +55,14 @@ impl<P: Protocol> Turn<'_, P> {
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.conn.peer
+    }
+
+    /// The peer speaks for somebody else, who is `remote` and believes to speak with `local`.
+    pub fn introduce(&mut self, remote: SocketAddr, local: SocketAddr) {
+        let peer = &mut self.conn.peer;
+        let remote_ip = peer.remote.ip();
+        peer.via.get_or_insert(remote_ip);
+        (peer.remote, peer.local) = (remote, local);
     }
 
     /// The dialogue, for what the peer has negotiated.

@@ -7,6 +7,7 @@
 //! (`relay`).
 
 mod advice;
+mod again;
 mod copies;
 mod held;
 mod pace;

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,7 +21,7 @@ use buzon::{
         random::Random,
         secret::Secret,
     },
-    config::{Config, raw::VerifyPolicy},
+    config::{Config, Place, raw::VerifyPolicy},
     dns::Fake,
     fulltext::{Fulltext, Phase},
     imap::server::ImapServer,
@@ -214,6 +214,7 @@ impl TestServer {
     pub(crate) async fn connect(&self, port: &str) -> Client {
         match port {
             "smtp" => Client::new(self.plain(self.smtp("smtp"))),
+            "lmtp" => Client::new(self.plain(self.smtp("lmtp"))),
             "submission" => Client::new(self.plain(self.smtp("submission"))),
             "submissions" => secured(self.implicit(self.smtp("submissions"))).await,
             "imap" => Client::new(self.plain(self.imap("imap"))),
@@ -228,7 +229,8 @@ impl TestServer {
 
     /// The SMTP server of a port.
     pub(crate) fn smtp(&self, name: &'static str) -> SmtpServer {
-        self.servers.smtp(&self.config, name).unwrap()
+        let place = Place::Tcp(HERE);
+        self.servers.smtp(&self.config, name, &place).unwrap()
     }
 
     /// The POP3 server of a port.
@@ -253,15 +255,14 @@ impl TestServer {
 
     fn arrive<O: Opening>(&self, opening: O, security: Security) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let local = SocketAddr::new([192, 0, 2, 1].into(), 25);
         let peer = Peer {
             remote: SocketAddr::new(self.client, 40_000),
-            local,
+            local: HERE,
             tls: None,
             via: None,
         };
         let transport = Box::new(Pipe(theirs));
-        let door = door(&self.config, local, security);
+        let door = door(&self.config, opening.name(), &Place::Tcp(HERE), security);
         let shared = listen::Shared {
             gate: self.gate.clone(),
             tasks: self.tasks.clone(),
@@ -281,6 +282,9 @@ impl Connector for Nowhere {
         Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 }
+
+/// Where the server is.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 25);
 
 /// A client that has begun TLS.
 async fn secured(stream: DuplexStream) -> Client {
@@ -349,7 +353,8 @@ fn config() -> Config {
     let mut config = Config::default();
     config.server.hostname = "mx.example.org".to_owned();
     // Not what the machine's interfaces have.
-    config.listen.smtp = vec![([192, 0, 2, 1], 25).into()];
+    config.listen.smtp = vec![HERE];
+    config.lmtp.from = vec!["192.0.2.0/24".parse().unwrap()];
     config.verify.policy = VerifyPolicy::Off;
     config.auth.argon2_memory_kib = 8;
     config.auth.argon2_passes = 1;

@@ -15,6 +15,7 @@
 //! given plaintext auth         passwords are taken without TLS
 //! given any sender             accounts may send under any address
 //! given proxies 192.0.2.0/24   whose connections begin with a PROXY header
+//! given xclient from 192.0.2.10  who may say for whom it speaks
 //! given client 192.0.2.99      where the next connections come from
 //! given verify tag|enforce     who mail is from is asked
 //! given sealer list.example    whose ARC seals are believed
@@ -146,6 +147,11 @@ impl Player {
             ["proxies", network] => {
                 let network = network.parse().map_err(shown)?;
                 self.server.config.proxy.from.push(network);
+                Ok(())
+            }
+            ["xclient", "from", network] => {
+                let network = network.parse().map_err(shown)?;
+                self.server.config.smtp.xclient_from.push(network);
                 Ok(())
             }
             ["client", address] => {

@@ -16,14 +16,14 @@ use crate::{
     wire::MechanismName,
 };
 
-use super::help::Subject;
+use super::{help::Subject, xclient::Introduction};
 
 /// One command.
 #[derive(Debug)]
 pub enum Command {
     /// RFC 5321 4.1.1.1.
     Helo(ClientName),
-    /// RFC 5321 4.1.1.1.
+    /// RFC 5321 4.1.1.1; LHLO is the same (RFC 2033 4.1).
     Ehlo(ClientName),
     /// RFC 5321 4.1.1.2.
     Mail(Mail),
@@ -49,6 +49,8 @@ pub enum Command {
     StartTls,
     /// RFC 4954 4.
     Auth(Auth),
+    /// XCLIENT of Postfix.
+    Xclient(Box<Introduction>),
 }
 
 /// MAIL: a sender and what is said about the message.

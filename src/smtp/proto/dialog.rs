@@ -4,13 +4,16 @@
 //! becomes a command in four steps: form of the line, verb, admission in this stage, argument (RFC
 //! 5321 4.1.1, 4.1.4).
 
+mod admission;
+
 use std::fmt;
 
 use super::{
-    command::Command,
+    command::{Bdat, Command},
     ehlo::Keyword,
     parse::{self, Parsed},
     reply::{Detail, Reply},
+    xclient,
 };
 use crate::{
     base::limits::SASL_LINE_BYTES_MAX,
@@ -29,6 +32,19 @@ pub struct Stage {
     pub tls: Tls,
     /// Of the client.
     pub login: Login,
+    /// Of the port.
+    pub dialect: Dialect,
+    /// Whether the client may speak for others (XCLIENT).
+    pub introduces: bool,
+}
+
+/// What is spoken on the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// RFC 5321.
+    Smtp,
+    /// RFC 2033: LHLO, and a reply for each recipient.
+    Lmtp,
 }
 
 /// How far the mail transaction is.
@@ -91,6 +107,10 @@ pub struct Verb {
 pub enum When {
     /// Always.
     Always,
+    /// Always, in this dialect.
+    Hello(Dialect),
+    /// Between transactions, by those who may.
+    Xclient,
     /// Between transactions; on submission after logging in.
     Mail,
     /// Within a transaction, before its message.
@@ -115,7 +135,7 @@ pub const VERBS: &[Verb] = &[
             "The argument is your host name, or your address as [192.0.2.1].",
             "It begins anew: an unfinished transaction is dropped.",
         ],
-        when: When::Always,
+        when: When::Hello(Dialect::Smtp),
         keyword: Keyword::Required,
         parse: Some(parse::ehlo),
     },
@@ -123,9 +143,22 @@ pub const VERBS: &[Verb] = &[
         name: "HELO",
         usage: "HELO client.example",
         help: &["the same for clients without extensions"],
-        when: When::Always,
+        when: When::Hello(Dialect::Smtp),
         keyword: Keyword::Required,
         parse: Some(parse::helo),
+    },
+    Verb {
+        name: "LHLO",
+        usage: "LHLO mx.example",
+        help: &[
+            "say who you are; the answer lists what can be done here",
+            "This port takes mail from an MTA, for local recipients (LMTP).",
+            "The message is answered once for each recipient that was taken.",
+        ],
+        when: When::Hello(Dialect::Lmtp),
+        keyword: Keyword::Required,
+        // RFC 2033 4.1: it means what EHLO means.
+        parse: Some(parse::ehlo),
     },
     Verb {
         name: "STARTTLS",
@@ -235,6 +268,18 @@ pub const VERBS: &[Verb] = &[
         parse: Some(parse::etrn),
     },
     Verb {
+        name: "XCLIENT",
+        usage: "XCLIENT ADDR=address ...",
+        help: &[
+            "tell whom you speak for; only from addresses in smtp.xclient_from",
+            "Values are xtext, or [UNAVAILABLE]. IPv6 is ADDR=IPV6:address.",
+            "It begins anew, with the greeting.",
+        ],
+        when: When::Xclient,
+        keyword: Keyword::Xclient,
+        parse: Some(xclient::xclient),
+    },
+    Verb {
         name: "NOOP",
         usage: "NOOP",
         help: &["do nothing"],
@@ -287,94 +332,11 @@ pub fn verb(name: &str) -> Option<&'static Verb> {
         .find(|verb| verb.name.eq_ignore_ascii_case(name))
 }
 
-impl Verb {
-    /// Whether the verb may be given in this stage.
-    ///
-    /// # Errors
-    /// What the client is told instead.
-    pub fn admit(&self, stage: Stage) -> Result<(), Reply> {
-        let refused = match (self.when, stage.phase) {
-            (When::Always, _) => None,
-            (When::StartTls, phase) => starttls_refusal(stage.tls, phase),
-            (When::Auth, phase) => auth_refusal(stage.login, phase),
-            (When::Etrn, _) if stage.login == Login::Never => {
-                let text = "queues are started for those who log in, on ports 465 and 587";
-                Some(Reply::new(502, Detail(5, 1), text))
-            }
-            (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
-            (When::Mail | When::Etrn, Phase::Transaction | Phase::Chunks)
-            // RFC 3030 2: DATA and BDAT are not mixed.
-            | (When::Transaction, Phase::Chunks) => Some(under_way()),
-            (When::Mail | When::Etrn, Phase::Greeted | Phase::Spoiled) => {
-                login_refusal(stage.login)
-            }
-            (When::Transaction, Phase::Greeted | Phase::Spoiled)
-            | (When::Chunk, Phase::Greeted) => Some(out_of_order("MAIL FROM comes first")),
-            (When::Transaction, Phase::Transaction)
-            | (When::Chunk, Phase::Transaction | Phase::Chunks | Phase::Spoiled) => None,
-        };
-        refused.map_or(Ok(()), Err)
-    }
-}
-
 /// By name: rows are compared and shown as what is typed.
 impl fmt::Debug for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
-}
-
-fn starttls_refusal(tls: Tls, phase: Phase) -> Option<Reply> {
-    match (tls, phase) {
-        // RFC 5321 4.2.4: known, not served.
-        (Tls::Absent, _) => Some(Reply::new(502, Detail(5, 1), "TLS is not available here")),
-        (Tls::Active, _) => Some(out_of_order("TLS protects this connection already")),
-        (Tls::Offered, Phase::Connected) => Some(out_of_order("say EHLO first")),
-        (Tls::Offered, Phase::Transaction | Phase::Chunks) => Some(under_way()),
-        (Tls::Offered, Phase::Greeted | Phase::Spoiled) => None,
-    }
-}
-
-fn auth_refusal(login: Login, phase: Phase) -> Option<Reply> {
-    match (login, phase) {
-        (Login::Never, _) => Some(Reply::new(
-            502,
-            Detail(5, 1),
-            "nobody logs in on this port; mail is submitted on ports 465 and 587",
-        )),
-        // RFC 4954 4: once only.
-        (Login::Done, _) => Some(out_of_order("you are logged in already")),
-        (_, Phase::Connected) => Some(out_of_order("say EHLO first")),
-        // RFC 4954 4: not within a transaction; MAIL needs the login, so there is none.
-        (Login::AfterTls, _) => Some(needs_tls()),
-        (Login::Awaited, _) => None,
-    }
-}
-
-/// What MAIL needs on submission (RFC 6409 4.3).
-fn login_refusal(login: Login) -> Option<Reply> {
-    match login {
-        Login::Never | Login::Done => None,
-        Login::AfterTls => Some(needs_tls()),
-        Login::Awaited => Some(Reply::new(
-            530,
-            Detail(7, 0),
-            "log in with AUTH first; mail from other servers is taken on port 25",
-        )),
-    }
-}
-
-/// RFC 3207 4.
-fn needs_tls() -> Reply {
-    Reply::new(530, Detail(7, 0), "must issue a STARTTLS command first")
-}
-
-fn under_way() -> Reply {
-    out_of_order("a message is under way; RSET drops it")
-}
-
-fn out_of_order(text: &'static str) -> Reply {
-    Reply::new(503, Detail(5, 1), text)
 }
 
 /// The protocol, as the driver knows it.
@@ -411,9 +373,12 @@ impl Protocol for Dialog {
                 // Nobody can say where the next command begins.
                 Err(Denied::Malformed(reply)) if has_verb(&line, b"BDAT") => Step::Fatal(reply),
                 Err(Denied::Malformed(reply)) => Step::Refuse(reply),
-                Err(Denied::Before(octets, reply)) => {
-                    self.refusal = Some(reply);
-                    Step::Discard(Frame::Octets(octets))
+                Err(Denied::Before(chunk, reply)) => {
+                    // RFC 2033 4.3: the last chunk is answered once for each recipient, and there
+                    // is none.
+                    let unanswered = chunk.last && stage.dialect == Dialect::Lmtp;
+                    self.refusal = (!unanswered).then_some(reply);
+                    Step::Discard(Frame::Octets(chunk.octets))
                 }
             },
         }
@@ -459,8 +424,8 @@ fn last_words(why: Farewell) -> Reply {
 enum Denied {
     /// It is none, or not now.
     Malformed(Reply),
-    /// It is not now, and so many octets of its body come before the reply.
-    Before(u64, Reply),
+    /// It is not now, and its chunk comes before the reply.
+    Before(Bdat, Reply),
 }
 
 /// A whole line as a command that is admitted now. One that is refused is still read to its end
@@ -476,7 +441,7 @@ fn command(line: &[u8], stage: Stage) -> Result<Command, Denied> {
     match (verb.admit(stage), verb.when) {
         (Ok(()), _) => parse(argument).map_err(Denied::Malformed),
         (Err(refusal), When::Chunk) => match parse(argument).map_err(Denied::Malformed)? {
-            Command::Bdat(chunk) => Err(Denied::Before(chunk.octets, refusal)),
+            Command::Bdat(chunk) => Err(Denied::Before(chunk, refusal)),
             _ => Err(Denied::Malformed(refusal)),
         },
         (Err(refusal), _) => Err(Denied::Malformed(refusal)),

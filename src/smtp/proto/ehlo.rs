@@ -2,8 +2,9 @@
 //! then those of single verbs that make sense now.
 
 use super::{
-    dialog::{Login, Stage, Tls, VERBS, Verb},
+    dialog::{Dialect, Login, Stage, Tls, VERBS, Verb},
     reply::Reply,
+    xclient,
 };
 use crate::{base::clock::Timestamp, mail::urgency::DateTime, sasl::Mechanism};
 
@@ -22,6 +23,8 @@ pub enum Keyword {
     Etrn,
     /// `AUTH` and its mechanisms, when logging in makes sense.
     Auth,
+    /// `XCLIENT` and its attributes, for those who may.
+    Xclient,
 }
 
 /// The server as it presents itself.
@@ -41,11 +44,13 @@ pub struct Host {
 
 impl Host {
     /// The greeting (RFC 5321 4.3.1).
-    pub fn greeting(&self) -> Reply {
-        Reply::bare(
-            220,
-            format!("{} ESMTP ready; HELP lists what can be said", self.name),
-        )
+    pub fn greeting(&self, dialect: Dialect) -> Reply {
+        let dialect = match dialect {
+            Dialect::Smtp => "ESMTP",
+            Dialect::Lmtp => "LMTP",
+        };
+        let text = format!("{} {dialect} ready; HELP lists what can be said", self.name);
+        Reply::bare(220, text)
     }
 
     /// The answer to HELO.
@@ -96,6 +101,13 @@ fn keyword(verb: &Verb, stage: Stage) -> Option<String> {
         Keyword::StartTls => (stage.tls == Tls::Offered).then(|| verb.name.to_owned()),
         Keyword::Auth => (stage.login == Login::Awaited)
             .then(|| format!("{} {}", verb.name, Mechanism::names().join(" "))),
+        Keyword::Xclient => stage.introduces.then(|| {
+            let login = match stage.login {
+                Login::Never => "",
+                Login::AfterTls | Login::Awaited | Login::Done => " LOGIN",
+            };
+            format!("{} {}{login}", verb.name, xclient::ATTRIBUTES)
+        }),
         Keyword::Etrn => (stage.login == Login::Done).then(|| verb.name.to_owned()),
         Keyword::Chunking => Some("CHUNKING".to_owned()),
         Keyword::Help => Some(verb.name.to_owned()),
@@ -117,7 +129,44 @@ mod tests {
     }
 
     fn stage(phase: Phase, tls: Tls, login: Login) -> Stage {
-        Stage { phase, tls, login }
+        Stage {
+            phase,
+            tls,
+            login,
+            dialect: Dialect::Smtp,
+            introduces: false,
+        }
+    }
+
+    #[test]
+    fn xclient_is_announced_to_those_who_may() {
+        for (login, keyword) in [
+            (
+                Login::Never,
+                "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT",
+            ),
+            (
+                Login::AfterTls,
+                "XCLIENT NAME ADDR PORT PROTO HELO DESTADDR DESTPORT LOGIN",
+            ),
+        ] {
+            let named = Stage {
+                introduces: true,
+                ..stage(Phase::Greeted, Tls::Offered, login)
+            };
+            let others = host().ehlo(
+                stage(Phase::Greeted, Tls::Offered, login),
+                Timestamp::from_secs(0),
+            );
+            assert!(
+                host()
+                    .ehlo(named, Timestamp::from_secs(0))
+                    .lines()
+                    .any(|line| line == keyword),
+                "{login:?}"
+            );
+            assert!(!others.lines().any(|line| line.starts_with("XCLIENT")));
+        }
     }
 
     #[test]

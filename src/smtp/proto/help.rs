@@ -4,7 +4,7 @@
 //! session: its limits, and what protects it.
 
 use super::{
-    dialog::{COMMAND_LINE_BYTES_MAX, Login, Phase, Stage, Tls, VERBS, Verb},
+    dialog::{COMMAND_LINE_BYTES_MAX, Dialect, Login, Phase, Stage, Tls, VERBS, Verb},
     ehlo::Host,
     reply::{Detail, Reply},
 };
@@ -126,6 +126,7 @@ fn help_about(verb: &Verb, stage: Stage) -> Reply {
 
 fn standing(stage: Stage) -> &'static str {
     match (stage.phase, stage.login) {
+        (Phase::Connected, _) if stage.dialect == Dialect::Lmtp => "Begin with LHLO. You can say:",
         (Phase::Connected, _) => "Begin with EHLO. You can say:",
         (Phase::Greeted, Login::AfterTls) => "TLS comes next: STARTTLS. You can say:",
         (Phase::Greeted, Login::Awaited) => "Logging in comes next: AUTH. You can say:",
@@ -141,7 +142,13 @@ mod tests {
     use super::*;
 
     fn stage(phase: Phase, tls: Tls, login: Login) -> Stage {
-        Stage { phase, tls, login }
+        Stage {
+            phase,
+            tls,
+            login,
+            dialect: Dialect::Smtp,
+            introduces: false,
+        }
     }
 
     #[test]

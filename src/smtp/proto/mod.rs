@@ -2,8 +2,8 @@
 //!
 //! RFC 5321, with SIZE (1870), ETRN (1985), ENHANCEDSTATUSCODES (2034), PIPELINING (2920), CHUNKING
 //! (3030), STARTTLS (3207), DSN (3461), AUTH (4954), 8BITMIME (6152), SMTPUTF8 (6531), REQUIRETLS
-//! (8689), LIMITS (9422). [`dialog::VERBS`] is the table that everything is made from: admission,
-//! the EHLO answer, HELP.
+//! (8689), LIMITS (9422); LMTP (2033), and XCLIENT of Postfix. [`dialog::VERBS`] is the table that
+//! everything is made from: admission, the EHLO answer, HELP.
 
 #![cfg_attr(
     not(test),
@@ -18,3 +18,4 @@ mod parameters;
 pub mod parse;
 pub mod quirk;
 pub mod reply;
+pub mod xclient;

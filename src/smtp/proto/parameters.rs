@@ -17,8 +17,8 @@ use crate::mail::{
 /// One `keyword` or `keyword=value` (RFC 5321 4.1.2 esmtp-param).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parameter<'a> {
-    keyword: &'a str,
-    value: Option<&'a str>,
+    pub(super) keyword: &'a str,
+    pub(super) value: Option<&'a str>,
 }
 
 /// The parameters after a path: all of the right form, no keyword twice.

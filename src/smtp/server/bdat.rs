@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use super::{
     data::Sender,
     reception::Failure,
-    refusal::{About, Refused, log_refusal},
+    refusal::{About, SmtpFault, log_refusal},
     session::{Chunks, Done, Session, State},
 };
 use crate::{
     net::{Gone, Halt, Next, Peer, Turn, turn::too_slow},
     smtp::proto::{
         command::Bdat,
-        dialog::Dialog,
+        dialog::{Dialect, Dialog},
         reply::{Detail, Reply},
     },
     wire::{Frame, lines::LineCheck},
@@ -29,7 +29,16 @@ impl Session {
             Ok(chunks) => chunks,
             Err(reply) => {
                 turn.body(Frame::Octets(chunk.octets)).discard().await?;
-                return Ok(self.idle_talk(reply));
+                if !chunk.last || self.dialect() == Dialect::Smtp {
+                    return Ok(self.idle_talk(reply));
+                }
+                // RFC 2033 4.3: as many replies as recipients were taken.
+                let owed = match self.state {
+                    State::Spoiled(_, recipients) => recipients,
+                    _ => 0,
+                };
+                self.forget_transaction();
+                return Self::answer(Ok(vec![reply; owed]), owed, turn).await;
             }
         };
         let taken = chunks.take(chunk, turn).await?;
@@ -51,7 +60,9 @@ impl Session {
             Err(failure) if !chunk.last => self.spoil(&chunks, failure, turn),
             taken => {
                 let peer = turn.peer().clone();
-                self.last_chunk(*chunks, taken, &peer).await
+                let owed = self.replies_owed(&chunks.transaction);
+                let ended = self.last_chunk(*chunks, taken, &peer).await;
+                Self::answer(ended, owed, turn).await
             }
         }
     }
@@ -60,7 +71,7 @@ impl Session {
     fn chunks(&mut self) -> Result<Box<Chunks>, Reply> {
         if matches!(&self.state, State::Transaction(_, t) if t.targets.is_empty()) {
             // The transaction goes on: RCPT may still find somebody.
-            return Err((&Refused::NoRecipients).into());
+            return Err(self.no_recipients());
         }
         if let Some((greeted, transaction)) = self.end_transaction() {
             let (begun, reception) = self.begin_message(&transaction);
@@ -85,7 +96,8 @@ impl Session {
 
     /// A chunk was refused, and others may be on their way (RFC 3030 2).
     fn spoil(&mut self, chunks: &Chunks, failure: Failure, turn: &Turn<'_, Dialog>) -> Done {
-        self.state = State::Spoiled(chunks.greeted.clone());
+        let recipients = chunks.transaction.targets.len();
+        self.state = State::Spoiled(chunks.greeted.clone(), recipients);
         match failure {
             Failure::Fault(fault) => Err(Halt::Fault(fault)),
             Failure::Refused(refused) => {
@@ -107,7 +119,7 @@ impl Session {
         chunks: Chunks,
         taken: Result<(), Failure>,
         peer: &Peer,
-    ) -> Done {
+    ) -> Result<Vec<Reply>, SmtpFault> {
         self.state = State::Greeted(chunks.greeted.clone());
         let sender = Sender {
             greeted: chunks.greeted,

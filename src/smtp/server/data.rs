@@ -22,13 +22,13 @@ use crate::{
         text::Quoted,
     },
     mail::{
-        envelope::{BodyKind, Envelope},
+        envelope::{BodyKind, Envelope, ForwardPath},
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
     route::{AcceptError, Acceptance, Copies, Target},
     smtp::proto::{
-        dialog::Dialog,
+        dialog::{Dialect, Dialog},
         reply::{Detail, Reply},
     },
     verify::{Client, Findings, Verdict},
@@ -54,7 +54,8 @@ impl Session {
     pub(super) async fn data(&mut self, turn: &mut Turn<'_, Dialog>) -> Done {
         if matches!(&self.state, State::Transaction(_, t) if t.targets.is_empty()) {
             // RFC 5321 3.3. The transaction goes on: RCPT may still find somebody.
-            return Ok(self.idle_talk((&Refused::NoRecipients).into()));
+            let reply = self.no_recipients();
+            return Ok(self.idle_talk(reply));
         }
         let Some((greeted, transaction)) = self.end_transaction() else {
             return Ok(Next::Reply((&Refused::NoTransaction).into()));
@@ -72,8 +73,9 @@ impl Session {
             account: self.account(),
             peer: &peer,
         };
-        self.end_message(("DATA", begun), transaction, sender, came)
-            .await
+        let owed = self.replies_owed(&transaction);
+        let ended = self.end_message(("DATA", begun), transaction, sender, came);
+        Self::answer(ended.await, owed, turn).await
     }
 
     /// What begins when the first byte of a message may come.
@@ -100,31 +102,40 @@ impl Session {
         (Begun { id, now, began }, reception)
     }
 
-    /// Answers for a message that came to its end, or was given up before.
+    /// Ends a message that came to its end, or was given up before: one reply, or in LMTP one for
+    /// each recipient (RFC 2033 4.2).
     pub(super) async fn end_message(
         &mut self,
         (verb, begun): (&'static str, Begun),
-        transaction: Transaction,
+        mut transaction: Transaction,
         sender: Sender<'_>,
         came: Result<Whole, Failure>,
-    ) -> Done {
+    ) -> Result<Vec<Reply>, SmtpFault> {
         let Begun { id, now, began } = begun;
-        let received = match came {
+        let mut replies = vec![None; self.replies_owed(&transaction)];
+        let judged = match came {
             Ok(whole) => self.judge(whole, (id, now), &transaction, &sender).await,
             Err(failure) => Err(failure),
         };
-        let accepted = match received {
-            Ok(received) => self.accept(id, transaction, received).await,
+        let accepted = match judged {
+            Ok(judged) => {
+                if self.dialect() == Dialect::Lmtp {
+                    replies = self.ask_again(&mut transaction, &sender).await?;
+                }
+                if transaction.targets.is_empty() {
+                    return Ok(replies.into_iter().flatten().collect());
+                }
+                self.accept(id, transaction, judged).await
+            }
             Err(failure) => Err((transaction.envelope, failure)),
         };
-        match accepted {
+        let reply = match accepted {
             Ok(accepted) => {
                 self.counts.begin_anew();
                 log_accepted(id, &accepted, &sender, began);
-                let text = format!("accepted, id {id}");
-                Ok(Next::Reply(Reply::new(250, Detail(0, 0), text)))
+                Reply::new(250, Detail(0, 0), format!("accepted, id {id}"))
             }
-            Err((_, Failure::Fault(fault))) => Err(Halt::Fault(fault)),
+            Err((_, Failure::Fault(fault))) => return Err(fault),
             Err((envelope, Failure::Refused(refused))) => {
                 let about = About {
                     id,
@@ -133,8 +144,79 @@ impl Session {
                     recipient: None,
                 };
                 log_refusal(&refused, about, Some(&sender.greeted.name), sender.peer);
-                Ok(Next::Reply(Reply::from(&refused).named(id)))
+                Reply::from(&refused).named(id)
             }
+        };
+        let own = |own: Option<Reply>| own.unwrap_or_else(|| reply.clone());
+        Ok(replies.into_iter().map(own).collect())
+    }
+
+    /// Where each recipient can be answered for itself, each is looked at once more: one whose
+    /// mailbox has become full, or is gone, keeps the message from nobody else. The refusals, in
+    /// the order of the recipients; those who are refused are taken out of the transaction.
+    async fn ask_again(
+        &self,
+        transaction: &mut Transaction,
+        sender: &Sender<'_>,
+    ) -> Result<Vec<Option<Reply>>, SmtpFault> {
+        let envelope = &mut transaction.envelope;
+        let addresses = std::mem::take(&mut envelope.recipients);
+        let targets = std::mem::take(&mut transaction.targets);
+        let mut replies = Vec::with_capacity(targets.len());
+        for (address, target) in addresses.into_iter().zip(targets) {
+            let router = &self.shared.services.router;
+            match router.recipient_again(&self.origin(), target).await? {
+                Ok(target) => {
+                    envelope.recipients.push(address);
+                    transaction.targets.push(target);
+                    replies.push(None);
+                }
+                Err(refusal) => {
+                    let refused = Refused::Route(refusal);
+                    let to = ForwardPath::Address(address);
+                    let about = About {
+                        id: transaction.id,
+                        verb: "DATA",
+                        sender: &envelope.sender,
+                        recipient: Some(&to),
+                    };
+                    log_refusal(&refused, about, Some(&sender.greeted.name), sender.peer);
+                    replies.push(Some(Reply::from(&refused).named(transaction.id)));
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Says what a message has come to; a failure of ours as often as a reply is `owed`.
+    pub(super) async fn answer(
+        ended: Result<Vec<Reply>, SmtpFault>,
+        owed: usize,
+        turn: &mut Turn<'_, Dialog>,
+    ) -> Done {
+        let mut replies = match ended {
+            Ok(replies) => replies,
+            Err(fault) => {
+                // The last one is said where the fault is logged.
+                for _ in 1..owed {
+                    turn.reply(&(&fault).into()).await?;
+                }
+                return Err(Halt::Fault(fault));
+            }
+        };
+        let last = replies.pop();
+        for reply in &replies {
+            turn.reply(reply).await?;
+        }
+        Ok(last.map_or(Next::Continue, Next::Reply))
+    }
+
+    /// What is said to a message that nobody gets.
+    pub(super) fn no_recipients(&self) -> Reply {
+        match self.dialect() {
+            Dialect::Smtp => (&Refused::NoRecipients).into(),
+            // RFC 2033 4.2.
+            Dialect::Lmtp => Reply::new(503, Detail(5, 1), "no valid recipients"),
         }
     }
 
@@ -203,10 +285,13 @@ impl Session {
         let tls = tls.map(|cipher| format!("{} {}", cipher.version, cipher.suite));
         let received = trace::Received {
             helo: sender.greeted.name.as_str().as_bytes(),
-            reverse_name: findings.and_then(|findings| findings.reverse_name.as_deref()),
+            reverse_name: findings
+                .and_then(|findings| findings.reverse_name.as_deref())
+                .or_else(|| self.introduced.name()),
             client: sender.peer.remote.ip(),
             by: &self.shared.options.host,
             with: Transmission {
+                lmtp: self.dialect() == Dialect::Lmtp,
                 extended: sender.greeted.extended,
                 encrypted: tls.is_some(),
                 authenticated: sender.account.is_some(),

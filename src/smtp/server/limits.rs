@@ -7,6 +7,9 @@ pub const FIRST_MAIL_WITHIN: Duration = Duration::from_secs(300);
 /// LIM-12: longest text line taken in, in bytes without CRLF. RFC 5321 4.5.3.1.6 asks for 998;
 /// senders of longer ones are too many, so they are taken in, and folded when they are sent on.
 pub const TEXT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// LIM-15: messages of a connection over which an MTA hands mail over: it was named by the
+/// operator, and what it is refused waits in its queue.
+pub const DELIVERY_TRANSACTIONS_MAX: u32 = 10_000;
 /// LIM-16: from this many errors on, each costs a second.
 pub const STRIKES_SLOW: u32 = 10;
 /// LIM-16: at this many errors the connection is closed.

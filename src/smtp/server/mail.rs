@@ -57,7 +57,7 @@ impl Session {
                 };
             }
         };
-        let (State::Greeted(greeted) | State::Spoiled(greeted)) = &self.state else {
+        let (State::Greeted(greeted) | State::Spoiled(greeted, _)) = &self.state else {
             return Next::Refuse(Reply::new(503, Detail(5, 1), "a message is under way"));
         };
         // RFC 6710 4: what was changed is said.
@@ -116,7 +116,7 @@ impl Session {
         let deliver_by = mail.by.map(|by| by.from(now));
         let release = mail.hold.map(|hold| hold.from(now));
         if let Some(release) = release {
-            if options.role == Role::Relay || options.hold_secs_max().is_none() {
+            if options.role != Role::Submission || options.hold_secs_max().is_none() {
                 return Err(Refused::HoldNotServed);
             }
             if release.at <= now {
@@ -131,7 +131,7 @@ impl Session {
             }
         }
         let most = match options.role {
-            Role::Relay => Priority::default(),
+            Role::Relay | Role::Delivery => Priority::default(),
             Role::Submission => options.priority_max,
         };
         Ok(MailOptions {

@@ -1,9 +1,10 @@
-//! Our SMTP server: what is done with the commands of clients, on port 25 and on the submission
-//! ports.
+//! Our SMTP server: what is done with the commands of clients, on port 25, on the submission ports,
+//! and where an MTA hands mail over by LMTP.
 //!
-//! The two [`Role`]s differ in who may send where: on port 25 nobody logs in and only local
-//! recipients are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the
-//! sender must own its addresses (AUTH-07, RFC 6409). A file per group of verbs; `refusal` is the
+//! The [`Role`]s differ in who may send where: on port 25 nobody logs in and only local recipients
+//! are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the sender must
+//! own its addresses (AUTH-07, RFC 6409); by LMTP (RFC 2033) come local recipients only, each
+//! answered for itself, from an MTA that has looked at the sender. A file per group of verbs; `refusal` is the
 //! only place where a refusal or a fault becomes a reply. Routing, storing and verifying passwords
 //! are others' work.
 
@@ -21,6 +22,7 @@ mod rcpt;
 mod reception;
 mod refusal;
 mod session;
+mod xclient;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +33,7 @@ pub use session::Session;
 use super::proto::{dialog::Dialog, ehlo::Host};
 use crate::{
     accounts::Directory,
-    base::{clock::Clock, random::Random},
+    base::{clock::Clock, network::Network, random::Random},
     mail::{
         address::Domain,
         urgency::{Priority, SECS_MAX},
@@ -54,6 +56,8 @@ pub enum Role {
     Relay,
     /// Ports 587 and 465: our users', for everybody.
     Submission,
+    /// LMTP: what an MTA in front of us took, for local recipients.
+    Delivery,
 }
 
 /// Settings of one port.
@@ -84,6 +88,8 @@ pub struct Options {
     pub insecure_auth_without_tls: bool,
     /// Accounts may write any MAIL FROM and any From (AUTH-07 is off).
     pub insecure_any_sender: bool,
+    /// Who may speak for others (XCLIENT).
+    pub introducers: Vec<Network>,
 }
 
 impl Options {
@@ -102,6 +108,7 @@ impl Options {
             priority_max: Priority::new(4).unwrap_or_default(),
             insecure_auth_without_tls: false,
             insecure_any_sender: false,
+            introducers: Vec::new(),
         }
     }
 
@@ -174,7 +181,10 @@ impl Opening for Server {
     }
 
     fn purpose(&self) -> Purpose {
-        Purpose::Mail
+        match self.0.options.role {
+            Role::Relay | Role::Submission => Purpose::Mail,
+            Role::Delivery => Purpose::Delivery,
+        }
     }
 
     fn open(&self, peer: &Peer, permit: Permit) -> (Dialog, Session) {

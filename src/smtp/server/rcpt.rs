@@ -16,7 +16,7 @@ use crate::{
     route::Target,
     smtp::proto::{
         command::Rcpt,
-        dialog::Dialog,
+        dialog::{Dialect, Dialog},
         reply::{Detail, Reply},
     },
     store::Room,
@@ -62,7 +62,9 @@ impl Session {
         if !rcpt.ascii && !envelope.smtputf8 {
             return Ok(Err(Refused::NeedsSmtputf8));
         }
-        if is_named(&rcpt.recipient, &envelope.recipients) {
+        // RFC 2033 4.2: in LMTP each has a reply of its own.
+        let once = self.dialect() == Dialect::Smtp;
+        if once && is_named(&rcpt.recipient, &envelope.recipients) {
             return Ok(Ok(None));
         }
         if envelope.recipients.len() >= options.recipients_max {
@@ -93,7 +95,8 @@ impl Session {
             log_refusal(refused, about, self.client_name(), turn.peer());
             reply = reply.named(transaction.id);
         }
-        if !reply.is_permanent() {
+        // An MTA does not guess: it asks for those whose mail it has.
+        if !reply.is_permanent() || self.dialect() == Dialect::Lmtp {
             return Ok(self.idle_recipient(reply));
         }
         self.counts.refused_recipients += 1;

@@ -15,6 +15,7 @@ use super::{
     data::Begun,
     limits::{FIRST_MAIL_WITHIN, JUNK_COMMANDS_MAX, STRIKES_MAX, STRIKES_SLOW},
     reception::Reception,
+    xclient::Introduced,
 };
 use crate::{
     base::ids::{AccountId, MessageId},
@@ -23,7 +24,7 @@ use crate::{
     route::{Origin, Target},
     smtp::proto::{
         command::{ClientName, Command},
-        dialog::{self, Dialog, Phase, Stage, Tls},
+        dialog::{self, Dialect, Dialog, Phase, Stage, Tls},
         reply::{Detail, Reply},
     },
     wire::lines::LineCheck,
@@ -39,6 +40,10 @@ pub struct Session {
     pub(super) login: Option<Login>,
     pub(super) state: State,
     pub(super) counts: Counts,
+    /// What was told of the client.
+    pub(super) introduced: Introduced,
+    /// The peer may tell it.
+    introduces: bool,
     encrypted: bool,
 }
 
@@ -49,8 +54,8 @@ pub(super) enum State {
     Transaction(Greeted, Transaction),
     /// Its message has begun to come.
     Chunks(Box<Chunks>),
-    /// A part of it was refused.
-    Spoiled(Greeted),
+    /// A part of it was refused. It had so many recipients.
+    Spoiled(Greeted, usize),
 }
 
 /// A message that comes in chunks (RFC 3030 2).
@@ -102,13 +107,32 @@ impl Counts {
 
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, peer: &Peer, permit: Permit) -> Self {
+        let (introducers, ip) = (&shared.options.introducers, peer.remote.ip());
         Self {
+            introduces: introducers.iter().any(|network| network.contains(ip)),
             shared,
             permit,
             login: None,
             state: State::Connected,
             counts: Counts::default(),
+            introduced: Introduced::default(),
             encrypted: peer.tls.is_some(),
+        }
+    }
+
+    /// What is spoken here.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.shared.options.role {
+            Role::Relay | Role::Submission => Dialect::Smtp,
+            Role::Delivery => Dialect::Lmtp,
+        }
+    }
+
+    /// How many replies the end of a message has (RFC 2033 4.2).
+    pub(super) fn replies_owed(&self, transaction: &Transaction) -> usize {
+        match self.dialect() {
+            Dialect::Smtp => 1,
+            Dialect::Lmtp => transaction.targets.len(),
         }
     }
 
@@ -146,9 +170,9 @@ impl Session {
     pub(super) fn greeted(&self) -> Option<&Greeted> {
         match &self.state {
             State::Connected => None,
-            State::Greeted(greeted) | State::Transaction(greeted, _) | State::Spoiled(greeted) => {
-                Some(greeted)
-            }
+            State::Greeted(greeted)
+            | State::Transaction(greeted, _)
+            | State::Spoiled(greeted, _) => Some(greeted),
             State::Chunks(chunks) => Some(&chunks.greeted),
         }
     }
@@ -190,7 +214,7 @@ impl Session {
     fn login_stage(&self) -> dialog::Login {
         let options = &self.shared.options;
         match (options.role, &self.login) {
-            (Role::Relay, _) => dialog::Login::Never,
+            (Role::Relay | Role::Delivery, _) => dialog::Login::Never,
             (Role::Submission, Some(_)) => dialog::Login::Done,
             (Role::Submission, None) if self.encrypted || options.insecure_auth_without_tls => {
                 dialog::Login::Awaited
@@ -210,7 +234,7 @@ impl Service<Dialog> for Session {
                 State::Greeted(_) => Phase::Greeted,
                 State::Transaction(..) => Phase::Transaction,
                 State::Chunks(_) => Phase::Chunks,
-                State::Spoiled(_) => Phase::Spoiled,
+                State::Spoiled(..) => Phase::Spoiled,
             },
             tls: match (self.encrypted, self.shared.options.starttls) {
                 (true, _) => Tls::Active,
@@ -218,6 +242,8 @@ impl Service<Dialog> for Session {
                 (false, false) => Tls::Absent,
             },
             login: self.login_stage(),
+            dialect: self.dialect(),
+            introduces: self.introduces,
         }
     }
 
@@ -238,7 +264,7 @@ impl Service<Dialog> for Session {
     }
 
     async fn greet(&mut self, _peer: &Peer) -> Reply {
-        self.shared.presented.greeting()
+        self.shared.presented.greeting(self.dialect())
     }
 
     async fn run(&mut self, command: Command, turn: &mut Turn<'_, Dialog>) -> Done {
@@ -275,6 +301,7 @@ impl Service<Dialog> for Session {
             Command::Quit => Next::Close(Reply::new(221, Detail(0, 0), "goodbye")),
             Command::StartTls => Next::Upgrade(Reply::new(220, Detail(0, 0), "begin TLS now")),
             Command::Auth(auth) => return self.auth(auth, turn).await,
+            Command::Xclient(told) => self.xclient(*told, turn),
         };
         Ok(next)
     }

@@ -14,6 +14,7 @@ mod authentication;
 mod clients;
 mod crash;
 mod data;
+mod doors;
 mod install;
 mod keepers;
 mod peers;

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A program of the test's own, ended with it.
-pub(super) struct Daemon(Child);
+pub(super) struct Daemon(pub(super) Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -71,7 +71,7 @@ fn submit_asking(server: (&str, u16), user: &str, to: &str, subject: &str) {
 }
 
 /// The messages in somebody's INBOX, whole.
-fn messages(server: (&str, u16), user: &str) -> String {
+pub(super) fn messages(server: (&str, u16), user: &str) -> String {
     let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
         m=imaplib.IMAP4_SSL(h,int(p),ssl_context=c)\nm.login(u,'long enough')\nm.select('INBOX')\n\
         r=m.fetch('1:*','(BODY.PEEK[])')[1]\n\
@@ -203,13 +203,14 @@ pub(super) fn name_server(dir: &Path, address: &str, zones: &[(&str, &str)]) -> 
     Daemon(child)
 }
 
-/// A Postfix with a configuration of its own, relaying for `b.test` to us and storing `p.test`.
-struct Postfix {
-    dir: PathBuf,
+/// A Postfix with a configuration of its own, storing `p.test` and sending elsewhere what its
+/// transports say.
+pub(super) struct Postfix {
+    pub(super) dir: PathBuf,
 }
 
 impl Postfix {
-    fn start(dir: PathBuf) -> Self {
+    pub(super) fn start(dir: PathBuf, port: u16, transports: &str) -> Self {
         let _ = fs::remove_dir_all(&dir);
         for sub in ["etc", "queue", "data", "mail"] {
             fs::create_dir_all(dir.join(sub)).unwrap();
@@ -226,7 +227,7 @@ impl Postfix {
              virtual_mailbox_maps = static:box\nvirtual_uid_maps = static:65534\n\
              virtual_gid_maps = static:65534\n\
              virtual_minimum_uid = 100\n\
-             transport_maps = inline:{{ q.test=smtp:[127.0.5.6]:2525 }}\n\
+             transport_maps = inline:{{ {transports} }}\n\
              alias_maps =\nalias_database =\nlocal_recipient_maps =\n\
              authorized_submit_users = static:anyone\nsmtp_host_lookup = native\n"
         );
@@ -250,7 +251,7 @@ impl Postfix {
             .collect();
         fs::write(
             dir.join("etc/master.cf"),
-            format!("2725 inet n - n - - smtpd\n{services}"),
+            format!("{port} inet n - n - - smtpd\n{services}"),
         )
         .unwrap();
         run("chown", &["-R", "postfix", &format!("{d}/data")]).expect_success();
@@ -283,8 +284,8 @@ fn postfix_takes_our_mail_and_sends_us_its_own() {
         println!("skipped: a Postfix of the test's own needs root");
         return;
     }
-    let postfix =
-        Postfix::start(std::env::temp_dir().join(format!("buzon-pf-{}", std::process::id())));
+    let dir = std::env::temp_dir().join(format!("buzon-pf-{}", std::process::id()));
+    let postfix = Postfix::start(dir, 2725, "q.test=smtp:[127.0.5.6]:2525");
     let relay = "[relay]\ninsecure_private_targets = true\n[relay.routes]\n\
              \"p.test\" = \"127.0.0.1:2725\"\n";
     let ours = server("mx-q", "q.test", "127.0.5.6", relay);

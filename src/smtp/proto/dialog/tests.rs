@@ -9,6 +9,13 @@ const GREETED: Stage = Stage {
     phase: Phase::Greeted,
     tls: Tls::Offered,
     login: Login::Never,
+    dialect: Dialect::Smtp,
+    introduces: false,
+};
+
+const LMTP: Stage = Stage {
+    dialect: Dialect::Lmtp,
+    ..GREETED
 };
 
 fn wire(reply: &Reply) -> String {
@@ -161,10 +168,56 @@ fn verbs_out_of_their_order_are_refused() {
         (spoiled, Absent, Never, "RCPT TO:<a@b>", "503 5.5.1"),
         (spoiled, Active, Awaited, "MAIL FROM:<>", "530 5.7.0"),
     ] {
-        let stage = Stage { phase, tls, login };
+        let stage = Stage {
+            phase,
+            tls,
+            login,
+            ..GREETED
+        };
         let said = all_steps(format!("{line}\r\n").as_bytes(), stage);
         assert!(said[0].starts_with(code), "{stage:?} {line}: {said:?}");
     }
+}
+
+#[test]
+fn hellos_are_of_their_dialect_and_xclient_of_those_who_may() {
+    let may = Stage {
+        introduces: true,
+        ..GREETED
+    };
+    let busy = Stage {
+        phase: Phase::Transaction,
+        ..may
+    };
+    for (stage, line, said) in [
+        (GREETED, "LHLO x", "500 5.5.1"),
+        (LMTP, "EHLO x", "500 5.5.1"),
+        (LMTP, "HELO x", "500 5.5.1"),
+        (LMTP, "LHLO x", "Ehlo(\"x\")"),
+        (GREETED, "XCLIENT ADDR=192.0.2.1", "550 5.7.1"),
+        (may, "XCLIENT ADDR=192.0.2.1", "Xclient("),
+        (may, "XCLIENT ADDR=me", "501 5.5.4"),
+        (busy, "XCLIENT ADDR=192.0.2.1", "503 5.5.1"),
+    ] {
+        let found = all_steps(format!("{line}\r\n").as_bytes(), stage);
+        assert!(found[0].starts_with(said), "{line}: {found:?}");
+    }
+    let early = Stage {
+        phase: Phase::Connected,
+        ..LMTP
+    };
+    assert!(all_steps(b"MAIL FROM:<>\r\n", early)[0].contains("LHLO"));
+}
+
+/// RFC 2033 4.3: the last chunk has as many replies as recipients.
+#[test]
+fn in_lmtp_a_last_chunk_for_nobody_is_not_answered() {
+    assert_eq!(all_steps(b"BDAT 3 LAST\r\nabcNOOP\r\n", LMTP), ["Noop"]);
+    let first = all_steps(b"BDAT 3\r\nabcNOOP\r\n", LMTP);
+    assert!(
+        first[0].starts_with("503") && first[1] == "Noop",
+        "{first:?}"
+    );
 }
 
 #[test]
