@@ -5,10 +5,11 @@
 //! store has one owner. Answers are data; the command line makes text or JSON of them.
 
 pub mod operations;
+mod personal;
 pub mod request;
 mod sharing;
 mod signing;
 pub mod socket;
 
 pub use operations::Operations;
-pub use request::{Answer, Password, QueueAction, Request};
+pub use request::{Answer, Answering, Password, QueueAction, Request};

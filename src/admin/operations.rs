@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::request::{Answer, Password, QueueAction, Request};
+use super::{
+    personal::{forwarding_shown, out_of_office_shown},
+    request::{Answer, Password, QueueAction, Request},
+};
 use crate::{
     accounts::{Account, Directory, DirectoryError, Entry, Resolution},
     base::{
@@ -58,6 +61,12 @@ pub(super) enum Refusal {
     NoAccount(String),
     #[error("the account has no mailbox {0}")]
     NoMailbox(String),
+    #[error("it would end before it begins")]
+    EndsFirst,
+    #[error("it is over already")]
+    OverAlready,
+    #[error("an answer needs a text")]
+    NoText,
     #[error("the owner of a mailbox always has all rights")]
     Owner,
     #[error("a key could not be made: try again")]
@@ -142,6 +151,14 @@ impl Operations {
                 self.directory.set_disabled(account, disabled).await?;
                 Ok(json!({ "account": address, "disabled": disabled }))
             }
+            Request::AccountForward { address, to, keep } => {
+                self.account_forward(&address, &to, keep).await
+            }
+            Request::AccountOutOfOffice { address, answer } => {
+                self.account_out_of_office(&address, answer.as_ref()).await
+            }
+            Request::SrsRotate => self.srs_rotate().await,
+            Request::SrsList => Ok(self.srs_list()),
             Request::AliasAdd { address, targets } => self.alias_add(&address, &targets).await,
             Request::AliasSet { address, targets } => self.alias_set(&address, &targets).await,
             Request::AliasRemove { address } => {
@@ -262,7 +279,7 @@ impl Operations {
         Ok(Value::Array(list))
     }
 
-    async fn account_show(&self, address: &str) -> Outcome {
+    pub(super) async fn account_show(&self, address: &str) -> Outcome {
         let account = self.account(address)?;
         match self.directory.snapshot().account(account) {
             Some(account) => self.described(account).await,
@@ -280,6 +297,8 @@ impl Operations {
             "quota_bytes": account.quota_bytes,
             "disabled": account.disabled,
             "shared": account.shared,
+            "forwarding": forwarding_shown(account),
+            "out_of_office": out_of_office_shown(account, self.clock.wall()),
         }))
     }
 
@@ -305,7 +324,7 @@ impl Operations {
     }
 
     /// Says of targets that reach nobody now that they do. They may be made later.
-    fn unreached(&self, targets: &[Address]) -> Vec<String> {
+    pub(super) fn unreached(&self, targets: &[Address]) -> Vec<String> {
         let snapshot = self.directory.snapshot();
         let why = |target: &Address| match snapshot.resolve_address(target) {
             Resolution::Unknown => Some(format!("nothing takes mail for {target} yet")),
@@ -430,7 +449,7 @@ fn long_enough(password: &Password) -> Result<&Secret<String>, Refusal> {
     }
 }
 
-fn all_parsed(texts: &[String]) -> Result<Vec<Address>, Refusal> {
+pub(super) fn all_parsed(texts: &[String]) -> Result<Vec<Address>, Refusal> {
     texts.iter().map(|text| parsed(text)).collect()
 }
 

@@ -93,6 +93,26 @@ pub enum Request {
         /// Out of use.
         disabled: bool,
     },
+    /// Forward an account's mail.
+    AccountForward {
+        /// Whose.
+        address: String,
+        /// Where it goes; nowhere without.
+        to: Vec<String>,
+        /// And into its own mailbox.
+        keep: bool,
+    },
+    /// Answer whoever writes to an account.
+    AccountOutOfOffice {
+        /// Whose.
+        address: String,
+        /// With what; nobody without.
+        answer: Option<Answering>,
+    },
+    /// Make a new secret for rewritten senders.
+    SrsRotate,
+    /// The secrets for rewritten senders, without what they are.
+    SrsList,
     /// Let an address stand for others.
     AliasAdd {
         /// The address.
@@ -166,6 +186,21 @@ pub enum Request {
     SearchIndexStatus,
     /// Make the index of texts again.
     SearchIndexRebuild,
+}
+
+/// What senders are answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answering {
+    /// The first day, or the time it begins; now without.
+    pub from: Option<String>,
+    /// The last day, or the time it ends.
+    pub until: String,
+    /// For so many days nobody is answered twice.
+    pub days: u8,
+    /// That of the message it answers, without.
+    pub subject: Option<String>,
+    /// What it says.
+    pub text: String,
 }
 
 /// What can be done with waiting mail.

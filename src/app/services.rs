@@ -21,7 +21,7 @@ use crate::{
     mailbox::Mailboxes,
     net::authn::{Verifier, VerifyFault},
     queue::Queue,
-    route::{self, Router},
+    route::Router,
     store::{
         Engine,
         embedded::{Embedded, disk::RealDisk},
@@ -105,10 +105,7 @@ impl Services {
             directory.clone(),
             mailboxes.clone(),
             queue.clone(),
-            &route::Options {
-                recipients_per_hour: config.smtp.recipients_per_hour,
-                name: config.server.hostname.clone(),
-            },
+            &settings::route(config)?,
         );
         Ok(Self {
             engine,

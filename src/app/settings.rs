@@ -22,7 +22,7 @@ use crate::{
     },
     observe, pop3, queue,
     queue::schedule::Schedule,
-    relay,
+    relay, route,
     smtp::{
         self,
         client::{Login, conversation},
@@ -37,6 +37,7 @@ use crate::{
 pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     accounts(config)?;
     verify(config)?;
+    route(config)?;
     routes(config)?;
     lmtp_access(config)?;
     if let Some(host) = &config.relay.smarthost {
@@ -178,6 +179,28 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         hold_max: config.queue.hold_max.0,
         ..queue::Options::default()
     }
+}
+
+pub(super) fn route(config: &Config) -> Result<route::Options, Misfit> {
+    let key = "relay.srs_domain";
+    let domain = match config.relay.srs_domain.as_str() {
+        "" => None,
+        name => Some(Domain::parse(name).map_err(|error| Misfit::new(key, error.to_string()))?),
+    };
+    if domain
+        .as_ref()
+        .is_some_and(|domain| domain.literal().is_some())
+    {
+        return Err(Misfit::new(key, "a name is needed, not an IP address"));
+    }
+    Ok(route::Options {
+        recipients_per_hour: config.smtp.recipients_per_hour,
+        name: config.server.hostname.clone(),
+        rewriting: route::Rewriting {
+            enabled: config.relay.srs,
+            domain,
+        },
+    })
 }
 
 pub(super) fn pop3(config: &Config) -> pop3::server::Options {

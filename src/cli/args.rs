@@ -58,6 +58,9 @@ pub(super) enum Command {
     /// Aliases and groups: addresses that stand for others
     #[command(subcommand)]
     Alias(Alias),
+    /// Secrets of rewritten senders: what is forwarded elsewhere has a sender of ours (SRS)
+    #[command(subcommand)]
+    Srs(Srs),
     /// Mailboxes and who may use them
     #[command(subcommand)]
     Mailbox(Mailbox),
@@ -213,6 +216,57 @@ pub(super) enum Account {
         /// Its address
         address: String,
     },
+    /// Forward an account's mail; without options, say where it goes
+    Forward(Forward),
+    /// Answer whoever writes to an account, once a week each; without options, say what is answered
+    OutOfOffice(OutOfOffice),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Forward {
+    /// Its address
+    pub(super) address: String,
+    /// Where its mail goes, here or elsewhere (may be repeated)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Vec<String>,
+    /// And into its own mailbox, too
+    #[arg(long, requires = "to")]
+    pub(super) keep: bool,
+    /// Forward no more
+    #[arg(long, conflicts_with = "to")]
+    pub(super) off: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct OutOfOffice {
+    /// Its address
+    pub(super) address: String,
+    /// The first day, or the time it begins, in UTC: 2026-12-24 or 2026-12-24T12:30 [default: now]
+    #[arg(long, value_name = "DATE", requires = "until")]
+    pub(super) from: Option<String>,
+    /// The last day, or the time it ends, in UTC
+    #[arg(long, value_name = "DATE", requires = "text")]
+    pub(super) until: Option<String>,
+    /// What it says: a file of UTF-8 text, or - for standard input
+    #[arg(long, value_name = "FILE", requires = "until")]
+    pub(super) text: Option<PathBuf>,
+    /// Its subject [default: "Auto:" and that of the message it answers]
+    #[arg(long, requires = "until")]
+    pub(super) subject: Option<String>,
+    /// For so many days nobody is answered twice
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(super) days: u8,
+    /// Answer no more
+    #[arg(long, conflicts_with = "until")]
+    pub(super) off: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Srs {
+    /// List when the secrets were made
+    List,
+    /// Make a new secret; senders that were rewritten with the ones before still take reports
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]

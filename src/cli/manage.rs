@@ -10,7 +10,7 @@ use super::{
     args::{Account, Acl, Alias, Common, Domain, Mailbox},
     complain,
     password::new_password,
-    say,
+    personal, say,
     table::{self, Column, kind, plain, size, state},
 };
 use crate::{
@@ -68,6 +68,8 @@ pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> 
             address,
             disabled: false,
         },
+        Account::Forward(command) => return personal::forward(common, command),
+        Account::OutOfOffice(command) => return personal::out_of_office(common, command),
     };
     show(common, &ask(common, request)?, ACCOUNTS)
 }
@@ -122,16 +124,25 @@ pub(super) fn ask(common: &Common, request: Request) -> Result<Value, Failure> {
     }
 }
 
-/// Prints an answer: JSON, or a list with a heading, or a line. What was done but should be thought
-/// about goes to standard error.
+/// Prints an answer: JSON, or a list with a heading, or a line.
 pub(super) fn show(common: &Common, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
+    show_lines(common, answer, |answer| match answer {
+        Value::Array(items) => table::lines(items, columns),
+        item => vec![table::line(item, columns)],
+    })
+}
+
+/// Prints an answer: JSON, or these lines. What was done but should be thought about goes to
+/// standard error.
+pub(super) fn show_lines(
+    common: &Common,
+    answer: &Value,
+    lines: impl FnOnce(&Value) -> Vec<String>,
+) -> Result<(), Failure> {
     if common.json {
         return Ok(say(format_args!("{answer:#}"))?);
     }
-    match answer {
-        Value::Array(items) => table::lines(items, columns).iter().try_for_each(say)?,
-        item => say(table::line(item, columns))?,
-    }
+    lines(answer).iter().try_for_each(say)?;
     let warnings = answer.get("warnings").and_then(Value::as_array);
     for warning in warnings.into_iter().flatten() {
         complain(format_args!("careful: {}", plain(warning)));

@@ -10,6 +10,7 @@ mod dkim;
 mod dns;
 mod manage;
 mod password;
+mod personal;
 mod queue;
 mod search_index;
 mod serve;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Dns(dns) => dns::run(&args.common, &dns),
         Command::Account(account) => manage::account(&args.common, account),
         Command::Alias(alias) => manage::alias(&args.common, alias),
+        Command::Srs(command) => personal::srs(&args.common, &command),
         Command::Mailbox(mailbox) => manage::mailbox(&args.common, mailbox),
         Command::Queue(queue) => queue::run(&args.common, queue),
         Command::Trace(trace) => trace::run(&args.common, &trace),

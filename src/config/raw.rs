@@ -286,6 +286,10 @@ table! {
         attempts: usize = 100,
         /// Attempts at once to one destination.
         attempts_per_destination: usize = 20,
+        /// Rewrites the senders of mail that is passed on for addresses here (SRS).
+        srs: bool = true,
+        /// The domain of rewritten senders; empty: that of the address that passes the mail on.
+        srs_domain: String = String::new(),
         /// Contacts servers in loopback, private and link-local networks.
         insecure_private_targets: bool = false,
         /// Sends everything to this server instead of looking up MX.

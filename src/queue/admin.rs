@@ -54,6 +54,9 @@ pub struct MessageSummary {
     pub id: String,
     /// Its sender in angle brackets; absent when the record is damaged.
     pub sender: Option<String>,
+    /// What MAIL says for him of a forwarded copy, in angle brackets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<String>,
     /// Its size.
     pub size_bytes: u64,
     /// When it was accepted, in seconds since 1970.
@@ -452,7 +455,10 @@ impl MessageSummary {
         Self {
             id: id.to_string(),
             sender: message.map(|message| message.sender.to_string()),
-            size_bytes: message.map_or(0, |message| message.size),
+            rewritten: message
+                .and_then(|message| message.rewritten.as_ref())
+                .map(|address| format!("<{address}>")),
+            size_bytes: message.map_or(0, MessageRecord::sent_bytes),
             received_secs: message.map_or(0, |message| message.received.secs()),
             account: message.and_then(|message| message.origin.map(|account| account.0)),
             priority: options.and_then(|options| Some(options.priority?.value())),

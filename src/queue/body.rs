@@ -13,6 +13,8 @@ use crate::{
 /// A stored message on its way out.
 pub struct StoredBody {
     engine: Arc<dyn Engine>,
+    /// What comes first, until it came.
+    head: Bytes,
     blob: BlobId,
     at: u64,
     end: u64,
@@ -24,6 +26,7 @@ impl Queue {
         let sent = message.sent(u64::MAX);
         StoredBody {
             engine: Arc::clone(&self.0.engine),
+            head: message.head.clone().into(),
             blob: message.blob,
             at: sent.start,
             end: sent.end,
@@ -33,12 +36,13 @@ impl Queue {
     /// The whole of what is stored of a queued message, from the fields of final delivery on.
     pub fn stored(&self, message: &MessageRecord) -> StoredBody {
         StoredBody {
+            head: Bytes::new(),
             at: 0,
             ..self.body(message)
         }
     }
 
-    /// The first `bytes_max` bytes of what is sent, or all when that is less.
+    /// The first `bytes_max` bytes of what is sent without its head, or all when that is less.
     pub async fn beginning(
         &self,
         message: &MessageRecord,
@@ -55,6 +59,9 @@ impl Queue {
 impl Pieces for StoredBody {
     fn next(&mut self) -> BoxFuture<'_, io::Result<Option<Bytes>>> {
         Box::pin(async move {
+            if !self.head.is_empty() {
+                return Ok(Some(std::mem::take(&mut self.head)));
+            }
             if self.at >= self.end {
                 return Ok(None);
             }

@@ -77,6 +77,10 @@ pub struct NewMessage {
     pub id: MessageId,
     /// Where failures are reported.
     pub sender: ReversePath,
+    /// What MAIL says of a forwarded copy instead: the sender, rewritten.
+    pub rewritten: Option<Address>,
+    /// Fields that are sent before what is stored.
+    pub head: String,
     /// Who elsewhere shall get it, and what was said of him.
     pub recipients: Vec<(Address, RcptOptions)>,
     /// Who here gets it when its time has come, and by what address.
@@ -85,7 +89,7 @@ pub struct NewMessage {
     pub blob: BlobId,
     /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
     pub skipped: u32,
-    /// Length in bytes of what is sent.
+    /// Length in bytes of what is sent of them.
     pub size: u64,
     /// RFC 6531: header or addresses are internationalized.
     pub smtputf8: bool,
@@ -123,6 +127,8 @@ impl Queue {
         }
         let record = MessageRecord {
             sender: message.sender.clone(),
+            rewritten: message.rewritten.clone(),
+            head: message.head.clone(),
             blob: message.blob,
             skipped: message.skipped,
             size: message.size,

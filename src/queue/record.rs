@@ -28,11 +28,15 @@ mod codec;
 pub struct MessageRecord {
     /// Where failures are reported.
     pub sender: ReversePath,
+    /// What MAIL says of a forwarded copy instead: the sender, rewritten.
+    pub rewritten: Option<Address>,
+    /// Fields that are sent before the message bytes.
+    pub head: String,
     /// The message bytes.
     pub blob: BlobId,
     /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
     pub skipped: u32,
-    /// Length in bytes of what is sent.
+    /// Length in bytes of what is sent of them.
     pub size: u64,
     /// When it was accepted.
     pub received: Timestamp,
@@ -221,6 +225,19 @@ impl MessageRecord {
         start..start.saturating_add(self.size.min(bytes_max))
     }
 
+    /// What MAIL says.
+    pub fn reverse_path(&self) -> ReversePath {
+        match &self.rewritten {
+            Some(address) => ReversePath::Address(address.clone()),
+            None => self.sender.clone(),
+        }
+    }
+
+    /// Length in bytes of all that is sent.
+    pub fn sent_bytes(&self) -> u64 {
+        self.size.saturating_add(self.head.len() as u64)
+    }
+
     /// When it has its turn.
     pub fn turn(&self) -> Turn {
         Turn {
@@ -245,6 +262,10 @@ impl MessageRecord {
                 .map(Address::to_string)
                 .unwrap_or_default(),
         );
+        out.option(self.rewritten.as_ref(), |out, address| {
+            out.text(&address.to_string());
+        });
+        out.text(&self.head);
         out.0.extend_from_slice(self.blob.as_bytes());
         out.u32(self.skipped);
         out.u64(self.size);
@@ -269,6 +290,9 @@ impl MessageRecord {
                 "" => ReversePath::Null,
                 text => ReversePath::Address(Address::parse(text).map_err(|_| Undecodable)?),
             },
+            rewritten: input
+                .option(|input| Address::parse(input.text()?).map_err(|_| Undecodable))?,
+            head: input.text()?.to_owned(),
             blob: BlobId::from_bytes(input.array()?),
             skipped: input.u32()?,
             size: input.u64()?,
@@ -429,6 +453,8 @@ pub(super) struct Read<R> {
 
 /// Longest diagnosis in bytes.
 pub const DIAGNOSIS_BYTES_MAX: usize = 512;
+/// Bytes of the fields that are sent before a message; a value of the store takes 64 KiB.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Longest host name in a diagnosis in bytes: a DNS name, with an address behind it.
 const HOST_BYTES_MAX: usize = 320;
 /// How many numbers all strangers share.

@@ -256,10 +256,11 @@ impl Shared {
     async fn transact(&self, to: &Destination, work: &Work, session: &mut Session) -> Sent {
         let recipients = work.recipients.iter();
         let recipients: Vec<_> = recipients.map(|(_, who, options)| (who, options)).collect();
+        let sender = work.message.reverse_path();
         let mail = Mail {
-            sender: &work.message.sender,
+            sender: &sender,
             recipients: &recipients,
-            size: work.message.size,
+            size: work.message.sent_bytes(),
             smtputf8: work.message.smtputf8,
             body: work.message.body,
             by: work

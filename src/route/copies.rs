@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{plan::Copy, router::Target};
+use super::{plan::Copy, target::Target};
 use crate::{
     accounts::Snapshot,
     base::{
@@ -14,7 +14,7 @@ use crate::{
         ids::{AccountId, MessageId},
         text::Quoted,
     },
-    mail::urgency::DateTime,
+    mail::{address::Address, envelope::ForwardPath, urgency::DateTime},
 };
 
 /// The copies of a message that was accepted.
@@ -23,9 +23,20 @@ pub struct Copies {
     /// Names the accounts.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) delivered: Vec<Copy>,
+    pub(super) mailings: Vec<Queued>,
     pub(super) queued: usize,
     /// All of them wait until then.
     pub(super) held_until: Option<Timestamp>,
+}
+
+/// A message of the queue.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) id: MessageId,
+    /// The address here for which it is passed on.
+    pub(super) via: Option<ForwardPath>,
+    /// What its sender is rewritten to.
+    pub(super) rewritten: Option<Address>,
 }
 
 impl Copies {
@@ -68,6 +79,14 @@ impl Copies {
                 }
             }
             let forwards = shown.saturating_sub(reached.accounts.len());
+            let of_target = |queued: &&Queued| queued.via.as_ref() == target.via();
+            let mailing = self.mailings.iter().find(of_target);
+            // What is passed on for a second address is a message of its own.
+            let about = id;
+            let id = mailing.map_or(id, |mailing| mailing.id);
+            let rewritten = mailing.and_then(|mailing| mailing.rewritten.as_ref());
+            let rewritten = rewritten.map(|sender| format!("<{sender}>"));
+            let rewritten = rewritten.as_deref().map(Quoted::str);
             for remote in reached.forwards.iter().take(forwards) {
                 let to = format!("<{remote}>");
                 tracing::info!(
@@ -75,13 +94,15 @@ impl Copies {
                     id = %id,
                     to = %Quoted::str(&to),
                     given = (to != given).then(|| tracing::field::display(Quoted::str(&given))),
+                    about = (id != about).then(|| tracing::field::display(about)),
+                    sender = rewritten.map(tracing::field::display),
                     until = self.held_until.map(shown_time).map(tracing::field::display),
                     "queued"
                 );
             }
             if shown < all {
                 let more = all.saturating_sub(shown);
-                tracing::info!(target: "mail", id = %id, to = %Quoted::str(&given), more, "copied");
+                tracing::info!(target: "mail", id = %about, to = %Quoted::str(&given), more, "copied");
             }
         }
     }

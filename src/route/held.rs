@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::{
     postman::{PostError, Posted, fault, refused},
-    router::{Acceptance, Origin, Refusal, RouteFault, Router, Target},
+    router::{Acceptance, Origin, Refusal, RouteFault, Router},
+    target::Target,
 };
 use crate::{
     accounts::Targets,
@@ -99,6 +100,7 @@ impl Router {
             path: ForwardPath::Address(address.clone()),
             reached: reached(vec![*account]),
             options: RcptOptions::default(),
+            returned: false,
         });
         let acceptance = Acceptance {
             id,
@@ -114,7 +116,9 @@ impl Router {
             arrived: intake.finish().await.map_err(fault)?,
             final_delivery_bytes: usize::try_from(message.skipped).unwrap_or_default(),
             junk: false,
-            beginning: Bytes::new(),
+            header: Bytes::new(),
+            doubtful: false,
+            sealable: None,
         };
         let composed = self.compose(batch, &acceptance).map_err(refused)?;
         let targets = acceptance.targets;

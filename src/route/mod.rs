@@ -2,25 +2,29 @@
 //!
 //! RFC 5321 3.6 (relaying), 4.2.5 and 6.1 (what a 250 promises), 3.9 (aliases and lists). Local
 //! copies and queued ones are made by the same commit; after it the message is ours, before it
-//! nothing is. Forwards keep the sender of the message: there is no sender rewriting (SRS), so a
-//! forward's last report goes to whoever sent it. Not here: verbs and replies (`smtp`), attempts
-//! (`relay`).
+//! nothing is. What is passed on for an address here has its sender rewritten (`srs`), so that
+//! reports come back and find him. Not here: verbs and replies (`smtp`), attempts (`relay`).
 
 mod advice;
 mod again;
+mod answer;
+mod answering;
 mod copies;
 mod held;
 mod pace;
+mod passing;
 mod plan;
 mod postman;
 pub mod report;
 mod router;
 mod signing;
+mod srs;
 mod success;
+mod target;
 
 pub use copies::Copies;
 pub use held::Waited;
+pub use passing::Rewriting;
 pub use postman::{Fault, FirstLine, PostError, Posted, Postman, Report, Reports};
-pub use router::{
-    AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router, Target,
-};
+pub use router::{AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router};
+pub use target::Target;

@@ -3,15 +3,21 @@
 //!
 //! Pure. An account that is reached by several recipients, or by an address and a group it is a
 //! member of, gets the message once. Addresses elsewhere are the same only when their local parts
-//! are the same to the letter: what case means there is not ours to say (RFC 5321 2.4). A plan is
-//! made again after a conflict: a mailbox of it may be gone.
+//! are the same to the letter: what case means there is not ours to say (RFC 5321 2.4). What is
+//! passed on for an address here is a message of its own in the queue: its sender and its first
+//! fields depend on that address. A plan is made again after a conflict: a mailbox of it may be
+//! gone.
 
 use std::collections::{HashMap, HashSet};
 
-use super::router::Target;
+use super::target::Target;
 use crate::{
     base::ids::{AccountId, MailboxId},
-    mail::{address::Address, dsn::Notify, envelope::RcptOptions},
+    mail::{
+        address::Address,
+        dsn::Notify,
+        envelope::{ForwardPath, RcptOptions},
+    },
     mailbox::{FlagSet, INBOX, Name},
 };
 
@@ -20,7 +26,16 @@ use crate::{
 pub(super) struct Plan {
     /// Those that stay here, in the order in which their accounts were reached first.
     pub(super) copies: Vec<Copy>,
-    /// Where else it goes, and what its sender said of each.
+    /// What leaves, a message of the queue each.
+    pub(super) mailings: Vec<Mailing>,
+}
+
+/// Copies that leave together; at least one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mailing {
+    /// For whom they are passed on: an address here. None for those whom the sender named.
+    pub(super) via: Option<ForwardPath>,
+    /// Where they go, and what the sender said of each.
     pub(super) remotes: Vec<(Address, RcptOptions)>,
     /// Who gets a copy here when its time has come.
     pub(super) waiting: Vec<(AccountId, Address, RcptOptions)>,
@@ -58,38 +73,93 @@ impl Plan {
     /// The copies that reach all `targets`; `filed` says which of them an account has.
     pub(super) fn of(targets: &[Target], filed: impl Fn(AccountId) -> Vec<Copy>) -> Self {
         let mut plan = Self::default();
-        let (mut accounts, mut remotes) = (HashSet::new(), HashMap::new());
+        let (mut accounts, mut known) = (HashSet::new(), HashMap::new());
         for target in targets {
             for account in &target.reached.accounts {
                 if accounts.insert(*account) {
                     plan.copies.extend(filed(*account));
                 }
             }
+        }
+        // Whom the sender named himself gets the copy that was sent to him.
+        let (named, reached): (Vec<_>, Vec<_>) =
+            targets.iter().partition(|target| target.via().is_none());
+        for target in named.into_iter().chain(reached) {
             let options = target.passed_on();
             for remote in &target.reached.forwards {
-                let next = plan.remotes.len();
-                match plan.remotes.get_mut(*remotes.entry(remote).or_insert(next)) {
-                    Some((_, known)) => {
-                        known.notify = Notify::either(known.notify, options.notify);
+                match known.get(remote) {
+                    Some(place) => plan.heard_again(*place, &options),
+                    None => {
+                        let place = plan.add(target.via(), (remote.clone(), options.clone()));
+                        known.insert(remote, place);
                     }
-                    None => plan.remotes.push((remote.clone(), options.clone())),
                 }
             }
         }
         plan
     }
 
-    /// How many hold the body: each copy's email, and the queue once for all its recipients.
+    /// Adds a copy that leaves; answers which mailing it is in, and where there.
+    fn add(&mut self, via: Option<&ForwardPath>, remote: (Address, RcptOptions)) -> (usize, usize) {
+        let of_via = |mailing: &Mailing| mailing.via.as_ref() == via;
+        let at = self.mailings.iter().rposition(of_via);
+        let at = at.unwrap_or_else(|| {
+            self.mailings.push(Mailing {
+                via: via.cloned(),
+                ..Mailing::default()
+            });
+            self.mailings.len().saturating_sub(1)
+        });
+        let Some(mailing) = self.mailings.get_mut(at) else {
+            return (at, 0);
+        };
+        mailing.remotes.push(remote);
+        (at, mailing.remotes.len().saturating_sub(1))
+    }
+
+    /// Somebody is reached once more.
+    fn heard_again(&mut self, (mailing, at): (usize, usize), options: &RcptOptions) {
+        let mailing = self.mailings.get_mut(mailing);
+        if let Some((_, known)) = mailing.and_then(|mailing| mailing.remotes.get_mut(at)) {
+            known.notify = Notify::either(known.notify, options.notify);
+        }
+    }
+
+    /// Has these wait with those whom the sender named: the first of all mailings.
+    pub(super) fn hold(&mut self, waiting: Vec<(AccountId, Address, RcptOptions)>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let named = |mailing: &Mailing| mailing.via.is_none();
+        let at = self.mailings.iter().position(named);
+        let mut mailing = at.map_or_else(Mailing::default, |at| self.mailings.remove(at));
+        mailing.waiting = waiting;
+        self.mailings.insert(0, mailing);
+    }
+
+    /// Who gets a copy here when its time has come.
+    pub(super) fn waiting(&self) -> usize {
+        let mailings = self.mailings.iter();
+        mailings.map(|mailing| mailing.waiting.len()).sum()
+    }
+
+    /// Addresses elsewhere that get it.
+    pub(super) fn leaving(&self) -> usize {
+        let mailings = self.mailings.iter();
+        mailings.map(|mailing| mailing.remotes.len()).sum()
+    }
+
+    /// How many hold the body: each copy's email, and each mailing once for all its recipients.
     pub(super) fn owners(&self) -> u32 {
-        let queue = usize::from(!self.remotes.is_empty() || !self.waiting.is_empty());
-        u32::try_from(self.copies.len().saturating_add(queue)).unwrap_or(u32::MAX)
+        let owners = self.copies.len().saturating_add(self.mailings.len());
+        u32::try_from(owners).unwrap_or(u32::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accounts::Targets, mail::envelope::ForwardPath, mailbox::SystemFlags};
+    use crate::{accounts::Targets, mailbox::SystemFlags};
 
     fn copy(account: AccountId, flags: SystemFlags) -> Copy {
         Copy {
@@ -109,6 +179,7 @@ mod tests {
                 ..Targets::default()
             },
             options: RcptOptions::default(),
+            returned: false,
         }
     }
 
@@ -140,7 +211,8 @@ mod tests {
             ),
         ] {
             let plan = Plan::of(&targets, |account| vec![copy(account, SystemFlags::NONE)]);
-            let shown = plan.remotes.iter().map(|(address, _)| address.to_string());
+            let shown = plan.mailings.iter().flat_map(|mailing| &mailing.remotes);
+            let shown = shown.map(|(address, _)| address.to_string());
             let shown: Vec<String> = shown.collect();
             let reached: Vec<_> = plan.copies.iter().map(|copy| copy.account.0).collect();
             assert_eq!(reached, accounts);
@@ -179,8 +251,40 @@ mod tests {
             ),
         ] {
             let plan = Plan::of(&targets, |_| Vec::new());
-            assert_eq!(plan.remotes[0].1.notify, Notify::parse(notify));
+            assert_eq!(plan.mailings[0].remotes[0].1.notify, Notify::parse(notify));
         }
+    }
+
+    #[test]
+    fn what_is_passed_on_leaves_apart_for_each_address_here() {
+        let of = |path: &str, forwards: &[&str]| Target {
+            path: ForwardPath::Address(path.parse().unwrap()),
+            ..target(&[], forwards)
+        };
+        let plan = Plan::of(
+            &[
+                of("c@far.example", &["c@far.example"]),
+                of("x@here.example", &["a@far.example", "c@far.example"]),
+                of("d@far.example", &["d@far.example"]),
+                of("y@here.example", &["b@far.example", "a@far.example"]),
+            ],
+            |_| Vec::new(),
+        );
+        let shown = plan.mailings.iter().map(|mailing| {
+            let via = mailing.via.as_ref().map(ToString::to_string);
+            let to = mailing.remotes.iter().map(|(to, _)| to.to_string());
+            (via, to.collect::<Vec<_>>().join(" "))
+        });
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                (None, "c@far.example d@far.example".to_owned()),
+                (some("<x@here.example>"), "a@far.example".to_owned()),
+                (some("<y@here.example>"), "b@far.example".to_owned()),
+            ]
+        );
+        assert_eq!((plan.leaving(), plan.owners()), (4, 3));
     }
 
     #[test]

@@ -164,7 +164,9 @@ impl Router {
             arrived: intake.finish_behind(head.into()).await.map_err(fault)?,
             final_delivery_bytes,
             junk: false,
-            beginning: Bytes::new(),
+            header: Bytes::new(),
+            doubtful: false,
+            sealable: None,
         };
         let composed = self.compose(batch, &acceptance).map_err(refused)?;
         let (id, targets) = (acceptance.id, acceptance.targets);
@@ -229,7 +231,12 @@ impl Posted {
 /// some day, and a full disk has room again.
 pub(super) fn refused(refusal: Refusal) -> PostError {
     match refusal {
-        Refusal::UnknownRecipient | Refusal::TooManyCopies => PostError::Undeliverable(refusal),
+        Refusal::UnknownRecipient
+        | Refusal::TooManyCopies
+        | Refusal::Circle
+        | Refusal::NotRewrittenHere
+        | Refusal::RewrittenLongAgo
+        | Refusal::ReportsOnly => PostError::Undeliverable(refusal),
         Refusal::RelayDenied
         | Refusal::OverQuota
         | Refusal::NoRoom
@@ -252,6 +259,9 @@ mod tests {
         for (refusal, dropped) in [
             (Refusal::UnknownRecipient, true),
             (Refusal::TooManyCopies, true),
+            (Refusal::Circle, true),
+            (Refusal::NotRewrittenHere, true),
+            (Refusal::RewrittenLongAgo, true),
             (Refusal::RelayDenied, false),
             (Refusal::OverQuota, false),
             (Refusal::NoRoom, false),

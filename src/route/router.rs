@@ -15,11 +15,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    copies::Copies,
+    copies::{Copies, Queued},
     held::Waiting,
     pace::{Pace, Verdict},
+    passing::{Rewriting, cut_circles},
     plan::{Copy, Junk, Plan, filed},
     signing::Signing,
+    target::Target,
 };
 use crate::{
     accounts::{Directory, Resolution, Snapshot, Targets},
@@ -33,23 +35,24 @@ use crate::{
         envelope::{Envelope, ForwardPath, RcptOptions},
     },
     mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
-    queue::{NewMessage, Queue, QueueFault},
+    queue::{Queue, QueueFault},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
-    verify::Draft,
+    verify::{Draft, Sealable},
 };
 
 /// Decides where messages go, and accepts them. Cheap to clone.
 #[derive(Clone)]
-pub struct Router(Arc<Inner>);
+pub struct Router(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     engine: Arc<dyn Engine>,
     clock: Clock,
-    directory: Directory,
+    pub(super) directory: Directory,
     mailboxes: Mailboxes,
     queue: Queue,
     pace: Mutex<Pace>,
-    signing: Signing,
+    pub(super) signing: Signing,
+    pub(super) rewriting: Rewriting,
     /// Our name, in reports.
     reporter: String,
 }
@@ -61,6 +64,8 @@ pub struct Options {
     pub recipients_per_hour: u32,
     /// Our name, in reports.
     pub name: String,
+    /// What becomes of the senders of what is passed on.
+    pub rewriting: Rewriting,
 }
 
 impl Default for Options {
@@ -68,6 +73,7 @@ impl Default for Options {
         Self {
             recipients_per_hour: 500,
             name: "localhost".to_owned(),
+            rewriting: Rewriting::default(),
         }
     }
 }
@@ -81,16 +87,6 @@ pub enum Origin {
     Account(AccountId),
     /// We, with a report.
     Ourselves,
-}
-
-/// A recipient that was taken, and what it reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// As it was given.
-    pub(super) path: ForwardPath,
-    pub(super) reached: Targets,
-    /// What the sender said of it.
-    pub(super) options: RcptOptions,
 }
 
 /// A message with everything that accepting it needs.
@@ -111,9 +107,20 @@ pub struct Acceptance {
     pub final_delivery_bytes: usize,
     /// It is for the junk mailboxes of those who have one.
     pub junk: bool,
-    /// Its header, as far as reports of success repeat it: for targets with
-    /// [`Target::wants_success`].
-    pub beginning: Bytes,
+    /// Its header, where [`Router::wants_header`] says so.
+    pub header: Bytes,
+    /// Its sender may be forged: nobody is answered.
+    pub doubtful: bool,
+    /// What can be sealed of it, where [`Router::passes_on`] says so.
+    pub sealable: Option<Sealable>,
+}
+
+impl Acceptance {
+    /// Until when all its copies wait (RFC 4865), if they do.
+    pub(super) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let release = self.envelope.options.release?;
+        (release.at > now).then_some(release.at)
+    }
 }
 
 /// Why a recipient or a message is not taken.
@@ -140,6 +147,18 @@ pub enum Refusal {
     /// More copies than one commit takes: 452 4.5.3.
     #[error("too many copies")]
     TooManyCopies,
+    /// It came back to an address here that passed it on before: 554 5.4.6.
+    #[error("the message goes in a circle")]
+    Circle,
+    /// It looks like a sender that we rewrote, and is not: 550 5.1.1.
+    #[error("the rewritten sender is not of this server")]
+    NotRewrittenHere,
+    /// It is a sender that we rewrote too long ago: 550 5.1.1.
+    #[error("the rewritten sender has expired")]
+    RewrittenLongAgo,
+    /// It is a sender that we rewrote, and what comes is no report: 550 5.7.1.
+    #[error("a rewritten sender takes reports only")]
+    ReportsOnly,
     /// Recipients changed while the message came in: 451 4.3.0.
     #[error("a recipient changed meanwhile")]
     Changed,
@@ -191,6 +210,7 @@ impl Router {
             mailboxes,
             queue,
             pace: Mutex::new(Pace::new(options.recipients_per_hour)),
+            rewriting: options.rewriting.clone(),
             reporter: options.name.clone(),
         }))
     }
@@ -216,7 +236,7 @@ impl Router {
             return Ok(Err(Refusal::NoRoom));
         }
         let snapshot = self.0.directory.settled().await?;
-        let target = match target(&snapshot, *from, to) {
+        let target = match self.target(&snapshot, *from, to) {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -234,17 +254,25 @@ impl Router {
 
     /// Accepts a message for all its targets, or for none.
     pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Copies, AcceptError> {
-        for _ in 0..ATTEMPTS_MAX {
+        self.prepare_rewriting(&acceptance).await;
+        let seal = self.seal(&acceptance).await;
+        for attempt in 0..ATTEMPTS_MAX {
+            cut_circles(&mut acceptance).map_err(AcceptError::Refused)?;
             let mut batch = Batch::new();
             let junk = self.junk_mailboxes(&acceptance).await;
             let junk = junk.map_err(RouteFault::from)?;
             let told = self.tell_success(&mut batch, &acceptance).await;
+            // A message is not refused because somebody else is being answered all the time.
+            let answered = match attempt < ANSWER_ATTEMPTS_MAX {
+                true => self.answer(&mut batch, &acceptance).await,
+                false => Vec::new(),
+            };
             let composed = self
-                .compose_filed(&mut batch, &acceptance, &junk)
+                .compose_filed(&mut batch, &acceptance, (&junk, &seal))
                 .map_err(AcceptError::Refused)?;
             match self.0.engine.commit(batch).await {
                 Ok(_) => {
-                    if let Some((line, posted)) = told {
+                    for (line, posted) in told.into_iter().chain(answered) {
                         line.log();
                         posted.announce();
                     }
@@ -264,24 +292,20 @@ impl Router {
     /// about together with what it is about. The batch then happens only while the accounts
     /// exist; after a conflict the targets must be asked for again.
     pub fn compose(&self, batch: &mut Batch, acceptance: &Acceptance) -> Result<Composed, Refusal> {
-        self.compose_filed(batch, acceptance, &HashMap::new())
+        self.compose_filed(batch, acceptance, (&HashMap::new(), ""))
     }
 
-    /// The same, with the copies of some accounts in their junk mailboxes.
+    /// The same, with the copies of some accounts in their junk mailboxes, and what is passed on
+    /// sealed.
     fn compose_filed(
         &self,
         batch: &mut Batch,
         acceptance: &Acceptance,
-        junk: &Junk,
+        (junk, seal): (&Junk, &str),
     ) -> Result<Composed, Refusal> {
-        let Acceptance { id, arrived, .. } = acceptance;
+        let Acceptance { arrived, .. } = acceptance;
         let now = self.0.clock.wall();
-        let release = acceptance
-            .envelope
-            .options
-            .release
-            .map(|release| release.at);
-        let held_until = release.filter(|at| *at > now);
+        let held_until = acceptance.held_until(now);
         let mut plan = Plan::of(&acceptance.targets, |account| match held_until {
             // RFC 4865 4: the queue has it until then.
             Some(_) => Vec::new(),
@@ -289,22 +313,15 @@ impl Router {
         });
         if held_until.is_some() {
             let recipients = &acceptance.envelope.recipients;
-            plan.waiting = Waiting::of(&acceptance.targets, recipients).accounts;
+            plan.hold(Waiting::of(&acceptance.targets, recipients).accounts);
+        }
+        let (queued, waiting) = (plan.leaving(), plan.waiting());
+        if [plan.copies.len(), queued, waiting].iter().sum::<usize>() > COPIES_MAX {
+            return Err(Refusal::TooManyCopies);
         }
         match plan.owners() {
             0 => return Err(Refusal::UnknownRecipient),
             owners => owners::own_first(batch, arrived.blob, owners),
-        }
-        let queued = plan.remotes.len();
-        let waiting = plan.waiting.len();
-        if plan
-            .copies
-            .len()
-            .saturating_add(queued)
-            .saturating_add(waiting)
-            > COPIES_MAX
-        {
-            return Err(Refusal::TooManyCopies);
         }
         batch.body(arrived.blob, another(&arrived.content));
         let mut placement = Placement::of(arrived, now, FlagSet::default());
@@ -318,29 +335,11 @@ impl Router {
             let mailboxes = &self.0.mailboxes;
             mailboxes.place(batch, copy.account, copy.mailbox, &placement);
         }
-        let origin = match acceptance.origin {
-            Origin::Account(account) => Some(account),
-            Origin::Peer | Origin::Ourselves => None,
-        };
-        let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
-        let message = NewMessage {
-            id: *id,
-            sender: acceptance.envelope.sender.clone(),
-            recipients: plan.remotes,
-            accounts: plan.waiting,
-            blob: arrived.blob,
-            skipped,
-            size: arrived.size.saturating_sub(u64::from(skipped)),
-            smtputf8: acceptance.envelope.smtputf8,
-            body: acceptance.envelope.body,
-            options: acceptance.envelope.options.clone(),
-            received: now,
-            origin,
-        };
-        self.0.queue.enqueue(batch, &message);
+        let mailings = self.enqueue(batch, acceptance, (plan.mailings, seal), now);
         Ok(Composed {
             router: self.clone(),
             copies: plan.copies,
+            mailings,
             queued,
             held_until: held_until.filter(|_| queued.saturating_add(waiting) > 0),
         })
@@ -389,6 +388,11 @@ impl Router {
         self.0.directory.settled().await
     }
 
+    /// Where everything is stored.
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
     /// What time it is.
     pub(super) fn now(&self) -> Timestamp {
         self.0.clock.wall()
@@ -433,62 +437,65 @@ impl Router {
         Ok(true)
     }
 
+    /// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
+    fn target(
+        &self,
+        snapshot: &Snapshot,
+        from: Origin,
+        to: &ForwardPath,
+    ) -> Result<Target, Refusal> {
+        let returned = self.returned(snapshot, to).transpose()?;
+        let reached = match (
+            &returned,
+            snapshot.resolve(returned.as_ref().unwrap_or(to)),
+            from,
+        ) {
+            (_, Resolution::Targets(mut reached), _) => {
+                for list in std::mem::take(&mut reached.lists) {
+                    reached.accounts.extend(list.accounts);
+                    reached.forwards.extend(list.forwards);
+                }
+                reached
+            }
+            (None, Resolution::NotLocal, Origin::Peer) => return Err(Refusal::RelayDenied),
+            (_, Resolution::NotLocal, _) => match returned.as_ref().unwrap_or(to) {
+                ForwardPath::Address(address) => Targets {
+                    forwards: vec![address.clone()],
+                    ..Targets::default()
+                },
+                ForwardPath::Postmaster => return Err(Refusal::UnknownRecipient),
+            },
+            // Whether an account is out of use is nobody's business.
+            (_, Resolution::Unknown | Resolution::Disabled, _) => {
+                return Err(Refusal::UnknownRecipient);
+            }
+            (_, Resolution::Unusable(why), _) => {
+                let to = to.to_string();
+                let to = Quoted::str(&to);
+                tracing::error!(%to, reason = %why, "a recipient cannot be resolved");
+                return Err(Refusal::Misconfigured);
+            }
+        };
+        Ok(Target {
+            path: to.clone(),
+            reached,
+            options: RcptOptions::default(),
+            returned: returned.is_some(),
+        })
+    }
+
     /// Asks for the targets again, after an account or a mailbox was gone at the commit.
     async fn resolve_again(&self, acceptance: &mut Acceptance) -> Result<(), AcceptError> {
         self.0.directory.reload().await.map_err(RouteFault::from)?;
         let snapshot = self.0.directory.snapshot();
         for taken in &mut acceptance.targets {
             let options = std::mem::take(&mut taken.options);
-            *taken = target(&snapshot, acceptance.origin, &taken.path)
+            *taken = self
+                .target(&snapshot, acceptance.origin, &taken.path)
                 .map_err(|_| AcceptError::Refused(Refusal::Changed))?
                 .with(options);
         }
         Ok(())
-    }
-}
-
-impl Target {
-    /// Whether all of its copies stay here.
-    pub fn is_local(&self) -> bool {
-        self.reached.forwards.is_empty()
-    }
-
-    /// Whether it is an address that nobody here knows.
-    pub fn is_elsewhere(&self) -> bool {
-        let Targets {
-            accounts, forwards, ..
-        } = &self.reached;
-        match (&self.path, forwards.as_slice()) {
-            (ForwardPath::Address(path), [only]) => accounts.is_empty() && path == only,
-            _ => false,
-        }
-    }
-
-    /// The same, with what the sender said of it.
-    pub fn with(self, options: RcptOptions) -> Self {
-        Self { options, ..self }
-    }
-
-    /// Whether its success is to be told, should it end here (RFC 3461 5.2.3).
-    pub fn wants_success(&self) -> bool {
-        self.options.wants_success()
-    }
-
-    /// Whether it stands for several (RFC 3461 5.2.7.3).
-    pub(super) fn is_expanded(&self) -> bool {
-        let Targets {
-            accounts, forwards, ..
-        } = &self.reached;
-        accounts.len().saturating_add(forwards.len()) > 1
-    }
-
-    /// What is said of those elsewhere that it stands for.
-    pub(super) fn passed_on(&self) -> RcptOptions {
-        match self.is_expanded() {
-            true => self.options.expanded(),
-            // RFC 3461 5.2.7.2.
-            false => self.options.clone(),
-        }
     }
 }
 
@@ -498,6 +505,7 @@ impl Target {
 pub struct Composed {
     router: Router,
     copies: Vec<Copy>,
+    mailings: Vec<Queued>,
     queued: usize,
     held_until: Option<Timestamp>,
 }
@@ -509,6 +517,7 @@ impl Composed {
             targets,
             snapshot: self.router.0.directory.snapshot(),
             delivered: self.copies.clone(),
+            mailings: self.mailings.clone(),
             queued: self.queued,
             held_until: self.held_until,
         }
@@ -538,39 +547,6 @@ impl From<CommitError> for AcceptError {
     }
 }
 
-/// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
-fn target(snapshot: &Snapshot, from: Origin, to: &ForwardPath) -> Result<Target, Refusal> {
-    let reached = match (snapshot.resolve(to), from, to) {
-        (Resolution::Targets(mut reached), ..) => {
-            for list in std::mem::take(&mut reached.lists) {
-                reached.accounts.extend(list.accounts);
-                reached.forwards.extend(list.forwards);
-            }
-            reached
-        }
-        (Resolution::NotLocal, Origin::Peer, _) => return Err(Refusal::RelayDenied),
-        (Resolution::NotLocal, _, ForwardPath::Address(address)) => Targets {
-            forwards: vec![address.clone()],
-            ..Targets::default()
-        },
-        // Whether an account is out of use is nobody's business.
-        (Resolution::NotLocal | Resolution::Unknown | Resolution::Disabled, ..) => {
-            return Err(Refusal::UnknownRecipient);
-        }
-        (Resolution::Unusable(why), ..) => {
-            let to = to.to_string();
-            let to = Quoted::str(&to);
-            tracing::error!(%to, reason = %why, "a recipient cannot be resolved");
-            return Err(Refusal::Misconfigured);
-        }
-    };
-    Ok(Target {
-        path: to.clone(),
-        reached,
-        options: RcptOptions::default(),
-    })
-}
-
 /// The same body for one more try; its bytes are shared.
 fn another(content: &Content) -> Content {
     match content {
@@ -584,6 +560,8 @@ fn another(content: &Content) -> Content {
 
 /// How often a message is accepted again after its recipients changed.
 const ATTEMPTS_MAX: usize = 4;
+/// How often of these its answers are part of it.
+const ANSWER_ATTEMPTS_MAX: usize = 2;
 /// Bytes that the facts of all copies may take of a commit; more are stored once for all copies.
 const FACTS_BYTES_MAX: usize = 256 * 1024;
 /// Copies of one message. A commit takes as many.

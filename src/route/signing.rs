@@ -1,20 +1,21 @@
 //! Signs what our users and we ourselves send: with the keys of the author's domain, or of one
 //! above it that has keys (DKIM-02; the reports of `mail.example.org` are signed by
-//! `example.org`).
+//! `example.org`); and seals what is passed on (RFC 8617) with the RSA key of the address that does
+//! it.
 //!
 //! Keys that were read are kept: reading an RSA key checks all of it. Signing itself takes a
 //! blocking thread.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
     accounts::{Directory, DkimKey, LocalDomain, Snapshot},
     base::clock::Clock,
-    mail::address::Domain,
-    verify::{Draft, Signer, SigningKey, Work},
+    mail::{address::Domain, algorithm::Algorithm},
+    verify::{Draft, Sealable, Signer, SigningKey, Work},
 };
 
 /// Signs messages. Cheap to clone.
@@ -27,6 +28,8 @@ struct Inner {
     work: Work,
     /// By domain and selector, with what they were read from.
     read: Mutex<HashMap<(Domain, String), ReadKey>>,
+    /// Of which it was said that they cannot seal.
+    keyless: Mutex<HashSet<Domain>>,
 }
 
 /// A key as it was stored, and ready to sign.
@@ -40,6 +43,7 @@ impl Signing {
             clock,
             work: Work::default(),
             read: Mutex::default(),
+            keyless: Mutex::default(),
         }))
     }
 
@@ -68,6 +72,32 @@ impl Signing {
         }
         let signed = self.0.work.run(move || draft.sign(&signers, now.secs()));
         signed.await.unwrap_or_default()
+    }
+
+    /// The fields that seal a message in the name of this domain, or of one above it that has keys;
+    /// none when nobody has one for it, which is said once.
+    pub(super) async fn seal(&self, sealable: Sealable, domain: &Domain) -> Option<String> {
+        let snapshot = self.0.directory.snapshot();
+        let now = self.0.clock.wall();
+        let signer = with_keys(&snapshot, domain.as_str()).and_then(|found| {
+            let mut keys = found.signing_keys(now).into_iter();
+            let key = keys.find(|key| key.algorithm == Algorithm::RsaSha256)?;
+            self.signer(found, key)
+        });
+        let Some(signer) = signer else {
+            let keyless = self.0.keyless.lock();
+            let mut keyless = keyless.unwrap_or_else(PoisonError::into_inner);
+            if keyless.insert(domain.clone()) {
+                let domain = domain.as_str();
+                tracing::warn!(
+                    domain,
+                    "what it passes on is not sealed: it has no RSA key (DKIM)"
+                );
+            }
+            return None;
+        };
+        let sealed = self.0.work.run(move || sealable.seal(&signer, now.secs()));
+        sealed.await.flatten()
     }
 
     fn signer(&self, domain: &LocalDomain, key: &DkimKey) -> Option<Signer> {

@@ -7,7 +7,8 @@
 use super::{
     postman::{FirstLine, PostError, Posted, Report},
     report::{Built, Entry, Event, Facts, build},
-    router::{Acceptance, Router, Target},
+    router::{Acceptance, Router},
+    target::Target,
 };
 use crate::{
     base::text::{Causes, Quoted},
@@ -78,7 +79,7 @@ impl Router {
             received: now,
             now,
             recipients: &entries,
-            beginning: &acceptance.beginning,
+            beginning: &acceptance.header,
             // RFC 3461 4.3: of successes only the header goes back.
             whole: false,
         });

@@ -141,6 +141,7 @@ mod space {
     pub(super) const METADATA: u8 = 0x3c;
     pub(super) const METADATA_COUNT: u8 = 0x3d;
     pub(super) const ANNOTATOR: u8 = 0x3e;
+    pub(super) const ANSWERED: u8 = 0x3f;
     pub(super) const EMAIL: u8 = 0x40;
     pub(super) const BODY_OWNERS: u8 = 0x41;
     pub(super) const BODY_FACTS: u8 = 0x42;
@@ -270,7 +271,7 @@ pub fn removed_accounts() -> Key {
 /// Everything that mailboxes keep of an account, as prefixes. The mailboxes come first: without
 /// them, nothing can be added to the account. Emails come last: they own bodies.
 pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
-    const SPACES: [u8; 20] = [
+    const SPACES: [u8; 21] = [
         space::MAILBOX,
         space::MAILBOX_NAME,
         space::NAME_OF,
@@ -283,6 +284,7 @@ pub fn mailbox_data(account: AccountId) -> impl Iterator<Item = Key> {
         space::RECENT,
         space::METADATA,
         space::METADATA_COUNT,
+        space::ANSWERED,
         space::SWEEP,
         space::RELOCATIONS,
         space::USED_BYTES,
@@ -327,6 +329,18 @@ pub fn annotated_by(viewer: AccountId) -> Key {
 /// `METADATA_COUNT account`: number of the account's annotations, without those of other viewers.
 pub fn metadata_count(account: AccountId) -> Key {
     Fields::account(space::METADATA_COUNT, account).key()
+}
+
+/// `ANSWERED account sender`: when this sender, given by his mark, was told that nobody is there.
+pub fn answered(account: AccountId, sender: &[u8; 16]) -> Key {
+    Fields::account(space::ANSWERED, account)
+        .bytes(sender)
+        .key()
+}
+
+/// All senders whom an account answered.
+pub fn all_answered(account: AccountId) -> Key {
+    Fields::account(space::ANSWERED, account).key()
 }
 
 /// `MODSEQ account`: counter of the account's changes.

@@ -145,6 +145,35 @@ impl Chain {
         sets.iter().rev().take_while(known).any(saw)
     }
 
+    /// The places of its fields, in the order in which a seal covers them (RFC 8617 5.1.1).
+    pub(super) fn places(&self) -> Vec<usize> {
+        let sets = match self {
+            Self::Sets(sets) => sets.as_slice(),
+            Self::None | Self::Broken => &[],
+        };
+        let places = sets
+            .iter()
+            .flat_map(|set| [set.results, set.message, set.seal.place]);
+        places.collect()
+    }
+
+    /// The number that comes next, whatever the chain is worth, and whether the newest seal says
+    /// that it is worth nothing.
+    pub(super) fn newest(&self, header: &Header) -> (u64, bool) {
+        let tags = |place: &usize| Tags::parse(header.value(*place)?.split(';').next()?);
+        let number = |place| tags(place)?.number("i")?.ok();
+        let fields = [RESULTS, MESSAGE, SEAL].map(|name| header.places(name));
+        // Where the number is not the first tag, the count of the fields is as good.
+        let count = fields.iter().map(|places| places.len() as u64).max();
+        let highest = fields.iter().copied().flatten().filter_map(number).max();
+        let next = highest.max(count).unwrap_or(0).saturating_add(1);
+        let failed = header.places(SEAL).iter().any(|place| {
+            let tags = header.value(*place).and_then(Tags::parse);
+            tags.and_then(|tags| tags.compact("cv")).as_deref() == Some("fail")
+        });
+        (next, failed)
+    }
+
     /// The domain of the newest seal.
     pub(super) fn sealer(&self) -> Option<&str> {
         match self {
@@ -293,7 +322,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// ARC-01: sets of a chain.
-const SETS_MAX: usize = 50;
+pub(super) const SETS_MAX: usize = 50;
 const RESULTS: &str = "arc-authentication-results";
 const MESSAGE: &str = "arc-message-signature";
 const SEAL: &str = "arc-seal";

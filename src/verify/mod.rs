@@ -17,11 +17,13 @@ mod key;
 mod questions;
 mod results;
 mod rsa;
+mod seal;
 mod sign;
 mod spf;
 mod tags;
 mod work;
 
+pub use seal::Sealable;
 pub use sign::{Draft, Signer, SigningKey};
 pub use work::Work;
 
@@ -108,6 +110,11 @@ pub struct Findings {
     pub reverse_name: Option<String>,
     /// The results on one line, for the log.
     pub summary: String,
+    /// Nobody is answered who claims to have sent it: DMARC does not pass though there is a policy,
+    /// or SPF says that the sender is forged.
+    pub doubtful: bool,
+    /// For who passes it on, if that was asked for.
+    pub sealable: Option<Sealable>,
 }
 
 /// What to do with a message.
@@ -156,14 +163,15 @@ impl Verifier {
         }))
     }
 
-    /// Begins with the header of a message as it came.
-    pub fn examine(&self, header: Bytes) -> Examination {
+    /// Begins with the header of a message as it came, which may be `sealed` and passed on.
+    pub fn examine(&self, header: Bytes, sealed: bool) -> Examination {
         let header = Header::new(header);
         let authors = Authors::of(&header);
         let (signatures, unusable) = dkim::signatures(&header, &authors);
         let (chain, newest_seal) = Chain::read(&header);
         let wanted = signatures.iter().map(|signature| signature.wanted);
-        let body = BodyHashes::new(wanted.chain(arc::wanted(newest_seal.as_ref())));
+        let wanted = wanted.chain(arc::wanted(newest_seal.as_ref()));
+        let body = BodyHashes::new(wanted.chain(sealed.then_some(seal::WANTED)));
         Examination {
             header: Arc::new(header),
             authors,
@@ -237,9 +245,16 @@ impl Verifier {
             arc: (arc, chain.sealer()),
             overridden,
         };
+        let field = results.to_field();
+        let refused = matches!(
+            outcome.result,
+            DmarcResult::Fail | DmarcResult::TempError | DmarcResult::PermError
+        );
         Findings {
-            field: results.to_field().into(),
+            sealable: Sealable::of(message, (&chain, arc), &field),
+            field: field.into(),
             verdict,
+            doubtful: (refused && overridden.is_none()) || sender == Some(SpfResult::Fail),
             summary: summary(&results),
             reverse_name: match iprev {
                 Iprev::Pass(name) => Some(name),

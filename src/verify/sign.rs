@@ -143,30 +143,44 @@ impl Draft {
     pub fn sign(self, signers: &[Signer], secs: i64) -> Vec<u8> {
         let body = self.body.finish().pop().map(|hash| hash.digest);
         let body = BASE64_STANDARD.encode(body.unwrap_or_default());
-        let names = chosen(&self.header);
+        let names = signed_names(&self.header, &[]);
         let mut text = Vec::new();
         self.header.chosen(&names, Canon::Relaxed, &mut text);
-        let mut fields = Vec::new();
-        for signer in signers {
-            let mut field = template(signer, secs, &names, &body);
-            let mut signed = text.clone();
-            unsigned(field.as_bytes(), Canon::Relaxed, &mut signed);
-            if let Some(signature) = signer.key.sign(&signed) {
-                fold(&BASE64_STANDARD.encode(signature), &mut field);
-                field.push_str("\r\n");
-                fields.extend_from_slice(field.as_bytes());
-            }
-        }
-        fields
+        let fields = signers.iter().filter_map(|signer| {
+            let field = template("DKIM-Signature: v=1;", signer, secs, (&names, &body));
+            finished(field, text.clone(), signer)
+        });
+        fields.collect::<String>().into_bytes()
     }
 }
 
-/// The signature but for what it is about.
-fn template(signer: &Signer, secs: i64, names: &[String], body: &str) -> String {
+impl Signer {
+    /// What its key signs with.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.key.algorithm()
+    }
+}
+
+/// A field whose `b=` is still empty, with its signature over `text` and over itself.
+pub(super) fn finished(mut field: String, mut text: Vec<u8>, signer: &Signer) -> Option<String> {
+    unsigned(field.as_bytes(), Canon::Relaxed, &mut text);
+    let signature = signer.key.sign(&text)?;
+    fold(&BASE64_STANDARD.encode(signature), &mut field);
+    field.push_str("\r\n");
+    Some(field)
+}
+
+/// A signature over a message, which begins with `first`, but for its value.
+pub(super) fn template(
+    first: &str,
+    signer: &Signer,
+    secs: i64,
+    (names, body): (&[String], &str),
+) -> String {
     let (domain, selector) = (&signer.domain, &signer.selector);
-    let algorithm = signer.key.algorithm().name();
+    let algorithm = signer.algorithm().name();
     let mut field = format!(
-        "DKIM-Signature: v=1; a={algorithm}; c=relaxed/relaxed;\r\n\td={domain}; s={selector}; \
+        "{first} a={algorithm}; c=relaxed/relaxed;\r\n\td={domain}; s={selector}; \
          t={secs};\r\n\th="
     );
     let mut column = 10;
@@ -199,10 +213,10 @@ fn fold(text: &str, field: &mut String) {
 }
 
 /// The names to sign: each as often as it stands there, and those that must not be added to once
-/// more (RFC 6376 5.4, 8.15).
-fn chosen(header: &Header) -> Vec<String> {
+/// more (RFC 6376 5.4, 8.15). `more` are signed besides.
+pub(super) fn signed_names(header: &Header, more: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
-    for name in SIGNED {
+    for name in SIGNED.iter().chain(more) {
         let count = header.places(name).len();
         let once_more = usize::from(OVERSIGNED.contains(name));
         let count = count.min(TIMES_MAX).saturating_add(once_more);

@@ -37,7 +37,7 @@ pub(super) fn verifier(dns: &Fake, change: impl FnOnce(&mut Options)) -> Verifie
 pub(super) async fn found(verifier: &Verifier, message: &[u8], sender: &str) -> Findings {
     let end = message.windows(4).position(|four| four == b"\r\n\r\n");
     let (header, body) = message.split_at(end.unwrap() + 2);
-    let mut examination = verifier.examine(Bytes::copy_from_slice(header));
+    let mut examination = verifier.examine(Bytes::copy_from_slice(header), true);
     for piece in body[2..].chunks(7) {
         examination.feed(piece);
     }

@@ -6,7 +6,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use buzon::{
-    accounts::{self, Cost, Directory},
+    accounts::{self, Cost, Directory, OutOfOffice},
     base::{
         clock::{Clock, Timestamp},
         ids::{AccountId, MessageId, SortedId},
@@ -21,7 +21,9 @@ use buzon::{
     },
     mailbox::{self, Arrived, INBOX, Mailboxes},
     queue::{self, Queue, record::MessageRecord},
-    route::{self, AcceptError, Acceptance, Origin, Refusal, RouteFault, Router, Target},
+    route::{
+        self, AcceptError, Acceptance, Origin, Refusal, Rewriting, RouteFault, Router, Target,
+    },
     store::{
         Batch, Engine, Key, Order, PageLimit, Room,
         fault::{CommitFault, Fault},
@@ -55,6 +57,10 @@ impl World {
     }
 
     async fn over(engine: Arc<dyn Engine>) -> Self {
+        Self::rewriting(engine, Rewriting::default()).await
+    }
+
+    async fn rewriting(engine: Arc<dyn Engine>, rewriting: Rewriting) -> Self {
         let engine = Arc::new(Fault::new(engine));
         let store: Arc<dyn Engine> = engine.clone();
         let clock = Clock::steered(Timestamp::from_secs(1_000_000));
@@ -82,6 +88,7 @@ impl World {
             queue.clone(),
             &route::Options {
                 recipients_per_hour: 20,
+                rewriting,
                 ..route::Options::default()
             },
         );
@@ -140,7 +147,9 @@ impl World {
             arrived: intake.finish().await.unwrap(),
             final_delivery_bytes: 0,
             junk: false,
-            beginning: Bytes::new(),
+            header: Bytes::new(),
+            doubtful: false,
+            sealable: None,
         }
     }
 
@@ -687,3 +696,121 @@ async fn a_queued_message_keeps_the_id_it_was_accepted_with() {
     world.router.accept(message).await.unwrap();
     assert_eq!(world.keys(&key::queue_recipients(id)).await.len(), 1);
 }
+
+/// What MAIL would say for `x@remote.example` of what `out@example.org` passes on.
+async fn reverse_path(world: &World) -> String {
+    let message = world.message(Origin::Peer, &["out@example.org"], b"A: b\r\n\r\n");
+    let message = message.await;
+    let id = message.id;
+    world.router.accept(message).await.unwrap();
+    let stored = world.engine.get(&key::queue_message(id)).await.unwrap();
+    let record = MessageRecord::decode(&stored.unwrap()).unwrap();
+    assert_eq!(record.sender.to_string(), "<x@remote.example>");
+    record.reverse_path().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_of_what_is_passed_on_are_rewritten_as_the_operator_wants_it() {
+    for (enabled, domain, begins, ends) in [
+        (true, None, "<SRS0=", "=remote.example=x@example.org>"),
+        (
+            true,
+            Some("srs.example.net"),
+            "<SRS0=",
+            "=x@srs.example.net>",
+        ),
+        (false, None, "<x@remote", ".example>"),
+    ] {
+        let domain = domain.map(|domain| domain.parse().unwrap());
+        let rewriting = Rewriting { enabled, domain };
+        let world = World::rewriting(Arc::new(Memory::new()), rewriting).await;
+        let domain = "example.org".parse().unwrap();
+        world.directory.add_domain(&domain).await.unwrap();
+        world.alias("out@example.org", &["y@far.example"]).await;
+        let path = reverse_path(&world).await;
+        assert!(path.starts_with(begins) && path.ends_with(ends), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_to_senders_from_before_a_rotation_come_home() {
+    let world = World::new().await;
+    world.alias("out@example.org", &["y@far.example"]).await;
+    let old = reverse_path(&world).await;
+    let old = old.trim_matches(['<', '>']);
+    for rotations in 1..=4 {
+        world.directory.rotate_rewriting_secret().await.unwrap();
+        let new = reverse_path(&world).await;
+        assert_ne!(new.trim_matches(['<', '>']), old);
+        let found = world.recipient(Origin::Peer, old).await;
+        match rotations {
+            4 => assert_eq!(found, Err(Refusal::NotRewrittenHere)),
+            _ => assert!(found.unwrap().takes_reports_only()),
+        }
+    }
+    // Our own reports need no way back; what is rewritten leads to the sender nevertheless.
+    world.directory.reload().await.unwrap();
+    let new = reverse_path(&world).await;
+    let found = world.recipient(Origin::Ourselves, new.trim_matches(['<', '>']));
+    assert!(!found.await.unwrap().is_local());
+}
+
+/// Has `x@remote.example` write to alice; answers how many copies there are, as `copies` counts.
+async fn written_to_alice(world: &World) -> (usize, usize, usize, usize) {
+    let header = b"To: alice@example.org\r\n\r\n";
+    let message = world.message(Origin::Peer, &["alice@example.org"], header);
+    let mut message = message.await;
+    message.header = Bytes::from_static(b"To: alice@example.org\r\n");
+    world.router.accept(message).await.unwrap();
+    world.copies().await
+}
+
+async fn away(world: &World) {
+    let now = world.clock.wall();
+    let absence = OutOfOffice {
+        set: now,
+        from: now,
+        until: now.plus(Duration::from_secs(30 * 86_400)),
+        days: 7,
+        subject: "".into(),
+        text: "away".into(),
+    };
+    let set = world.directory.set_out_of_office(ALICE_ID, Some(&absence));
+    set.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_remembers_a_thousand_senders_and_answers_nobody_beyond_them() {
+    let world = World::new().await;
+    away(&world).await;
+    let fill = |at: Timestamp| {
+        let mut batch = Batch::new();
+        for n in 0_u128..1_000 {
+            let key = key::answered(ALICE_ID, &n.to_be_bytes());
+            batch.put(key, at.0.to_be_bytes().to_vec());
+        }
+        batch
+    };
+    world.engine.commit(fill(world.clock.wall())).await.unwrap();
+    assert_eq!(written_to_alice(&world).await, (1, 0, 0, 0));
+    // DUR-07: what was remembered at a time to come was remembered by a wrong clock.
+    let later = world.clock.wall().plus(Duration::from_secs(86_400));
+    world.engine.commit(fill(later)).await.unwrap();
+    assert_eq!(written_to_alice(&world).await, (2, 0, 0, 1));
+    // He is remembered now.
+    assert_eq!(written_to_alice(&world).await, (3, 0, 0, 1));
+    // Another answer is news to him.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    away(&world).await;
+    assert_eq!(written_to_alice(&world).await, (4, 0, 0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dur_02_an_answer_that_meets_another_one_is_decided_again() {
+    let world = World::new().await;
+    away(&world).await;
+    world.engine.fail_commit(1, CommitFault::Conflict);
+    assert_eq!(written_to_alice(&world).await, (1, 0, 0, 1));
+}
+
+const ALICE_ID: AccountId = AccountId(1);

@@ -6,6 +6,7 @@
 //!                              binds $plain_alice (SASL PLAIN in base64)
 //! given domain example.net
 //! given alias info@example.org -> alice, bob@remote.example
+//! given forward alice -> bob@remote.example [keep]
 //! given shared account team [with ...]    nobody's own
 //! given acl alice INBOX bob lrs    what bob may do with it; nothing: ""
 //! given quota alice 1000
@@ -24,6 +25,8 @@
 //! given dns keys               those of corpus/signed
 //! given dns fails NAME         its TXT records cannot be had now
 //! given signed example.org     its mail is signed, and the keys are published
+//! given sealed example.org     what it passes on is sealed: it has an RSA key
+//! given away alice 30d TEXT    who writes to alice is answered for so long
 //! given dns takes 40           seconds for every answer
 //!
 //! @ connect A submission       a port by its name in the configuration
@@ -44,20 +47,22 @@
 //! @ deliver alice INBOX plain.eml
 //! @ count alice INBOX 2
 //! @ read alice INBOX 1         the message's lines are what connection `mail` says next
+//! @ leaving                    the same with what MAIL will say for the sender
+//! @ sent 1                     the queued message's lines are what connection `sent` says next
 //! @ queue                      `sender recipient` lines are what connection `queue` says next
 //! ```
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use buzon::{
-    accounts::DkimKey,
+    accounts::{DkimKey, Forwarding, OutOfOffice},
     base::{ids::AccountId, pieces::Pieces as _, random::Random, secret::Secret},
     config::{raw::VerifyPolicy, units::Size},
     dns::Answer,
     mail::algorithm::Algorithm,
     mailbox::{AclChange, AclMode, AppendOptions, FlagSet, Identifier, Mailbox, Name, Rights},
-    queue::admin::Filter,
-    store::{Room, fault::CommitFault},
+    queue::{admin::Filter, record::MessageRecord},
+    store::{Engine as _, Room, fault::CommitFault, key},
     verify::SigningKey,
     wire::base64,
 };
@@ -102,6 +107,16 @@ impl Player {
                     .collect();
                 let (directory, from) = (&self.server.directory, address_of(from));
                 directory.add_alias(&from, &targets).await.map_err(shown)
+            }
+            ["forward", name, "->", targets @ ..] => {
+                let (id, keep) = (self.account(name)?, targets.last() == Some(&"keep"));
+                let targets = targets.iter().filter(|target| **target != "keep");
+                let to = targets.map(|target| address_of(target.trim_end_matches(',')));
+                let to = to.collect();
+                let forwarding = Forwarding { to, keep };
+                let directory = &self.server.directory;
+                let set = directory.set_forwarding(id, Some(&forwarding));
+                set.await.map_err(shown)
             }
             ["quota", name, bytes] => {
                 let id = self.account(name)?;
@@ -178,15 +193,29 @@ impl Player {
                 sealers.push((*domain).to_owned());
                 Ok(())
             }
-            ["signed", domain] => self.sign(domain).await,
+            ["signed", domain] => self.sign(domain, Algorithm::Ed25519Sha256).await,
+            ["sealed", domain] => self.sign(domain, Algorithm::RsaSha256).await,
+            ["away", name, days, text @ ..] => {
+                let (id, now) = (self.account(name)?, self.server.clock.wall());
+                let absence = OutOfOffice {
+                    set: now,
+                    from: now,
+                    until: now.plus(duration(days)?),
+                    days: 7,
+                    subject: "".into(),
+                    text: text.join(" ").into(),
+                };
+                let directory = &self.server.directory;
+                let set = directory.set_out_of_office(id, Some(&absence));
+                set.await.map_err(shown)
+            }
             ["dns", rest @ ..] => self.name_servers(rest),
             _ => Err("nothing like this can be given".to_owned()),
         }
     }
 
-    /// Gives a domain an Ed25519 key. (RSA keys take seconds to make.)
-    async fn sign(&self, domain: &str) -> Result<(), String> {
-        let algorithm = Algorithm::Ed25519Sha256;
+    /// Gives a domain a key. (RSA keys take seconds to make.)
+    async fn sign(&self, domain: &str, algorithm: Algorithm) -> Result<(), String> {
         let private = SigningKey::generate(algorithm, &Random::system()).ok_or("no key")?;
         let public = SigningKey::read(algorithm, &private).ok_or("no key")?;
         let now = self.server.clock.wall();
@@ -340,6 +369,28 @@ impl Player {
                 relay.run(over).await;
                 Ok(())
             }
+            ["leaving"] => {
+                let mut text = String::new();
+                for (record, recipients) in self.queued().await? {
+                    for address in recipients {
+                        text += &format!("{} {address}\r\n", record.reverse_path());
+                    }
+                }
+                let told = Client::told(text.into_bytes());
+                self.clients.insert("leaving".to_owned(), told);
+                Ok(())
+            }
+            ["sent", position] => {
+                let mut queued = self.queued().await?.into_iter();
+                let at = (number(position)? as usize).saturating_sub(1);
+                let (record, _) = queued.nth(at).ok_or("there are fewer")?;
+                let (mut body, mut text) = (self.server.queue.body(&record), Vec::new());
+                while let Some(piece) = body.next().await.map_err(shown)? {
+                    text.extend_from_slice(&piece);
+                }
+                self.clients.insert("sent".to_owned(), Client::told(text));
+                Ok(())
+            }
             ["queue"] => {
                 let text = self.queue().await?;
                 self.clients.insert("queue".to_owned(), Client::told(text));
@@ -466,6 +517,22 @@ impl Player {
             text.extend_from_slice(&piece);
         }
         Ok(text)
+    }
+
+    /// The messages of the queue, and to whom they go.
+    async fn queued(&self) -> Result<Vec<(MessageRecord, Vec<String>)>, String> {
+        let listed = self.server.queue.list(&Filter::default(), None, 1000).await;
+        let mut found = Vec::new();
+        for message in listed.map_err(shown)?.messages {
+            let id = message.id.parse().map_err(|_| "not an id")?;
+            let stored = self.server.engine.get(&key::queue_message(id)).await;
+            let stored = stored.map_err(shown)?.ok_or("it is gone")?;
+            let record = MessageRecord::decode(&stored).map_err(shown)?;
+            let recipients = message.recipients.into_iter();
+            let recipients = recipients.filter_map(|recipient| recipient.address);
+            found.push((record, recipients.collect()));
+        }
+        Ok(found)
     }
 
     async fn queue(&self) -> Result<Vec<u8>, String> {

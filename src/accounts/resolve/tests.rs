@@ -9,6 +9,7 @@ use crate::{
     accounts::{
         groups::Senders,
         limits::{ALIAS_DEPTH_MAX, EXPANSION_MAX},
+        personal::Forwarding,
         record::{Account, DomainRecord},
         snapshot::{Edit, Rules},
     },
@@ -30,8 +31,9 @@ fn rules(postmaster: Option<&str>) -> Rules {
 }
 
 /// Lines of `domain NAME [catch-all]`, `stands NAME OTHER`, `account N ADDRESS`, `disabled N
-/// ADDRESS`, `own N ADDRESS`, `alias ADDRESS TARGET..`, `group ADDRESS MEMBER.. [owned OWNER..]
-/// [by SENDER..]` (by `anyone`, `owners`, or those named; without: members), `damaged ADDRESS`.
+/// ADDRESS`, `own N ADDRESS`, `forward N ADDRESS keep|gone TARGET..`, `alias ADDRESS TARGET..`,
+/// `group ADDRESS MEMBER.. [owned OWNER..] [by SENDER..]` (by `anyone`, `owners`, or those named;
+/// without: members), `damaged ADDRESS`.
 fn snapshot(rules: Rules, lines: &[&str]) -> Snapshot {
     let mut snapshot = Snapshot::empty(Arc::new(rules));
     for (n, line) in (0_u64..).zip(lines) {
@@ -77,7 +79,10 @@ fn edits(created: u64, words: &[&str]) -> Vec<Edit> {
                 disabled: kind == "disabled",
                 shared: false,
                 credentials: 0,
-                forwarding: None,
+                forwarding: (kind == "forward").then(|| Forwarding {
+                    to: words[4..].iter().map(|word| address(word)).collect(),
+                    keep: words[3] == "keep",
+                }),
                 out_of_office: None,
                 send_as: Vec::new(),
             };
@@ -218,6 +223,42 @@ fn addresses_come_to_what_stands_for_them() {
     ] {
         assert_eq!(shown(&town.resolve_address(&address(to))), expected, "{to}");
     }
+}
+
+#[test]
+fn what_an_account_forwards_is_followed_and_circles_end_in_a_mailbox() {
+    let town = snapshot(
+        rules(None),
+        &[
+            "domain example.org",
+            "account 1 alice@example.org",
+            "forward 2 away@example.org gone x@remote.example",
+            "forward 3 both@example.org keep x@remote.example alice@example.org",
+            "forward 4 chain@example.org gone both@example.org",
+            "forward 5 one@example.org gone two@example.org",
+            "forward 6 two@example.org gone one@example.org",
+            "forward 7 self@example.org gone self@example.org",
+            "forward 8 lost@example.org gone nobody@example.org",
+            "alias list@example.org away@example.org alice@example.org",
+        ],
+    );
+    for (to, expected) in [
+        ("away@example.org", "x@remote.example"),
+        ("away+tag@example.org", "x@remote.example"),
+        ("both@example.org", "3 1 x@remote.example"),
+        ("chain@example.org", "3 1 x@remote.example"),
+        ("one@example.org", "5"),
+        ("two@example.org", "6"),
+        ("self@example.org", "7"),
+        ("lost@example.org", "8"),
+        ("list@example.org", "1 x@remote.example"),
+    ] {
+        assert_eq!(shown(&town.resolve_address(&address(to))), expected, "{to}");
+    }
+    // AUTH-07: an address stays its account's, and whom it forwards to does not get it.
+    assert!(town.owns(AccountId(2), &address("away@example.org")));
+    assert!(town.owns(AccountId(3), &address("both@example.org")));
+    assert!(!town.owns(AccountId(1), &address("both@example.org")));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Writer {
     }
 
     pub(super) fn text(&mut self, text: &str) {
-        // Addresses, hosts and diagnoses are all far shorter than 64 KiB.
+        // Addresses, hosts, heads and diagnoses are all far shorter than 64 KiB.
         let text = text.get(..usize::from(u16::MAX)).unwrap_or(text);
         self.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
         self.0.extend_from_slice(text.as_bytes());

@@ -99,10 +99,11 @@ proptest! {
 
 #[test]
 fn message_records_survive_their_bytes() {
-    for (sender, origin, options) in [
-        (ReversePath::Null, None, MailOptions::default()),
+    for (sender, rewritten, origin, options) in [
+        (ReversePath::Null, None, None, MailOptions::default()),
         (
             ReversePath::Address(Address::parse("a@b.example").unwrap()),
+            Some(Address::parse("SRS0=x=y=b.example=a@c.example").unwrap()),
             Some(AccountId(7)),
             MailOptions {
                 ret: Some(Ret::Headers),
@@ -123,6 +124,8 @@ fn message_records_survive_their_bytes() {
     ] {
         let record = MessageRecord {
             sender,
+            rewritten,
+            head: "Delivered-To: x@c.example\r\n".to_owned(),
             blob: BlobId::from_bytes([3; 16]),
             skipped: 27,
             size: 1 << 40,

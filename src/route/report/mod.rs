@@ -8,7 +8,7 @@
 //! report may be sent at all is the caller's question.
 
 mod human;
-mod original;
+pub(super) mod original;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ fn original_field(beginning: &[u8], name: &str) -> Option<Vec<u8>> {
 }
 
 /// The subject of the original as people know it, bounded and on one line.
-pub(super) fn original_subject(beginning: &[u8]) -> Option<String> {
+pub(in crate::route) fn original_subject(beginning: &[u8]) -> Option<String> {
     let subject = words::decode(&original_field(beginning, "Subject")?);
     let shown = |c: char| if c.is_control() { ' ' } else { c };
     let subject: String = subject.chars().map(shown).collect();
@@ -64,7 +64,7 @@ pub(super) fn original_subject(beginning: &[u8]) -> Option<String> {
 
 /// RFC 5322 3.6.4: what the report answers, and the thread that it belongs to, as far as there is
 /// room for it.
-pub(super) fn thread(beginning: &[u8]) -> Option<(String, String)> {
+pub(in crate::route) fn thread(beginning: &[u8]) -> Option<(String, String)> {
     let id = original_field(beginning, "Message-ID")?;
     let id = message_ids(&id).next()?;
     let parents = original_field(beginning, "References").unwrap_or_default();

@@ -26,12 +26,12 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
-    route::{AcceptError, Acceptance, Copies, Target},
+    route::{AcceptError, Acceptance, Copies},
     smtp::proto::{
         dialog::{Dialect, Dialog},
         reply::{Detail, Reply},
     },
-    verify::{Client, Findings, Verdict},
+    verify::{Client, Findings, Sealable, Verdict},
     wire::Frame,
 };
 
@@ -95,8 +95,11 @@ impl Session {
         let room = (services.mailboxes.intake(), services.headroom.clone());
         let verifier = services.verifier.clone();
         let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
-        if transaction.targets.iter().any(Target::wants_success) {
-            reception.keep_beginning();
+        if services.router.wants_header(&transaction.targets) {
+            reception.keep_header();
+        }
+        if services.router.passes_on(&transaction.targets) {
+            reception.expect_to_go_on();
         }
         let began = Instant::now();
         (Begun { id, now, began }, reception)
@@ -230,7 +233,7 @@ impl Session {
         sender: &Sender<'_>,
     ) -> Result<Judged, Failure> {
         let verifier = self.shared.services.verifier.as_ref();
-        let findings = match verifier.zip(whole.examination.take()) {
+        let mut findings = match verifier.zip(whole.examination.take()) {
             None => None,
             Some((verifier, examination)) => {
                 let client = Client {
@@ -268,6 +271,10 @@ impl Session {
         Ok(Judged {
             received,
             junk: verdict == Some(Verdict::Quarantine),
+            doubtful: findings.as_ref().is_some_and(|findings| findings.doubtful),
+            sealable: findings
+                .as_mut()
+                .and_then(|findings| findings.sealable.take()),
             verified: findings.map(|findings| findings.summary),
         })
     }
@@ -332,6 +339,8 @@ impl Session {
         let Judged {
             received,
             junk,
+            doubtful,
+            sealable,
             verified,
         } = judged;
         if !self.may_send_as(received.authors.iter().map(Option::as_ref)) {
@@ -350,7 +359,9 @@ impl Session {
             targets,
             arrived: received.arrived,
             junk,
-            beginning: received.beginning,
+            header: received.header,
+            doubtful,
+            sealable,
         };
         match self.shared.services.router.accept(acceptance).await {
             Ok(copies) => Ok(Accepted {
@@ -398,6 +409,10 @@ struct Judged {
     received: Received,
     /// It is for the junk mailboxes.
     junk: bool,
+    /// Nobody is answered for it.
+    doubtful: bool,
+    /// For whom it is passed on.
+    sealable: Option<Sealable>,
     /// What was found out about its author, for the log.
     verified: Option<String>,
 }

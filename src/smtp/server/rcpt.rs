@@ -13,7 +13,7 @@ use crate::{
         envelope::ForwardPath,
     },
     net::{Halt, Next, Turn, protocol::STRIKE_DELAY},
-    route::Target,
+    route::{Refusal, Target},
     smtp::proto::{
         command::Rcpt,
         dialog::{Dialect, Dialog},
@@ -75,7 +75,13 @@ impl Session {
             return Ok(Err(Refused::NoRoom));
         }
         let verdict = router.recipient(&self.origin(), &rcpt.recipient).await?;
-        Ok(verdict.map(Some).map_err(Refused::Route))
+        Ok(match verdict {
+            Ok(target) if target.takes_reports_only() && !envelope.sender.is_null() => {
+                Err(Refused::Route(Refusal::ReportsOnly))
+            }
+            Ok(target) => Ok(Some(target)),
+            Err(refusal) => Err(Refused::Route(refusal)),
+        })
     }
 
     async fn refuse_recipient(

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     mailbox::{Arrived, Intake, IntakeError},
-    route::report,
     smtp::proto::quirk,
     verify::{Draft, Examination, Verifier},
     wire::dot::Violations,
@@ -43,8 +42,10 @@ pub(super) struct Reception {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
-    /// Its first bytes, if they are to be kept.
-    beginning: Option<Bytes>,
+    /// Its header as it is stored, if that is to be kept.
+    kept: Option<Bytes>,
+    /// Some of it is passed on to other servers.
+    goes_on: bool,
 }
 
 /// A message that came to its end.
@@ -57,9 +58,9 @@ pub(super) struct Whole {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
-    beginning: Bytes,
-    /// The examination and the draft hold its header.
-    _large: Option<Large>,
+    header: Bytes,
+    /// For its header, which others hold, too.
+    large: Option<Large>,
 }
 
 /// A message that arrived whole.
@@ -71,8 +72,9 @@ pub(super) struct Received {
     pub authors: Vec<Author>,
     /// Its Message-ID, for the log.
     pub message_id: Option<String>,
-    /// As much of its header as a report repeats, when that was asked for.
-    pub beginning: Bytes,
+    /// Its header as it is stored, when that was asked for.
+    pub header: Bytes,
+    _large: Option<Large>,
 }
 
 /// Why a message is not taken in.
@@ -107,13 +109,19 @@ impl Reception {
             eight_bit: false,
             authors: Vec::new(),
             message_id: None,
-            beginning: None,
+            kept: None,
+            goes_on: false,
         }
     }
 
-    /// Has the beginning of the message kept for a report about it.
-    pub(super) fn keep_beginning(&mut self) {
-        self.beginning = Some(Bytes::new());
+    /// Has the header of the message kept.
+    pub(super) fn keep_header(&mut self) {
+        self.kept = Some(Bytes::new());
+    }
+
+    /// Has the message looked at as one that goes on and is sealed then.
+    pub(super) fn expect_to_go_on(&mut self) {
+        self.goes_on = true;
     }
 
     /// Takes the next piece; `violations` are those of everything so far.
@@ -172,8 +180,8 @@ impl Reception {
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,
-            _large: self.large,
-            beginning: self.beginning.unwrap_or_default(),
+            large: self.large,
+            header: self.kept.unwrap_or_default(),
         })
     }
 
@@ -204,15 +212,14 @@ impl Reception {
         self.message_id = fit.message_id;
         // What was signed is what came, with all that we take out of it.
         let verifier = self.verifier.as_ref();
-        self.examination = verifier.map(|verifier| verifier.examine(header));
-        if let Some(beginning) = &mut self.beginning {
-            let kept = fit.bytes.len().min(report::HEADER_BYTES_MAX);
-            *beginning = Bytes::copy_from_slice(fit.bytes.get(..kept).unwrap_or_default());
+        self.examination = verifier.map(|verifier| verifier.examine(header, self.goes_on));
+        if let Some(kept) = &mut self.kept {
+            kept.clone_from(&fit.bytes);
         }
         let submitted = self.rules.submission.is_some();
         self.draft = submitted.then(|| Draft::new(fit.bytes.clone()));
         self.feed(fit.bytes).await?;
-        if self.examination.is_none() && self.draft.is_none() {
+        if self.examination.is_none() && self.draft.is_none() && self.kept.is_none() {
             self.large = None;
         }
         Ok(())
@@ -248,7 +255,8 @@ impl Whole {
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,
-            beginning: self.beginning,
+            header: self.header,
+            _large: self.large,
         })
     }
 }

@@ -89,6 +89,10 @@ impl Refused {
             Self::Route(Refusal::OverQuota) => "over-quota",
             Self::Route(Refusal::Misconfigured) => "misconfigured-recipient",
             Self::Route(Refusal::TooManyCopies) => "too-many-copies",
+            Self::Route(Refusal::Circle) => "loop",
+            Self::Route(Refusal::NotRewrittenHere) => "not-rewritten-here",
+            Self::Route(Refusal::RewrittenLongAgo) => "rewritten-long-ago",
+            Self::Route(Refusal::ReportsOnly) => "reports-only",
             Self::Route(Refusal::Changed) => "recipient-changed",
         }
     }
@@ -216,6 +220,22 @@ fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
             452,
             Detail(5, 3),
             "too many copies; send the message again to fewer recipients",
+        ),
+        Refusal::Circle => (
+            554,
+            Detail(4, 6),
+            "this came back to an address that passed it on before, this is a mail loop",
+        ),
+        Refusal::NotRewrittenHere => (
+            550,
+            Detail(1, 1),
+            "this looks like a rewritten sender (SRS), but this server did not write it",
+        ),
+        Refusal::RewrittenLongAgo => (550, Detail(1, 1), "this rewritten sender (SRS) has expired"),
+        Refusal::ReportsOnly => (
+            550,
+            Detail(7, 1),
+            "this is a rewritten sender (SRS): it takes reports only, which come from <>",
         ),
         Refusal::Changed => (
             451,

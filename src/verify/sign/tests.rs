@@ -110,7 +110,9 @@ fn only_one_author_signs() {
 fn dkim_02_however_often_a_field_stands_there_it_is_signed_once_more() {
     for (count, signed) in [(0, 1), (1, 2), (19, 20), (20, 21)] {
         let header = Header::new(Bytes::from("Subject: x\r\n".repeat(count)));
-        let subjects = chosen(&header).into_iter().filter(|name| name == "subject");
+        let subjects = signed_names(&header, &[])
+            .into_iter()
+            .filter(|name| name == "subject");
         assert_eq!(subjects.count(), signed);
     }
 }

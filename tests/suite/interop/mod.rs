@@ -15,6 +15,7 @@ mod clients;
 mod crash;
 mod data;
 mod doors;
+mod forwarding;
 mod install;
 mod keepers;
 mod peers;

@@ -290,6 +290,8 @@ impl World {
         let mut batch = Batch::new();
         batch.body(blob, Content::Bytes(content.into()));
         let message = NewMessage {
+            rewritten: None,
+            head: String::new(),
             id,
             sender: match sender {
                 "" => ReversePath::Null,
