@@ -83,6 +83,7 @@ fuzz_target!(|data: &[u8]| {
             login: LOGINS[choice / 9 % 4],
             dialect: if choice & 64 == 0 { Dialect::Smtp } else { Dialect::Lmtp },
             introduces: choice & 32 == 0,
+            expn: choice % 2 == 0,
         };
         check(Dialog::default, stage, bytes, cut);
     }

@@ -75,14 +75,24 @@ impl Snapshot {
         by_account || elsewhere.is_some_and(|sender| is_among(sender, &people.forwards))
     }
 
+    /// Whom an alias or a group stands for, as it was set.
+    pub fn listed(&self, address: &Address) -> Option<&[Address]> {
+        match self.entry_for(address)? {
+            Entry::Group(group) => Some(&group.members),
+            Entry::Alias(targets) => Some(targets),
+            Entry::Account(_) | Entry::Damaged => None,
+        }
+    }
+
     /// Whether the account is a member or an owner of this group, or one whom this alias reaches.
     pub fn is_in(&self, account: AccountId, address: &Address) -> bool {
-        let listed = match self.entry(address) {
-            Some(Entry::Group(group)) => self.people(group.members.iter().chain(&group.owners)),
-            Some(Entry::Alias(targets)) => self.people(targets.iter()),
-            Some(Entry::Account(_) | Entry::Damaged) | None => return false,
+        let owners = match self.entry_for(address) {
+            Some(Entry::Group(group)) => group.owners.as_slice(),
+            _ => &[],
         };
-        listed.accounts.contains(&account)
+        let listed = self.listed(address).unwrap_or_default();
+        let people = self.people(listed.iter().chain(owners));
+        people.accounts.contains(&account)
     }
 }
 

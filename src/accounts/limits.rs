@@ -14,8 +14,11 @@ pub const VERIFIED_FOR: Duration = Duration::from_secs(300);
 pub const VERIFIED_MAX: usize = 10_000;
 /// How many aliases and groups may stand between an address and its account.
 pub const ALIAS_DEPTH_MAX: usize = 10;
-/// How many addresses one address may come to, counted over all its aliases and groups.
+/// LIM-14: how many addresses one address may come to, counted over all its aliases and groups.
 pub const EXPANSION_MAX: usize = 1_000;
+/// LIM-14: groups that one message goes to, each with a copy of its own; more wait for another
+/// message.
+pub const LISTS_MAX: usize = 16;
 /// Addresses that belong to one account.
 pub const ADDRESSES_PER_ACCOUNT_MAX: usize = 1_000;
 /// Addresses that one account forwards its mail to.

@@ -116,16 +116,8 @@ impl Snapshot {
     /// before the at sign.
     pub fn login(&self, name: &str) -> Option<&Account> {
         let entry = if name.contains('@') {
-            let mut address = Address::parse(name).ok()?;
-            let domain = self.domain(&address.domain)?;
-            match (domain.stands_for(), self.entry(&address)) {
-                (_, Some(entry)) => entry,
-                (Some(other), None) => {
-                    address.domain = other.clone();
-                    self.entry(&address)?
-                }
-                (None, None) => return None,
-            }
+            let address = Address::parse(name).ok()?;
+            self.entry_for(&address)?
         } else {
             let (_, domain) = self.domains.first()?;
             if self.domains.size() > 1 {
@@ -144,6 +136,17 @@ impl Snapshot {
     pub fn entry(&self, address: &Address) -> Option<&Entry> {
         let domain = self.domains.get(&address.domain)?;
         domain.entries.get(&address.folded_local())
+    }
+
+    /// What is stored for this address, or for the same one of the domain that its domain stands
+    /// for.
+    pub(super) fn entry_for(&self, address: &Address) -> Option<&Entry> {
+        let own = self.entry(address);
+        own.or_else(|| {
+            let other = self.domain(&address.domain)?.stands_for()?;
+            let (_, entry) = self.domain(other)?.entry(&address.folded_local())?;
+            Some(entry)
+        })
     }
 
     /// The local domain that was added first.

@@ -4,6 +4,7 @@
 //! its local socket ([`socket`]) or in the command's own process when no server runs: an embedded
 //! store has one owner. Answers are data; the command line makes text or JSON of them.
 
+mod addressing;
 pub mod operations;
 mod personal;
 pub mod request;
@@ -12,4 +13,4 @@ mod signing;
 pub mod socket;
 
 pub use operations::Operations;
-pub use request::{Answer, Answering, Password, QueueAction, Request};
+pub use request::{Addressing, Answer, Answering, Listing, Password, QueueAction, Request};

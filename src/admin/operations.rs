@@ -57,6 +57,8 @@ pub(super) enum Refusal {
     NotAPattern(String),
     #[error("the password is too short: {PASSWORD_CHARS_MIN} characters at least")]
     ShortPassword,
+    #[error("there is no group {0}; `buzon group list` shows all")]
+    NoGroup(String),
     #[error("there is no account {0}; `buzon account list` shows all")]
     NoAccount(String),
     #[error("the account has no mailbox {0}")]
@@ -159,6 +161,7 @@ impl Operations {
             }
             Request::SrsRotate => self.srs_rotate().await,
             Request::SrsList => Ok(self.srs_list()),
+            Request::Addressing { request } => self.addressing(request).await,
             Request::AliasAdd { address, targets } => self.alias_add(&address, &targets).await,
             Request::AliasSet { address, targets } => self.alias_set(&address, &targets).await,
             Request::AliasRemove { address } => {
@@ -228,6 +231,7 @@ impl Operations {
                 "domain": domain.name.to_string(),
                 "addresses": domain.entries().count(),
                 "catch_all": domain.catch_all().map(ToString::to_string),
+                "stands_for": domain.stands_for().map(ToString::to_string),
             })
         });
         domains.collect()
@@ -335,7 +339,7 @@ impl Operations {
     }
 
     /// Says that a new address takes mail that was another's with a tag.
-    fn looks_tagged(&self, address: &Address) -> Option<String> {
+    pub(super) fn looks_tagged(&self, address: &Address) -> Option<String> {
         let base = self.directory.snapshot().untagged(address)?;
         Some(format!(
             "mail for {address} comes here now and not to {base}: its name has the tag separator"
@@ -412,7 +416,7 @@ impl Operations {
     }
 
     /// An address that can be one of ours.
-    fn own(&self, text: &str) -> Result<Address, Refusal> {
+    pub(super) fn own(&self, text: &str) -> Result<Address, Refusal> {
         if text.starts_with(['@', '*']) {
             return Err(Refusal::NotAPattern(text.to_owned()));
         }
@@ -433,7 +437,7 @@ impl Operations {
     }
 }
 
-fn domain(text: &str) -> Result<Domain, Refusal> {
+pub(super) fn domain(text: &str) -> Result<Domain, Refusal> {
     let wanted = "a domain name such as example.org";
     Domain::parse(text).map_err(|_| Refusal::NotOne {
         given: text.to_owned(),
@@ -458,7 +462,7 @@ fn alias_set(address: &Address, targets: &[Address], warnings: &[String]) -> Val
     json!({ "alias": address.to_string(), "targets": targets, "warnings": warnings })
 }
 
-fn parsed(text: &str) -> Result<Address, Refusal> {
+pub(super) fn parsed(text: &str) -> Result<Address, Refusal> {
     let wanted = "an address such as alice@example.org";
     Address::parse(text).map_err(|_| Refusal::NotOne {
         given: text.to_owned(),

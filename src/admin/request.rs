@@ -113,6 +113,11 @@ pub enum Request {
     SrsRotate,
     /// The secrets for rewritten senders, without what they are.
     SrsList,
+    /// Groups, domains that stand for others, grants.
+    Addressing {
+        /// What of them.
+        request: Addressing,
+    },
     /// Let an address stand for others.
     AliasAdd {
         /// The address.
@@ -186,6 +191,74 @@ pub enum Request {
     SearchIndexStatus,
     /// Make the index of texts again.
     SearchIndexRebuild,
+}
+
+/// One operation on what addresses stand for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
+pub enum Addressing {
+    /// Let a domain stand for another, or for itself again.
+    DomainAlias {
+        /// Its name.
+        name: String,
+        /// The other one; itself without.
+        other: Option<String>,
+    },
+    /// Make a distribution list.
+    GroupAdd {
+        /// Its address.
+        address: String,
+        /// What it is.
+        group: Listing,
+    },
+    /// Change a distribution list.
+    GroupSet {
+        /// Its address.
+        address: String,
+        /// What of it is replaced; nothing where nothing is said.
+        group: Listing,
+        /// More members.
+        joining: Vec<String>,
+        /// Members no more.
+        leaving: Vec<String>,
+    },
+    /// Remove a distribution list.
+    GroupRemove {
+        /// Its address.
+        address: String,
+    },
+    /// One distribution list.
+    GroupShow {
+        /// Its address.
+        address: String,
+    },
+    /// All distribution lists.
+    GroupList,
+    /// Let an account send with an address or a domain, or no more.
+    SendAs {
+        /// Whose.
+        address: String,
+        /// An address, or `@` and a domain.
+        grant: String,
+        /// Whether it may.
+        granted: bool,
+    },
+    /// What an account may send with beside its own.
+    SendAsList {
+        /// Whose.
+        address: String,
+    },
+}
+
+/// What a distribution list is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Listing {
+    /// Who gets its mail.
+    pub members: Vec<String>,
+    /// Who runs it.
+    pub owners: Option<Vec<String>>,
+    /// Who may write to it: `anyone`, `members`, `owners`, or addresses.
+    pub senders: Option<Vec<String>>,
 }
 
 /// What senders are answered.

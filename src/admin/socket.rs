@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, Operations, Request};
+use super::{Addressing, Answer, Operations, Request};
 use crate::base::future::{Panicked, caught};
 
 /// Where the socket of a data directory is.
@@ -159,6 +159,17 @@ fn name_of(request: &Request) -> &'static str {
         Request::AccountOutOfOffice { .. } => "account out-of-office",
         Request::SrsRotate => "srs rotate",
         Request::SrsList => "srs list",
+        Request::Addressing { request } => match request {
+            Addressing::DomainAlias { .. } => "domain alias",
+            Addressing::GroupAdd { .. } => "group add",
+            Addressing::GroupSet { .. } => "group set",
+            Addressing::GroupRemove { .. } => "group remove",
+            Addressing::GroupShow { .. } => "group show",
+            Addressing::GroupList => "group list",
+            Addressing::SendAs { granted: true, .. } => "account send-as add",
+            Addressing::SendAs { .. } => "account send-as remove",
+            Addressing::SendAsList { .. } => "account send-as list",
+        },
         Request::AliasAdd { .. } => "alias add",
         Request::AliasSet { .. } => "alias set",
         Request::AliasRemove { .. } => "alias remove",

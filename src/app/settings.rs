@@ -8,7 +8,7 @@ use crate::{
     base::{limits, secret::Secret},
     config::{
         Config, Misfit, Place,
-        raw::{Smarthost, SmarthostTls, VerifyPolicy},
+        raw::{Expn, Smarthost, SmarthostTls, VerifyPolicy},
     },
     dns, imap,
     mail::{
@@ -164,6 +164,7 @@ pub(super) fn accounts(config: &Config) -> Result<accounts::Options, Misfit> {
         // Where a name is needed, one that is none is an error; here is nothing to lose.
         host: Domain::parse(&config.server.hostname).ok(),
         literals: reached(config),
+        disabled_take_mail: config.accounts.disabled_take_mail,
         ..accounts::Options::default()
     })
 }
@@ -193,6 +194,15 @@ pub(super) fn route(config: &Config) -> Result<route::Options, Misfit> {
     {
         return Err(Misfit::new(key, "a name is needed, not an IP address"));
     }
+    let backup = config.relay.backup_mx.iter().map(|name| {
+        let wrong = |why: &str| Misfit::new("relay.backup_mx", format!("\"{name}\": {why}"));
+        let domain = Domain::parse(name).map_err(|error| wrong(&error.to_string()))?;
+        match domain.literal() {
+            None => Ok(domain),
+            Some(_) => Err(wrong("a name is needed, not an IP address")),
+        }
+    });
+    let backup = backup.collect::<Result<Vec<_>, Misfit>>()?;
     Ok(route::Options {
         recipients_per_hour: config.smtp.recipients_per_hour,
         name: config.server.hostname.clone(),
@@ -200,6 +210,8 @@ pub(super) fn route(config: &Config) -> Result<route::Options, Misfit> {
             enabled: config.relay.srs,
             domain,
         },
+        backup,
+        tag_mailboxes: config.accounts.tag_mailboxes,
     })
 }
 
@@ -354,6 +366,11 @@ pub(super) fn smtp(config: &Config, port: &'static str) -> Result<smtp::server::
         insecure_auth_without_tls: config.auth.insecure_without_tls,
         insecure_any_sender: config.smtp.insecure_any_sender,
         introducers: config.smtp.xclient_from.clone(),
+        expn: match config.smtp.expn {
+            Expn::Off => smtp::server::Expn::Off,
+            Expn::Users => smtp::server::Expn::Users,
+            Expn::Anyone => smtp::server::Expn::Anyone,
+        },
         ..smtp::server::Options::new(role, port, host)
     })
 }

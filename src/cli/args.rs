@@ -55,9 +55,12 @@ pub(super) enum Command {
     /// Accounts
     #[command(subcommand)]
     Account(Account),
-    /// Aliases and groups: addresses that stand for others
+    /// Aliases: addresses that stand for others
     #[command(subcommand)]
     Alias(Alias),
+    /// Groups: distribution lists, which send their mail on to their members
+    #[command(subcommand)]
+    Group(Group),
     /// Secrets of rewritten senders: what is forwarded elsewhere has a sender of ours (SRS)
     #[command(subcommand)]
     Srs(Srs),
@@ -119,6 +122,17 @@ pub(super) enum Domain {
         #[arg(conflicts_with = "none")]
         target: Option<String>,
         /// Nobody: such mail is refused again
+        #[arg(long)]
+        none: bool,
+    },
+    /// Let a domain stand for another: all addresses there are addresses here
+    Alias {
+        /// The domain; it becomes a local one
+        name: String,
+        /// The local domain that it stands for
+        #[arg(conflicts_with = "none")]
+        other: Option<String>,
+        /// It stands for itself again
         #[arg(long)]
         none: bool,
     },
@@ -216,10 +230,36 @@ pub(super) enum Account {
         /// Its address
         address: String,
     },
+    /// What an account may send with beside its own addresses, its aliases and groups it owns
+    #[command(subcommand)]
+    SendAs(SendAs),
     /// Forward an account's mail; without options, say where it goes
     Forward(Forward),
     /// Answer whoever writes to an account, once a week each; without options, say what is answered
     OutOfOffice(OutOfOffice),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SendAs {
+    /// Let an account send with an address, or with all of a domain
+    Add {
+        /// Its address
+        account: String,
+        /// For example sales@example.org, or @example.org
+        sender: String,
+    },
+    /// Take that away
+    Remove {
+        /// Its address
+        account: String,
+        /// As it is listed
+        sender: String,
+    },
+    /// List what was granted to an account
+    List {
+        /// Its address
+        account: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -294,6 +334,59 @@ pub(super) enum Alias {
     },
     /// List aliases
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Group {
+    /// Make a group
+    Add {
+        /// For example team@example.org
+        address: String,
+        /// Who gets its mail: accounts, aliases, other groups, addresses elsewhere
+        #[arg(required = true)]
+        members: Vec<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Change a group: what is given replaces what was
+    Set {
+        /// Its address
+        address: String,
+        /// All its members
+        members: Vec<String>,
+        /// One more member (may be repeated)
+        #[arg(long, value_name = "MEMBER")]
+        join: Vec<String>,
+        /// A member no more (may be repeated)
+        #[arg(long, value_name = "MEMBER")]
+        leave: Vec<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Remove a group
+    Remove {
+        /// Its address
+        address: String,
+    },
+    /// List groups
+    List,
+    /// Everything about one group
+    Show {
+        /// Its address
+        address: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Running {
+    /// Who hears of what cannot be delivered, may always write to it and send as it (may be
+    /// repeated) [default: the postmaster]
+    #[arg(long = "owner", value_name = "ADDRESS")]
+    pub(super) owners: Vec<String>,
+    /// Who may write to it: anyone, members, owners, or an address (may be repeated) [default:
+    /// members]
+    #[arg(long, value_name = "WHO")]
+    pub(super) senders: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,5 @@
-//! `buzon domain`, `buzon account`, `buzon alias`, `buzon mailbox`: requests and how their answers
-//! are shown.
+//! `buzon domain`, `buzon account`, `buzon alias`, `buzon group`, `buzon mailbox`: requests and how
+//! their answers are shown.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{
     Failure,
-    args::{Account, Acl, Alias, Common, Domain, Mailbox},
+    args::{Account, Acl, Alias, Common, Domain, Group, Mailbox, Running, SendAs},
     complain,
     password::new_password,
     personal, say,
     table::{self, Column, kind, plain, size, state},
 };
 use crate::{
-    admin::{Answer, Password, Request},
+    admin::{Addressing, Answer, Listing, Password, Request},
     app,
     base::secret::Secret,
     config::units::Size,
@@ -29,6 +29,13 @@ pub(super) fn domain(common: &Common, command: Domain) -> Result<(), Failure> {
                 return Err("an address that gets the mail is needed, or --none".into());
             }
             Request::DomainCatchAll { name, target }
+        }
+        Domain::Alias { name, other, none } => {
+            if other.is_none() && !none {
+                return Err("the domain that it stands for is needed, or --none".into());
+            }
+            let request = Addressing::DomainAlias { name, other };
+            Request::Addressing { request }
         }
         Domain::List => Request::DomainList,
     };
@@ -68,6 +75,7 @@ pub(super) fn account(common: &Common, command: Account) -> Result<(), Failure> 
             address,
             disabled: false,
         },
+        Account::SendAs(command) => return send_as(common, command),
         Account::Forward(command) => return personal::forward(common, command),
         Account::OutOfOffice(command) => return personal::out_of_office(common, command),
     };
@@ -82,6 +90,69 @@ pub(super) fn alias(common: &Common, command: Alias) -> Result<(), Failure> {
         Alias::List => Request::AliasList,
     };
     show(common, &ask(common, request)?, ALIASES)
+}
+
+fn send_as(common: &Common, command: SendAs) -> Result<(), Failure> {
+    let request = match command {
+        SendAs::List { account: address } => Addressing::SendAsList { address },
+        SendAs::Add { account, sender } => granting(account, sender, true),
+        SendAs::Remove { account, sender } => granting(account, sender, false),
+    };
+    show(
+        common,
+        &ask(common, Request::Addressing { request })?,
+        SEND_AS,
+    )
+}
+
+fn granting(address: String, grant: String, granted: bool) -> Addressing {
+    Addressing::SendAs {
+        address,
+        grant,
+        granted,
+    }
+}
+
+pub(super) fn group(common: &Common, command: Group) -> Result<(), Failure> {
+    let request = match command {
+        Group::Add {
+            address,
+            members,
+            running,
+        } => Addressing::GroupAdd {
+            address,
+            group: listing(members, running),
+        },
+        Group::Set {
+            address,
+            members,
+            join,
+            leave,
+            running,
+        } => Addressing::GroupSet {
+            address,
+            group: listing(members, running),
+            joining: join,
+            leaving: leave,
+        },
+        Group::Remove { address } => Addressing::GroupRemove { address },
+        Group::List => Addressing::GroupList,
+        Group::Show { address } => Addressing::GroupShow { address },
+    };
+    show(
+        common,
+        &ask(common, Request::Addressing { request })?,
+        GROUPS,
+    )
+}
+
+fn listing(members: Vec<String>, running: Running) -> Listing {
+    let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    Listing {
+        members,
+        owners: given(running.owners),
+        senders: given(running.senders),
+    }
 }
 
 pub(super) fn mailbox(common: &Common, command: Mailbox) -> Result<(), Failure> {
@@ -197,6 +268,17 @@ const DOMAINS: &[Column] = &[
     column("DOMAIN", "domain", plain),
     column("ADDRESSES", "addresses", plain),
     column("CATCH-ALL", "catch_all", plain),
+    column("STANDS FOR", "stands_for", plain),
+];
+const GROUPS: &[Column] = &[
+    column("GROUP", "group", plain),
+    column("OWNERS", "owners", plain),
+    column("SENDERS", "senders", plain),
+    column("MEMBERS", "members", plain),
+];
+const SEND_AS: &[Column] = &[
+    column("ACCOUNT", "account", plain),
+    column("SEND AS", "send_as", plain),
 ];
 const ACCOUNTS: &[Column] = &[
     column("ACCOUNT", "account", plain),

@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => manage::account(&args.common, account),
         Command::Alias(alias) => manage::alias(&args.common, alias),
         Command::Srs(command) => personal::srs(&args.common, &command),
+        Command::Group(group) => manage::group(&args.common, group),
         Command::Mailbox(mailbox) => manage::mailbox(&args.common, mailbox),
         Command::Queue(queue) => queue::run(&args.common, queue),
         Command::Trace(trace) => trace::run(&args.common, &trace),

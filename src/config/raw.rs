@@ -168,6 +168,10 @@ table! {
     Accounts {
         /// `user+tag` goes to `user`; empty for none.
         tag_separator: String = "+".to_owned(),
+        /// Mail for `user+tag` goes to the mailbox `tag` of an account that has one.
+        tag_mailboxes: bool = false,
+        /// Accounts that are out of use take mail all the same.
+        disabled_take_mail: bool = false,
         /// Quota of an account that has none of its own.
         quota: Size = Size(10 << 30),
     }
@@ -208,6 +212,8 @@ table! {
         idle: Span = Span::secs(300),
         /// The highest MT-PRIORITY that accounts may give their messages (RFC 6710).
         priority_max: i8 = 4,
+        /// Who is told whom an alias or a group stands for (EXPN).
+        expn: Expn = Expn::Off,
         /// AUTH-07: accounts may send under any address.
         insecure_any_sender: bool = false,
         /// RLY-01: who may tell by XCLIENT for whom it speaks.
@@ -290,6 +296,9 @@ table! {
         srs: bool = true,
         /// The domain of rewritten senders; empty: that of the address that passes the mail on.
         srs_domain: String = String::new(),
+        /// Domains elsewhere that name this host as their backup (MX): their mail is taken from
+        /// everybody.
+        backup_mx: Vec<String> = Vec::new(),
         /// Contacts servers in loopback, private and link-local networks.
         insecure_private_targets: bool = false,
         /// Sends everything to this server instead of looking up MX.
@@ -309,6 +318,18 @@ table! {
         /// How long the questions about one message may take.
         time: Span = Span::secs(20),
     }
+}
+
+/// Who is told whom an alias or a group stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expn {
+    /// Nobody.
+    Off,
+    /// Members and owners who logged in.
+    Users,
+    /// Everybody.
+    Anyone,
 }
 
 /// What is done about SPF, DKIM, DMARC and ARC.

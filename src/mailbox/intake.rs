@@ -31,7 +31,10 @@ pub struct Intake {
     head_room: usize,
     /// Holds room for it.
     room: Room,
-    stage: Option<Box<dyn Stage>>,
+    /// One of each edition, the main one first, once it is staged.
+    stages: Vec<Box<dyn Stage>>,
+    /// The names of further editions.
+    editions: Vec<BlobId>,
     scanner: Scanner,
     size: u64,
     /// The last two bytes.
@@ -81,6 +84,11 @@ impl From<CommitError> for IntakeError {
 const SIZE_MAX: u64 = u32::MAX as u64;
 
 impl Intake {
+    /// The same for so many more editions of the body: each has a name and a head of its own.
+    pub(super) fn with_editions(self, editions: Vec<BlobId>) -> Self {
+        Self { editions, ..self }
+    }
+
     pub(super) fn new(engine: Arc<dyn Engine>, memory: BodyMemory, blob: BlobId) -> Self {
         Self {
             engine,
@@ -89,7 +97,8 @@ impl Intake {
             pending: BytesMut::new(),
             head_room: 0,
             room: Room::default(),
-            stage: None,
+            stages: Vec::new(),
+            editions: Vec::new(),
             scanner: Scanner::new(Bounds::default()),
             size: 0,
             tail: *b"\r\n",
@@ -115,7 +124,7 @@ impl Intake {
             self.stage_pending().await?;
             return self.stage(piece).await;
         }
-        if self.pending.is_empty() && self.stage.is_none() {
+        if self.pending.is_empty() && self.stages.is_empty() {
             self.head_room = HEAD_BYTES_FREE;
             self.pending.reserve(self.head_room + piece.len());
             self.pending.resize(self.head_room, 0);
@@ -134,35 +143,62 @@ impl Intake {
 
     /// Ends the body and puts `head` before everything: whole header fields of the kind that no
     /// structure and no envelope shows.
-    pub async fn finish_behind(mut self, head: Bytes) -> Result<Arrived, IntakeError> {
-        let head_bytes = head.len() as u64;
-        self.size += head_bytes;
-        if self.size > SIZE_MAX {
+    pub async fn finish_behind(self, head: Bytes) -> Result<Arrived, IntakeError> {
+        let (main, _) = self.finish_editions(head, Vec::new()).await?;
+        Ok(main)
+    }
+
+    /// The same, and as many editions of the body as there are more heads: as many as were asked
+    /// for at its beginning, at most.
+    pub async fn finish_editions(
+        mut self,
+        head: Bytes,
+        heads: Vec<Bytes>,
+    ) -> Result<(Arrived, Vec<Arrived>), IntakeError> {
+        let longest = heads.iter().map(Bytes::len).fold(head.len(), usize::max);
+        if self.size.saturating_add(longest as u64) > SIZE_MAX {
             return Err(IntakeError::TooLarge);
         }
-        if self.stage.is_some() {
+        if !self.stages.is_empty() {
             self.stage_pending().await?;
         }
-        let content = match self.stage {
-            Some(mut stage) => {
-                stage.prepend(head).await?;
-                Content::Staged(stage.finish())
+        let crlf_missing = match &self.tail {
+            b"\r\n" => 0,
+            [_, b'\r'] => 1,
+            _ => 2,
+        };
+        let scanned = self.scanner.finish();
+        let arrived = |blob, head_bytes: usize, content, room| {
+            let behind = scanned.clone().behind(head_bytes as u64);
+            Arrived {
+                blob,
+                content,
+                size: self.size.saturating_add(head_bytes as u64),
+                crlf_missing,
+                facts: Facts::from(&behind).encode().into(),
+                _room: room,
             }
+        };
+        let mut stages = self.stages.into_iter();
+        let main_stage = stages.next();
+        let mut editions = Vec::new();
+        for (blob, head) in self.editions.into_iter().zip(heads) {
+            let length = head.len();
+            let content = match stages.next() {
+                Some(stage) => staged(stage, head).await?,
+                None => {
+                    let body = self.pending.get(self.head_room..).unwrap_or_default();
+                    Content::Bytes([&head, body].concat().into())
+                }
+            };
+            editions.push(arrived(blob, length, content, Room::default()));
+        }
+        let length = head.len();
+        let content = match main_stage {
+            Some(stage) => staged(stage, head).await?,
             None => Content::Bytes(joined(&head, self.pending, self.head_room)),
         };
-        let scanned = self.scanner.finish().behind(head_bytes);
-        Ok(Arrived {
-            blob: self.blob,
-            content,
-            size: self.size,
-            crlf_missing: match &self.tail {
-                b"\r\n" => 0,
-                [_, b'\r'] => 1,
-                _ => 2,
-            },
-            facts: Facts::from(&scanned).encode().into(),
-            _room: self.room,
-        })
+        Ok((arrived(self.blob, length, content, self.room), editions))
     }
 
     /// Stages what is in memory and gives its room back.
@@ -175,16 +211,26 @@ impl Intake {
     }
 
     async fn stage(&mut self, mut piece: Bytes) -> Result<(), IntakeError> {
-        let stage = match &mut self.stage {
-            Some(stage) => stage,
-            none => none.insert(self.engine.stage().await?),
-        };
+        if self.stages.is_empty() {
+            for _ in 0..=self.editions.len() {
+                self.stages.push(self.engine.stage().await?);
+            }
+        }
         while !piece.is_empty() {
             let length = piece.len().min(BODY_MEMORY_BYTES_MAX);
-            stage.append(piece.split_to(length)).await?;
+            let part = piece.split_to(length);
+            for stage in &mut self.stages {
+                stage.append(part.clone()).await?;
+            }
         }
         Ok(())
     }
+}
+
+/// A staged body with `head` before it.
+async fn staged(mut stage: Box<dyn Stage>, head: Bytes) -> Result<Content, IntakeError> {
+    stage.prepend(head).await?;
+    Ok(Content::Staged(stage.finish()))
 }
 
 /// The body in `pending`, behind `head_room` bytes of no meaning, with `head` before it. What fits

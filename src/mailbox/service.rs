@@ -180,6 +180,12 @@ impl Mailboxes {
         )
     }
 
+    /// The same for a body of which `editions` more are wanted, each with a head of its own.
+    pub fn intake_for(&self, editions: usize) -> Intake {
+        let fresh = std::iter::repeat_with(|| self.core.fresh_blob());
+        self.intake().with_editions(fresh.take(editions).collect())
+    }
+
     /// Adds one message to a mailbox, as part of `batch`: the batch then happens only while the
     /// mailbox exists. The body, its owners (`store::owners`) and [`Self::announce`] are the
     /// caller's.

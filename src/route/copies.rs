@@ -35,6 +35,8 @@ pub(super) struct Queued {
     pub(super) id: MessageId,
     /// The address here for which it is passed on.
     pub(super) via: Option<ForwardPath>,
+    /// The group that sends it on.
+    pub(super) list: Option<Address>,
     /// What its sender is rewritten to.
     pub(super) rewritten: Option<Address>,
 }
@@ -54,56 +56,77 @@ impl Copies {
     pub fn log(&self, id: MessageId) {
         let mut room = LINES_MAX;
         for target in &self.targets {
-            let given = target.path.to_string();
-            let reached = &target.reached;
-            let all = reached
-                .accounts
-                .len()
-                .saturating_add(reached.forwards.len());
-            let shown = all.min(room.max(1));
-            room = room.saturating_sub(shown);
-            for account in reached.accounts.iter().take(shown) {
-                if let Some(until) = self.held_until {
-                    self.log_held(id, &given, *account, until);
-                }
-                let delivered = self.delivered.iter();
-                for copy in delivered.filter(|copy| copy.account == *account) {
-                    tracing::info!(
-                        target: "mail",
-                        id = %id,
-                        to = %Quoted::str(&given),
-                        account = %Quoted::str(&self.named(*account)),
-                        mailbox = copy.name.as_str(),
-                        "delivered"
-                    );
-                }
+            let (reached, via) = (&target.reached, target.via());
+            let of_target =
+                |mailing: &&Queued| mailing.list.is_none() && mailing.via.as_ref() == via;
+            let direct = (reached.accounts.as_slice(), reached.forwards.as_slice());
+            if direct != (&[], &[]) {
+                let mailing = self.mailings.iter().find(of_target);
+                self.log_reached((id, target), direct, mailing, &mut room);
             }
-            let forwards = shown.saturating_sub(reached.accounts.len());
-            let of_target = |queued: &&Queued| queued.via.as_ref() == target.via();
-            let mailing = self.mailings.iter().find(of_target);
-            // What is passed on for a second address is a message of its own.
-            let about = id;
-            let id = mailing.map_or(id, |mailing| mailing.id);
-            let rewritten = mailing.and_then(|mailing| mailing.rewritten.as_ref());
-            let rewritten = rewritten.map(|sender| format!("<{sender}>"));
-            let rewritten = rewritten.as_deref().map(Quoted::str);
-            for remote in reached.forwards.iter().take(forwards) {
-                let to = format!("<{remote}>");
+            for list in &reached.lists {
+                let is_its = |mailing: &&Queued| mailing.list.as_ref() == Some(&list.address);
+                let mailing = self.mailings.iter().find(is_its);
+                self.log_reached(
+                    (id, target),
+                    (&list.accounts, &list.forwards),
+                    mailing,
+                    &mut room,
+                );
+            }
+        }
+    }
+
+    /// The lines of those whom a recipient reaches by himself, or by one group.
+    fn log_reached(
+        &self,
+        (id, target): (MessageId, &Target),
+        (accounts, forwards): (&[AccountId], &[Address]),
+        mailing: Option<&Queued>,
+        room: &mut usize,
+    ) {
+        let given = target.path.to_string();
+        let all = accounts.len().saturating_add(forwards.len());
+        let shown = all.min((*room).max(1));
+        *room = room.saturating_sub(shown);
+        for account in accounts.iter().take(shown) {
+            if let Some(until) = self.held_until {
+                self.log_held(id, &given, *account, until);
+            }
+            let delivered = self.delivered.iter();
+            for copy in delivered.filter(|copy| copy.account == *account) {
                 tracing::info!(
                     target: "mail",
                     id = %id,
-                    to = %Quoted::str(&to),
-                    given = (to != given).then(|| tracing::field::display(Quoted::str(&given))),
-                    about = (id != about).then(|| tracing::field::display(about)),
-                    sender = rewritten.map(tracing::field::display),
-                    until = self.held_until.map(shown_time).map(tracing::field::display),
-                    "queued"
+                    to = %Quoted::str(&given),
+                    account = %Quoted::str(&self.named(*account)),
+                    mailbox = copy.name.as_str(),
+                    "delivered"
                 );
             }
-            if shown < all {
-                let more = all.saturating_sub(shown);
-                tracing::info!(target: "mail", id = %about, to = %Quoted::str(&given), more, "copied");
-            }
+        }
+        let leaving = shown.saturating_sub(accounts.len());
+        // What is passed on for a second address is a message of its own.
+        let queued_id = mailing.map_or(id, |mailing| mailing.id);
+        let rewritten = mailing.and_then(|mailing| mailing.rewritten.as_ref());
+        let rewritten = rewritten.map(|sender| format!("<{sender}>"));
+        let rewritten = rewritten.as_deref().map(Quoted::str);
+        for remote in forwards.iter().take(leaving) {
+            let to = format!("<{remote}>");
+            tracing::info!(
+                target: "mail",
+                id = %queued_id,
+                to = %Quoted::str(&to),
+                given = (to != given).then(|| tracing::field::display(Quoted::str(&given))),
+                until = self.held_until.map(shown_time).map(tracing::field::display),
+                about = (queued_id != id).then(|| tracing::field::display(id)),
+                sender = rewritten.map(tracing::field::display),
+                "queued"
+            );
+        }
+        if shown < all {
+            let more = all.saturating_sub(shown);
+            tracing::info!(target: "mail", id = %id, to = %Quoted::str(&given), more, "copied");
         }
     }
 

@@ -2,8 +2,9 @@
 //! those for mailboxes here, and reach the mailboxes when their time has come.
 //!
 //! Whose mailboxes an address reaches is decided when the message is accepted, as for every other;
-//! whether there is place, and what the account does with its mail, when it is delivered. The body
-//! is stored anew then, because its structure is found in the pass that stores it.
+//! whether there is place, and what the account does with its mail, when it is delivered. Members
+//! of a group get it then as it was sent. The body is stored anew then, because its structure is
+//! found in the pass that stores it.
 
 use bytes::Bytes;
 
@@ -49,11 +50,11 @@ impl Waiting {
     pub(super) fn of(targets: &[Target], addresses: &[Address]) -> Self {
         let mut waiting = Self::default();
         for (target, address) in targets.iter().zip(addresses) {
-            for account in &target.reached.accounts {
-                let known = waiting.accounts.iter().any(|(known, ..)| known == account);
+            for account in target.reached.all_accounts() {
+                let known = waiting.accounts.iter().any(|(known, ..)| *known == account);
                 if !known {
                     let options = target.passed_on();
-                    waiting.accounts.push((*account, address.clone(), options));
+                    waiting.accounts.push((account, address.clone(), options));
                 }
             }
         }
@@ -114,6 +115,7 @@ impl Router {
                 options: message.options,
             },
             arrived: intake.finish().await.map_err(fault)?,
+            editions: Vec::new(),
             final_delivery_bytes: usize::try_from(message.skipped).unwrap_or_default(),
             junk: false,
             header: Bytes::new(),

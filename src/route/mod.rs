@@ -10,7 +10,9 @@ mod again;
 mod answer;
 mod answering;
 mod copies;
+mod filing;
 mod held;
+mod listing;
 mod pace;
 mod passing;
 mod plan;
@@ -24,7 +26,10 @@ mod target;
 
 pub use copies::Copies;
 pub use held::Waited;
+pub use listing::{list_heads, lists_here};
 pub use passing::Rewriting;
 pub use postman::{Fault, FirstLine, PostError, Posted, Postman, Report, Reports};
-pub use router::{AcceptError, Acceptance, Composed, Options, Origin, Refusal, RouteFault, Router};
+pub use router::{
+    AcceptError, Acceptance, Composed, Edition, Options, Origin, Refusal, RouteFault, Router,
+};
 pub use target::Target;

@@ -8,17 +8,18 @@
 
 use super::{
     copies::Queued,
+    listing,
     plan::Mailing,
     router::{Acceptance, Origin, Refusal, Router},
     srs,
     target::Target,
 };
 use crate::{
-    accounts::Snapshot,
-    base::{clock::Timestamp, text::Causes},
+    accounts::{Snapshot, bounces_of},
+    base::{clock::Timestamp, ids::MessageId, text::Causes},
     mail::{
         address::{Address, Domain},
-        envelope::{Envelope, ForwardPath},
+        envelope::{Envelope, ForwardPath, MailOptions, RcptOptions, ReversePath},
         header::Fields,
     },
     queue::{NewMessage, record::HEAD_BYTES_MAX},
@@ -46,7 +47,9 @@ impl Default for Rewriting {
 impl Router {
     /// Whether accepting a message for these needs its header.
     pub fn wants_header(&self, targets: &[Target]) -> bool {
-        let wants = |target: &Target| target.wants_success() || target.is_passed_on();
+        let wants = |target: &Target| {
+            target.wants_success() || target.is_passed_on() || !target.lists().is_empty()
+        };
         targets.iter().any(wants) || self.may_answer(targets)
     }
 
@@ -134,10 +137,15 @@ impl Router {
         let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
         let mut id = Some(acceptance.id);
         let mailings = mailings.into_iter().map(|mailing| {
+            if let Some(list) = mailing.list {
+                let id = id.take().unwrap_or_else(|| self.queue().fresh_id());
+                return self.send_on(batch, acceptance, (id, list, now), mailing.remotes);
+            }
             let Mailing {
                 via,
                 remotes,
                 waiting,
+                ..
             } = mailing;
             let rewritten = via
                 .as_ref()
@@ -165,10 +173,59 @@ impl Router {
             Queued {
                 id: message.id,
                 via,
+                list: None,
                 rewritten: message.rewritten,
             }
         });
         mailings.collect()
+    }
+
+    /// Adds what a group sends on to members elsewhere: a message of its own, whose sender is the
+    /// group (RFC 5321 3.9.2), and about which nobody else hears (RFC 3461 5.2.7.1).
+    fn send_on(
+        &self,
+        batch: &mut Batch,
+        acceptance: &Acceptance,
+        (id, list, now): (MessageId, Address, Timestamp),
+        remotes: Vec<(Address, RcptOptions)>,
+    ) -> Queued {
+        let Acceptance {
+            envelope, arrived, ..
+        } = acceptance;
+        let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
+        let bounces = bounces_of(&list);
+        let message = NewMessage {
+            id,
+            smtputf8: envelope.smtputf8 || bounces.as_ref().is_some_and(|b| !b.is_ascii()),
+            sender: bounces
+                .clone()
+                .map_or(ReversePath::Null, ReversePath::Address),
+            rewritten: None,
+            head: listing::fields(&list, &acceptance.header, envelope.smtputf8),
+            recipients: remotes,
+            accounts: Vec::new(),
+            blob: arrived.blob,
+            skipped,
+            size: arrived.size.saturating_sub(u64::from(skipped)),
+            body: envelope.body,
+            // What was asked about the message was asked for it as it came; what it needs on its
+            // way it still needs.
+            options: MailOptions {
+                ret: None,
+                envelope_id: None,
+                deliver_by: None,
+                ..envelope.options.clone()
+            },
+            received: now,
+            origin: None,
+        };
+        self.queue().enqueue(batch, &message);
+        Queued {
+            id,
+            via: None,
+            list: Some(list),
+            rewritten: bounces,
+        }
     }
 
     /// Whether this sender is rewritten: he is somebody, and elsewhere.
@@ -222,6 +279,13 @@ pub(super) fn cut_circles(acceptance: &mut Acceptance) -> Result<(), Refusal> {
         Address::parse(value).ok()
     });
     let seen: Vec<Address> = seen.collect();
+    let lists = acceptance.targets.iter().flat_map(Target::lists);
+    if lists
+        .into_iter()
+        .any(|list| listing::went_through(&list.address, &acceptance.header, &seen))
+    {
+        return Err(Refusal::Circle);
+    }
     let is_same = |address: &Address, other: &Address| {
         address.domain == other.domain && address.folded_local() == other.folded_local()
     };
@@ -229,7 +293,7 @@ pub(super) fn cut_circles(acceptance: &mut Acceptance) -> Result<(), Refusal> {
         let Some(ForwardPath::Address(via)) = target.via() else {
             continue;
         };
-        if target.is_local() || !seen.iter().any(|address| is_same(address, via)) {
+        if target.ends_here() || !seen.iter().any(|address| is_same(address, via)) {
             continue;
         }
         if target.reached.accounts.is_empty() {
@@ -243,4 +307,4 @@ pub(super) fn cut_circles(acceptance: &mut Acceptance) -> Result<(), Refusal> {
 /// Bytes of a seal; beside it there is little in a head.
 const SEAL_BYTES_MAX: usize = HEAD_BYTES_MAX - 1024;
 /// Where a message was on its way (RFC 9228).
-const DELIVERED_TO: &str = "Delivered-To";
+pub(super) const DELIVERED_TO: &str = "Delivered-To";

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) copies: Vec<Copy>,
     /// What leaves, a message of the queue each.
     pub(super) mailings: Vec<Mailing>,
+    /// Those that stay here and come from a group.
+    pub(super) editions: Vec<(Address, Vec<Copy>)>,
 }
 
 /// Copies that leave together; at least one.
@@ -35,6 +37,8 @@ pub(super) struct Plan {
 pub(super) struct Mailing {
     /// For whom they are passed on: an address here. None for those whom the sender named.
     pub(super) via: Option<ForwardPath>,
+    /// The group that sends them on.
+    pub(super) list: Option<Address>,
     /// Where they go, and what the sender said of each.
     pub(super) remotes: Vec<(Address, RcptOptions)>,
     /// Who gets a copy here when its time has come.
@@ -51,13 +55,13 @@ pub(super) struct Copy {
     pub(super) flags: FlagSet,
 }
 
-/// The junk mailboxes of accounts whose copies belong there.
-pub(super) type Junk = HashMap<AccountId, (MailboxId, Name)>;
+/// The mailboxes of accounts whose copies are not for INBOX.
+pub(super) type Filing = HashMap<AccountId, (MailboxId, Name)>;
 
 /// Where the message goes in an account, and with which flags. Nobody has rules of his own yet:
-/// everything is for INBOX but what is for the junk mailbox of those who have one.
-pub(super) fn filed(account: AccountId, junk: &Junk) -> Vec<Copy> {
-    let (mailbox, name) = match junk.get(&account) {
+/// everything is for INBOX but what `filing` says.
+pub(super) fn filed(account: AccountId, filing: &Filing) -> Vec<Copy> {
+    let (mailbox, name) = match filing.get(&account) {
         Some((mailbox, name)) => (*mailbox, name.clone()),
         None => (INBOX, Name::inbox()),
     };
@@ -90,9 +94,26 @@ impl Plan {
                 match known.get(remote) {
                     Some(place) => plan.heard_again(*place, &options),
                     None => {
-                        let place = plan.add(target.via(), (remote.clone(), options.clone()));
+                        let remote_place = (remote.clone(), options.clone());
+                        let place = plan.add((target.via(), None), remote_place);
                         known.insert(remote, place);
                     }
+                }
+            }
+        }
+        // Who gets it anyway does not get it from a group, too.
+        for list in targets.iter().flat_map(|target| &target.reached.lists) {
+            let fresh = list.accounts.iter().filter(|id| accounts.insert(**id));
+            let copies: Vec<Copy> = fresh.flat_map(|id| filed(*id)).collect();
+            if !copies.is_empty() {
+                plan.editions.push((list.address.clone(), copies));
+            }
+            for remote in &list.forwards {
+                if !known.contains_key(remote) {
+                    // RFC 3461 5.2.7.1: nothing that the sender said of the group is theirs.
+                    let fresh = (remote.clone(), RcptOptions::default());
+                    let place = plan.add((None, Some(&list.address)), fresh);
+                    known.insert(remote, place);
                 }
             }
         }
@@ -100,12 +121,18 @@ impl Plan {
     }
 
     /// Adds a copy that leaves; answers which mailing it is in, and where there.
-    fn add(&mut self, via: Option<&ForwardPath>, remote: (Address, RcptOptions)) -> (usize, usize) {
-        let of_via = |mailing: &Mailing| mailing.via.as_ref() == via;
-        let at = self.mailings.iter().rposition(of_via);
+    fn add(
+        &mut self,
+        (via, list): (Option<&ForwardPath>, Option<&Address>),
+        remote: (Address, RcptOptions),
+    ) -> (usize, usize) {
+        let is_it =
+            |mailing: &Mailing| (mailing.via.as_ref(), mailing.list.as_ref()) == (via, list);
+        let at = self.mailings.iter().rposition(is_it);
         let at = at.unwrap_or_else(|| {
             self.mailings.push(Mailing {
                 via: via.cloned(),
+                list: list.cloned(),
                 ..Mailing::default()
             });
             self.mailings.len().saturating_sub(1)
@@ -130,7 +157,7 @@ impl Plan {
         if waiting.is_empty() {
             return;
         }
-        let named = |mailing: &Mailing| mailing.via.is_none();
+        let named = |mailing: &Mailing| mailing.via.is_none() && mailing.list.is_none();
         let at = self.mailings.iter().position(named);
         let mut mailing = at.map_or_else(Mailing::default, |at| self.mailings.remove(at));
         mailing.waiting = waiting;
@@ -148,18 +175,15 @@ impl Plan {
         let mailings = self.mailings.iter();
         mailings.map(|mailing| mailing.remotes.len()).sum()
     }
-
-    /// How many hold the body: each copy's email, and each mailing once for all its recipients.
-    pub(super) fn owners(&self) -> u32 {
-        let owners = self.copies.len().saturating_add(self.mailings.len());
-        u32::try_from(owners).unwrap_or(u32::MAX)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{accounts::Targets, mailbox::SystemFlags};
+    use crate::{
+        accounts::{List, Targets},
+        mailbox::SystemFlags,
+    };
 
     fn copy(account: AccountId, flags: SystemFlags) -> Copy {
         Copy {
@@ -181,6 +205,11 @@ mod tests {
             options: RcptOptions::default(),
             returned: false,
         }
+    }
+
+    /// How many hold the body.
+    fn holders(plan: &Plan) -> usize {
+        plan.copies.len() + plan.mailings.len()
     }
 
     #[test]
@@ -217,7 +246,7 @@ mod tests {
             let reached: Vec<_> = plan.copies.iter().map(|copy| copy.account.0).collect();
             assert_eq!(reached, accounts);
             assert_eq!(shown, remotes);
-            assert_eq!(plan.owners(), owners);
+            assert_eq!(holders(&plan), owners);
         }
     }
 
@@ -284,7 +313,7 @@ mod tests {
                 (some("<y@here.example>"), "b@far.example".to_owned()),
             ]
         );
-        assert_eq!((plan.leaving(), plan.owners()), (4, 3));
+        assert_eq!((plan.leaving(), holders(&plan)), (4, 3));
     }
 
     #[test]
@@ -298,6 +327,63 @@ mod tests {
         };
         let plan = Plan::of(&[target(&[1, 2], &["a@b.example"])], filed);
         assert_eq!(plan.copies, filed(AccountId(2)));
-        assert_eq!(plan.owners(), 3);
+        assert_eq!(holders(&plan), 3);
+    }
+
+    #[test]
+    fn who_gets_it_anyway_does_not_get_it_from_a_group() {
+        let list = |address: &str, accounts: &[u64], forwards: &[&str]| {
+            let Targets {
+                accounts, forwards, ..
+            } = target(accounts, forwards).reached;
+            List {
+                address: address.parse().unwrap(),
+                accounts,
+                forwards,
+            }
+        };
+        let of = |lists: Vec<List>| {
+            let mut target = target(&[], &[]);
+            target.reached.lists = lists;
+            target
+        };
+        let targets = [
+            of(vec![list(
+                "l@here.example",
+                &[1, 2],
+                &["a@far.example", "b@far.example"],
+            )]),
+            target(&[2], &["a@far.example"]),
+            of(vec![
+                list("m@here.example", &[1, 3], &["b@far.example"]),
+                list("n@here.example", &[1], &["c@far.example"]),
+            ]),
+        ];
+        let plan = Plan::of(&targets, |account| vec![copy(account, SystemFlags::NONE)]);
+        let editions = plan.editions.iter().map(|(list, copies)| {
+            let accounts = copies.iter().map(|copy| copy.account.0);
+            (list.to_string(), accounts.collect::<Vec<_>>())
+        });
+        assert_eq!(
+            editions.collect::<Vec<_>>(),
+            [
+                ("l@here.example".to_owned(), vec![1]),
+                ("m@here.example".to_owned(), vec![3]),
+            ]
+        );
+        let mailings = plan.mailings.iter().map(|mailing| {
+            let list = mailing.list.as_ref().map(ToString::to_string);
+            (list, mailing.remotes[0].0.to_string())
+        });
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            mailings.collect::<Vec<_>>(),
+            [
+                (None, "a@far.example".to_owned()),
+                (some("l@here.example"), "b@far.example".to_owned()),
+                (some("n@here.example"), "c@far.example".to_owned()),
+            ]
+        );
+        assert_eq!(plan.copies.len(), 1);
     }
 }

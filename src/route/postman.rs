@@ -138,7 +138,9 @@ impl Router {
         report: Report,
     ) -> Result<Posted, PostError> {
         let to = ForwardPath::Address(report.to.clone());
-        let target = self.recipient(&Origin::Ourselves, &to).await;
+        let target = self
+            .recipient(&Origin::Ourselves, &ReversePath::Null, &to)
+            .await;
         let target = target.map_err(fault)?.map_err(refused)?;
         let mut intake = self.mailboxes().intake();
         // RFC 5321 4.4: of final delivery; the queue leaves it out.
@@ -162,6 +164,7 @@ impl Router {
             },
             targets: vec![target],
             arrived: intake.finish_behind(head.into()).await.map_err(fault)?,
+            editions: Vec::new(),
             final_delivery_bytes,
             junk: false,
             header: Bytes::new(),
@@ -242,6 +245,8 @@ pub(super) fn refused(refusal: Refusal) -> PostError {
         | Refusal::NoRoom
         | Refusal::Misconfigured
         | Refusal::TooFast
+        | Refusal::NotAWriter
+        | Refusal::TooManyLists
         | Refusal::Changed => fault(refusal),
     }
 }

@@ -19,22 +19,21 @@ use super::{
     held::Waiting,
     pace::{Pace, Verdict},
     passing::{Rewriting, cut_circles},
-    plan::{Copy, Junk, Plan, filed},
+    plan::{Copy, Filing, Plan, filed},
     signing::Signing,
     target::Target,
 };
 use crate::{
-    accounts::{Directory, Resolution, Snapshot, Targets},
+    accounts::{Directory, Snapshot, Targets},
     base::{
         clock::{Clock, Timestamp},
         ids::{AccountId, MessageId},
-        text::Quoted,
     },
     mail::{
-        address::Domain,
-        envelope::{Envelope, ForwardPath, RcptOptions},
+        address::{Address, Domain},
+        envelope::{Envelope, ForwardPath, ReversePath},
     },
-    mailbox::{Arrived, Entry, FlagSet, MailboxFault, Mailboxes, Placement, SpecialUse},
+    mailbox::{Arrived, FlagSet, MailboxFault, Mailboxes, Placement},
     queue::{Queue, QueueFault},
     store::{Batch, CommitError, Content, Engine, ReadError, Room, Staged, key, owners},
     verify::{Draft, Sealable},
@@ -53,6 +52,8 @@ pub(super) struct Inner {
     pace: Mutex<Pace>,
     pub(super) signing: Signing,
     pub(super) rewriting: Rewriting,
+    pub(super) backup: Vec<Domain>,
+    pub(super) tag_mailboxes: bool,
     /// Our name, in reports.
     reporter: String,
 }
@@ -66,6 +67,10 @@ pub struct Options {
     pub name: String,
     /// What becomes of the senders of what is passed on.
     pub rewriting: Rewriting,
+    /// Domains elsewhere whose mail is taken from everybody, and goes on to their better hosts.
+    pub backup: Vec<Domain>,
+    /// Mail for `user+tag` goes to the mailbox `tag` of an account that has one.
+    pub tag_mailboxes: bool,
 }
 
 impl Default for Options {
@@ -74,6 +79,8 @@ impl Default for Options {
             recipients_per_hour: 500,
             name: "localhost".to_owned(),
             rewriting: Rewriting::default(),
+            backup: Vec::new(),
+            tag_mailboxes: false,
         }
     }
 }
@@ -102,6 +109,8 @@ pub struct Acceptance {
     pub targets: Vec<Target>,
     /// Its bytes.
     pub arrived: Arrived,
+    /// The same for members of groups that are here, with the fields of each group.
+    pub editions: Vec<Edition>,
     /// How many of them, at its front, are fields of final delivery, Return-Path first: they stay
     /// here (RFC 5321 4.4).
     pub final_delivery_bytes: usize,
@@ -121,6 +130,15 @@ impl Acceptance {
         let release = self.envelope.options.release?;
         (release.at > now).then_some(release.at)
     }
+}
+
+/// A message as a group sends it on to its members here.
+#[derive(Debug)]
+pub struct Edition {
+    /// The group.
+    pub list: Address,
+    /// The message.
+    pub arrived: Arrived,
 }
 
 /// Why a recipient or a message is not taken.
@@ -147,6 +165,12 @@ pub enum Refusal {
     /// More copies than one commit takes: 452 4.5.3.
     #[error("too many copies")]
     TooManyCopies,
+    /// Who writes to a group is none of those who may: 550 5.7.2.
+    #[error("the group does not take mail from this sender")]
+    NotAWriter,
+    /// More groups than one message may go to: 452 4.5.3.
+    #[error("too many groups")]
+    TooManyLists,
     /// It came back to an address here that passed it on before: 554 5.4.6.
     #[error("the message goes in a circle")]
     Circle,
@@ -211,6 +235,8 @@ impl Router {
             queue,
             pace: Mutex::new(Pace::new(options.recipients_per_hour)),
             rewriting: options.rewriting.clone(),
+            backup: options.backup.clone(),
+            tag_mailboxes: options.tag_mailboxes,
             reporter: options.name.clone(),
         }))
     }
@@ -226,17 +252,18 @@ impl Router {
         self.0.engine.room()
     }
 
-    /// Whether a message of `from` may go to `to`.
+    /// Whether a message that `from` brings, with this sender, may go to `to`.
     pub async fn recipient(
         &self,
         from: &Origin,
+        sender: &ReversePath,
         to: &ForwardPath,
     ) -> Result<Result<Target, Refusal>, RouteFault> {
         if self.room() == Room::Low {
             return Ok(Err(Refusal::NoRoom));
         }
         let snapshot = self.0.directory.settled().await?;
-        let target = match self.target(&snapshot, *from, to) {
+        let target = match self.target(&snapshot, (*from, sender), to) {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -259,8 +286,8 @@ impl Router {
         for attempt in 0..ATTEMPTS_MAX {
             cut_circles(&mut acceptance).map_err(AcceptError::Refused)?;
             let mut batch = Batch::new();
-            let junk = self.junk_mailboxes(&acceptance).await;
-            let junk = junk.map_err(RouteFault::from)?;
+            let filing = self.filing(&acceptance).await;
+            let filing = filing.map_err(RouteFault::from)?;
             let told = self.tell_success(&mut batch, &acceptance).await;
             // A message is not refused because somebody else is being answered all the time.
             let answered = match attempt < ANSWER_ATTEMPTS_MAX {
@@ -268,7 +295,7 @@ impl Router {
                 false => Vec::new(),
             };
             let composed = self
-                .compose_filed(&mut batch, &acceptance, (&junk, &seal))
+                .compose_filed(&mut batch, &acceptance, (&filing, &seal))
                 .map_err(AcceptError::Refused)?;
             match self.0.engine.commit(batch).await {
                 Ok(_) => {
@@ -295,71 +322,80 @@ impl Router {
         self.compose_filed(batch, acceptance, (&HashMap::new(), ""))
     }
 
-    /// The same, with the copies of some accounts in their junk mailboxes, and what is passed on
-    /// sealed.
+    /// The same, with the copies of some accounts in other mailboxes than INBOX, and what is passed
+    /// on sealed.
     fn compose_filed(
         &self,
         batch: &mut Batch,
         acceptance: &Acceptance,
-        (junk, seal): (&Junk, &str),
+        (filing, seal): (&Filing, &str),
     ) -> Result<Composed, Refusal> {
-        let Acceptance { arrived, .. } = acceptance;
         let now = self.0.clock.wall();
         let held_until = acceptance.held_until(now);
         let mut plan = Plan::of(&acceptance.targets, |account| match held_until {
             // RFC 4865 4: the queue has it until then.
             Some(_) => Vec::new(),
-            None => filed(account, junk),
+            None => filed(account, filing),
         });
         if held_until.is_some() {
             let recipients = &acceptance.envelope.recipients;
             plan.hold(Waiting::of(&acceptance.targets, recipients).accounts);
         }
         let (queued, waiting) = (plan.leaving(), plan.waiting());
-        if [plan.copies.len(), queued, waiting].iter().sum::<usize>() > COPIES_MAX {
-            return Err(Refusal::TooManyCopies);
-        }
-        match plan.owners() {
+        let listed = plan.editions.iter().map(|(_, copies)| copies.len());
+        let stay = listed.fold(plan.copies.len(), usize::saturating_add);
+        match stay.saturating_add(queued).saturating_add(waiting) {
             0 => return Err(Refusal::UnknownRecipient),
-            owners => owners::own_first(batch, arrived.blob, owners),
+            1..=COPIES_MAX => {}
+            _ => return Err(Refusal::TooManyCopies),
         }
-        batch.body(arrived.blob, another(&arrived.content));
-        let mut placement = Placement::of(arrived, now, FlagSet::default());
-        let facts = placement.facts.len().saturating_mul(plan.copies.len());
-        if plan.copies.len() > 1 && facts > FACTS_BYTES_MAX {
-            self.0.mailboxes.share_facts(batch, &mut placement);
-        }
-        for copy in &plan.copies {
-            batch.present(key::account(copy.account));
-            placement.flags.clone_from(&copy.flags);
-            let mailboxes = &self.0.mailboxes;
-            mailboxes.place(batch, copy.account, copy.mailbox, &placement);
+        let mailings = plan.mailings.len();
+        self.place(batch, &acceptance.arrived, (&plan.copies, mailings), now);
+        let mut copies = plan.copies;
+        for (list, listed) in plan.editions {
+            let is_its = |edition: &&Edition| edition.list == list;
+            // A group that became one while the message came in has none.
+            let edition = acceptance.editions.iter().find(is_its);
+            let edition = edition.ok_or(Refusal::Changed)?;
+            self.place(batch, &edition.arrived, (&listed, 0), now);
+            copies.extend(listed);
         }
         let mailings = self.enqueue(batch, acceptance, (plan.mailings, seal), now);
         Ok(Composed {
             router: self.clone(),
-            copies: plan.copies,
+            copies,
             mailings,
             queued,
             held_until: held_until.filter(|_| queued.saturating_add(waiting) > 0),
         })
     }
 
-    /// The junk mailboxes of those who get this, when it is for them.
-    async fn junk_mailboxes(&self, acceptance: &Acceptance) -> Result<Junk, MailboxFault> {
-        let mut found = Junk::new();
-        let targets = acceptance.targets.iter().filter(|_| acceptance.junk);
-        for account in targets.flat_map(|target| &target.reached.accounts) {
-            if found.contains_key(account) {
-                continue;
-            }
-            let mailboxes = self.0.mailboxes.list(*account).await?;
-            let is_junk = |entry: &Entry| entry.special_use == Some(SpecialUse::Junk);
-            if let Some(entry) = mailboxes.into_iter().find(is_junk) {
-                found.insert(*account, (entry.id, entry.name));
-            }
+    /// Adds a body and the copies of it that stay here; so many mailings hold it, too.
+    fn place(
+        &self,
+        batch: &mut Batch,
+        arrived: &Arrived,
+        (copies, mailings): (&[Copy], usize),
+        now: Timestamp,
+    ) {
+        let holders = copies.len().saturating_add(mailings);
+        if holders == 0 {
+            return;
         }
-        Ok(found)
+        let holders = u32::try_from(holders).unwrap_or(u32::MAX);
+        owners::own_first(batch, arrived.blob, holders);
+        batch.body(arrived.blob, another(&arrived.content));
+        let mut placement = Placement::of(arrived, now, FlagSet::default());
+        let facts = placement.facts.len().saturating_mul(copies.len());
+        if copies.len() > 1 && facts > FACTS_BYTES_MAX {
+            self.0.mailboxes.share_facts(batch, &mut placement);
+        }
+        for copy in copies {
+            batch.present(key::account(copy.account));
+            placement.flags.clone_from(&copy.flags);
+            let mailboxes = &self.0.mailboxes;
+            mailboxes.place(batch, copy.account, copy.mailbox, &placement);
+        }
     }
 
     /// Has what waits for this domain tried now, and for those below it; answers how many
@@ -423,65 +459,18 @@ impl Router {
         snapshot: &Snapshot,
         reached: &Targets,
     ) -> Result<bool, MailboxFault> {
-        if !reached.forwards.is_empty() {
+        if !reached.is_local() {
             return Ok(false);
         }
-        for id in &reached.accounts {
+        for id in reached.all_accounts() {
             let quota = snapshot
-                .account(*id)
+                .account(id)
                 .map_or(0, |account| account.quota_bytes);
-            if self.0.mailboxes.used_bytes(*id).await? < quota {
+            if self.0.mailboxes.used_bytes(id).await? < quota {
                 return Ok(false);
             }
         }
         Ok(true)
-    }
-
-    /// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
-    fn target(
-        &self,
-        snapshot: &Snapshot,
-        from: Origin,
-        to: &ForwardPath,
-    ) -> Result<Target, Refusal> {
-        let returned = self.returned(snapshot, to).transpose()?;
-        let reached = match (
-            &returned,
-            snapshot.resolve(returned.as_ref().unwrap_or(to)),
-            from,
-        ) {
-            (_, Resolution::Targets(mut reached), _) => {
-                for list in std::mem::take(&mut reached.lists) {
-                    reached.accounts.extend(list.accounts);
-                    reached.forwards.extend(list.forwards);
-                }
-                reached
-            }
-            (None, Resolution::NotLocal, Origin::Peer) => return Err(Refusal::RelayDenied),
-            (_, Resolution::NotLocal, _) => match returned.as_ref().unwrap_or(to) {
-                ForwardPath::Address(address) => Targets {
-                    forwards: vec![address.clone()],
-                    ..Targets::default()
-                },
-                ForwardPath::Postmaster => return Err(Refusal::UnknownRecipient),
-            },
-            // Whether an account is out of use is nobody's business.
-            (_, Resolution::Unknown | Resolution::Disabled, _) => {
-                return Err(Refusal::UnknownRecipient);
-            }
-            (_, Resolution::Unusable(why), _) => {
-                let to = to.to_string();
-                let to = Quoted::str(&to);
-                tracing::error!(%to, reason = %why, "a recipient cannot be resolved");
-                return Err(Refusal::Misconfigured);
-            }
-        };
-        Ok(Target {
-            path: to.clone(),
-            reached,
-            options: RcptOptions::default(),
-            returned: returned.is_some(),
-        })
     }
 
     /// Asks for the targets again, after an account or a mailbox was gone at the commit.
@@ -491,7 +480,11 @@ impl Router {
         for taken in &mut acceptance.targets {
             let options = std::mem::take(&mut taken.options);
             *taken = self
-                .target(&snapshot, acceptance.origin, &taken.path)
+                .target(
+                    &snapshot,
+                    (acceptance.origin, &acceptance.envelope.sender),
+                    &taken.path,
+                )
                 .map_err(|_| AcceptError::Refused(Refusal::Changed))?
                 .with(options);
         }

@@ -109,5 +109,5 @@ fn success_of(target: &Target, held: bool) -> Option<Event> {
         return Some(Event::Expanded);
     }
     // RFC 4865: what waits for its time is not there yet.
-    (target.is_local() && !held).then_some(Event::Delivered)
+    (target.ends_here() && !held).then_some(Event::Delivered)
 }

@@ -1,10 +1,13 @@
-//! A recipient that was taken: as it was given, what it reaches, and what follows from both.
+//! A recipient that was taken: what it reaches, and what that means for reports.
 //!
-//! Pure. RFC 3461 5.2.7 says what becomes of the wishes of its sender.
+//! Decided on the parsed address alone (RLY-01): what a local part looks like has no meaning here,
+//! and only the domain says whether mail stays, goes on or is refused.
 
+use super::router::{Origin, Refusal, Router};
 use crate::{
-    accounts::Targets,
-    mail::envelope::{ForwardPath, RcptOptions},
+    accounts::{List, Resolution, Snapshot, Targets, Writer},
+    base::text::Quoted,
+    mail::envelope::{ForwardPath, RcptOptions, ReversePath},
 };
 
 /// A recipient that was taken, and what it reaches.
@@ -19,19 +22,81 @@ pub struct Target {
     pub(super) returned: bool,
 }
 
+impl Router {
+    /// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
+    pub(super) fn target(
+        &self,
+        snapshot: &Snapshot,
+        (from, sender): (Origin, &ReversePath),
+        to: &ForwardPath,
+    ) -> Result<Target, Refusal> {
+        let returned = self.returned(snapshot, to).transpose()?;
+        let meant = returned.as_ref().unwrap_or(to);
+        let resolution = match sender {
+            ReversePath::Null => snapshot.resolve_report(meant),
+            ReversePath::Address(_) => snapshot.resolve(meant),
+        };
+        let reached = match (&returned, resolution, from) {
+            (_, Resolution::Targets(reached), _) => reached,
+            // RFC 5321 3.6.2, as the backup that the domain's MX records name.
+            (None, Resolution::NotLocal, Origin::Peer) if self.backs_up(to) => elsewhere(to),
+            (None, Resolution::NotLocal, Origin::Peer) => return Err(Refusal::RelayDenied),
+            (_, Resolution::NotLocal, _) => elsewhere(meant),
+            // Whether an account is out of use is nobody's business.
+            (_, Resolution::Unknown | Resolution::Disabled, _) => {
+                return Err(Refusal::UnknownRecipient);
+            }
+            (_, Resolution::Unusable(why), _) => {
+                let to = to.to_string();
+                let to = Quoted::str(&to);
+                tracing::error!(%to, reason = %why, "a recipient cannot be resolved");
+                return Err(Refusal::Misconfigured);
+            }
+        };
+        if reached.is_empty() {
+            return Err(Refusal::UnknownRecipient);
+        }
+        let account = match from {
+            Origin::Account(account) => Some(account),
+            Origin::Peer | Origin::Ourselves => None,
+        };
+        let writer = Writer { account, sender };
+        let hears = |list: &List| snapshot.may_write(writer, &list.address);
+        if !reached.lists.iter().all(hears) {
+            return Err(Refusal::NotAWriter);
+        }
+        Ok(Target {
+            path: to.clone(),
+            reached,
+            options: RcptOptions::default(),
+            returned: returned.is_some(),
+        })
+    }
+
+    /// Whether we are a backup for the domain of this address: for that one, and none below it.
+    fn backs_up(&self, to: &ForwardPath) -> bool {
+        match to {
+            ForwardPath::Address(address) => self.0.backup.contains(&address.domain),
+            ForwardPath::Postmaster => false,
+        }
+    }
+}
+
 impl Target {
     /// Whether all of its copies stay here.
     pub fn is_local(&self) -> bool {
-        self.reached.forwards.is_empty()
+        self.reached.is_local()
+    }
+
+    /// The groups that send it on.
+    pub fn lists(&self) -> &[List] {
+        &self.reached.lists
     }
 
     /// Whether it is an address that nobody here knows.
     pub fn is_elsewhere(&self) -> bool {
-        let Targets {
-            accounts, forwards, ..
-        } = &self.reached;
-        match (&self.path, forwards.as_slice()) {
-            (ForwardPath::Address(path), [only]) => accounts.is_empty() && path == only,
+        match (&self.path, self.reached.forwards.as_slice()) {
+            (ForwardPath::Address(path), [only]) => self.reached.count() == 1 && path == only,
             _ => false,
         }
     }
@@ -49,7 +114,7 @@ impl Target {
 
     /// Whether it goes on to other servers for an address here.
     pub(super) fn is_passed_on(&self) -> bool {
-        !self.is_local() && self.via().is_some()
+        !self.ends_here() && self.via().is_some()
     }
 
     /// Whether only reports are taken for it.
@@ -62,12 +127,22 @@ impl Target {
         self.options.wants_success()
     }
 
-    /// Whether it stands for several (RFC 3461 5.2.7.3).
+    /// Whether it stands for several (RFC 3461 5.2.7.3). A group is one: what comes to it has come
+    /// to its end (5.2.7.1).
     pub(super) fn is_expanded(&self) -> bool {
         let Targets {
-            accounts, forwards, ..
+            accounts,
+            forwards,
+            lists,
+            ..
         } = &self.reached;
-        accounts.len().saturating_add(forwards.len()) > 1
+        let each = [accounts.len(), forwards.len(), lists.len()];
+        each.into_iter().fold(0, usize::saturating_add) > 1
+    }
+
+    /// Whether the message itself goes no further for it.
+    pub(super) fn ends_here(&self) -> bool {
+        self.reached.forwards.is_empty()
     }
 
     /// What is said of those elsewhere that it stands for.
@@ -77,5 +152,17 @@ impl Target {
             // RFC 3461 5.2.7.2.
             false => self.options.clone(),
         }
+    }
+}
+
+/// An address that nobody here knows; `<Postmaster>` is always ours.
+fn elsewhere(path: &ForwardPath) -> Targets {
+    let forwards = match path {
+        ForwardPath::Address(address) => vec![address.clone()],
+        ForwardPath::Postmaster => Vec::new(),
+    };
+    Targets {
+        forwards,
+        ..Targets::default()
     }
 }

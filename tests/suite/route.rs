@@ -6,7 +6,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use buzon::{
-    accounts::{self, Cost, Directory, OutOfOffice},
+    accounts::{self, Cost, Directory, Group, OutOfOffice, Senders},
     base::{
         clock::{Clock, Timestamp},
         ids::{AccountId, MessageId, SortedId},
@@ -22,7 +22,8 @@ use buzon::{
     mailbox::{self, Arrived, INBOX, Mailboxes},
     queue::{self, Queue, record::MessageRecord},
     route::{
-        self, AcceptError, Acceptance, Origin, Refusal, Rewriting, RouteFault, Router, Target,
+        self, AcceptError, Acceptance, Edition, Origin, Refusal, Rewriting, RouteFault, Router,
+        Target,
     },
     store::{
         Batch, Engine, Key, Order, PageLimit, Room,
@@ -120,7 +121,8 @@ impl World {
 
     async fn recipient(&self, from: Origin, to: &str) -> Result<Target, Refusal> {
         let to = ForwardPath::Address(address(to));
-        self.router.recipient(&from, &to).await.unwrap()
+        let sender = ReversePath::Address(address("x@remote.example"));
+        self.router.recipient(&from, &sender, &to).await.unwrap()
     }
 
     /// A message from `x@remote.example` for `to`, all of them taken.
@@ -129,10 +131,15 @@ impl World {
         for to in to {
             targets.push(self.recipient(from, to).await.unwrap());
         }
-        let mut intake = self.mailboxes.intake();
+        let heads = route::list_heads(&targets, &Bytes::new());
+        let mut intake = self.mailboxes.intake_for(heads.len());
         for piece in body.chunks(60_000) {
             intake.feed(Bytes::copy_from_slice(piece)).await.unwrap();
         }
+        let (lists, heads): (Vec<_>, Vec<_>) = heads.into_iter().unzip();
+        let heads = heads.into_iter().map(Bytes::from).collect();
+        let (arrived, editions) = intake.finish_editions(Bytes::new(), heads).await.unwrap();
+        let edition = |(list, arrived)| Edition { list, arrived };
         Acceptance {
             id: SortedId::fresh(self.clock.wall(), &self.random),
             origin: from,
@@ -144,7 +151,8 @@ impl World {
                 options: MailOptions::default(),
             },
             targets,
-            arrived: intake.finish().await.unwrap(),
+            arrived,
+            editions: lists.into_iter().zip(editions).map(edition).collect(),
             final_delivery_bytes: 0,
             junk: false,
             header: Bytes::new(),
@@ -258,7 +266,7 @@ async fn rly_01_only_who_logged_in_may_send_elsewhere() {
     }
     let postmaster = world
         .router
-        .recipient(&Origin::Peer, &ForwardPath::Postmaster)
+        .recipient(&Origin::Peer, &ReversePath::Null, &ForwardPath::Postmaster)
         .await;
     assert!(postmaster.unwrap().is_ok());
 }
@@ -814,3 +822,74 @@ async fn dur_02_an_answer_that_meets_another_one_is_decided_again() {
 }
 
 const ALICE_ID: AccountId = AccountId(1);
+
+#[tokio::test]
+async fn dur_01_a_group_sends_on_in_the_commit_that_accepts() {
+    for length in [10_usize, 600_000] {
+        for fault in [
+            None,
+            Some(CommitFault::Conflict),
+            Some(CommitFault::CrashBefore),
+        ] {
+            let world = World::new().await;
+            let members = ["alice@example.org", "bob@example.org", "y@remote.example"];
+            let group = Group {
+                members: members.map(address).to_vec(),
+                owners: Vec::new(),
+                senders: Senders::Anyone,
+            };
+            let team = address("team@example.org");
+            world.directory.add_group(&team, &group).await.unwrap();
+            let body = [b"Subject: x\r\n\r\n".as_slice(), &vec![b'x'; length]].concat();
+            let to = ["team@example.org", "carol@example.org"];
+            let message = world.message(Origin::Peer, &to, &body).await;
+            let edition = message.editions.first().map(|one| &one.arrived).unwrap();
+            let (blob, size) = (edition.blob, edition.size);
+            let (id, main) = (message.id, message.arrived.blob);
+            if let Some(fault) = fault {
+                world.engine.fail_commit(1, fault);
+            }
+            let outcome = world.router.accept(message).await;
+            if fault == Some(CommitFault::CrashBefore) {
+                assert!(is_fault(&outcome), "{length}");
+                continue;
+            }
+            assert!(outcome.is_ok(), "{length} {fault:?}");
+            assert_eq!(world.copies().await, (1, 1, 1, 1));
+            let stored = world.engine.body(blob, 0..size).await.unwrap();
+            let text = String::from_utf8(stored.to_vec()).unwrap();
+            assert!(text.starts_with("Return-Path: <team-bounces@example.org>\r\n"));
+            assert!(text.as_bytes().ends_with(&body));
+            // Carol and the queue hold the message as it came, alice and bob the group's.
+            for (blob, count) in [(main, 2_i64), (blob, 2)] {
+                let owners = world.engine.get(&key::body_owners(blob)).await.unwrap();
+                assert_eq!(owners.unwrap(), count.to_be_bytes().to_vec());
+            }
+            let queued = world.engine.get(&key::queue_message(id)).await.unwrap();
+            let queued = MessageRecord::decode(&queued.unwrap()).unwrap();
+            let bounces = ReversePath::Address(address("team-bounces@example.org"));
+            assert_eq!((queued.sender, queued.origin), (bounces, None));
+            assert!(queued.head.contains("List-Id: <team.example.org>\r\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_a_group_alone_is_stored_once() {
+    let world = World::new().await;
+    let group = Group {
+        members: vec![address("bob@example.org")],
+        ..Group::default()
+    };
+    let team = address("team@example.org");
+    world.directory.add_group(&team, &group).await.unwrap();
+    let bob = Origin::Account(AccountId(2));
+    let message = world
+        .message(bob, &["team@example.org"], b"Subject: x\r\n\r\n")
+        .await;
+    let (main, edition) = (message.arrived.blob, message.editions[0].arrived.blob);
+    world.router.accept(message).await.unwrap();
+    assert_eq!(world.copies().await, (0, 1, 0, 0));
+    assert!(world.engine.body(main, 0..1).await.is_err());
+    assert!(world.engine.body(edition, 0..1).await.is_ok());
+}

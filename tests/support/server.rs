@@ -358,6 +358,8 @@ fn config() -> Config {
     config.verify.policy = VerifyPolicy::Off;
     config.auth.argon2_memory_kib = 8;
     config.auth.argon2_passes = 1;
+    config.accounts.tag_mailboxes = true;
+    config.relay.backup_mx = vec!["backed.example".to_owned()];
     config.limits.connections = Some(1000);
     config.limits.connections_per_address = 1000;
     config.limits.mailbox_connections_per_address = 1000;

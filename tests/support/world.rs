@@ -7,6 +7,10 @@
 //! given domain example.net
 //! given alias info@example.org -> alice, bob@remote.example
 //! given forward alice -> bob@remote.example [keep]
+//! given domain alias example.com -> example.org
+//! given group team@example.org -> alice, x@remote.example [owned bob] [by anyone]
+//! given grant alice @example.net    what she may send with
+//! given expn users|anyone      who is told whom an address stands for
 //! given shared account team [with ...]    nobody's own
 //! given acl alice INBOX bob lrs    what bob may do with it; nothing: ""
 //! given quota alice 1000
@@ -55,9 +59,12 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use buzon::{
-    accounts::{DkimKey, Forwarding, OutOfOffice},
+    accounts::{DkimKey, Forwarding, Group, OutOfOffice, Senders},
     base::{ids::AccountId, pieces::Pieces as _, random::Random, secret::Secret},
-    config::{raw::VerifyPolicy, units::Size},
+    config::{
+        raw::{Expn, VerifyPolicy},
+        units::Size,
+    },
     dns::Answer,
     mail::algorithm::Algorithm,
     mailbox::{AclChange, AclMode, AppendOptions, FlagSet, Identifier, Mailbox, Name, Rights},
@@ -210,6 +217,38 @@ impl Player {
                 set.await.map_err(shown)
             }
             ["dns", rest @ ..] => self.name_servers(rest),
+            _ => self.given_of_addresses(words).await,
+        }
+    }
+
+    /// The same, of what addresses stand for.
+    async fn given_of_addresses(&mut self, words: &[&str]) -> Result<(), String> {
+        let directory = &self.server.directory;
+        match words {
+            ["domain", "alias", name, "->", other] => {
+                let name = name.parse().map_err(|_| "not a domain")?;
+                let other = other.parse().map_err(|_| "not a domain")?;
+                let made = directory.set_stands_for(&name, Some(&other)).await;
+                made.map_err(shown)
+            }
+            ["group", address, "->", rest @ ..] => {
+                let group = group(rest);
+                let made = directory.add_group(&address_of(address), &group).await;
+                made.map_err(shown)
+            }
+            ["grant", name, grant] => {
+                let grant = grant.parse().map_err(shown)?;
+                let given = directory.add_grant(self.account(name)?, &grant).await;
+                given.map_err(shown)
+            }
+            ["expn", who] => {
+                self.server.config.smtp.expn = match *who {
+                    "users" => Expn::Users,
+                    "anyone" => Expn::Anyone,
+                    _ => return Err("users or anyone".to_owned()),
+                };
+                Ok(())
+            }
             _ => Err("nothing like this can be given".to_owned()),
         }
     }
@@ -546,6 +585,32 @@ impl Player {
             }
         }
         Ok(text.into_bytes())
+    }
+}
+
+/// `MEMBER, .. [owned OWNER, ..] [by anyone|members|owners|WHO, ..]`.
+fn group(words: &[&str]) -> Group {
+    let listed = |words: &[&str]| -> Vec<_> {
+        let names = words.iter().map(|name| name.trim_end_matches(','));
+        names.map(address_of).collect()
+    };
+    let (words, senders) = match words.iter().position(|word| *word == "by") {
+        Some(at) => (&words[..at], &words[at + 1..]),
+        None => (words, &["members"][..]),
+    };
+    let (members, owners) = match words.iter().position(|word| *word == "owned") {
+        Some(at) => (&words[..at], &words[at + 1..]),
+        None => (words, &[][..]),
+    };
+    Group {
+        members: listed(members),
+        owners: listed(owners),
+        senders: match senders {
+            ["anyone"] => Senders::Anyone,
+            ["members"] => Senders::Members,
+            ["owners"] => Senders::Owners,
+            names => Senders::Listed(listed(names)),
+        },
     }
 }
 

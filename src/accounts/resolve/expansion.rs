@@ -11,7 +11,7 @@ use super::{Found, List, POSTMASTER, Resolution, Targets, Unusable};
 use crate::{
     accounts::{
         groups::Group,
-        limits::{ALIAS_DEPTH_MAX, EXPANSION_MAX},
+        limits::{ALIAS_DEPTH_MAX, EXPANSION_MAX, LISTS_MAX},
         record::Entry,
         snapshot::{LocalDomain, Snapshot},
     },
@@ -195,6 +195,9 @@ impl<'a> Expansion<'a> {
         let Ok(local) = LocalPart::from_unquoted(local) else {
             return Within::Plain;
         };
+        if self.targets.lists.len() >= LISTS_MAX {
+            self.unusable = Some(Unusable::TooMany);
+        }
         self.targets.lists.push(List {
             address: Address {
                 local,

@@ -37,6 +37,8 @@ pub enum Command {
     Rset,
     /// RFC 5321 4.1.1.6: an address, if it is one.
     Vrfy(Option<ForwardPath>),
+    /// RFC 5321 4.1.1.7: an address, if it is one.
+    Expn(Option<ForwardPath>),
     /// RFC 1985.
     Etrn(Etrn),
     /// RFC 5321 4.1.1.8.

@@ -36,6 +36,8 @@ pub struct Stage {
     pub dialect: Dialect,
     /// Whether the client may speak for others (XCLIENT).
     pub introduces: bool,
+    /// Whether the client may ask whom an alias or a group stands for.
+    pub expn: bool,
 }
 
 /// What is spoken on the port.
@@ -119,6 +121,8 @@ pub enum When {
     Chunk,
     /// Between transactions, by those who logged in.
     Etrn,
+    /// By those who are told.
+    Expn,
     /// When TLS can be begun.
     StartTls,
     /// When logging in makes sense.
@@ -257,6 +261,17 @@ pub const VERBS: &[Verb] = &[
         parse: Some(parse::vrfy),
     },
     Verb {
+        name: "EXPN",
+        usage: "EXPN address",
+        help: &[
+            "ask whom an alias or a group stands for",
+            "Depending on the server's settings, members and owners are told, or everybody.",
+        ],
+        when: When::Expn,
+        keyword: Keyword::Expn,
+        parse: Some(parse::expn),
+    },
+    Verb {
         name: "ETRN",
         usage: "ETRN domain",
         help: &[
@@ -306,7 +321,6 @@ pub const VERBS: &[Verb] = &[
         keyword: Keyword::Required,
         parse: Some(parse::quit),
     },
-    unserved("EXPN"),
     unserved("SEND"),
     unserved("SOML"),
     unserved("SAML"),

@@ -21,6 +21,8 @@ pub enum Keyword {
     Chunking,
     /// `ETRN`, for those who may.
     Etrn,
+    /// `EXPN`, for those who may.
+    Expn,
     /// `AUTH` and its mechanisms, when logging in makes sense.
     Auth,
     /// `XCLIENT` and its attributes, for those who may.
@@ -109,6 +111,8 @@ fn keyword(verb: &Verb, stage: Stage) -> Option<String> {
             format!("{} {}{login}", verb.name, xclient::ATTRIBUTES)
         }),
         Keyword::Etrn => (stage.login == Login::Done).then(|| verb.name.to_owned()),
+        // RFC 5321 3.5.2.
+        Keyword::Expn => stage.expn.then(|| verb.name.to_owned()),
         Keyword::Chunking => Some("CHUNKING".to_owned()),
         Keyword::Help => Some(verb.name.to_owned()),
     }
@@ -135,6 +139,7 @@ mod tests {
             login,
             dialect: Dialect::Smtp,
             introduces: false,
+            expn: false,
         }
     }
 
@@ -197,5 +202,12 @@ mod tests {
                 "{tls:?} {login:?}"
             );
         }
+        let told = Stage {
+            expn: true,
+            ..stage(Phase::Greeted, Tls::Absent, Login::Never)
+        };
+        let reply = host().ehlo(told, Timestamp(1000));
+        let lines: Vec<_> = reply.lines().collect();
+        assert_eq!(lines.join("|"), format!("{always}|CHUNKING|EXPN|HELP"));
     }
 }

@@ -148,6 +148,7 @@ mod tests {
             login,
             dialect: Dialect::Smtp,
             introduces: false,
+            expn: false,
         }
     }
 

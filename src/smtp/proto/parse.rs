@@ -14,7 +14,7 @@ use super::{
 use crate::{
     mail::{
         address::{AddressError, Domain},
-        envelope::{self, BodyKind, MailOptions, RcptOptions},
+        envelope::{self, BodyKind, ForwardPath, MailOptions, RcptOptions},
     },
     wire::{MechanismName, mechanism::initial_response},
 };
@@ -113,9 +113,21 @@ pub fn vrfy(argument: &str) -> Parsed {
     if argument.is_empty() {
         return Err(syntax("the form is VRFY address"));
     }
+    Ok(Command::Vrfy(whole_path(argument)))
+}
+
+/// EXPN (RFC 5321 4.1.1.7): the same.
+pub fn expn(argument: &str) -> Parsed {
+    if argument.is_empty() {
+        return Err(syntax("the form is EXPN address"));
+    }
+    Ok(Command::Expn(whole_path(argument)))
+}
+
+fn whole_path(argument: &str) -> Option<ForwardPath> {
     let path = envelope::parse_forward_path(argument);
     let whole = path.ok().filter(|(_, rest)| rest.is_empty());
-    Ok(Command::Vrfy(whole.map(|(path, _)| path)))
+    whole.map(|(path, _)| path)
 }
 
 /// ETRN (RFC 1985 5): a domain; with `@`, those below it, too. Queues have no names here.
@@ -390,6 +402,7 @@ mod tests {
             (quit, "x", 501, "5.5.4"),
             (starttls, "x", 501, "5.5.4"),
             (vrfy, "", 501, "5.5.4"),
+            (expn, "", 501, "5.5.4"),
             (etrn, "", 501, "5.5.4"),
             (etrn, "com", 501, "5.5.4"),
             (etrn, "@com", 501, "5.5.4"),
@@ -491,7 +504,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(argument in "(FROM:|TO:|)[ -~\u{e9}]{0,60}") {
-            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, etrn, data, bdat, noop] {
+            for parse in [mail, rcpt, auth, helo, ehlo, help, vrfy, expn, etrn, data, bdat, noop] {
                 let _ = parse(&argument);
             }
         }

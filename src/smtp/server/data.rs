@@ -26,7 +26,7 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
-    route::{AcceptError, Acceptance, Copies},
+    route::{self, AcceptError, Acceptance, Copies},
     smtp::proto::{
         dialog::{Dialect, Dialog},
         reply::{Detail, Reply},
@@ -92,7 +92,9 @@ impl Session {
             host: options.host.clone(),
             submission: additions,
         };
-        let room = (services.mailboxes.intake(), services.headroom.clone());
+        let lists = route::lists_here(&transaction.targets);
+        let intake = services.mailboxes.intake_for(lists.len());
+        let room = (intake, services.headroom.clone());
         let verifier = services.verifier.clone();
         let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
         if services.router.wants_header(&transaction.targets) {
@@ -147,7 +149,7 @@ impl Session {
                     recipient: None,
                 };
                 log_refusal(&refused, about, Some(&sender.greeted.name), sender.peer);
-                Reply::from(&refused).named(id)
+                self.refusal(&refused, id)
             }
         };
         let own = |own: Option<Reply>| own.unwrap_or_else(|| reply.clone());
@@ -168,7 +170,10 @@ impl Session {
         let mut replies = Vec::with_capacity(targets.len());
         for (address, target) in addresses.into_iter().zip(targets) {
             let router = &self.shared.services.router;
-            match router.recipient_again(&self.origin(), target).await? {
+            match router
+                .recipient_again(&self.origin(), &envelope.sender, target)
+                .await?
+            {
                 Ok(target) => {
                     envelope.recipients.push(address);
                     transaction.targets.push(target);
@@ -267,7 +272,9 @@ impl Session {
         let id = id.to_string();
         let found = (findings.as_ref(), signatures.as_slice());
         let trace = self.trace(&id, now, (transaction, sender), found);
-        let received = whole.finish(trace).await?;
+        let heads = route::list_heads(&transaction.targets, &whole.header);
+        let final_delivery = trace::return_path(&transaction.envelope.sender);
+        let received = whole.finish((final_delivery, trace), heads).await?;
         Ok(Judged {
             received,
             junk: verdict == Some(Verdict::Quarantine),
@@ -314,7 +321,7 @@ impl Session {
             },
             secs: now.secs(),
         };
-        let mut fields = trace::return_path(&envelope.sender);
+        let mut fields = Vec::new();
         // RFC 8601 4.1: above the Received field of the host that found it out.
         if let Some(findings) = findings {
             fields.extend_from_slice(&findings.field);
@@ -358,6 +365,7 @@ impl Session {
             envelope: envelope.clone(),
             targets,
             arrived: received.arrived,
+            editions: received.editions,
             junk,
             header: received.header,
             doubtful,

@@ -42,7 +42,7 @@ pub(super) struct Additions {
 pub(super) struct Fit {
     /// To be written before the rest of the message, behind our own trace fields.
     pub bytes: Bytes,
-    /// Whom From names; only on submission.
+    /// Whom From and Sender name; only on submission.
     pub authors: Vec<Author>,
     /// The Message-ID, cut, for the log.
     pub message_id: Option<String>,
@@ -213,6 +213,8 @@ impl Found {
                     self.authors.extend(authors(&field));
                 }
             }
+            // RFC 5322 3.6.2: who sends for the author is named like him.
+            b"sender" if submission => self.authors.extend(authors(&field)),
             _ => {}
         }
         if self.received > RECEIVED_FIELDS_MAX {

@@ -1,11 +1,14 @@
-//! What is asked beside the mail: VRFY (RFC 5321 3.5), ETRN (RFC 1985), HELP.
+//! What is asked beside the mail: VRFY and EXPN (RFC 5321 3.5), ETRN (RFC 1985), HELP.
 //!
 //! Whether an address exists is told at RCPT to whoever brings mail for it, and here only to our
 //! own users (RFC 5321 7.3). All of these count as talk without effect (LIM-16).
 
-use super::{Session, SmtpFault, limits::TEXT_LINE_BYTES_MAX, refusal::Refused};
+use super::{Expn, Session, SmtpFault, limits::TEXT_LINE_BYTES_MAX, refusal::Refused};
 use crate::{
-    mail::envelope::ForwardPath,
+    mail::{
+        address::Address,
+        envelope::{ForwardPath, ReversePath},
+    },
     net::{Peer, Service},
     route::Refusal,
     smtp::proto::{
@@ -29,7 +32,9 @@ impl Session {
             return Ok(Reply::new(550, Detail(1, 1), text));
         };
         let router = &self.shared.services.router;
-        let known = router.recipient(&self.origin(), &path).await?;
+        let known = router
+            .recipient(&self.origin(), &ReversePath::Null, &path)
+            .await?;
         Ok(match known {
             Ok(target) if target.is_elsewhere() => Reply::new(
                 252,
@@ -42,6 +47,34 @@ impl Session {
             }
             Err(refusal) => (&Refused::Route(refusal)).into(),
         })
+    }
+
+    /// Whom an alias or a group stands for, one step: who wants to know more asks again.
+    pub(super) fn expn(&self, path: Option<&ForwardPath>) -> Reply {
+        let refused = |detail, text| Reply::new(550, detail, text);
+        let Some(ForwardPath::Address(address)) = path else {
+            return refused(Detail(1, 1), "this is no address of a list");
+        };
+        let snapshot = self.shared.services.directory.snapshot();
+        let told = match self.shared.options.expn {
+            Expn::Off => false,
+            Expn::Users => self.account().is_some_and(|id| snapshot.is_in(id, address)),
+            Expn::Anyone => true,
+        };
+        let Some(listed) = snapshot.listed(address).filter(|_| told) else {
+            // The same for what is not there: members know that they are.
+            let text = "this is no list here, or not told to you";
+            return refused(Detail(7, 1), text);
+        };
+        if !listed.iter().all(Address::is_ascii) {
+            // RFC 6531 3.7.4.2.
+            let text = "the list has addresses with characters beyond ASCII";
+            return Reply::new(553, Detail(6, 8), text);
+        }
+        // RFC 5321 3.5.1: each with its brackets, on a line of its own.
+        let mut lines = listed.iter().map(|address| format!("<{address}>"));
+        let first = lines.next().unwrap_or_default();
+        lines.fold(Reply::new(250, Detail(1, 5), first), Reply::line)
     }
 
     pub(super) async fn etrn(&self, etrn: Etrn) -> Result<Reply, SmtpFault> {

@@ -48,7 +48,7 @@ impl Session {
                     recipient: None,
                 };
                 log_refusal(&refused, about, self.client_name(), peer);
-                let reply = Reply::from(&refused).named(id);
+                let reply = self.refusal(&refused, id);
                 // LIM-16: what is refused for now is no mistake of the client.
                 return if reply.is_permanent() {
                     Next::Refuse(reply)

@@ -90,6 +90,19 @@ pub struct Options {
     pub insecure_any_sender: bool,
     /// Who may speak for others (XCLIENT).
     pub introducers: Vec<Network>,
+    /// Who is told whom an alias or a group stands for.
+    pub expn: Expn,
+}
+
+/// Who is told whom an alias or a group stands for (RFC 5321 3.5, 7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expn {
+    /// Nobody.
+    Off,
+    /// Members and owners who logged in.
+    Users,
+    /// Everybody.
+    Anyone,
 }
 
 impl Options {
@@ -109,6 +122,7 @@ impl Options {
             insecure_auth_without_tls: false,
             insecure_any_sender: false,
             introducers: Vec::new(),
+            expn: Expn::Off,
         }
     }
 

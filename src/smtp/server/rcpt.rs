@@ -8,6 +8,7 @@ use super::{
     session::{Done, Session, State},
 };
 use crate::{
+    accounts::limits::LISTS_MAX,
     mail::{
         address::{Address, Domain, LocalPart},
         envelope::ForwardPath,
@@ -74,10 +75,14 @@ impl Session {
         if router.room() == Room::Low {
             return Ok(Err(Refused::NoRoom));
         }
-        let verdict = router.recipient(&self.origin(), &rcpt.recipient).await?;
+        let (origin, sender) = (self.origin(), &envelope.sender);
+        let verdict = router.recipient(&origin, sender, &rcpt.recipient).await?;
         Ok(match verdict {
             Ok(target) if target.takes_reports_only() && !envelope.sender.is_null() => {
                 Err(Refused::Route(Refusal::ReportsOnly))
+            }
+            Ok(target) if lists_with(&target, &transaction.targets) > LISTS_MAX => {
+                Err(Refused::Route(Refusal::TooManyLists))
             }
             Ok(target) => Ok(Some(target)),
             Err(refusal) => Err(Refused::Route(refusal)),
@@ -119,6 +124,18 @@ impl Session {
             turn.pause(STRIKE_DELAY).await?;
         }
         Ok(Next::Reply(reply))
+    }
+}
+
+/// How many groups send the message on, with these of one more recipient.
+fn lists_with(target: &Target, targets: &[Target]) -> usize {
+    let lists = target.lists().len();
+    match lists {
+        // What adds none is never too much.
+        0 => 0,
+        lists => targets
+            .iter()
+            .fold(lists, |sum, one| sum.saturating_add(one.lists().len())),
     }
 }
 

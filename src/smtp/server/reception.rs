@@ -14,7 +14,9 @@ use super::{
     refusal::{Refused, SmtpFault},
 };
 use crate::{
+    mail::address::Address,
     mailbox::{Arrived, Intake, IntakeError},
+    route::Edition,
     smtp::proto::quirk,
     verify::{Draft, Examination, Verifier},
     wire::dot::Violations,
@@ -58,7 +60,7 @@ pub(super) struct Whole {
     eight_bit: bool,
     authors: Vec<Author>,
     message_id: Option<String>,
-    header: Bytes,
+    pub header: Bytes,
     /// For its header, which others hold, too.
     large: Option<Large>,
 }
@@ -66,6 +68,8 @@ pub(super) struct Whole {
 /// A message that arrived whole.
 pub(super) struct Received {
     pub arrived: Arrived,
+    /// The same as groups send it on.
+    pub editions: Vec<Edition>,
     /// It holds bytes beyond ASCII, whatever MAIL said of it.
     pub eight_bit: bool,
     /// Whom From names; only on submission.
@@ -244,14 +248,25 @@ impl Reception {
 }
 
 impl Whole {
-    /// Puts `trace` before the message.
+    /// Puts the fields of final delivery and `trace` before the message, and those of a group and
+    /// `trace` before each edition.
     ///
     /// # Errors
     /// When it is not taken in.
-    pub(super) async fn finish(self, trace: Bytes) -> Result<Received, Failure> {
-        let arrived = self.intake.finish_behind(trace).await.map_err(not_taken)?;
+    pub(super) async fn finish(
+        self,
+        (final_delivery, trace): (Vec<u8>, Bytes),
+        lists: Vec<(Address, Vec<u8>)>,
+    ) -> Result<Received, Failure> {
+        let before = |head: Vec<u8>| Bytes::from([head.as_slice(), &trace].concat());
+        let (lists, heads): (Vec<_>, Vec<_>) = lists.into_iter().unzip();
+        let heads = heads.into_iter().map(before).collect();
+        let finished = self.intake.finish_editions(before(final_delivery), heads);
+        let (arrived, editions) = finished.await.map_err(not_taken)?;
+        let edition = |(list, arrived)| Edition { list, arrived };
         Ok(Received {
             arrived,
+            editions: lists.into_iter().zip(editions).map(edition).collect(),
             eight_bit: self.eight_bit,
             authors: self.authors,
             message_id: self.message_id,

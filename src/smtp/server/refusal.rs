@@ -89,6 +89,8 @@ impl Refused {
             Self::Route(Refusal::OverQuota) => "over-quota",
             Self::Route(Refusal::Misconfigured) => "misconfigured-recipient",
             Self::Route(Refusal::TooManyCopies) => "too-many-copies",
+            Self::Route(Refusal::NotAWriter) => "not-a-writer",
+            Self::Route(Refusal::TooManyLists) => "too-many-groups",
             Self::Route(Refusal::Circle) => "loop",
             Self::Route(Refusal::NotRewrittenHere) => "not-rewritten-here",
             Self::Route(Refusal::RewrittenLongAgo) => "rewritten-long-ago",
@@ -131,7 +133,11 @@ impl From<&Refused> for Reply {
             ),
             Refused::NoRoom => (452, Detail(3, 1), "no room for mail now, try again later"),
             Refused::NotYourSender => (553, Detail(7, 1), "this sender address is not yours"),
-            Refused::NotYourFrom => (553, Detail(7, 1), "From has an address that is not yours"),
+            Refused::NotYourFrom => (
+                553,
+                Detail(7, 1),
+                "From or Sender has an address that is not yours",
+            ),
             Refused::NeedsSmtputf8 => return crate::smtp::proto::parse::needs_smtputf8(),
             Refused::NeedsTls => (
                 530,
@@ -220,6 +226,17 @@ fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
             452,
             Detail(5, 3),
             "too many copies; send the message again to fewer recipients",
+        ),
+        // RFC 3463 3.8.
+        Refusal::NotAWriter => (
+            550,
+            Detail(7, 2),
+            "this group takes no mail from this sender; NAME-owner reaches those who run it",
+        ),
+        Refusal::TooManyLists => (
+            452,
+            Detail(5, 3),
+            "too many groups; send the message again to the rest",
         ),
         Refusal::Circle => (
             554,

@@ -11,10 +11,11 @@
 use std::sync::Arc;
 
 use super::{
-    Role, Shared, SmtpFault,
+    Expn, Role, Shared, SmtpFault,
     data::Begun,
     limits::{FIRST_MAIL_WITHIN, JUNK_COMMANDS_MAX, STRIKES_MAX, STRIKES_SLOW},
     reception::Reception,
+    refusal::Refused,
     xclient::Introduced,
 };
 use crate::{
@@ -161,6 +162,22 @@ impl Session {
         self.shared.options.insecure_any_sender || addresses.into_iter().all(owned)
     }
 
+    /// What is not taken is answered; who used a sender that is not his hears which are.
+    pub(super) fn refusal(&self, refused: &Refused, id: MessageId) -> Reply {
+        let reply = Reply::from(refused).named(id);
+        let of_sender = matches!(refused, Refused::NotYourSender | Refused::NotYourFrom);
+        let Some(account) = self.account().filter(|_| of_sender) else {
+            return reply;
+        };
+        let snapshot = self.shared.services.directory.snapshot();
+        let senders = snapshot.senders_of(account, SENDERS_TOLD_MAX);
+        // RFC 6531 3.7.4.2: nothing beyond ASCII is told that was not asked for.
+        let senders = senders.into_iter().filter(|sender| sender.is_ascii());
+        senders.fold(reply, |reply, sender| {
+            reply.line(format!("you may use {sender}"))
+        })
+    }
+
     /// The client's own name, for logs.
     pub(super) fn client_name(&self) -> Option<&ClientName> {
         self.greeted().map(|greeted| &greeted.name)
@@ -244,6 +261,11 @@ impl Service<Dialog> for Session {
             login: self.login_stage(),
             dialect: self.dialect(),
             introduces: self.introduces,
+            expn: match self.shared.options.expn {
+                Expn::Off => false,
+                Expn::Users => self.login.is_some(),
+                Expn::Anyone => true,
+            },
         }
     }
 
@@ -289,6 +311,10 @@ impl Service<Dialog> for Session {
                 let reply = self.vrfy(path).await.map_err(Halt::Fault)?;
                 self.idle_talk(reply)
             }
+            Command::Expn(expn) => {
+                let reply = self.expn(expn.as_ref());
+                self.idle_talk(reply)
+            }
             Command::Etrn(etrn) => {
                 let reply = self.etrn(etrn).await.map_err(Halt::Fault)?;
                 self.idle_talk(reply)
@@ -321,3 +347,6 @@ impl Service<Dialog> for Session {
         fault.into()
     }
 }
+
+/// Senders that a client hears of who used another.
+const SENDERS_TOLD_MAX: usize = 10;

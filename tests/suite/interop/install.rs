@@ -305,6 +305,87 @@ fn people_are_managed_with_and_without_a_running_server() {
             "ALIAS             TARGETS\ninfo@example.org  al@example.org x@",
         ),
         (
+            &[
+                "group",
+                "add",
+                "team@example.org",
+                "al@example.org",
+                "x@example.net",
+                "--owner",
+                "al@example.org",
+            ],
+            "",
+            "team@example.org  al@example.org  members  al@example.org x@example.net\n",
+        ),
+        (
+            &[
+                "group",
+                "set",
+                "team@example.org",
+                "--join",
+                "y@example.net",
+                "--leave",
+                "X@example.net",
+                "--senders",
+                "anyone",
+            ],
+            "",
+            "  anyone  al@example.org y@example.net\n",
+        ),
+        (
+            &["group", "list"],
+            "",
+            "GROUP             OWNERS          SENDERS  MEMBERS\nteam@example.org  al@",
+        ),
+        (
+            &["group", "show", "team@example.org", "--json"],
+            "",
+            "\"senders\": [",
+        ),
+        (
+            &["group", "remove", "team@example.org"],
+            "",
+            "team@example.org",
+        ),
+        (
+            &[
+                "account",
+                "send-as",
+                "add",
+                "al@example.org",
+                "@example.net",
+            ],
+            "",
+            "al@example.org  @example.net\n",
+        ),
+        (
+            &["account", "send-as", "list", "al@example.org"],
+            "",
+            "al@example.org  @example.net\n",
+        ),
+        (
+            &[
+                "account",
+                "send-as",
+                "remove",
+                "al@example.org",
+                "@example.net",
+            ],
+            "",
+            "al@example.org",
+        ),
+        (
+            &["domain", "alias", "example.net", "example.org"],
+            "",
+            "example.net  example.org\n",
+        ),
+        (
+            &["domain", "alias", "example.net", "--none"],
+            "",
+            "example.net  -\n",
+        ),
+        (&["domain", "remove", "example.net"], "", "example.net"),
+        (
             &["domain", "catch-all", "example.org", "al@example.org"],
             "",
             "al@example.org\n",
@@ -312,7 +393,7 @@ fn people_are_managed_with_and_without_a_running_server() {
         (
             &["domain", "list"],
             "",
-            "DOMAIN       ADDRESSES  CATCH-ALL\nexample.org  3  ",
+            "DOMAIN       ADDRESSES  CATCH-ALL       STANDS FOR\nexample.org  3  ",
         ),
         (
             &["domain", "catch-all", "example.org", "--none"],

@@ -18,6 +18,12 @@ impl Verb {
             (When::Xclient, phase) => xclient_refusal(stage.introduces, phase),
             (When::StartTls, phase) => starttls_refusal(stage, phase),
             (When::Auth, phase) => auth_refusal(stage.login, phase),
+            // RFC 5321 3.5.1, 4.2.4.
+            (When::Expn, _) if !stage.expn => {
+                let text = "nobody is told here whom an address stands for";
+                Some(Reply::new(502, Detail(5, 1), text))
+            }
+            (When::Expn, _) => None,
             (When::Etrn, _) if stage.login == Login::Never => {
                 let text = "queues are started for those who log in, on ports 465 and 587";
                 Some(Reply::new(502, Detail(5, 1), text))

@@ -11,6 +11,7 @@ const GREETED: Stage = Stage {
     login: Login::Never,
     dialect: Dialect::Smtp,
     introduces: false,
+    expn: false,
 };
 
 const LMTP: Stage = Stage {
