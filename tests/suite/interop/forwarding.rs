@@ -116,7 +116,7 @@ fn what_is_passed_on_is_believed() {
     let zones = [
         ("a4.test", a_zone.as_str()),
         ("b4.test", &b_zone),
-        ("list.example", &c_zone),
+        ("example", &c_zone),
         ("test", ""),
     ];
     let nsd = name_server(&dir, "127.0.5.23", &zones);
