@@ -50,7 +50,7 @@ pub(super) fn run(common: &Common, trace: &Trace) -> Result<(), Failure> {
 fn told(story: &Story) -> Vec<String> {
     let day = |line: &Map<String, Value>| text(line, "timestamp").chars().take(10).collect();
     let first: String = story.lines.first().map(day).unwrap_or_default();
-    let name = story.id.as_deref().unwrap_or("refused before it had an id");
+    let name = story.id.as_deref().unwrap_or("of no message");
     let mut lines = vec![format!("{name}  {first}")];
     let mut shown_day = first;
     for line in &story.lines {

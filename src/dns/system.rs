@@ -23,7 +23,7 @@ use hickory_resolver::{
 use tokio::time::timeout;
 
 use super::{Answer, Family, Mx, Resolver, Service, cache::Cache};
-use crate::base::future::BoxFuture;
+use crate::{base::future::BoxFuture, observe::story::asked};
 
 /// Which name servers to ask.
 #[derive(Clone, Debug, Default)]
@@ -73,9 +73,10 @@ impl System {
             return Answer::NoSuchName;
         };
         if let Some(known) = self.cache.find(&name, kind) {
+            told(&name, kind, &known, None);
             return known;
         }
-        match timeout(QUESTION_MAX, self.resolver.lookup(name.clone(), kind)).await {
+        let asked = match timeout(QUESTION_MAX, self.resolver.lookup(name.clone(), kind)).await {
             Ok(Ok(lookup)) => {
                 let answers = lookup.answers().iter();
                 let holds = answers.clone().map(|record| record.ttl).min();
@@ -89,18 +90,18 @@ impl System {
                     true => Answer::NoRecords,
                     false => Answer::Found(records),
                 };
-                self.cache
-                    .insert((&name, kind), &answer, holds.unwrap_or(0));
-                answer
+                (answer, holds.unwrap_or(0))
             }
-            Ok(Err(error)) => {
-                let answer = negative(&error);
-                self.cache
-                    .insert((&name, kind), &answer, negative_secs(&error));
-                answer
+            Ok(Err(error)) => (negative(&error), negative_secs(&error)),
+            Err(_) => {
+                let why = "the name servers did not answer in time".to_owned();
+                (Answer::Temporary(why), 0)
             }
-            Err(_) => Answer::Temporary("the name servers did not answer in time".to_owned()),
-        }
+        };
+        let (answer, secs) = asked;
+        self.cache.insert((&name, kind), &answer, secs);
+        told(&name, kind, &answer, Some(secs));
+        answer
     }
 }
 
@@ -151,6 +152,19 @@ impl Resolver for System {
             self.ask(&name, RecordType::PTR).await.map(names)
         })
     }
+}
+
+/// Tells the story of the message that made us ask.
+fn told(name: &Name, kind: RecordType, answer: &Answer<Vec<RData>>, secs: Option<u32>) {
+    let outcome = match answer {
+        Answer::Found(records) => format!("{} found", records.len()),
+        Answer::NoRecords => "none".to_owned(),
+        Answer::NoSuchName => "no such name".to_owned(),
+        Answer::Temporary(why) => why.clone(),
+    };
+    let name = name.to_ascii();
+    let name = name.trim_end_matches('.');
+    asked::answered(name, &kind.to_string(), &outcome, secs);
 }
 
 /// A full name. Its labels may hold what no host name does: SPF spells senders in them (RFC 7208

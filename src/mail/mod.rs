@@ -18,6 +18,7 @@ pub mod algorithm;
 pub mod body_text;
 pub mod charset;
 pub mod civil;
+pub mod convert;
 pub mod date;
 pub mod dsn;
 pub mod envelope;

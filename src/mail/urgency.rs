@@ -331,11 +331,11 @@ mod tests {
         assert!(by.returns(Timestamp(1_060_000)) && !by.returns(Timestamp(1_059_999)));
         // DUR-07: no clock makes what cannot be said.
         assert_eq!(by.left(Timestamp(u64::MAX)).secs, -999_999_999);
-        assert_eq!(by.from_end().left(Timestamp(0)).secs, 999_999_999);
+        assert_eq!(by.at_the_end().left(Timestamp(0)).secs, 999_999_999);
     }
 
     impl Deadline {
-        fn from_end(self) -> Self {
+        fn at_the_end(self) -> Self {
             Self {
                 at: Timestamp(u64::MAX),
                 ..self

@@ -57,7 +57,10 @@ pub fn init(filter: &str, format: Format, stories: Option<story::Kept>) -> Resul
         let lines = Lines::start("stories", story::Files::new(kept));
         let told = fmt::layer().json().flatten_event(true);
         let told = told.with_current_span(false).with_span_list(false);
-        let of_mail = Targets::new().with_target("mail", tracing::Level::TRACE);
+        // Who could not log in asks why, as who misses a message does.
+        let of_mail = Targets::new()
+            .with_target("mail", tracing::Level::TRACE)
+            .with_target(LOGINS, tracing::Level::WARN);
         told.with_writer(lines).with_filter(of_mail)
     });
     let door = tracing_subscriber::registry()
@@ -153,6 +156,8 @@ impl Drop for Line {
     }
 }
 
+/// Where logins are told of.
+const LOGINS: &str = "buzon::net::authn";
 /// Lines that may wait for the sink.
 const QUEUED_LINES_MAX: usize = 8192;
 

@@ -26,9 +26,10 @@ use crate::{
     },
     mail::{
         address::Address,
-        envelope::RcptOptions,
+        envelope::{BodyKind, RcptOptions},
         urgency::{ByMode, Deadline},
     },
+    observe::story::asked,
     queue::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
@@ -203,7 +204,7 @@ impl<'a> Hand<'a> {
         loop {
             let (mut live, fresh) = match self.warm().await {
                 Some(live) => (live, false),
-                None => match self.shared.open(self.to).await {
+                None => match asked::of(work.id, self.shared.open(self.to)).await {
                     Ok(session) => (Live::new(session, self.shared, self.to), true),
                     Err(finding) => {
                         let mut board = self.shared.board();
@@ -257,7 +258,7 @@ impl Shared {
         let recipients = work.recipients.iter();
         let recipients: Vec<_> = recipients.map(|(_, who, options)| (who, options)).collect();
         let sender = work.message.reverse_path();
-        let mail = Mail {
+        let mut mail = Mail {
             sender: &sender,
             recipients: &recipients,
             size: work.message.sent_bytes(),
@@ -271,7 +272,19 @@ impl Shared {
             options: &work.message.options,
         };
         let mut body = self.parts.queue.body(&work.message);
-        let sent = session.conversation.send(&mail, &mut body).await;
+        let binary = mail.body == BodyKind::Binary;
+        let lines = match binary && !session.conversation.takes_binary() {
+            true => self.in_lines(&work.message).await,
+            false => Ok(None),
+        };
+        let sent = match lines {
+            Ok(Some(mut lines)) => {
+                (mail.body, mail.size) = (BodyKind::EightBit, lines.size);
+                session.conversation.send(&mail, &mut lines).await
+            }
+            Ok(None) => session.conversation.send(&mail, &mut body).await,
+            Err(error) => Sent::unread(recipients.len(), &error),
+        };
         session.messages += 1;
         let delivered = |fate: &Fate| matches!(fate, Fate::Delivered(_));
         if sent.fates.iter().any(delivered) {

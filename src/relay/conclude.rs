@@ -125,7 +125,9 @@ impl Shared {
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
                     log(lease, &decisions, started);
-                    copied.map(Posted::announce);
+                    if let Some(posted) = copied {
+                        posted.announce();
+                    }
                     if let Some((line, posted)) = told {
                         line.log();
                         posted.announce();

@@ -2,7 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use buzon::dns::{Answer, Mx, Options, Resolver, System};
+use buzon::{
+    base::ids::MessageId,
+    dns::{Answer, Mx, Options, Resolver, System},
+    observe::story::asked,
+};
 use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{
@@ -11,6 +15,8 @@ use hickory_resolver::proto::{
     },
 };
 use tokio::{net::UdpSocket, task::JoinSet};
+
+use crate::support::logs::logged;
 
 /// Answers a question for `name`.
 fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
@@ -103,6 +109,43 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
     });
     let servers = vec![address];
     System::new(&Options { servers }).unwrap()
+}
+
+#[test]
+fn answers_are_part_of_the_story_of_the_message_that_asked() {
+    let id = MessageId::from_bytes([7; 16]);
+    let text = logged(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            let resolver = resolver(&mut tasks).await;
+            let asking = async {
+                for name in ["mail.example", "mail.example", "gone.example"] {
+                    resolver.mx(name).await;
+                }
+                for n in 0..100 {
+                    resolver.texts(&format!("{n}.gone.example")).await;
+                }
+            };
+            asked::of(id, asking).await;
+            // Nobody's.
+            resolver.mx("null.example").await;
+        });
+    });
+    let lines: Vec<_> = text.lines().filter(|l| l.contains("asked")).collect();
+    assert_eq!(lines.len(), 60, "{text}");
+    for (line, parts) in lines.iter().zip([
+        "name=mail.example kind=\"MX\" outcome=2 found ttl_secs=60",
+        "name=mail.example kind=\"MX\" outcome=2 found known=true",
+        "name=gone.example kind=\"MX\" outcome=no such name ttl_secs=0",
+    ]) {
+        assert!(
+            line.contains(&format!("id={id} {parts}")),
+            "{parts}: {line}"
+        );
+    }
+    assert!(!text.contains("null.example"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod dsn;
 pub(crate) mod mta;
+mod ours;
 mod reports;
 mod times;
 pub(crate) mod world;

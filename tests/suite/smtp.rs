@@ -103,6 +103,54 @@ fn smuggling_false_ends_are_no_ends_wherever_they_are_cut() {
 }
 
 #[test]
+fn rfc_3030_binary_content_is_stored_and_served_as_it_came() {
+    let head =
+        b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n";
+    let body = b"\0\n.\r\n\r.";
+    run(async {
+        let mut player = Player::new(Speaks::Smtp).await;
+        player.server.add_account("alice").await;
+        let mut client = player.server.connect("smtp").await;
+        hear(&mut client, "220").await;
+        let envelope = [
+            ("EHLO client.example", "250"),
+            ("MAIL FROM:<bob@remote.example> BODY=BINARYMIME", "250"),
+            ("RCPT TO:<alice@example.org>", "250"),
+        ];
+        say(&mut client, &envelope).await;
+        let chunk = format!("BDAT {} LAST\r\n", head.len() + body.len());
+        client.send(&[chunk.as_bytes(), head, body].concat()).await;
+        hear(&mut client, "250 2.0.0 accepted").await;
+        let stored = player.message("alice", "INBOX", 1).await.unwrap();
+        assert!(stored.ends_with(&[&head[..], body].concat()));
+        let mut imap = player.server.connect("imaps").await;
+        let lines = "a LOGIN alice@example.org secret-alice\r\nb SELECT INBOX\r\n\
+                     c FETCH 1 (BODY.PEEK[TEXT] BINARY.PEEK[1])\r\n";
+        imap.send(lines.as_bytes()).await;
+        let mut said = Vec::new();
+        let holds = |said: &[u8], part: &[u8]| said.windows(part.len()).any(|w| w == part);
+        while !holds(&said, b"\r\nc OK") {
+            let more = imap.read_once().await;
+            assert!(!more.is_empty(), "{}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&more);
+        }
+        for part in [&b"BODY[TEXT] {7}\r\n"[..], b"BINARY[1] ~{7}\r\n"] {
+            let part = [part, body].concat();
+            assert!(holds(&said, &part), "{}", String::from_utf8_lossy(&said));
+        }
+        let mut pop = player.server.connect("pop3s").await;
+        let lines = "USER alice@example.org\r\nPASS secret-alice\r\nRETR 1\r\nQUIT\r\n";
+        pop.send(lines.as_bytes()).await;
+        let mut said = Vec::new();
+        while !holds(&said, b"\r\n.\r\n+OK") {
+            let more = pop.read_once().await;
+            assert!(!more.is_empty(), "{}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&more);
+        }
+    });
+}
+
+#[test]
 fn rfc_2920_replies_to_a_group_are_sent_at_once() {
     run(async {
         let player = Player::new(Speaks::Smtp).await;

@@ -20,7 +20,7 @@ pub(crate) fn logged(act: impl FnOnce()) -> String {
         tracing_subscriber::fmt()
             .with_ansi(false)
             .without_time()
-            .with_env_filter("mail=info,wire=trace")
+            .with_env_filter("mail=debug,wire=trace")
             .with_writer(|| Sink)
             .init();
     });

@@ -5,6 +5,7 @@
 //! object a line, whatever that filter says. Not truth of any kind: nothing is decided from them,
 //! a power failure may cost their last seconds, and who removes them loses only stories.
 
+pub mod asked;
 mod files;
 mod find;
 

@@ -72,6 +72,21 @@ pub struct Sent {
     pub hurries: bool,
 }
 
+impl Sent {
+    /// The message could not be read on our side, and nothing was sent.
+    pub fn unread(recipients: usize, error: &std::io::Error) -> Self {
+        let text = format!("the message could not be read: {error}");
+        Self {
+            fates: vec![Fate::Broken(Stage::Mail, text); recipients],
+            usable: true,
+            content_begun: false,
+            closing: false,
+            reports: false,
+            hurries: false,
+        }
+    }
+}
+
 /// What became of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {

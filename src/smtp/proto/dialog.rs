@@ -195,7 +195,7 @@ pub const VERBS: &[Verb] = &[
         help: &[
             "begin a message: where failures are reported",
             "MAIL FROM:<> is for reports, about which nothing is reported.",
-            "Parameters: SIZE=octets BODY=7BIT|8BITMIME SMTPUTF8",
+            "Parameters: SIZE=octets BODY=7BIT|8BITMIME|BINARYMIME SMTPUTF8",
             "RET=FULL|HDRS ENVID=text: what reports about it say.",
             "REQUIRETLS: over TLS to a server that is known, or not at all.",
             "BY=seconds;R|N: goes back, or is told of, when it is late. MT-PRIORITY=-9..9.",

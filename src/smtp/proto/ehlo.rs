@@ -66,6 +66,7 @@ impl Host {
             .line("PIPELINING")
             .line(format!("SIZE {}", self.message_bytes_max))
             .line("8BITMIME")
+            .line("BINARYMIME")
             .line("SMTPUTF8")
             .line("ENHANCEDSTATUSCODES")
             .line("DSN")
@@ -176,8 +177,8 @@ mod tests {
 
     #[test]
     fn ehlo_announces_what_can_be_done_in_this_stage() {
-        let always = "mx.example|PIPELINING|SIZE 1000|8BITMIME|SMTPUTF8|ENHANCEDSTATUSCODES|\
-                      DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=100 RCPTMAX=500";
+        let always = "mx.example|PIPELINING|SIZE 1000|8BITMIME|BINARYMIME|SMTPUTF8|\
+                      ENHANCEDSTATUSCODES|DSN|DELIVERBY|MT-PRIORITY|LIMITS MAILMAX=100 RCPTMAX=500";
         for (tls, login, more) in [
             (Tls::Absent, Login::Never, "|CHUNKING|HELP"),
             (Tls::Offered, Login::Never, "|STARTTLS|CHUNKING|HELP"),

@@ -63,7 +63,9 @@ impl Parameter<'_> {
                 mail.body = match value {
                     Some(kind) if kind.eq_ignore_ascii_case("7BIT") => BodyKind::SevenBit,
                     Some(kind) if kind.eq_ignore_ascii_case("8BITMIME") => BodyKind::EightBit,
-                    _ => return Err(syntax("BODY takes 7BIT or 8BITMIME")),
+                    // RFC 3030 3.
+                    Some(kind) if kind.eq_ignore_ascii_case("BINARYMIME") => BodyKind::Binary,
+                    _ => return Err(syntax("BODY takes 7BIT, 8BITMIME or BINARYMIME")),
                 };
             }
             // RFC 6531 3.4: the parameter has no value.

@@ -236,7 +236,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mail::dsn::{Notify, Ret};
+    use crate::mail::{
+        dsn::{Notify, Ret},
+        urgency::{By, Hold, Priority},
+    };
 
     fn code(parsed: &Parsed) -> (u16, String) {
         let Err(reply) = parsed else {
@@ -349,7 +352,7 @@ mod tests {
                 501,
                 "5.5.4",
             ),
-            (mail, "FROM:<a@b.example> BODY=BINARYMIME", 501, "5.5.4"),
+            (mail, "FROM:<a@b.example> BODY=BINARY", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> BODY", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> SMTPUTF8=1", 501, "5.5.4"),
             (mail, "FROM:<a@b.example> AUTH=a+0db", 501, "5.5.4"),
@@ -501,6 +504,17 @@ mod tests {
         assert_eq!(auth.initial.unwrap().expose().as_ref(), b"\0alice\0pw");
     }
 
+    #[test]
+    fn times_and_priorities_are_read() {
+        let mail = mail_of("FROM:<a@b.example> By=60;nt holdfor=5 MT-Priority=-9");
+        assert_eq!(mail.by, By::parse("60;NT"));
+        assert_eq!(mail.hold, Some(Hold::For(5)));
+        assert_eq!(mail.options.priority, Priority::new(-9));
+        let mail = mail_of("FROM:<a@b.example> HOLDUNTIL=1970-01-01T00:00:09Z body=binarymime");
+        assert_eq!(mail.hold, Some(Hold::Until(9)));
+        assert_eq!(mail.body, BodyKind::Binary);
+    }
+
     proptest! {
         #[test]
         fn parsing_never_panics(argument in "(FROM:|TO:|)[ -~\u{e9}]{0,60}") {
@@ -511,7 +525,8 @@ mod tests {
 
         #[test]
         fn parameters_never_panic(
-            text in "( ?(RET|ENVID|NOTIFY|ORCPT|SIZE)?[A-Za-z0-9=+<>;,{}\\\\\u{e9}-]{0,9}){0,5}",
+            text in "( ?(RET|ENVID|NOTIFY|ORCPT|SIZE|BY|HOLDFOR|HOLDUNTIL|MT-PRIORITY)?\
+                [A-Za-z0-9=+<>;,{}\\\\\u{e9}-]{0,9}){0,5}",
         ) {
             let _ = mail(&format!("FROM:<a@b.example> {text}"));
             let _ = rcpt(&format!("TO:<a@b.example> {text}"));

@@ -26,6 +26,7 @@ use crate::{
         trace::{self, Transmission},
     },
     net::{Gone, Halt, Next, Peer, Turn},
+    observe::story::asked,
     route::{self, AcceptError, Acceptance, Copies},
     smtp::proto::{
         dialog::{Dialect, Dialog},
@@ -56,6 +57,11 @@ impl Session {
             // RFC 5321 3.3. The transaction goes on: RCPT may still find somebody.
             let reply = self.no_recipients();
             return Ok(self.idle_talk(reply));
+        }
+        if matches!(&self.state, State::Transaction(_, t) if t.envelope.body == BodyKind::Binary) {
+            // RFC 3030 3: DATA has no way to end it.
+            let text = "binary content comes by BDAT";
+            return Ok(self.idle_talk(Reply::new(503, Detail(5, 1), text)));
         }
         let Some((greeted, transaction)) = self.end_transaction() else {
             return Ok(Next::Reply((&Refused::NoTransaction).into()));
@@ -97,6 +103,9 @@ impl Session {
         let room = (intake, services.headroom.clone());
         let verifier = services.verifier.clone();
         let mut reception = Reception::new(rules, options.message_bytes_max, room, verifier);
+        if transaction.envelope.body == BodyKind::Binary {
+            reception.take_binary();
+        }
         if services.router.wants_header(&transaction.targets) {
             reception.keep_header();
         }
@@ -246,7 +255,8 @@ impl Session {
                     helo: sender.greeted.name.as_str(),
                     sender: &transaction.envelope.sender,
                 };
-                Some(verifier.judge(examination, client, now).await)
+                let judged = verifier.judge(examination, client, now);
+                Some(asked::of(id, judged).await)
             }
         };
         let verdict = findings.as_ref().map(|findings| findings.verdict);

@@ -19,7 +19,7 @@ use crate::{
     route::Edition,
     smtp::proto::quirk,
     verify::{Draft, Examination, Verifier},
-    wire::dot::Violations,
+    wire::{dot::Violations, lines::LineCheck},
 };
 
 /// A message being received.
@@ -40,6 +40,8 @@ pub(super) struct Reception {
     large: Option<Large>,
     /// On submission, where they are tolerated.
     line_ends: Option<LineEnds>,
+    /// Its body has no lines that count (RFC 3030 3).
+    binary: bool,
     received_bytes: u64,
     eight_bit: bool,
     authors: Vec<Author>,
@@ -109,6 +111,7 @@ impl Reception {
             headroom,
             large: None,
             line_ends: tolerant.then(LineEnds::default),
+            binary: false,
             received_bytes: 0,
             eight_bit: false,
             authors: Vec::new(),
@@ -126,6 +129,13 @@ impl Reception {
     /// Has the message looked at as one that goes on and is sealed then.
     pub(super) fn expect_to_go_on(&mut self) {
         self.goes_on = true;
+    }
+
+    /// Takes a body of any octets as it is. The header has lines all the same: what is wrong with
+    /// them is not mended.
+    pub(super) fn take_binary(&mut self) {
+        self.binary = true;
+        self.line_ends = None;
     }
 
     /// Takes the next piece; `violations` are those of everything so far.
@@ -190,6 +200,14 @@ impl Reception {
     }
 
     fn check(&self, violations: Violations) -> Result<(), Refused> {
+        if self.binary {
+            // The header is looked at when it has ended.
+            return Ok(());
+        }
+        self.check_lines(violations)
+    }
+
+    fn check_lines(&self, violations: Violations) -> Result<(), Refused> {
         if (violations.bare_cr || violations.bare_lf) && self.line_ends.is_none() {
             return Err(Refused::BareLineEnd);
         }
@@ -211,6 +229,12 @@ impl Reception {
             return Err(Refused::HeaderTooLarge.into());
         }
         let header = header.freeze();
+        if self.binary {
+            // RFC 3030 3 is about bodies; smuggling is about headers as much.
+            let mut lines = LineCheck::default();
+            lines.push(&header);
+            self.check_lines(lines.finish())?;
+        }
         let fit = fit(&header, &self.rules).map_err(Refused::Header)?;
         self.authors = fit.authors;
         self.message_id = fit.message_id;

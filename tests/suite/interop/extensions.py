@@ -30,7 +30,7 @@ def offers(said):
     return {line[4:].split(" ")[0] for line in said[1:]}
 
 # Port 25 in the clear.
-always = set("PIPELINING SIZE 8BITMIME SMTPUTF8 ENHANCEDSTATUSCODES DSN DELIVERBY MT-PRIORITY LIMITS CHUNKING HELP".split())
+always = set("PIPELINING SIZE 8BITMIME BINARYMIME SMTPUTF8 ENHANCEDSTATUSCODES DSN DELIVERBY MT-PRIORITY LIMITS CHUNKING HELP".split())
 talk = Talk("smtp", False)
 assert offers(talk.say("EHLO walk", "250 HELP")) == always | {"STARTTLS"}
 for topic in ["", " LIMITS", " TLS", " AUTH", " BDAT", " MAIL", " RCPT"]:

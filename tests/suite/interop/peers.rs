@@ -70,6 +70,21 @@ fn submit_asking(server: (&str, u16), user: &str, to: &str, subject: &str) {
     .expect_success();
 }
 
+/// A message with a binary body, in one chunk (RFC 3030 3).
+fn submit_binary(server: (&str, u16), user: &str, to: &str) {
+    let script = "import smtplib,ssl,sys\nh,p,u,t=sys.argv[1:]\n\
+             c=ssl._create_unverified_context()\n\
+        m=smtplib.SMTP_SSL(h,int(p),context=c)\nm.login(u,'long enough')\n\
+        b=f'From: {u}\\r\\nTo: {t}\\r\\nSubject: octets\\r\\nMIME-Version: 1.0\\r\\n'\n\
+        b+='Content-Type: application/octet-stream\\r\\nContent-Transfer-Encoding: binary\\r\\n'\n\
+        b=(b+'\\r\\n').encode()+bytes([0,10,255])\n\
+        m.docmd('MAIL',f'FROM:<{u}> BODY=BINARYMIME')\nm.docmd('RCPT',f'TO:<{t}>')\n\
+        m.send(b'BDAT %d LAST\\r\\n'%len(b)+b)\nassert m.getreply()[0]==250\n\
+             m.quit()";
+    let port = server.1.to_string();
+    run("python3", &["-c", script, server.0, &port, user, to]).expect_success();
+}
+
 /// The messages in somebody's INBOX, whole.
 pub(super) fn messages(server: (&str, u16), user: &str) -> String {
     let script = "import imaplib,ssl,sys\nh,p,u=sys.argv[1:]\nc=ssl._create_unverified_context()\n\
@@ -306,6 +321,12 @@ fn postfix_takes_our_mail_and_sends_us_its_own() {
         subjects(("127.0.5.6", 2527), "me@q.test").contains("from postfix")
     });
     wishes_go_both_ways(&postfix);
+    // Postfix takes no binary mail, and gets it.
+    submit_binary(("127.0.5.6", 2526), "me@q.test", "you@p.test");
+    eventually("delivery of octets", || {
+        let text = fs::read_to_string(&mailbox).unwrap_or_default();
+        text.contains("Content-Transfer-Encoding: base64\n") && text.contains("\n\nAAr/\n")
+    });
     drop(ours);
 }
 

@@ -239,6 +239,34 @@ async fn who_passes_it_on_tells_of_it_where_that_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn binary_mail_goes_as_it_is_or_in_base64() {
+    const BINARY: &[u8] = b"Content-Transfer-Encoding: binary\r\n\r\n\0\n";
+    const BASE64: &[u8] = b"Content-Transfer-Encoding: base64\r\n\r\nAAo=\r\n";
+    for (offer, content, arrives) in [
+        ("BINARYMIME\r\n250-CHUNKING", BINARY, Some(BINARY)),
+        ("CHUNKING", BINARY, Some(BASE64)),
+        ("8BITMIME", BINARY, Some(BASE64)),
+        // A zero byte where the message does not say that one may be.
+        ("CHUNKING", b"A: b\r\n\r\n\0", None),
+    ] {
+        let lines = format!("250-mta\r\n250-{offer}\r\n250 SIZE");
+        let mta = Mta::new(move |seen| match &seen.event {
+            Event::Command(line) if line.starts_with("EHLO") => say(&lines),
+            _ => Act::Usual,
+        });
+        let mut world = World::new(mta);
+        world.submit_binary("a@there.example", content).await;
+        world.start();
+        world.drained(minutes(60)).await;
+        let expected: Vec<_> = arrives.into_iter().map(<[u8]>::to_vec).collect();
+        assert_eq!(world.mta.contents(), expected, "{offer}");
+        let reports = world.postman.reports();
+        assert_eq!(reports.len(), usize::from(arrives.is_none()));
+        assert!(reports.iter().all(|r| r.contains("Status: 5.6.1\r\n")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn rfc_9422_what_a_server_does_not_take_at_once_goes_in_the_next_transaction() {
     let mta = Mta::new(|seen| match &seen.event {
         Event::Command(line) if line.starts_with("EHLO") => {

@@ -261,6 +261,12 @@ impl World {
             .await
     }
 
+    /// The same of binary content.
+    pub(crate) async fn submit_binary(&self, to: &str, content: &'static [u8]) -> MessageId {
+        self.put("user@here.example", &[to], Some(AccountId(1)), content)
+            .await
+    }
+
     /// A message for accounts here that waits for its time.
     pub(crate) async fn hold(&self, options: MailOptions, accounts: &[(u64, &str)]) -> MessageId {
         let address = |n: u64| Address::parse(&format!("{n}@here.example")).unwrap();
@@ -303,7 +309,10 @@ impl World {
             skipped: 0,
             size: content.len() as u64,
             smtputf8: false,
-            body: BodyKind::EightBit,
+            body: match content.contains(&0) {
+                true => BodyKind::Binary,
+                false => BodyKind::EightBit,
+            },
             options,
             received: now,
             origin,

@@ -1,0 +1,138 @@
+//! Two of our servers, and the relay of the one that speaks to the other: what is said of a message
+//! here is known there.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use buzon::{
+    base::future::BoxFuture,
+    mail::address::Domain,
+    queue::admin::{Filter, Standing},
+    relay::Connector,
+    smtp::client::Transport,
+};
+use tokio::{
+    io::DuplexStream,
+    sync::{mpsc, oneshot},
+};
+
+use crate::support::{
+    client::Client,
+    player::{Player, Speaks, run},
+};
+
+/// Connections to the other server, which somebody who has it makes.
+struct Line(mpsc::Sender<oneshot::Sender<DuplexStream>>);
+
+impl Connector for Line {
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+        Box::pin(async move {
+            let (give, given) = oneshot::channel();
+            self.0.send(give).await.map_err(io::Error::other)?;
+            let stream = given.await.map_err(io::Error::other)?;
+            Ok(Box::new(stream) as Box<dyn Transport>)
+        })
+    }
+}
+
+/// Says each line and hears a reply of that code, of one line or more.
+async fn say(client: &mut Client, lines: &[(&str, &str)]) {
+    for (line, code) in lines {
+        if !line.is_empty() {
+            client.line(line).await;
+        }
+        loop {
+            let heard = client.next().await.unwrap();
+            if heard.as_bytes().get(3) != Some(&b'-') {
+                assert!(heard.starts_with(code), "{line}: {heard}");
+                break;
+            }
+        }
+    }
+}
+
+/// Submits `body` with these parameters of MAIL to a user of the other server, lets the relay of
+/// ours run for so long, and answers with both servers.
+async fn sent(parameters: &str, body: &[u8], minutes: u64) -> (Player, Player) {
+    let mut ours = Player::new(Speaks::Smtp).await;
+    let mut theirs = Player::new(Speaks::Smtp).await;
+    ours.server.add_account("alice").await;
+    let there = Domain::parse("there.example").unwrap();
+    theirs.server.directory.add_domain(&there).await.unwrap();
+    theirs.server.add_account("bob@there.example").await;
+    let address = [198, 51, 100, 1].into();
+    ours.server.dns.set_addresses("there.example", &[address]);
+    let mut client = ours.server.connect("submissions").await;
+    let plain = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==";
+    let begin = format!("MAIL FROM:<alice@example.org>{parameters}");
+    say(
+        &mut client,
+        &[
+            ("", "220"),
+            ("EHLO c.example", "250"),
+            (plain, "235"),
+            (&begin, "250"),
+            ("RCPT TO:<bob@there.example>", "250"),
+        ],
+    )
+    .await;
+    let chunk = format!("BDAT {} LAST\r\n", body.len());
+    client.send(&[chunk.as_bytes(), body].concat()).await;
+    say(&mut client, &[("", "250 2.0.0 accepted")]).await;
+    drop(client);
+    let (ask, mut asked) = mpsc::channel::<oneshot::Sender<DuplexStream>>(1);
+    let relay = ours.server.relay(Arc::new(Line(ask)));
+    let over = tokio::time::sleep(std::time::Duration::from_secs(60 * minutes));
+    let mut run = std::pin::pin!(relay.run(over));
+    loop {
+        tokio::select! {
+            () = &mut run => break,
+            Some(give) = asked.recv() => {
+                let opening = theirs.server.smtp("smtp");
+                let _ = give.send(theirs.server.plain(opening));
+            }
+        }
+    }
+    (ours, theirs)
+}
+
+async fn inbox(player: &Player) -> Vec<u8> {
+    let found = player.message("bob@there.example", "INBOX", 1).await;
+    found.unwrap_or_default()
+}
+
+#[test]
+fn times_and_priorities_go_on_to_the_next_server() {
+    run(async {
+        let body = b"Subject: x\r\n\r\ntext\r\n";
+        let (_ours, theirs) = sent(" BY=600;R MT-PRIORITY=-2", body, 1).await;
+        let text = String::from_utf8(inbox(&theirs).await).unwrap();
+        // RFC 6710: each server says with which priority it got it.
+        assert_eq!(text.matches("\tPRIORITY -2;\r\n").count(), 2, "{text}");
+        // RFC 2852: R goes only to who knows it, and ours does.
+        assert!(text.ends_with("\r\n\r\ntext\r\n"), "{text}");
+    });
+}
+
+#[test]
+fn what_waits_goes_to_the_next_server_when_its_time_has_come() {
+    run(async {
+        let body = b"Subject: x\r\n\r\ntext\r\n";
+        let (ours, theirs) = sent(" HOLDFOR=600", body, 9).await;
+        assert!(inbox(&theirs).await.is_empty());
+        let listed = ours.server.queue.list(&Filter::default(), None, 9).await;
+        let waiting = &listed.unwrap().messages[0].recipients[0];
+        assert_eq!(waiting.state, Standing::Scheduled);
+        let (_ours, theirs) = sent(" HOLDFOR=600", body, 11).await;
+        assert!(!inbox(&theirs).await.is_empty());
+    });
+}
+
+#[test]
+fn binary_content_is_the_same_to_its_last_octet() {
+    run(async {
+        let body = b"Subject: x\r\nContent-Transfer-Encoding: binary\r\n\r\n\0a\n.\r\n.\rb";
+        let (_ours, theirs) = sent(" BODY=BINARYMIME", body, 1).await;
+        let stored = inbox(&theirs).await;
+        assert!(stored.ends_with(b"\r\n\r\n\0a\n.\r\n.\rb"));
+    });
+}
