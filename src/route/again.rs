@@ -8,7 +8,8 @@ use super::{
 use crate::mail::envelope::ReversePath;
 
 impl Router {
-    /// Whether a message of `from`, with this sender, may still go to a recipient that was taken before.
+    /// Whether a message of `from`, with this sender, may still go to a recipient that was taken
+    /// before.
     pub async fn recipient_again(
         &self,
         from: &Origin,

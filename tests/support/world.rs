@@ -134,53 +134,62 @@ impl Player {
                     .await
                     .map_err(shown)
             }
-            ["limit", "message_bytes_max", value] => {
-                self.server.config.limits.message = Size(number(value)?);
-                Ok(())
-            }
-            ["limit", "recipients_max", value] => {
-                self.server.config.smtp.recipients = number(value)? as usize;
-                Ok(())
-            }
-            ["limit", "transactions_max", value] => {
-                self.server.config.smtp.transactions = number(value)? as u32;
-                Ok(())
-            }
-            ["imap", "comment", value] => {
-                self.server.config.imap.comment = (*value).to_owned();
-                Ok(())
-            }
-            ["imap", "admin", value] => {
-                self.server.config.imap.admin = (*value).to_owned();
-                Ok(())
-            }
-            ["imap", "message_limit", value] => {
-                self.server.config.imap.message_limit = number(value)? as u32;
-                Ok(())
-            }
-            ["plaintext", "auth"] => {
-                self.server.config.auth.insecure_without_tls = true;
-                Ok(())
-            }
-            ["any", "sender"] => {
-                self.server.config.smtp.insecure_any_sender = true;
-                Ok(())
-            }
-            ["proxies", network] => {
-                let network = network.parse().map_err(shown)?;
-                self.server.config.proxy.from.push(network);
-                Ok(())
-            }
-            ["xclient", "from", network] => {
-                let network = network.parse().map_err(shown)?;
-                self.server.config.smtp.xclient_from.push(network);
-                Ok(())
-            }
             ["client", address] => {
                 self.server.client = address.parse().map_err(|_| "not an address")?;
                 Ok(())
             }
-            other => self.given_of_senders(other).await,
+            other => match self.given_of_settings(other) {
+                Some(done) => done,
+                None => self.given_of_senders(other).await,
+            },
+        }
+    }
+
+    /// The same, of what is set.
+    fn given_of_settings(&mut self, words: &[&str]) -> Option<Result<(), String>> {
+        let config = &mut self.server.config;
+        let mut set = || -> Result<bool, String> {
+            match words {
+                ["limit", "message_bytes_max", value] => {
+                    config.limits.message = Size(number(value)?);
+                }
+                ["limit", "recipients_max", value] => {
+                    config.smtp.recipients = number(value)? as usize;
+                }
+                ["limit", "transactions_max", value] => {
+                    config.smtp.transactions = number(value)? as u32;
+                }
+                ["imap", "comment", value] => {
+                    config.imap.comment = (*value).to_owned();
+                }
+                ["imap", "admin", value] => {
+                    config.imap.admin = (*value).to_owned();
+                }
+                ["imap", "message_limit", value] => {
+                    config.imap.message_limit = number(value)? as u32;
+                }
+                ["plaintext", "auth"] => {
+                    config.auth.insecure_without_tls = true;
+                }
+                ["any", "sender"] => {
+                    config.smtp.insecure_any_sender = true;
+                }
+                ["proxies", network] => {
+                    let network = network.parse().map_err(shown)?;
+                    config.proxy.from.push(network);
+                }
+                ["xclient", "from", network] => {
+                    let network = network.parse().map_err(shown)?;
+                    config.smtp.xclient_from.push(network);
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        };
+        match set() {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
         }
     }
 

@@ -4,9 +4,9 @@
 //! The [`Role`]s differ in who may send where: on port 25 nobody logs in and only local recipients
 //! are taken (RLY-01); on submission MAIL needs a login, the login needs TLS, and the sender must
 //! own its addresses (AUTH-07, RFC 6409); by LMTP (RFC 2033) come local recipients only, each
-//! answered for itself, from an MTA that has looked at the sender. A file per group of verbs; `refusal` is the
-//! only place where a refusal or a fault becomes a reply. Routing, storing and verifying passwords
-//! are others' work.
+//! answered for itself, from an MTA that has looked at the sender. A file per group of verbs;
+//! `refusal` is the only place where a refusal or a fault becomes a reply. Routing, storing and
+//! verifying passwords are others' work.
 
 mod auth;
 mod bdat;

@@ -3,8 +3,8 @@
 //! Pure. Two pictures are compared by what mailboxes are, not by what happened: so nothing is
 //! missed that happened in between, and what was undone is not told. A mailbox that has another
 //! name now is told as renamed where nobody can mistake it: the old name leads nowhere now, and to
-//! nothing that was below it; the new one led nowhere before. What a client makes of the changes, one after the other, is the new
-//! picture.
+//! nothing that was below it; the new one led nowhere before. What a client makes of the changes,
+//! one after the other, is the new picture.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

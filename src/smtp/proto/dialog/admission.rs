@@ -1,5 +1,5 @@
-//! When a verb may be given: the phase of the dialogue, TLS, the login and who the client is decide,
-//! and a client that comes at the wrong time is told what comes first.
+//! When a verb may be given: the phase of the dialogue, TLS, the login and who the client is
+//! decide, and a client that comes at the wrong time is told what comes first.
 //!
 //! RFC 5321 4.1.4, RFC 3207 4, RFC 4954 4, RFC 6409 4.3, RFC 3030 2, RFC 2033 4.1.
 

@@ -349,6 +349,12 @@ impl Line<'_> {
         self.some(" ", 2, |line| line.key(3));
     }
 
+    fn beyond_a_uid(&mut self) {
+        self.word(&["UIDAFTER ", "UIDBEFORE "]);
+        let uid = self.one_of(&["1", "7", "4294967295", "0", "4294967296", "1:2", "*"]);
+        self.add(uid);
+    }
+
     fn key(&mut self, depth: u32) {
         match self.below(if depth > 0 { 12 } else { 8 }) {
             0 | 1 => self.word(&[
@@ -400,11 +406,7 @@ impl Line<'_> {
                 let size = self.one_of(&["0", "1", "100", "4294967295", "4294967296", "007"]);
                 self.add(size);
             }
-            6 if self.below(6) == 0 => {
-                self.word(&["UIDAFTER ", "UIDBEFORE "]);
-                let uid = self.one_of(&["1", "7", "4294967295", "0", "4294967296", "1:2", "*"]);
-                self.add(uid);
-            }
+            6 if self.below(6) == 0 => self.beyond_a_uid(),
             6 => {
                 self.word(&["", "UID "]);
                 self.set();
