@@ -94,10 +94,10 @@ pub enum Unusable {
     /// It comes back to itself and reaches nobody.
     #[error("it comes back to itself")]
     Loop,
-    /// More than [`ALIAS_DEPTH_MAX`] aliases one behind the other.
+    /// More than [`ALIAS_DEPTH_MAX`](super::limits::ALIAS_DEPTH_MAX) aliases one behind the other.
     #[error("too many aliases one behind the other")]
     TooDeep,
-    /// More than [`EXPANSION_MAX`] addresses.
+    /// More than [`EXPANSION_MAX`](super::limits::EXPANSION_MAX) addresses.
     #[error("too many addresses")]
     TooMany,
     /// A record of it cannot be understood.
