@@ -106,6 +106,11 @@ impl Snapshot {
         address.without_tag(separator).map(|(base, _)| base)
     }
 
+    /// Whether mail is put into the mailboxes of this account.
+    pub fn takes_mail(&self, account: &Account) -> bool {
+        !account.disabled || self.rules.disabled_take_mail
+    }
+
     /// The account of this number.
     pub fn account(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(&id)

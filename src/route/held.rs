@@ -74,7 +74,9 @@ impl Router {
         let snapshot = self.settled().await?;
         match snapshot.account(account) {
             None => return Ok(Err(Refusal::UnknownRecipient)),
-            Some(account) if account.disabled => return Ok(Err(Refusal::UnknownRecipient)),
+            Some(account) if !snapshot.takes_mail(account) => {
+                return Ok(Err(Refusal::UnknownRecipient));
+            }
             Some(_) => {}
         }
         let full = self.is_full(&snapshot, &reached(vec![account])).await?;

@@ -246,7 +246,7 @@ impl<'a> Expansion<'a> {
         match snapshot.account(id) {
             // An address outlives its account only when the account's record cannot be understood.
             None => self.unusable = Some(Unusable::Damaged),
-            Some(account) if account.disabled && !snapshot.rules.disabled_take_mail => {
+            Some(account) if !snapshot.takes_mail(account) => {
                 self.met_disabled = true;
             }
             Some(account) => match &account.forwarding {
