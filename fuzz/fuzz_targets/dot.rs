@@ -12,7 +12,8 @@ fn read(pieces: impl Iterator<Item: AsRef<[u8]>>) -> (BytesMut, Option<usize>, V
     for piece in pieces {
         let mut rest = piece.as_ref();
         while !rest.is_empty() && !reader.ended() {
-            let count = reader.read(rest, 100, &mut body);
+            let room = body.len() + 100;
+            let count = reader.read(rest, room, &mut body);
             assert!(count > 0 || reader.ended());
             taken += count;
             rest = &rest[count..];
