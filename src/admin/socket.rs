@@ -229,9 +229,8 @@ pub(super) mod tests {
     async fn a_request_that_hits_a_bug_ends_no_others() {
         let fault = Arc::new(Fault::new(Arc::new(Memory::new())));
         let operations = operations_over(fault.clone()).await;
-        let dir = std::env::temp_dir().join(format!("buzon-socket-{}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        let path = path_in(&dir);
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_in(dir.path());
         let listener = bind(&path).unwrap();
         fault.before_commit(1, Box::pin(async { panic!("on purpose") }));
         let asked = async {
@@ -246,7 +245,6 @@ pub(super) mod tests {
             () = serve(listener, operations, std::future::pending()) => {}
             () = asked => {}
         }
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

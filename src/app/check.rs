@@ -291,23 +291,23 @@ mod tests {
 
     #[test]
     fn directories_that_serve_would_refuse_are_wrong() {
-        let dir = std::env::temp_dir().join(format!("buzon-check-{}", std::process::id()));
-        fs::create_dir_all(dir.join("journal")).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fs::create_dir(dir.join("journal")).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
         let wrong = |path: &Path| match data(path).verdict {
             Verdict::Wrong(text) => text,
             Verdict::Fine(text) | Verdict::Doubtful(text) => format!("not wrong: {text}"),
         };
-        assert!(wrong(&dir).starts_with("not wrong"));
+        assert!(wrong(dir).starts_with("not wrong"));
         fs::write(dir.join("journal/00000001.seg"), "x").unwrap();
-        let segments = wrong(&dir);
+        let segments = wrong(dir);
         fs::write(dir.join("format"), "buzon store 99\n").unwrap();
-        let version = wrong(&dir);
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        let open = wrong(&dir);
+        let version = wrong(dir);
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let open = wrong(dir);
         let missing = wrong(&dir.join("a/b"));
         let file = wrong(&dir.join("format"));
-        fs::remove_dir_all(&dir).unwrap();
         for (text, part) in [
             (segments, "format file"),
             (version, "version 99"),

@@ -178,8 +178,9 @@ mod tests {
 
     #[test]
     fn sys_05_our_own_closed_and_absent_directories_are_fine() {
-        let ours = std::env::temp_dir().join(format!("buzon-owner-{}", std::process::id()));
-        fs::create_dir_all(&ours).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("ours");
+        fs::create_dir(&ours).unwrap();
         for mode in [0o755, 0o710, 0o702, 0o770] {
             fs::set_permissions(&ours, fs::Permissions::from_mode(mode)).unwrap();
             let said = check_closed(&ours).unwrap_err().to_string();

@@ -97,9 +97,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_socket_makes_room_and_nothing_else_does() {
-        let dir = std::env::temp_dir().join(format!("buzon-socket-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("lmtp");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lmtp");
         let first = SocketFile::bind(&path, OPEN).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o660);
         let taken = SocketFile::bind(&path, OPEN).unwrap_err();
@@ -117,8 +116,7 @@ mod tests {
         assert!(path.exists());
         let file = SocketFile::bind(&path, OPEN).unwrap_err();
         assert_eq!(file.kind(), io::ErrorKind::AlreadyExists);
-        let nowhere = SocketFile::bind(&dir.join("no/lmtp"), OPEN).unwrap_err();
+        let nowhere = SocketFile::bind(&dir.path().join("no/lmtp"), OPEN).unwrap_err();
         assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -300,12 +300,6 @@ const OPEN_TO_OTHERS: u32 = 0o027;
 mod tests {
     use super::*;
 
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("buzon-tls-{}-{name}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-
     /// A fresh certificate with its key, private.
     fn make(dir: &Path) -> (PathBuf, PathBuf) {
         make_until(dir, 4000)
@@ -339,8 +333,8 @@ mod tests {
 
     #[test]
     fn tls_08_a_key_is_for_its_owner_and_for_a_group_that_reads() {
-        let dir = scratch("open-key");
-        let (chain, key) = make(&dir);
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = make(dir.path());
         for (mode, refused) in [
             (0o400, false),
             (0o600, false),
@@ -361,17 +355,16 @@ mod tests {
                 }
             }
         }
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn tls_05_a_reload_takes_a_whole_pair_or_changes_nothing() {
-        let dir = scratch("reload");
-        let (chain, key) = make(&dir);
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = make(dir.path());
         let certificate = load(&chain, &key).unwrap();
         let first = inside(&certificate);
         let old_key = fs::read(&key).unwrap();
-        make(&dir);
+        make(dir.path());
         let new_key = fs::read(&key).unwrap();
         for (wrong_key, part) in [(&old_key[..], "does not belong"), (b"", "no private key")] {
             fs::write(&key, wrong_key).unwrap();
@@ -382,20 +375,19 @@ mod tests {
         fs::write(&key, new_key).unwrap();
         certificate.reload().unwrap();
         assert_ne!(inside(&certificate), first);
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn tls_05_what_is_not_valid_now_replaces_nothing_and_is_told() {
-        let dir = scratch("validity");
+        let dir = tempfile::tempdir().unwrap();
         let at = |secs| Clock::steered(Timestamp::from_secs(secs));
         // 2026-01-03.
         let clock = at(1_767_398_400);
-        let (chain, key) = make_until(&dir, 2027);
+        let (chain, key) = make_until(dir.path(), 2027);
         let certificate = Certificate::load(&chain, &key, clock).unwrap();
         certificate.validity().unwrap();
         let first = inside(&certificate);
-        make_until(&dir, 2026);
+        make_until(dir.path(), 2026);
         let error = certificate.reload().unwrap_err().to_string();
         assert!(error.contains("has expired 2 days ago"), "{error}");
         assert_eq!(inside(&certificate), first);
@@ -408,18 +400,17 @@ mod tests {
             let error = certificate.validity().unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn tls_05_what_is_not_valid_yet_is_read_again_later() {
-        let dir = scratch("not-yet");
+        let dir = tempfile::tempdir().unwrap();
         // Two minutes before 2001, when all these begin.
         let clock = Clock::steered(Timestamp::from_secs(978_307_080));
-        let (chain, key) = make(&dir);
+        let (chain, key) = make(dir.path());
         let certificate = Certificate::load(&chain, &key, clock).unwrap();
         let first = inside(&certificate);
-        make(&dir);
+        make(dir.path());
         assert!(certificate.refresh().is_none());
         certificate.refresh().unwrap().unwrap_err();
         tokio::time::advance(READ_AGAIN / 2).await;
@@ -428,17 +419,16 @@ mod tests {
         certificate.refresh().unwrap().unwrap();
         assert_ne!(inside(&certificate), first);
         assert!(certificate.refresh().is_none());
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn tls_05_files_that_changed_are_read_once_they_rest() {
-        let dir = scratch("refresh");
-        let (chain, key) = make(&dir);
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = make(dir.path());
         let certificate = load(&chain, &key).unwrap();
         let first = inside(&certificate);
         assert!(certificate.refresh().is_none());
-        make(&dir);
+        make(dir.path());
         assert!(certificate.refresh().is_none(), "perhaps half written");
         assert_eq!(inside(&certificate), first);
         certificate.refresh().unwrap().unwrap();
@@ -449,23 +439,21 @@ mod tests {
         assert!(certificate.refresh().is_none());
         certificate.refresh().unwrap().unwrap_err();
         assert!(certificate.refresh().is_none());
-        make(&dir);
+        make(dir.path());
         assert!(certificate.refresh().is_none());
         certificate.refresh().unwrap().unwrap();
-        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn files_that_are_no_certificates_are_named() {
-        let dir = scratch("no-certificate");
-        let (_, key) = make(&dir);
+        let dir = tempfile::tempdir().unwrap();
+        let (_, key) = make(dir.path());
         assert!(
             load(&key, &key)
                 .unwrap_err()
                 .to_string()
                 .contains("no certificate")
         );
-        assert!(load(&dir.join("absent"), &key).is_err());
-        fs::remove_dir_all(dir).unwrap();
+        assert!(load(&dir.path().join("absent"), &key).is_err());
     }
 }

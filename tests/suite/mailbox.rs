@@ -3,12 +3,7 @@
 //! The service's own tests run on the memory engine; these show the same through the journal.
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use buzon::{
     base::{
@@ -26,36 +21,15 @@ use buzon::{
     },
 };
 use bytes::Bytes;
+use tempfile::TempDir;
 
 const ALICE: AccountId = AccountId(1);
 
-/// A directory that is removed with its content when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("buzon-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The files as they are, as if the process had been killed now.
-    fn copy(&self, name: &str) -> Self {
-        let copy = Self::new(name);
-        copy_files(&self.0, &copy.0);
-        copy
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// The files as they are, as if the process had been killed now.
+fn copy_of(dir: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_files(dir.path(), copy.path());
+    copy
 }
 
 fn copy_files(from: &Path, to: &Path) {
@@ -112,7 +86,7 @@ fn uids(numbers: impl Iterator<Item = u32>) -> Vec<Uid> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dur_01_what_was_acknowledged_is_there_after_a_restart() {
-    let scratch = Scratch::new("mailbox-restart");
+    let scratch = tempfile::tempdir().unwrap();
     let (engine, mailboxes) = open(scratch.path());
     let mut batch = Batch::new();
     mailboxes.provision(&mut batch, ALICE);
@@ -136,7 +110,7 @@ async fn dur_01_what_was_acknowledged_is_there_after_a_restart() {
     // Some rounds of the background work, as a running server does them.
     let stop = tokio::time::sleep(Duration::from_millis(1));
     mailboxes.maintain(stop).await;
-    let killed = scratch.copy("mailbox-killed");
+    let killed = copy_of(&scratch);
     drop((inbox, mailboxes));
     engine.close().await;
     drop(engine);
@@ -178,7 +152,7 @@ async fn check_restarted(dir: &Path, kept: MailboxId, modseq: ModSeq, usage: Usa
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dur_08_concurrent_appends_share_a_mailbox_and_survive() {
-    let scratch = Scratch::new("mailbox-concurrent");
+    let scratch = tempfile::tempdir().unwrap();
     let (engine, mailboxes) = open(scratch.path());
     let mut batch = Batch::new();
     mailboxes.provision(&mut batch, ALICE);

@@ -160,7 +160,7 @@ const FILE_AGE: Duration = Duration::from_secs(6 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::clock::Clock, observe::story::tests::Folder};
+    use crate::base::clock::Clock;
 
     fn kept(dir: &Path, bytes: u64, clock: &Clock) -> Kept {
         Kept {
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_old_or_too_much_is_removed() {
-        let dir = Folder::new("old");
+        let dir = tempfile::tempdir().unwrap();
         let clock = Clock::steered(Timestamp(1_000_000));
         let kept = kept(dir.path(), 16 * 100, &clock);
         let mut files = Files::new(kept.clone());
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_begins_a_file_of_its_own() {
-        let dir = Folder::new("restart");
+        let dir = tempfile::tempdir().unwrap();
         let kept = kept(dir.path(), 1 << 20, &Clock::steered(Timestamp(5)));
         for _ in 0..3 {
             Files::new(kept.clone()).write_all(b"x").unwrap();
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn dur_04_what_cannot_be_written_is_dropped_and_written_again_later() {
-        let dir = Folder::new("full");
+        let dir = tempfile::tempdir().unwrap();
         let mut kept = kept(dir.path(), 1 << 20, &Clock::steered(Timestamp(5)));
         kept.dir = dir.path().join("none").join("trace");
         let mut files = Files::new(kept.clone());

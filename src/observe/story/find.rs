@@ -152,7 +152,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::observe::story::tests::Folder;
 
     const LINES: &str = r#"{"message":"accepted","id":"A1","from":"<al@x.org>","message_id":"<m@x>"}
 {"message":"refused","from":"<spam@y.org>","to":"<al@x.org>"}
@@ -161,7 +160,7 @@ mod tests {
 {"message":"accep"#;
 
     fn found(key: &str, most: usize) -> Vec<(Option<String>, usize)> {
-        let dir = Folder::new(&format!("find-{most}"));
+        let dir = tempfile::tempdir().unwrap();
         let half = LINES.len() / 3;
         let half = LINES[half..].find('\n').unwrap() + half + 1;
         let parts = [&LINES[..half], &LINES[half..]];
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn no_folder_has_no_stories() {
-        let dir = Folder::new("none");
+        let dir = tempfile::tempdir().unwrap();
         let none = find(&dir.path().join("none"), "a@b", 9).unwrap();
         assert_eq!(none, Found::default());
     }

@@ -27,34 +27,3 @@ pub struct Kept {
     /// What tells how old they are.
     pub clock: Clock,
 }
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        fs,
-        path::{Path, PathBuf},
-    };
-
-    /// A folder of a test's own, removed behind it.
-    pub(super) struct Folder(PathBuf);
-
-    impl Folder {
-        pub(super) fn new(name: &str) -> Self {
-            let name = format!("buzon-story-{name}-{}", std::process::id());
-            let dir = std::env::temp_dir().join(name);
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir(&dir).unwrap();
-            Self(dir)
-        }
-
-        pub(super) fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}

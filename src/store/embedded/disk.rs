@@ -245,14 +245,12 @@ mod tests {
 
     #[test]
     fn sys_05_links_are_not_followed() {
-        let dir = std::env::temp_dir().join(format!("buzon-disk-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let (file, link) = (dir.join("file"), dir.join("link"));
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         fs::write(&file, "x").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let opened = [&file, &link].map(|path| RealDisk.open(path, OpenMode::Existing).is_ok());
         let locked = [&file, &link].map(|path| RealDisk.lock(path).is_ok());
-        fs::remove_dir_all(&dir).unwrap();
         assert_eq!((opened, locked), ([true, false], [true, false]));
     }
 }

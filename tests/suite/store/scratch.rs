@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -12,19 +11,15 @@ use buzon::{
     store::{Batch, CommitError, Content, Engine, Key, embedded::Options},
 };
 use bytes::Bytes;
+use tempfile::TempDir;
 
 /// A directory that is removed with its content when dropped.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("buzon-store-{}-{n}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
     }
 
     /// The files as they are, as if the process had been killed now; the index perhaps left out.
@@ -33,10 +28,10 @@ impl Scratch {
         loop {
             let before = self.files();
             let copy = Self::new();
-            std::fs::create_dir(copy.0.join("journal")).unwrap();
+            std::fs::create_dir(copy.path().join("journal")).unwrap();
             let copied = before.keys().all(|name| {
                 let skip = !with_index && name == Path::new("index.redb");
-                skip || std::fs::copy(self.0.join(name), copy.0.join(name)).is_ok()
+                skip || std::fs::copy(self.path().join(name), copy.path().join(name)).is_ok()
             });
             if copied && self.files() == before {
                 return copy;
@@ -48,7 +43,7 @@ impl Scratch {
     fn files(&self) -> BTreeMap<PathBuf, (u64, SystemTime)> {
         let mut files = BTreeMap::new();
         for below in ["", "journal"] {
-            for entry in std::fs::read_dir(self.0.join(below)).unwrap() {
+            for entry in std::fs::read_dir(self.path().join(below)).unwrap() {
                 let entry = entry.unwrap();
                 let Ok(found) = entry.metadata() else {
                     continue;
@@ -63,13 +58,7 @@ impl Scratch {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path()
     }
 }
 
