@@ -8,7 +8,7 @@ use crate::{
     base::{limits, secret::Secret},
     config::{
         Config, Misfit, Place,
-        raw::{Expn, Smarthost, SmarthostTls, VerifyPolicy},
+        raw::{Expn, RelayTls, Smarthost, SmarthostTls, VerifyPolicy},
     },
     dns, imap,
     mail::{
@@ -39,6 +39,7 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     verify(config)?;
     route(config)?;
     routes(config)?;
+    demanded(config)?;
     lmtp_access(config)?;
     if let Some(host) = &config.relay.smarthost {
         smarthost_user(host)?;
@@ -226,6 +227,7 @@ pub(super) fn pop3(config: &Config) -> pop3::server::Options {
 pub(super) fn dns(config: &Config) -> dns::Options {
     dns::Options {
         servers: config.dns.servers.clone(),
+        trust_ad: config.dns.trust_ad,
     }
 }
 
@@ -244,6 +246,8 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
             insecure_allow_private_targets: config.relay.insecure_private_targets,
         },
         port: config.relay.port,
+        tls: demanded(config)?,
+        dane: config.relay.dane,
         routes: routes(config)?,
         smarthost: config.relay.smarthost.as_ref().map(smarthost).transpose()?,
         attempts_max: config.relay.attempts,
@@ -284,6 +288,26 @@ fn routes(config: &Config) -> Result<HashMap<Domain, relay::Route>, Misfit> {
         Ok((name, route))
     };
     config.relay.routes.iter().map(route).collect()
+}
+
+/// What the operator demands of the mail servers of some domains.
+fn demanded(config: &Config) -> Result<HashMap<Domain, conversation::Security>, Misfit> {
+    let one = |(domain, tls): (&String, &RelayTls)| {
+        let wrong = |why: String| Misfit::new(format!("relay.tls.{domain}"), why);
+        let name = Domain::parse(domain).map_err(|error| wrong(error.to_string()))?;
+        Ok((name, demand(*tls)))
+    };
+    config.relay.tls.iter().map(one).collect()
+}
+
+fn demand(tls: RelayTls) -> conversation::Security {
+    use conversation::Security;
+
+    match tls {
+        RelayTls::Opportunistic => Security::Opportunistic,
+        RelayTls::Encrypted => Security::Encrypted,
+        RelayTls::Verified => Security::Required,
+    }
 }
 
 /// A name or an IP address.

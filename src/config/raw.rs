@@ -303,9 +303,25 @@ table! {
         insecure_private_targets: bool = false,
         /// Sends everything to this server instead of looking up MX.
         smarthost: Option<Smarthost> = None,
+        /// Follows TLSA records that DNSSEC proves.
+        dane: bool = true,
         /// Sends mail for these domains to a given `host:port`.
         routes: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new(),
+        /// What is demanded of the servers of these domains, instead of what their policies say.
+        tls: std::collections::BTreeMap<String, RelayTls> = std::collections::BTreeMap::new(),
     }
+}
+
+/// What is demanded of a domain's servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayTls {
+    /// Nothing: STARTTLS when it is offered, any certificate, no policy.
+    Opportunistic,
+    /// STARTTLS or nothing is sent, any certificate.
+    Encrypted,
+    /// STARTTLS or nothing is sent, certificate verified.
+    Verified,
 }
 
 table! {
@@ -382,6 +398,8 @@ table! {
         /// Name servers to ask; empty: those of /etc/resolv.conf.
         #[serde(deserialize_with = "name_servers")]
         servers: Vec<SocketAddr> = Vec::new(),
+        /// The name servers check DNSSEC, and what they say of it is believed.
+        trust_ad: bool = false,
     }
 }
 
@@ -470,7 +488,9 @@ impl Config {
         debug_assert_eq!(tables.len(), Self::KEYS.len());
         let keys = tables.iter().flat_map(|(table, keys)| {
             keys.iter()
-                .filter(|key| **key != "smarthost" && **key != "routes")
+                .filter(|key| {
+                    !matches!(**key, "smarthost" | "routes") && (*table, **key) != ("relay", "tls")
+                })
                 .map(move |key| format!("{table}.{key}"))
         });
         keys.collect()

@@ -20,10 +20,20 @@ pub(super) struct Cache(sync::Cache<Key, Known>);
 
 type Key = (Name, RecordType);
 
+/// What is told of an answer beside its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Worth {
+    /// DNSSEC proves it.
+    pub(super) secure: bool,
+    /// The name at the end of the aliases, where there are any.
+    pub(super) leads_to: Option<Name>,
+}
+
 /// An answer that holds for a time.
 #[derive(Clone)]
 struct Known {
     answer: Answer<Arc<[RData]>>,
+    worth: Worth,
     holds: Duration,
 }
 
@@ -37,16 +47,20 @@ impl Cache {
     }
 
     /// The answer, if it is still known.
-    pub(super) fn find(&self, name: &Name, kind: RecordType) -> Option<Answer<Vec<RData>>> {
+    pub(super) fn find(
+        &self,
+        name: &Name,
+        kind: RecordType,
+    ) -> Option<(Answer<Vec<RData>>, Worth)> {
         let known = self.0.get(&(name.to_lowercase(), kind))?;
-        Some(known.answer.map(|records| records.to_vec()))
+        Some((known.answer.map(|records| records.to_vec()), known.worth))
     }
 
     /// Remembers an answer for so many seconds, within the bounds.
     pub(super) fn insert(
         &self,
         (name, kind): (&Name, RecordType),
-        answer: &Answer<Vec<RData>>,
+        (answer, worth): (&Answer<Vec<RData>>, &Worth),
         secs: u32,
     ) {
         let max = match answer {
@@ -56,6 +70,7 @@ impl Cache {
         };
         let known = Known {
             answer: answer.clone().map(Arc::from),
+            worth: worth.clone(),
             holds: Duration::from_secs(secs.into()).min(max),
         };
         if !known.holds.is_zero() {
@@ -69,6 +84,7 @@ fn weight((name, _): &Key, known: &Known) -> u32 {
     let data = |data: &RData| {
         let held = match data {
             RData::TXT(txt) => txt.txt_data.iter().map(|text| text.len() + 16).sum(),
+            RData::TLSA(tlsa) => tlsa.cert_data.len(),
             _ => NAME_BYTES,
         };
         held + size_of::<RData>()
@@ -77,7 +93,8 @@ fn weight((name, _): &Key, known: &Known) -> u32 {
         Answer::Found(records) => records.iter().map(data).sum(),
         _ => 0,
     };
-    let bytes = name.len() + records + ENTRY_BYTES;
+    let alias = known.worth.leads_to.as_ref().map_or(0, Name::len);
+    let bytes = name.len() + alias + records + ENTRY_BYTES;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -129,7 +146,12 @@ mod tests {
         for (bytes, count) in [(60_000, 2_000), (1, 60_000)] {
             let cache = Cache::new();
             for number in 0..count {
-                cache.insert((&name(number), RecordType::TXT), &texts(bytes), 60);
+                let key = name(number);
+                cache.insert(
+                    (&key, RecordType::TXT),
+                    (&texts(bytes), &Worth::default()),
+                    60,
+                );
             }
             cache.0.run_pending_tasks();
             assert!(cache.0.weighted_size() <= BYTES_MAX);
@@ -151,11 +173,15 @@ mod tests {
             (6, temporary, 60, None),
         ] {
             let key = (name(number), RecordType::TXT);
-            cache.insert((&key.0, key.1), &answer, secs);
+            let worth = Worth {
+                secure: true,
+                leads_to: None,
+            };
+            cache.insert((&key.0, key.1), (&answer, &worth), secs);
             let known = cache.0.get(&key).map(|known| known.holds.as_secs());
             assert_eq!(known, holds);
             let found = cache.find(&name(number), RecordType::TXT);
-            assert_eq!(found, holds.map(|_| answer));
+            assert_eq!(found, holds.map(|_| (answer, worth)));
             assert_eq!(cache.find(&name(number), RecordType::A), None);
         }
     }

@@ -1,14 +1,14 @@
 //! A resolver that answers from a table: for tests of everything above it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::{Answer, Family, Mx, Resolver, Service};
+use super::{Answer, Family, Located, Mx, Proven, Resolver, Service, Tlsa};
 use crate::base::future::BoxFuture;
 
 /// A table of answers that can change while it is in use. Names not in it do not exist.
@@ -22,6 +22,8 @@ struct Table {
     texts: HashMap<String, Answer<Vec<Vec<u8>>>>,
     names: HashMap<IpAddr, Answer<Vec<String>>>,
     services: HashMap<String, Answer<Vec<Service>>>,
+    associations: HashMap<String, Answer<Vec<Tlsa>>>,
+    secure: HashSet<String>,
     delay: Duration,
 }
 
@@ -130,6 +132,16 @@ impl Fake {
         self.with(|table| table.names.insert(address, answer));
     }
 
+    /// Sets the whole answer to the question for TLSA records.
+    pub fn set_associations(&self, name: &str, answer: Answer<Vec<Tlsa>>) {
+        self.with(|table| table.associations.insert(name.to_ascii_lowercase(), answer));
+    }
+
+    /// Everything about a name is proven by DNSSEC.
+    pub fn set_secure(&self, name: &str) {
+        self.with(|table| table.secure.insert(name.to_ascii_lowercase()));
+    }
+
     /// Makes every answer take this long.
     pub fn set_delay(&self, delay: Duration) {
         self.with(|table| table.delay = delay);
@@ -153,6 +165,30 @@ impl Fake {
 }
 
 impl Resolver for Fake {
+    fn proven_mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Proven<Vec<Mx>>> {
+        let proven = self.with(|table| Proven {
+            answer: table.answer(&table.mx, domain),
+            secure: table.secure.contains(domain),
+        });
+        self.later(proven)
+    }
+
+    fn located<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Located> {
+        let located = self.with(|table| Located {
+            addresses: table.answer(&table.addresses, host),
+            proven_names: table.secure.get(host).cloned().into_iter().collect(),
+        });
+        self.later(located)
+    }
+
+    fn associations<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Proven<Vec<Tlsa>>> {
+        let proven = self.with(|table| Proven {
+            answer: table.answer(&table.associations, name),
+            secure: table.secure.contains(name),
+        });
+        self.later(proven)
+    }
+
     fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>> {
         let answer = self.with(|table| table.answer(&table.mx, domain));
         self.later(answer)

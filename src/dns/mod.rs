@@ -3,7 +3,9 @@
 //! [`Resolver`] is what the relay and the checks of senders see; [`System`] asks real name servers,
 //! [`Fake`] answers tests from a table. What does not exist and what could not be found out are
 //! different answers and are never mixed (DNS-02): the first ends a message, the second delays it.
-//! Not here: what the answers mean for delivery (`relay::hosts`) or about a sender (`verify`).
+//! What DNSSEC proves is told beside the answer, and only a resolver that the operator trusts may
+//! say so (DNS-03). Not here: what the answers mean for delivery (`relay::hosts`) or about a sender
+//! (`verify`).
 
 mod cache;
 mod fake;
@@ -20,6 +22,15 @@ use crate::base::future::BoxFuture;
 pub trait Resolver: Send + Sync + 'static {
     /// The MX records of a domain, in any order.
     fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>>;
+
+    /// The same, and whether DNSSEC proves it.
+    fn proven_mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Proven<Vec<Mx>>>;
+
+    /// Where a host is, and under which names records about it are proven.
+    fn located<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Located>;
+
+    /// The TLSA records of a name, and whether DNSSEC proves them.
+    fn associations<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Proven<Vec<Tlsa>>>;
 
     /// The IPv6 and IPv4 addresses of a host.
     fn addresses<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>>;
@@ -74,6 +85,38 @@ pub struct Service {
     pub port: u16,
     /// The host in lower case without a final dot; empty for the root, which means "not here".
     pub target: String,
+}
+
+/// A TLSA record as it stands (RFC 6698 2.1); what it means is decided elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tlsa {
+    /// Certificate usage.
+    pub usage: u8,
+    /// Selector.
+    pub selector: u8,
+    /// Matching type.
+    pub matching: u8,
+    /// What to compare with.
+    pub data: Vec<u8>,
+}
+
+/// An answer, and what it is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven<T> {
+    /// The answer.
+    pub answer: Answer<T>,
+    /// DNSSEC proves it, and somebody whom the operator trusts looked.
+    pub secure: bool,
+}
+
+/// The addresses of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// In both families.
+    pub addresses: Answer<Vec<IpAddr>>,
+    /// The names by which DNSSEC proves where it is, the best one first: where its aliases lead,
+    /// and the name itself (RFC 7672 2.2.2). Empty when nothing proves it.
+    pub proven_names: Vec<String>,
 }
 
 /// What came of a question.

@@ -4,25 +4,37 @@
 //! per set, answers kept for a day at most and "there is none" for an hour, names checked. Random
 //! ports and ids, the check of the question, EDNS and the change to TCP are hickory's. No search
 //! list and no hosts file: a mail domain is a full name in the DNS.
+//!
+//! DNS-03: what name servers say of DNSSEC (the AD bit, RFC 6840 5.7) counts when the operator says
+//! that they can be trusted, and is not asked for otherwise. Such a server resolves aliases itself,
+//! so the answer that has the bit is the whole one.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use hickory_resolver::{
-    TokioResolver,
+    NameServerPool, PoolContext, TlsConfig, TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    net::{
+        DnsError, NetError,
+        runtime::TokioRuntimeProvider,
+        xfer::{DnsHandle as _, FirstAnswer as _, RetryDnsHandle},
+    },
     proto::{
-        op::ResponseCode,
-        rr::{Name, RData, RecordType},
+        op::{DnsRequest, DnsRequestOptions, Edns, Message, Query, ResponseCode},
+        rr::{Name, RData, Record, RecordType},
     },
     system_conf::read_system_conf,
 };
 use tokio::time::timeout;
 
-use super::{Answer, Family, Mx, Resolver, Service, cache::Cache};
+use super::{
+    Answer, Family, Located, Mx, Proven, Resolver, Service, Tlsa,
+    cache::{Cache, Worth},
+};
 use crate::{base::future::BoxFuture, observe::story::asked};
 
 /// Which name servers to ask.
@@ -30,6 +42,8 @@ use crate::{base::future::BoxFuture, observe::story::asked};
 pub struct Options {
     /// These, in this order; the system's when there are none.
     pub servers: Vec<SocketAddr>,
+    /// They check DNSSEC, and nobody is on the way to them.
+    pub trust_ad: bool,
 }
 
 /// The resolver could not be set up.
@@ -40,8 +54,24 @@ pub struct SetupError(#[source] NetError);
 /// Asks name servers, and remembers. Cheap to clone.
 #[derive(Clone)]
 pub struct System {
-    resolver: TokioResolver,
+    servers: Servers,
     cache: Cache,
+}
+
+/// How they are asked.
+#[derive(Clone)]
+enum Servers {
+    /// Whatever they say of DNSSEC is not heard.
+    Any(TokioResolver),
+    /// They check DNSSEC for us.
+    Trusted(RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>),
+}
+
+/// What a question brought, and for how many seconds it holds.
+struct Reply {
+    answer: Answer<Vec<RData>>,
+    worth: Worth,
+    secs: u32,
 }
 
 impl System {
@@ -53,68 +83,221 @@ impl System {
         } else {
             options.servers.iter().map(server).collect()
         };
-        // Only the servers: a search list would find mail domains that nobody meant.
-        let config = ResolverConfig::from_name_servers(servers);
         let provider = TokioRuntimeProvider::default();
-        TokioResolver::builder_with_config(config, provider)
-            .with_options(resolver_options())
-            .build()
-            .map(|resolver| Self {
-                resolver,
-                cache: Cache::new(),
-            })
-            .map_err(SetupError)
+        let servers = if options.trust_ad {
+            let context =
+                PoolContext::new(resolver_options(), TlsConfig::new().map_err(SetupError)?);
+            let pool = NameServerPool::from_config(servers, Arc::new(context), provider);
+            Servers::Trusted(RetryDnsHandle::new(pool, resolver_options().attempts))
+        } else {
+            // Only the servers: a search list would find mail domains that nobody meant.
+            let config = ResolverConfig::from_name_servers(servers);
+            let resolver = TokioResolver::builder_with_config(config, provider)
+                .with_options(resolver_options())
+                .build();
+            Servers::Any(resolver.map_err(SetupError)?)
+        };
+        Ok(Self {
+            servers,
+            cache: Cache::new(),
+        })
     }
 
     /// The records of one type, in an answer that took a bounded time.
     async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
+        self.ask_whole(name, kind).await.0
+    }
+
+    /// The same, and what it is worth.
+    async fn ask_whole(&self, name: &str, kind: RecordType) -> (Answer<Vec<RData>>, Worth) {
         let Some(name) = name_of(name) else {
             // What the DNS cannot spell does not exist in it.
-            return Answer::NoSuchName;
+            return (Answer::NoSuchName, Worth::default());
         };
         if let Some(known) = self.cache.find(&name, kind) {
-            told(&name, kind, &known, None);
+            told(&name, kind, &known.0, None);
             return known;
         }
-        let asked = match timeout(QUESTION_MAX, self.resolver.lookup(name.clone(), kind)).await {
-            Ok(Ok(lookup)) => {
-                let answers = lookup.answers().iter();
-                let holds = answers.clone().map(|record| record.ttl).min();
-                let of_kind = answers.filter(|record| record.data.record_type() == kind);
-                let mut records: Vec<&RData> = of_kind.map(|record| &record.data).collect();
-                // Of texts beyond all measure, those that say what they are for.
-                records.sort_by_key(|data| !has_version(data));
-                records.truncate(RECORDS_MAX);
-                let records: Vec<_> = records.into_iter().cloned().collect();
-                let answer = match records.is_empty() {
-                    true => Answer::NoRecords,
-                    false => Answer::Found(records),
-                };
-                (answer, holds.unwrap_or(0))
-            }
-            Ok(Err(error)) => (negative(&error), negative_secs(&error)),
-            Err(_) => {
-                let why = "the name servers did not answer in time".to_owned();
-                (Answer::Temporary(why), 0)
+        let asked = async {
+            match &self.servers {
+                Servers::Any(resolver) => {
+                    let lookup = resolver.lookup(name.clone(), kind).await?;
+                    Ok(Reply::of(lookup.answers(), kind))
+                }
+                Servers::Trusted(pool) => {
+                    let response = pool.send(proof_wanted(&name, kind)).first_answer().await?;
+                    Ok(Reply::proven(&response, &name, kind))
+                }
             }
         };
-        let (answer, secs) = asked;
-        self.cache.insert((&name, kind), &answer, secs);
+        let reply = match timeout(QUESTION_MAX, asked).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => Reply::negative(&error),
+            Err(_) => Reply::temporary("the name servers did not answer in time"),
+        };
+        let Reply {
+            answer,
+            worth,
+            secs,
+        } = reply;
+        self.cache.insert((&name, kind), (&answer, &worth), secs);
         told(&name, kind, &answer, Some(secs));
-        answer
+        (answer, worth)
     }
+}
+
+impl Reply {
+    /// The records of one type among those of an answer.
+    fn of<'a>(all: impl IntoIterator<Item = &'a Record>, kind: RecordType) -> Self {
+        let (mut secs, mut records) = (None, Vec::new());
+        for record in all {
+            secs = Some(secs.unwrap_or(u32::MAX).min(record.ttl));
+            if record.data.record_type() == kind {
+                records.push(&record.data);
+            }
+        }
+        // Of texts beyond all measure, those that say what they are for.
+        records.sort_by_key(|data| !has_version(data));
+        records.truncate(RECORDS_MAX);
+        let records: Vec<_> = records.into_iter().cloned().collect();
+        Self {
+            answer: match records.is_empty() {
+                true => Answer::NoRecords,
+                false => Answer::Found(records),
+            },
+            worth: Worth::default(),
+            secs: secs.unwrap_or(0),
+        }
+    }
+
+    /// The answer of a server that checks DNSSEC and resolves aliases: the records at their end.
+    fn proven(response: &Message, name: &Name, kind: RecordType) -> Self {
+        let mut at = name;
+        for _ in 0..ALIASES_MAX {
+            let alias = response
+                .answers
+                .iter()
+                .find_map(|record| match &record.data {
+                    RData::CNAME(to) if kind != RecordType::CNAME && record.name == *at => {
+                        Some(&to.0)
+                    }
+                    _ => None,
+                });
+            match alias {
+                Some(to) => at = to,
+                None => break,
+            }
+        }
+        let of_chain = response.answers.iter();
+        let of_chain = of_chain.filter(|record| {
+            record.name == *at
+                || matches!(record.data, RData::CNAME(_)) && kind != RecordType::CNAME
+        });
+        let mut reply = Self::of(of_chain, kind);
+        reply.worth = Worth {
+            secure: response.authentic_data,
+            leads_to: (at != name).then(|| at.clone()),
+        };
+        if reply.answer == Answer::NoRecords && response.response_code == ResponseCode::NXDomain {
+            reply.answer = Answer::NoSuchName;
+        }
+        reply
+    }
+
+    fn negative(error: &NetError) -> Self {
+        Self {
+            answer: negative(error),
+            worth: Worth::default(),
+            secs: negative_secs(error),
+        }
+    }
+
+    fn temporary(why: &str) -> Self {
+        Self {
+            answer: Answer::Temporary(why.to_owned()),
+            worth: Worth::default(),
+            secs: 0,
+        }
+    }
+}
+
+/// A question that asks for the AD bit (RFC 6840 5.7); no signatures, which nobody here reads.
+fn proof_wanted(name: &Name, kind: RecordType) -> DnsRequest {
+    let mut message = Message::query();
+    message.add_query(Query::query(name.clone(), kind));
+    message.metadata.recursion_desired = true;
+    message.metadata.authentic_data = true;
+    let mut edns = Edns::new();
+    edns.set_max_payload(PAYLOAD_MAX);
+    message.edns = Some(edns);
+    let mut options = DnsRequestOptions::default();
+    options.edns_payload_len = PAYLOAD_MAX;
+    DnsRequest::new(message, options)
 }
 
 impl Resolver for System {
     fn mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Answer<Vec<Mx>>> {
+        Box::pin(async move { self.proven_mx(domain).await.answer })
+    }
+
+    fn proven_mx<'a>(&'a self, domain: &'a str) -> BoxFuture<'a, Proven<Vec<Mx>>> {
         Box::pin(async move {
-            match self.ask(domain, RecordType::MX).await.map(exchanges) {
+            let (answer, worth) = self.ask_whole(domain, RecordType::MX).await;
+            let answer = match answer.map(exchanges) {
                 // Records that name nothing usable are not "no records": there must be no implicit
                 // MX.
                 Answer::Found(records) if records.is_empty() => {
                     Answer::Temporary("the MX records hold no host names".to_owned())
                 }
                 answer => answer,
+            };
+            Proven {
+                answer,
+                secure: worth.secure,
+            }
+        })
+    }
+
+    fn located<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Located> {
+        Box::pin(async move {
+            let (six, four) = tokio::join!(
+                self.ask_whole(host, RecordType::AAAA),
+                self.ask_whole(host, RecordType::A)
+            );
+            let found = |(answer, worth): &(Answer<Vec<RData>>, Worth)| {
+                matches!(answer, Answer::Found(_)).then(|| worth.clone())
+            };
+            let worth = match (found(&six), found(&four)) {
+                // Two families of one name lead to one place; where they do not, nothing is proven.
+                (Some(six), Some(four)) if six != four => Worth::default(),
+                (Some(worth), _) | (None, Some(worth)) => worth,
+                (None, None) => Worth::default(),
+            };
+            let leads_to = worth.leads_to.as_ref();
+            let mut proven_names = Vec::new();
+            if worth.secure {
+                proven_names.extend(leads_to.and_then(host_name));
+                proven_names.push(host.to_owned());
+            } else if leads_to.is_some() {
+                // RFC 7672 2.2.2: an alias of a signed zone may lead out of it; the alias itself is
+                // proven then.
+                let (alias, worth) = self.ask_whole(host, RecordType::CNAME).await;
+                let proven = worth.secure && matches!(alias, Answer::Found(_));
+                proven_names.extend(proven.then(|| host.to_owned()));
+            }
+            Located {
+                addresses: both(six.0.map(addresses), four.0.map(addresses)),
+                proven_names,
+            }
+        })
+    }
+
+    fn associations<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Proven<Vec<Tlsa>>> {
+        Box::pin(async move {
+            let (answer, worth) = self.ask_whole(name, RecordType::TLSA).await;
+            Proven {
+                answer: answer.map(associations),
+                secure: worth.secure,
             }
         })
     }
@@ -234,6 +417,19 @@ fn exchanges(records: Vec<RData>) -> Vec<Mx> {
     records.into_iter().filter_map(exchange).collect()
 }
 
+fn associations(records: Vec<RData>) -> Vec<Tlsa> {
+    let association = |data| match data {
+        RData::TLSA(tlsa) => Some(Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data,
+        }),
+        _ => None,
+    };
+    records.into_iter().filter_map(association).collect()
+}
+
 fn addresses(records: Vec<RData>) -> Vec<IpAddr> {
     let address = |data| match data {
         RData::A(a) => Some(IpAddr::V4(a.0)),
@@ -298,7 +494,7 @@ fn resolver_options() -> ResolverOpts {
     // Beside the first one: two in all.
     options.attempts = 1;
     options.edns0 = true;
-    options.edns_payload_len = 1232;
+    options.edns_payload_len = PAYLOAD_MAX;
     // It would be bounded in messages of any size; ours is in bytes.
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
@@ -307,6 +503,10 @@ fn resolver_options() -> ResolverOpts {
 
 /// DNS-01: a question is given up after this time, whatever its servers and aliases.
 const QUESTION_MAX: Duration = Duration::from_secs(30);
+/// DNS-01: aliases that one question follows.
+const ALIASES_MAX: usize = 8;
+/// DNS-01: what fits through every network in one piece.
+const PAYLOAD_MAX: u16 = 1232;
 /// DNS-01: records of one set that are looked at.
 const RECORDS_MAX: usize = 64;
 
@@ -375,6 +575,7 @@ mod tests {
     async fn dns_01_servers_can_be_named_with_their_ports() {
         let options = Options {
             servers: vec!["127.0.0.1:5353".parse().unwrap()],
+            trust_ad: false,
         };
         assert!(System::new(&options).is_ok());
         let config = server(&options.servers[0]);

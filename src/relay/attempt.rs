@@ -345,6 +345,8 @@ impl Work {
             destination = %to,
             host = %Quoted::str(&session.host),
             tls = session.conversation.is_encrypted(),
+            verified = session.conversation.is_verified(),
+            policy = %Quoted::str(&session.by.to_string()),
             attempt = self.attempt,
             "attempted"
         );

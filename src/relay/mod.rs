@@ -14,6 +14,7 @@ pub mod hosts;
 mod lines;
 mod open;
 mod pool;
+mod protect;
 mod run;
 mod verdict;
 
@@ -71,8 +72,10 @@ pub struct Options {
     pub own: hosts::Own,
     /// The port of the world's mail servers.
     pub port: u16,
-    /// TLS towards the world's mail servers: opportunistic, or none.
-    pub security: Security,
+    /// TLS towards the mail servers of certain domains; for others their policies say.
+    pub tls: HashMap<Domain, Security>,
+    /// Follows TLSA records (RFC 7672), where the resolver can prove them.
+    pub dane: bool,
     /// Hosts for certain domains, instead of what the DNS says.
     pub routes: HashMap<Domain, Route>,
     /// A host for all other domains.
@@ -95,7 +98,8 @@ impl Default for Options {
             name: "localhost".to_owned(),
             own: hosts::Own::default(),
             port: 25,
-            security: Security::Opportunistic,
+            tls: HashMap::new(),
+            dane: true,
             routes: HashMap::new(),
             smarthost: None,
             attempts_max: 300,

@@ -1,10 +1,12 @@
 //! From a destination to a conversation: whom to call, and the calls until somebody answers.
 //!
 //! At most five addresses and two hosts that answered per attempt. A host that fails at TLS,
-//! where TLS is opportunistic, is called once more without it. A host that does not want to talk
-//! says nothing about the mail, so the next one is tried, and in the end the mail waits.
+//! where TLS is opportunistic, is called once more without it; one that fails what a policy demands
+//! is not spoken to (TLS-07). A host that does not want to talk says nothing about the mail, so the
+//! next one is tried, and in the end the mail waits.
 
 use std::{
+    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
 };
@@ -15,6 +17,7 @@ use super::{
     Destination, Shared,
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
+    protect::{Known, Protection},
     socket,
     verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
@@ -53,7 +56,7 @@ impl Connector for Tcp {
 struct Call<'a> {
     targets: Vec<Target>,
     port: u16,
-    security: Security,
+    known: Known,
     login: Option<&'a Login>,
 }
 
@@ -64,8 +67,22 @@ impl Shared {
         let call = call.map_err(|why| Finding::unroutable(&why))?;
         let mut answered = 0;
         let mut last = None;
+        let mut protections: HashMap<&str, Result<Protection, Diagnosis>> = HashMap::new();
         for target in &call.targets {
-            match self.call(&call, target, call.security).await {
+            let host = target.host.as_str();
+            if !protections.contains_key(host) {
+                let protection = self.protection(&call.known, (host, call.port)).await;
+                protections.insert(host, protection);
+            }
+            let called = match protections.get(host) {
+                Some(Ok(protection)) => self.call(&call, target, protection.clone()).await,
+                Some(Err(why)) => Err(NotOpened {
+                    why: why.clone(),
+                    answer: false,
+                }),
+                None => continue,
+            };
+            match called {
                 Ok(session) => return Ok(session),
                 Err(NotOpened { why, answer }) => {
                     tracing::debug!(host = %shown(target), why = why.text(), "host did not do");
@@ -81,39 +98,41 @@ impl Shared {
         Err(Finding::Later(last.unwrap_or_else(none)))
     }
 
-    /// One call, and a second one without TLS where that may help.
+    /// One call, and another one with less TLS where that may help.
     async fn call(
         &self,
         call: &Call<'_>,
         target: &Target,
-        security: Security,
+        mut protection: Protection,
     ) -> Result<Box<Session>, NotOpened> {
         let host = shown(target);
-        let mut tried = security;
         loop {
             let stream = self.connect(socket(target, call.port)).await;
             let stream = stream.map_err(|error| NotOpened {
                 why: unconnected(&host, &shown_error(&error)),
                 answer: false,
             })?;
-            match self.converse(call, target, tried, stream).await {
+            match self.converse(call, &protection, stream).await {
                 Ok(conversation) => {
                     return Ok(Box::new(Session {
                         conversation,
                         host,
+                        by: protection.by,
                         messages: 0,
                     }));
                 }
-                Err(failure) if failure.is_tls() && tried == Security::Opportunistic => {
-                    tracing::debug!(%host, error = %failure.cause, "again without TLS");
-                    tried = Security::Plain;
-                }
-                Err(failure) => {
-                    return Err(NotOpened {
-                        why: unopened(&host, &failure),
-                        answer: true,
-                    });
-                }
+                Err(failure) => match protection.weakened(&failure) {
+                    Some(weaker) => {
+                        tracing::debug!(%host, error = %failure.cause, "again with less TLS");
+                        protection = weaker;
+                    }
+                    None => {
+                        return Err(NotOpened {
+                            why: unopened(&host, &failure, protection.by),
+                            answer: true,
+                        });
+                    }
+                },
             }
         }
     }
@@ -129,14 +148,14 @@ impl Shared {
     async fn converse(
         &self,
         call: &Call<'_>,
-        target: &Target,
-        security: Security,
+        protection: &Protection,
         stream: Box<dyn Transport>,
     ) -> Result<Conversation, Failure> {
         let opening = Opening {
             name: &self.options.name,
-            host: &target.host,
-            security,
+            host: &protection.name,
+            proof: protection.proof.as_ref(),
+            security: protection.security,
             tls: &self.parts.tls,
             login: call.login,
         };
@@ -145,29 +164,40 @@ impl Shared {
 
     /// Whom to call for `to`.
     async fn plan(&self, to: &Destination) -> Result<Call<'_>, Unroutable> {
-        if let Some(route) = self.options.route(to) {
+        let options = &self.options;
+        let demanded = match to {
+            Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
+            Destination::Smarthost | Destination::Here => None,
+        };
+        let mut known = Known {
+            chosen: demanded.copied(),
+            ..Known::default()
+        };
+        if let Some(route) = options.route(to) {
+            let chosen = Some(route.security).filter(|of| *of != Security::Opportunistic);
+            known.chosen = known.chosen.or(chosen);
             return Ok(Call {
-                targets: self.named(&route.host).await?,
+                targets: self.named(&route.host, &mut known).await?,
                 port: route.port,
-                security: route.security,
+                known,
                 login: route.login.as_ref(),
             });
         }
         let targets = match to {
-            Destination::Direct(domain) => self.direct(domain).await?,
+            Destination::Direct(domain) => self.direct(domain, &mut known).await?,
             // A route that is named and not there cannot be: options do not change.
             Destination::Routed(_) | Destination::Smarthost | Destination::Here => Vec::new(),
         };
         Ok(Call {
             targets,
-            port: self.options.port,
-            security: self.options.security,
+            port: options.port,
+            known,
             login: None,
         })
     }
 
     /// The hosts of a domain, as the DNS has them.
-    async fn direct(&self, domain: &Domain) -> Result<Vec<Target>, Unroutable> {
+    async fn direct(&self, domain: &Domain, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
         let own = &self.options.own;
         let mut resolved = Vec::new();
         if let Some(ip) = domain.literal() {
@@ -177,24 +207,40 @@ impl Shared {
             };
             resolved.push((exchange, Answer::Found(vec![ip])));
         } else {
-            let answer = self.parts.resolver.mx(domain.as_str()).await;
+            let records = self.parts.resolver.proven_mx(domain.as_str()).await;
+            // RFC 7672 2.2.1: what an unproven record names proves nothing. Where there is none,
+            // the domain itself is the host, and its own answer counts (2.2.2).
+            let proven = records.secure || !matches!(records.answer, Answer::Found(_));
             let mut random = |bound| self.parts.random.below(bound);
-            let hosts = exchanges(domain.as_str(), answer, own, &mut random)?;
+            let hosts = exchanges(domain.as_str(), records.answer, own, &mut random)?;
             // All at once (there are at most `EXCHANGES_MAX`): one slow name server must not keep
             // the best host waiting for the time of all.
             let questions = hosts.iter();
-            let questions = questions.map(|mx| self.parts.resolver.addresses(&mx.host));
+            let questions = questions.map(|mx| self.parts.resolver.located(&mx.host));
             let answers = all(questions.collect()).await;
-            resolved.extend(hosts.into_iter().zip(answers));
+            for (exchange, located) in hosts.into_iter().zip(answers) {
+                if proven && self.options.dane {
+                    let host = exchange.host.clone();
+                    known.proven.insert(host, located.proven_names);
+                    known.domain = Some(domain.as_str().to_owned());
+                }
+                resolved.push((exchange, located.addresses));
+            }
         }
         targets(domain.as_str(), &resolved, own)
     }
 
     /// A host that the operator named: any address will do.
-    async fn named(&self, host: &str) -> Result<Vec<Target>, Unroutable> {
+    async fn named(&self, host: &str, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
         let answer = match host.parse::<IpAddr>() {
             Ok(ip) => Answer::Found(vec![ip]),
-            Err(_) => self.parts.resolver.addresses(host).await,
+            Err(_) => {
+                let located = self.parts.resolver.located(host).await;
+                if self.options.dane {
+                    known.proven.insert(host.to_owned(), located.proven_names);
+                }
+                located.addresses
+            }
         };
         let exchange = Exchange {
             preference: 0,

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Destination;
+use super::{Destination, protect::By};
 use crate::smtp::client::Conversation;
 
 /// A conversation, with whom it is, and how much it has carried.
@@ -15,6 +15,8 @@ pub(super) struct Session {
     pub(super) conversation: Conversation,
     /// The host as shown in logs and reports.
     pub(super) host: String,
+    /// Whose word its security follows.
+    pub(super) by: By,
     /// Transactions so far.
     pub(super) messages: u32,
 }

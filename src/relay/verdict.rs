@@ -5,7 +5,10 @@
 
 use std::io;
 
-use super::hosts::{Target, Unroutable};
+use super::{
+    hosts::{Target, Unroutable},
+    protect::By,
+};
 use crate::{
     queue::record::{Diagnosis, Status},
     smtp::client::{
@@ -139,8 +142,13 @@ pub(super) fn ours(status: Status, text: &str, last: Option<&Diagnosis>) -> Diag
     Diagnosis::new(None, 0, status, &text)
 }
 
-/// Why a conversation could not be opened.
-pub(super) fn unopened(host: &str, failure: &Failure) -> Diagnosis {
+/// Why a conversation could not be opened that had to be as `by` demands.
+pub(super) fn unopened(host: &str, failure: &Failure, by: By) -> Diagnosis {
+    if by.is_policy() && failure.stage == Stage::StartTls {
+        let text = format!("{by} demands what the server has not: {}", failure.cause);
+        let code = failure.reply().map_or(0, |reply| reply.code);
+        return Diagnosis::new(Some(host), code, Status(4, 7, 5), &text);
+    }
     if let Some(reply) = failure.reply() {
         return diagnosis(Some(host), reply);
     }

@@ -1,6 +1,6 @@
 //! The client side: what the relay checks of the servers it hands mail to.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -37,28 +37,66 @@ pub fn verifying(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Erro
 /// # Errors
 /// When the provider lacks the protocol versions.
 pub fn opportunistic() -> Result<Arc<ClientConfig>, rustls::Error> {
+    judged(AnyCertificate)
+}
+
+/// A configuration that believes the certificates which `judge` does.
+pub(super) fn judged(judge: impl Judge) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = provider();
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let verifier = Verifier {
+        judge,
+        provider: Arc::clone(&provider),
+    };
+    let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
-/// Checks the handshake's signatures but not whose certificate it is.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+/// Says whose certificate is believed.
+pub(super) trait Judge: fmt::Debug + Send + Sync + 'static {
+    /// The server's certificate, what else it showed, and the time.
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error>;
+}
 
-impl ServerCertVerifier for AnyCertificate {
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl Judge for AnyCertificate {
+    fn judge(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        Ok(())
+    }
+}
+
+/// Checks the handshake's signatures, and leaves to a judge whose certificate it is.
+#[derive(Debug)]
+struct Verifier<J> {
+    judge: J,
+    provider: Arc<CryptoProvider>,
+}
+
+impl<J: Judge> ServerCertVerifier for Verifier<J> {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge.judge(end_entity, intermediates, now)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -68,7 +106,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
     }
 
@@ -78,11 +116,13 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -6,4 +6,5 @@
 
 pub mod certificate;
 pub mod client;
+pub mod dane;
 pub mod server;

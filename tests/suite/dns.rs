@@ -11,7 +11,10 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, MX, TXT},
+        rdata::{
+            A, AAAA, CNAME, MX, TLSA, TXT,
+            tlsa::{CertUsage, Matching, Selector},
+        },
     },
 };
 use tokio::{net::UdpSocket, task::JoinSet};
@@ -36,6 +39,28 @@ fn answers(name: &Name, kind: RecordType) -> (ResponseCode, Vec<RData>) {
             vec![RData::CNAME(CNAME(name_of("a.mail.example.")))]
         }
         ("a.mail.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 1)))],
+        ("alias.secure.example.", RecordType::A) => {
+            vec![RData::CNAME(CNAME(name_of("a.secure.example.")))]
+        }
+        // Out of the zone that is signed.
+        ("away.secure.example.", RecordType::A) => {
+            vec![RData::CNAME(CNAME(name_of("a.mail.example.")))]
+        }
+        ("away.secure.example.", RecordType::CNAME) => {
+            vec![RData::CNAME(CNAME(name_of("a.mail.example.")))]
+        }
+        ("a.secure.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 1)))],
+        ("a.secure.example.", RecordType::MX) => vec![mx(10, "a.secure.example.")],
+        ("_25._tcp.a.secure.example.", RecordType::TLSA) => {
+            let data = vec![7; 32];
+            let (usage, selector) = (CertUsage::from(3), Selector::from(1));
+            vec![RData::TLSA(TLSA::new(
+                usage,
+                selector,
+                Matching::from(1),
+                data,
+            ))]
+        }
         ("together.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 3)))],
         ("a.mail.example." | "six.example.", RecordType::AAAA) => {
             vec![RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))]
@@ -70,6 +95,11 @@ const SENDER: &str = "prvs=ab/1+c@d";
 
 /// A name server, and a resolver that asks only it.
 async fn resolver(tasks: &mut JoinSet<()>) -> System {
+    resolver_that(tasks, false).await
+}
+
+/// The same; `trust_ad` says whether its word about DNSSEC counts.
+async fn resolver_that(tasks: &mut JoinSet<()>, trust_ad: bool) -> System {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = socket.local_addr().unwrap();
     tasks.spawn(async move {
@@ -84,6 +114,7 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
             reply.metadata.recursion_available = true;
             reply.add_query(question.clone());
             let mut name = question.name().clone();
+            let mut secure = asked.metadata.authentic_data || !trust_ad;
             for data in records {
                 let alias = match &data {
                     RData::CNAME(alias) => Some(alias.0.clone()),
@@ -97,6 +128,10 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
                     }
                 }
             }
+            secure &= name.to_ascii().ends_with("secure.example.")
+                || question.query_type() == RecordType::CNAME;
+            // A server that checks says so only to who asks (RFC 6840 5.8); one that lies, always.
+            reply.metadata.authentic_data = secure;
             held.push((reply.to_vec().unwrap(), peer));
             // This name is answered when both of its families were asked for.
             if question.name().to_ascii() == "together.example." && held.len() < 2 {
@@ -108,7 +143,8 @@ async fn resolver(tasks: &mut JoinSet<()>) -> System {
         }
     });
     let servers = vec![address];
-    System::new(&Options { servers }).unwrap()
+    let options = Options { servers, trust_ad };
+    System::new(&options).unwrap()
 }
 
 #[test]
@@ -226,4 +262,45 @@ async fn dns_01_what_was_answered_is_remembered() {
     assert!(matches!(first, Answer::Found(_)));
     tasks.shutdown().await;
     assert_eq!(resolver.mx("Mail.example").await, first);
+}
+
+#[tokio::test]
+async fn dns_03_a_server_that_is_trusted_says_what_is_proven() {
+    let mut tasks = JoinSet::new();
+    let trusted = resolver_that(&mut tasks, true).await;
+    let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    for (host, proven) in [
+        ("a.secure.example", names(&["a.secure.example"])),
+        (
+            "alias.secure.example",
+            names(&["a.secure.example", "alias.secure.example"]),
+        ),
+        ("away.secure.example", names(&["away.secure.example"])),
+        ("a.mail.example", names(&[])),
+        ("alias.example", names(&[])),
+        ("gone.example", names(&[])),
+    ] {
+        let located = trusted.located(host).await;
+        assert_eq!(located.proven_names, proven, "{host}");
+        let found = matches!(located.addresses, Answer::Found(_));
+        assert_eq!(found, host != "gone.example", "{host}");
+        // The same from memory.
+        assert_eq!(trusted.located(host).await, located);
+    }
+    assert!(trusted.proven_mx("a.secure.example").await.secure);
+    assert!(!trusted.proven_mx("mail.example").await.secure);
+    let tlsa = trusted.associations("_25._tcp.a.secure.example").await;
+    assert!(tlsa.secure);
+    let Answer::Found(records) = tlsa.answer else {
+        panic!("there is a record");
+    };
+    assert_eq!((records[0].usage, records[0].data.len()), (3, 32));
+    let broken = trusted.associations("broken.example").await;
+    assert!(matches!(broken.answer, Answer::Temporary(_)));
+
+    let any = resolver_that(&mut tasks, false).await;
+    assert!(!any.proven_mx("a.secure.example").await.secure);
+    let located = any.located("a.secure.example").await;
+    assert_eq!(located.proven_names, names(&[]));
+    assert!(!any.associations("_25._tcp.a.secure.example").await.secure);
 }

@@ -3,6 +3,7 @@
 mod dsn;
 pub(crate) mod mta;
 mod ours;
+mod policy;
 mod reports;
 mod times;
 pub(crate) mod world;

@@ -56,6 +56,7 @@ async fn open_with(
     let opening = Opening {
         name: "here.example",
         host: "mta.example",
+        proof: None,
         security,
         tls: &tls(),
         login,
@@ -511,6 +512,7 @@ async fn tls_is_verified_where_an_operator_named_the_host() {
         let opening = Opening {
             name: "here.example",
             host: "mta.example",
+            proof: None,
             security,
             tls: &TlsClient::new(roots).unwrap(),
             login: Some(&login).filter(|_| verified),
@@ -762,6 +764,7 @@ async fn mail_that_requires_tls_goes_to_known_servers_that_require_it_too() {
         let opening = Opening {
             name: "here.example",
             host: "mta.example",
+            proof: None,
             security,
             tls: &TlsClient::new(roots).unwrap(),
             login: None,

@@ -60,6 +60,7 @@ fn the_shipped_file_shows_the_defaults_as_they_are() {
     let smarthost = table["relay"]["smarthost"].as_table().unwrap();
     assert_eq!(smarthost.len(), 5, "{smarthost:?}");
     assert!(table["relay"].get("routes").is_some());
+    assert!(table["relay"].get("tls").is_some());
 }
 
 #[test]

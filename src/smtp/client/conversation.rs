@@ -4,10 +4,11 @@
 //! learned before TLS is kept after it, and bytes that a server sends behind its 220 to STARTTLS
 //! end the connection.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     classify::{Stage, Verdict, classify},
@@ -28,8 +29,8 @@ pub struct Conversation {
     /// The server is known to have closed the connection.
     pub(super) spent: bool,
     encrypted: bool,
-    /// The server is the one that was meant, whoever may be listening: an operator named it, and
-    /// its certificate proves it.
+    /// The server is the one that was meant, whoever may be listening: an operator, DNSSEC or a
+    /// policy of the domain named it, and its certificate proves it.
     pub(super) verified: bool,
 }
 
@@ -40,6 +41,8 @@ pub struct Opening<'a> {
     pub name: &'a str,
     /// The server's name, for its certificate.
     pub host: &'a str,
+    /// What proves it instead of a certificate for that name.
+    pub proof: Option<&'a Arc<ClientConfig>>,
     /// What to do about TLS.
     pub security: Security,
     /// Makes TLS connections.
@@ -55,6 +58,8 @@ pub enum Security {
     Plain,
     /// STARTTLS when it is offered, with any certificate.
     Opportunistic,
+    /// STARTTLS, with any certificate, or nothing.
+    Encrypted,
     /// STARTTLS, with a valid certificate, or nothing.
     Required,
     /// TLS from the first byte, with a valid certificate (RFC 8314).
@@ -233,6 +238,11 @@ impl Conversation {
         self.encrypted
     }
 
+    /// Whether the server is known to be the one that was meant.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// RFC 5321 3.2: EHLO, and HELO for a server that does not know it.
     async fn hello(&mut self, name: &str) -> Result<(), Failure> {
         let within = self.timeouts.hello;
@@ -257,8 +267,10 @@ impl Conversation {
             (Security::Plain | Security::Implicit, _) | (Security::Opportunistic, false) => {
                 return Ok(self);
             }
-            (Security::Required, false) => return Err(failed(Cause::TlsNotOffered)),
-            (Security::Opportunistic | Security::Required, true) => {}
+            (Security::Encrypted | Security::Required, false) => {
+                return Err(failed(Cause::TlsNotOffered));
+            }
+            (Security::Opportunistic | Security::Encrypted | Security::Required, true) => {}
         }
         let within = self.timeouts.hello;
         let reply = self.ask(Stage::StartTls, "STARTTLS\r\n", within).await?;
@@ -361,8 +373,8 @@ async fn handshake(
     timeouts: Timeouts,
 ) -> Result<Box<dyn Transport>, Failure> {
     let trust = match opening.security {
-        Security::Required | Security::Implicit => Trust::Verified,
-        Security::Opportunistic | Security::Plain => Trust::Unverified,
+        Security::Required | Security::Implicit => opening.proof.map_or(Trust::Verified, Trust::By),
+        Security::Opportunistic | Security::Encrypted | Security::Plain => Trust::Unverified,
     };
     let shaking = opening.tls.connect(opening.host, trust, stream);
     match timeout(timeouts.handshake, shaking).await {

@@ -1,9 +1,10 @@
 //! TLS of the sending side: RFC 3207, 7672 section 2.1 (why opportunistic means unverified), 8314.
 //!
 //! Two configurations over one crypto provider: one that verifies the host's certificate, for hosts
-//! that an operator named, and one that takes any certificate, for hosts that only an unsigned MX
-//! record named: there a failed verification would leave plain text as the alternative. Handshake
-//! signatures are checked in both.
+//! that an operator or a policy of the domain named, and one that takes any certificate, for hosts
+//! that only an unsigned MX record named: there a failed verification would leave plain text as the
+//! alternative. For hosts with TLSA records the caller brings a third. Handshake signatures are
+//! checked in all.
 
 use std::{io, sync::Arc};
 
@@ -22,10 +23,12 @@ pub struct TlsClient {
 }
 
 /// Whether the host must prove its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+#[derive(Clone, Copy)]
+pub(super) enum Trust<'a> {
     /// By a certificate for its name, from one of our roots.
     Verified,
+    /// By what this configuration believes.
+    By(&'a Arc<ClientConfig>),
     /// Any certificate will do: this only defeats listeners.
     Unverified,
 }
@@ -43,11 +46,12 @@ impl TlsClient {
     pub(super) async fn connect(
         &self,
         host: &str,
-        trust: Trust,
+        trust: Trust<'_>,
         stream: Box<dyn Transport>,
     ) -> io::Result<Box<dyn Transport>> {
         let config = match trust {
             Trust::Verified => &self.verified,
+            Trust::By(config) => config,
             Trust::Unverified => &self.unverified,
         };
         let name = ServerName::try_from(host.to_owned())

@@ -25,7 +25,7 @@ use buzon::{
         admin::{Filter, MessageSummary, RecipientSummary},
         schedule::Schedule,
     },
-    relay::{Options, Parts, Relay},
+    relay::{Connector, Options, Parts, Relay},
     route::{Fault, PostError, Posted, Postman, Refusal, Report, Waited},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) queue: Queue,
     pub(crate) dns: Fake,
     pub(crate) mta: Mta,
+    /// Makes the connections instead.
+    pub(crate) connector: Option<Arc<dyn Connector>>,
     pub(crate) postman: Keeper,
     /// Takes the reports instead.
     pub(crate) door: Option<Arc<dyn Postman>>,
@@ -186,6 +188,7 @@ impl World {
             queue,
             dns,
             mta,
+            connector: None,
             postman,
             door: None,
             options,
@@ -200,7 +203,10 @@ impl World {
         let parts = Parts {
             queue: self.queue.clone(),
             resolver: Arc::new(self.dns.clone()),
-            connector: Arc::new(self.mta.clone()),
+            connector: match &self.connector {
+                Some(connector) => Arc::clone(connector),
+                None => Arc::new(self.mta.clone()),
+            },
             postman: match &self.door {
                 Some(door) => Arc::clone(door),
                 None => Arc::new(self.postman.clone()),
