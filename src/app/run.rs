@@ -10,7 +10,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::{
     StartError, demo, owner,
@@ -140,16 +140,41 @@ impl Server {
     }
 
     fn relay(&self) -> Result<Relay, StartError> {
+        let connector: Arc<dyn relay::Connector> = Arc::new(relay::Tcp);
+        let roots = tls::client::system_roots();
         let parts = relay::Parts {
+            policies: self.policies(&connector, &roots)?,
             queue: self.services.queue.clone(),
             resolver: Arc::clone(&self.resolver),
-            connector: Arc::new(relay::Tcp),
+            connector,
             postman: Arc::new(Reports::new(self.services.router.clone())),
-            tls: TlsClient::new(tls::client::system_roots())?,
+            tls: TlsClient::new(roots)?,
             clock: self.services.clock.clone(),
             random: self.services.random.clone(),
         };
         Ok(Relay::new(parts, settings::relay(&self.config)?))
+    }
+
+    /// What is known of the MTA-STS policies of others, where they are followed.
+    fn policies(
+        &self,
+        connector: &Arc<dyn relay::Connector>,
+        roots: &RootCertStore,
+    ) -> Result<Option<relay::sts::Policies>, StartError> {
+        let followed = self.config.relay.mta_sts;
+        let fetch = relay::sts::Https {
+            resolver: Arc::clone(&self.resolver),
+            connector: Arc::clone(connector),
+            tls: tls::client::verifying(roots.clone())?,
+            insecure_allow_private_targets: self.config.relay.insecure_private_targets,
+        };
+        let (engine, clock) = (
+            Arc::clone(&self.services.engine),
+            self.services.clock.clone(),
+        );
+        let resolver = Arc::clone(&self.resolver);
+        let policies = relay::sts::Policies::new(engine, resolver, Arc::new(fetch), clock);
+        Ok(followed.then_some(policies))
     }
 
     fn start_listeners(&self, ports: Vec<Port>) -> Result<(), StartError> {

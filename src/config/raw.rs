@@ -305,6 +305,8 @@ table! {
         smarthost: Option<Smarthost> = None,
         /// Follows TLSA records that DNSSEC proves.
         dane: bool = true,
+        /// Follows the MTA-STS policies of other domains.
+        mta_sts: bool = true,
         /// Sends mail for these domains to a given `host:port`.
         routes: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new(),
         /// What is demanded of the servers of these domains, instead of what their policies say.

@@ -201,7 +201,7 @@ fn families_in_turn(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
 }
 
 /// addresses that no mail host of the Internet has.
-fn is_special(ip: IpAddr) -> bool {
+pub(super) fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_special_v4(ip),
         IpAddr::V6(ip) => is_special_v6(ip),

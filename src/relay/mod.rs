@@ -16,6 +16,7 @@ mod open;
 mod pool;
 mod protect;
 mod run;
+pub mod sts;
 mod verdict;
 
 use std::{
@@ -53,6 +54,8 @@ pub struct Parts {
     pub resolver: Arc<dyn Resolver>,
     /// Makes connections.
     pub connector: Arc<dyn Connector>,
+    /// Knows what other domains demand by MTA-STS, where that is followed.
+    pub policies: Option<sts::Policies>,
     /// Takes reports to senders.
     pub postman: Arc<dyn Postman>,
     /// Makes TLS connections of plain ones.

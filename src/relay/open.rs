@@ -17,15 +17,19 @@ use super::{
     Destination, Shared,
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
-    protect::{Known, Protection},
+    protect::{By, Known, Protection},
     socket,
+    sts::Policy,
     verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
 use crate::{
-    base::future::{BoxFuture, all},
+    base::{
+        future::{BoxFuture, all},
+        text::Causes,
+    },
     dns::Answer,
     mail::address::Domain,
-    queue::record::Diagnosis,
+    queue::record::{Diagnosis, Status},
     smtp::client::{
         Conversation, Failure, Login, Transport,
         conversation::{Opening, Security},
@@ -113,7 +117,11 @@ impl Shared {
                 answer: false,
             })?;
             match self.converse(call, &protection, stream).await {
-                Ok(conversation) => {
+                Ok(mut conversation) => {
+                    if protection.by == By::StsTesting {
+                        // RFC 8689 4.2.1 wants a policy that is meant.
+                        conversation.distrust();
+                    }
                     return Ok(Box::new(Session {
                         conversation,
                         host,
@@ -184,7 +192,10 @@ impl Shared {
             });
         }
         let targets = match to {
-            Destination::Direct(domain) => self.direct(domain, &mut known).await?,
+            Destination::Direct(domain) => {
+                known.sts = self.policy(domain, &known).await?;
+                self.direct(domain, &mut known).await?
+            }
             // A route that is named and not there cannot be: options do not change.
             Destination::Routed(_) | Destination::Smarthost | Destination::Here => Vec::new(),
         };
@@ -193,6 +204,24 @@ impl Shared {
             port: options.port,
             known,
             login: None,
+        })
+    }
+
+    /// The MTA-STS policy of a domain, where the operator leaves it to policies.
+    async fn policy(&self, domain: &Domain, known: &Known) -> Result<Option<Policy>, Unroutable> {
+        let Some(policies) = &self.parts.policies else {
+            return Ok(None);
+        };
+        if known.chosen.is_some() || domain.literal().is_some() {
+            return Ok(None);
+        }
+        policies.of(domain.as_str()).await.map_err(|error| {
+            let error = Causes(&error);
+            Unroutable {
+                permanent: false,
+                status: Status(4, 3, 0),
+                text: format!("the MTA-STS policy of {domain} could not be read: {error}"),
+            }
         })
     }
 
@@ -253,7 +282,7 @@ impl Shared {
         // A mistake in our configuration is no reason to return mail.
         targets(host, &[(exchange, answer)], &own).map_err(|why| Unroutable {
             permanent: false,
-            status: crate::queue::record::Status(4, why.status.1, why.status.2),
+            status: Status(4, why.status.1, why.status.2),
             ..why
         })
     }

@@ -1,18 +1,23 @@
 //! How a host is called: whose word its security follows, and what a failure may lead to.
 //!
 //! TLS-07: what the operator said, else DANE (RFC 7672) where DNSSEC proves the way from the domain
-//! to the host's TLSA records, else whatever TLS there is. What cannot be found out about a host
-//! whose way is proven keeps mail from it: an attacker can make questions fail (RFC 7672 2.1.2).
+//! to the host's TLSA records, else MTA-STS (RFC 8461), else whatever TLS there is. What cannot
+//! be found out about a host whose way is proven keeps mail from it: an attacker can make questions
+//! fail (RFC 7672 2.1.2).
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use tokio_rustls::rustls::ClientConfig;
 
-use super::Shared;
+use super::{
+    Shared,
+    sts::{Mode, Policy},
+};
 use crate::{
+    base::text::Quoted,
     dns::{Answer, Tlsa},
     queue::record::{Diagnosis, Status},
-    smtp::client::{Failure, conversation::Security},
+    smtp::client::{Failure, classify::Stage, conversation::Security},
     tls::dane,
 };
 
@@ -38,12 +43,16 @@ pub(super) enum By {
     Dane,
     /// TLSA records, of which none can be used: encrypted, to whomever (RFC 7672 2.2).
     DaneUnusable,
+    /// An MTA-STS policy's that is enforced.
+    Sts,
+    /// An MTA-STS policy's that is only tried: who fails is told of, and gets the mail.
+    StsTesting,
 }
 
 impl By {
-    /// Whether the recipients' domain has a say.
+    /// Whether the recipients' domain has a say, and the last word.
     pub(super) fn is_policy(self) -> bool {
-        !matches!(self, Self::Nobody | Self::Operator)
+        matches!(self, Self::Dane | Self::DaneUnusable | Self::Sts)
     }
 }
 
@@ -54,6 +63,8 @@ impl fmt::Display for By {
             Self::Operator => "operator",
             Self::Dane => "DANE",
             Self::DaneUnusable => "DANE without a usable record",
+            Self::Sts => "MTA-STS",
+            Self::StsTesting => "MTA-STS testing",
         })
     }
 }
@@ -66,6 +77,8 @@ pub(super) struct Known {
     /// The names by which DNSSEC proves where a host is, for hosts that are named by a proven
     /// record or by the operator.
     pub(super) proven: HashMap<String, Vec<String>>,
+    /// The domain's MTA-STS policy.
+    pub(super) sts: Option<Policy>,
     /// The domain, when its hosts are named by a proven record: a name that certificates from a
     /// trust anchor may be for (RFC 7672 3.2.2).
     pub(super) domain: Option<String>,
@@ -84,6 +97,12 @@ impl Protection {
     /// What may be tried with the same host after `failure`.
     pub(super) fn weakened(&self, failure: &Failure) -> Option<Self> {
         let weaker = match self.security {
+            // RFC 8461 5: as if there was no policy.
+            Security::Required if self.by == By::StsTesting && failure.stage == Stage::StartTls => {
+                let (host, error) = (Quoted::str(&self.name), failure.cause.to_string());
+                tracing::info!(%host, error, "fails its MTA-STS policy, which is in testing");
+                Security::Opportunistic
+            }
             // RFC 7435: without a policy, plain text is better than no mail.
             Security::Opportunistic if failure.is_tls() => Security::Plain,
             _ => return None,
@@ -122,11 +141,30 @@ impl Shared {
                 Answer::Found(_) | Answer::NoRecords | Answer::NoSuchName => {}
             }
         }
-        Ok(Protection::plainly(
-            Security::Opportunistic,
-            host,
-            By::Nobody,
-        ))
+        let Some(policy) = &known.sts else {
+            return Ok(Protection::plainly(
+                Security::Opportunistic,
+                host,
+                By::Nobody,
+            ));
+        };
+        match (policy.mode, policy.names(host)) {
+            (Mode::Enforce, true) => Ok(Protection::plainly(Security::Required, host, By::Sts)),
+            (Mode::Enforce, false) => {
+                let text = "the MTA-STS policy of the domain does not name the host";
+                Err(Diagnosis::new(Some(host), 0, Status(4, 7, 5), text))
+            }
+            (_, true) => {
+                let by = By::StsTesting;
+                Ok(Protection::plainly(Security::Required, host, by))
+            }
+            (_, false) => {
+                let host_shown = Quoted::str(host);
+                tracing::info!(host = %host_shown, "its MTA-STS policy, in testing, names others");
+                let by = By::StsTesting;
+                Ok(Protection::plainly(Security::Opportunistic, host, by))
+            }
+        }
     }
 
     /// What TLSA records that were found at `base` demand of `host`.

@@ -7,6 +7,7 @@
 
 mod about;
 mod directory;
+mod elsewhere;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub use directory::{
     account, account_counter, account_numbered, accounts, address, addresses, addresses_of,
     directory_version, domain, domains, removed_account, removed_accounts, rewriting_secrets,
 };
+pub use elsewhere::{sts_policies, sts_policy};
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 480;
@@ -153,6 +155,7 @@ mod space {
     pub(super) const QUEUE_MESSAGE: u8 = 0x50;
     pub(super) const QUEUE_RECIPIENT: u8 = 0x51;
     pub(super) const QUEUE_DUE: u8 = 0x52;
+    pub(super) const STS_POLICY: u8 = 0x53;
 }
 
 /// Builds a key field by field.

@@ -5,6 +5,7 @@ pub(crate) mod mta;
 mod ours;
 mod policy;
 mod reports;
+mod sts;
 mod times;
 pub(crate) mod world;
 

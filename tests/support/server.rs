@@ -137,6 +137,7 @@ impl TestServer {
             queue: self.queue.clone(),
             resolver: Arc::new(self.dns.clone()),
             connector,
+            policies: None,
             postman: Arc::new(Reports::new(self.router.clone())),
             tls: TlsClient::new(RootCertStore::empty()).unwrap(),
             clock: self.clock.clone(),

@@ -243,6 +243,11 @@ impl Conversation {
         self.verified
     }
 
+    /// Whoever named the server cannot be relied on: its certificate proves nothing then.
+    pub fn distrust(&mut self) {
+        self.verified = false;
+    }
+
     /// RFC 5321 3.2: EHLO, and HELO for a server that does not know it.
     async fn hello(&mut self, name: &str) -> Result<(), Failure> {
         let within = self.timeouts.hello;

@@ -27,7 +27,7 @@ use tokio_rustls::{
     rustls::{
         ServerConfig,
         crypto::ring,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+        pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
 
@@ -38,7 +38,7 @@ use super::{
 
 /// Servers by their addresses; those that are not listed refuse connections.
 #[derive(Clone, Default)]
-struct Servers(Arc<Mutex<State>>);
+pub(super) struct Servers(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -50,12 +50,13 @@ struct State {
 }
 
 /// A server's certificate, and the record that speaks of its key.
-struct Identity {
-    config: Arc<ServerConfig>,
-    record: Tlsa,
+pub(super) struct Identity {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) certificate: CertificateDer<'static>,
+    pub(super) record: Tlsa,
 }
 
-fn identity(name: &str) -> Identity {
+pub(super) fn identity(name: &str) -> Identity {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -66,6 +67,7 @@ fn identity(name: &str) -> Identity {
         .unwrap();
     Identity {
         config: Arc::new(config),
+        certificate: made.cert.der().clone(),
         record: Tlsa {
             usage: 3,
             selector: 1,
@@ -77,13 +79,13 @@ fn identity(name: &str) -> Identity {
 
 impl Servers {
     /// A server, with TLS or without.
-    fn add(&self, address: &str, identity: Option<&Identity>) {
+    pub(super) fn add(&self, address: &str, identity: Option<&Identity>) {
         let config = identity.map(|identity| Arc::clone(&identity.config));
         let address = address.parse().unwrap();
         self.0.lock().unwrap().known.insert(address, config);
     }
 
-    fn taken(&self) -> Vec<(String, bool)> {
+    pub(super) fn taken(&self) -> Vec<(String, bool)> {
         let state = self.0.lock().unwrap();
         let taken = state.taken.iter();
         taken.map(|(ip, tls)| (ip.to_string(), *tls)).collect()
@@ -160,8 +162,8 @@ impl Connector for Servers {
     }
 }
 
-const FIRST: &str = "198.51.100.1";
-const SECOND: &str = "198.51.100.2";
+pub(super) const FIRST: &str = "198.51.100.1";
+pub(super) const SECOND: &str = "198.51.100.2";
 
 /// A world whose mail for there.example goes to the first of two servers; everything about it is
 /// proven but what the test says.
@@ -178,7 +180,7 @@ fn world(servers: &Servers) -> World {
     world
 }
 
-fn found(record: &Tlsa) -> Answer<Vec<Tlsa>> {
+pub(super) fn found(record: &Tlsa) -> Answer<Vec<Tlsa>> {
     Answer::Found(vec![record.clone()])
 }
 

@@ -25,7 +25,7 @@ use buzon::{
         admin::{Filter, MessageSummary, RecipientSummary},
         schedule::Schedule,
     },
-    relay::{Connector, Options, Parts, Relay},
+    relay::{Connector, Options, Parts, Relay, sts::Policies},
     route::{Fault, PostError, Posted, Postman, Refusal, Report, Waited},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) mta: Mta,
     /// Makes the connections instead.
     pub(crate) connector: Option<Arc<dyn Connector>>,
+    pub(crate) policies: Option<Policies>,
     pub(crate) postman: Keeper,
     /// Takes the reports instead.
     pub(crate) door: Option<Arc<dyn Postman>>,
@@ -189,6 +190,7 @@ impl World {
             dns,
             mta,
             connector: None,
+            policies: None,
             postman,
             door: None,
             options,
@@ -203,6 +205,7 @@ impl World {
         let parts = Parts {
             queue: self.queue.clone(),
             resolver: Arc::new(self.dns.clone()),
+            policies: self.policies.clone(),
             connector: match &self.connector {
                 Some(connector) => Arc::clone(connector),
                 None => Arc::new(self.mta.clone()),
