@@ -271,7 +271,7 @@ table! {
     /// `[queue]`
     Queue {
         /// Waits before the second, third, ... attempt; the last one repeats and then grows.
-        retry: Vec<Span> = [300, 600, 1200, 2400, 3600].map(Span::secs).to_vec(),
+        retry: Vec<Span> = [300, 600, 1200, 1800].map(Span::secs).to_vec(),
         /// Longest wait between attempts.
         retry_max: Span = Span::secs(4 * 3600),
         /// When to give up.

@@ -94,6 +94,8 @@ pub struct RecipientSummary {
     pub host: Option<String>,
     /// The last reply or failure, in one line.
     pub reply: Option<String>,
+    /// What kind of reply or failure it was, in a word.
+    pub class: Option<&'static str>,
 }
 
 /// Where a recipient stands, in one word.
@@ -494,6 +496,7 @@ impl RecipientSummary {
                 0 => format!("{} {}", last.status, last.text()),
                 code => format!("{code} {} {}", last.status, last.text()),
             }),
+            class: last.map(|last| last.class.word()),
         }
     }
 }

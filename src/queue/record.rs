@@ -21,7 +21,10 @@ use crate::{
 };
 use codec::{Reader, Writer};
 
+mod class;
 mod codec;
+
+pub use class::{Advice, Class};
 
 /// What all recipients of a queued message share. Never changed after it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +139,8 @@ pub struct Diagnosis {
     pub code: u16,
     /// Enhanced status code.
     pub status: Status,
+    /// What kind of refusal or failure it is.
+    pub class: Class,
     /// One line without control characters, at most [`DIAGNOSIS_BYTES_MAX`] long.
     text: Box<str>,
 }
@@ -147,8 +152,19 @@ impl Diagnosis {
             host: host.map(|host| one_line(host, HOST_BYTES_MAX)),
             code,
             status,
+            class: Class::Other,
             text: one_line(text, DIAGNOSIS_BYTES_MAX),
         }
+    }
+
+    /// The same, of this kind.
+    pub fn of(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
+    /// What follows beside the schedule.
+    pub fn advice(&self) -> Advice {
+        self.class.advice(self.code)
     }
 
     /// The words.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 
-/// The retry schedule. The default tries after 5, 10, 20, 40 and 60 minutes, then every hour until
-/// the message is eight hours old, then ever more rarely up to four hours, for five days.
+/// The retry schedule. The default tries after 5, 10, 20 and 30 minutes, then every half hour until
+/// the message is six hours old, then ever more rarely up to four hours, for five days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Waits after the first attempts, in order. The last one repeats until an eighth of the
+    /// Waits after the first attempts, in order. The last one repeats until a twelfth of the
     /// message's age is more.
     pub first: Vec<Duration>,
     /// The longest wait.
@@ -26,7 +26,7 @@ pub struct Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         Self {
-            first: [5, 10, 20, 40, 60].map(|m| MINUTE * m).to_vec(),
+            first: [5, 10, 20, 30].map(|m| MINUTE * m).to_vec(),
             longest: MINUTE * 240,
             give_up_after: MINUTE * 60 * 24 * 5,
             delay_notice_after: Some(MINUTE * 240),
@@ -60,6 +60,26 @@ impl Schedule {
             return Next::GiveUp;
         }
         Next::RetryAt(self.again_at(history, now, random))
+    }
+
+    /// The decision after a server asked whoever is new to come back: its patience is minutes, and
+    /// ours should not outgrow it. One that asks again and again is asked as rarely as any other.
+    pub fn after_greylisting(&self, history: History, now: Timestamp, random: u64) -> Next {
+        let attempts = match history.attempts {
+            ..=SOON_ATTEMPTS => history.attempts.min(1),
+            attempts => attempts,
+        };
+        match self.after(history, now, random) {
+            Next::GiveUp => Next::GiveUp,
+            Next::RetryAt(_) => Next::RetryAt(self.again_at(
+                History {
+                    attempts,
+                    ..history
+                },
+                now,
+                random,
+            )),
+        }
     }
 
     /// The decision when the report of a failure has no place. It has the time of the message, and
@@ -103,7 +123,7 @@ impl Schedule {
             .and_then(|index| self.first.get(index).copied());
         let wait = match early {
             Some(wait) => wait,
-            None => (age / 8).max(self.first.last().copied().unwrap_or(self.longest)),
+            None => (age / 12).max(self.first.last().copied().unwrap_or(self.longest)),
         };
         wait.clamp(WAIT_MIN, self.longest.max(WAIT_MIN))
     }
@@ -124,6 +144,8 @@ impl Schedule {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Attempts after which one that was greylisted is made again soon.
+const SOON_ATTEMPTS: u32 = 4;
 /// No schedule makes the relay spin.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
@@ -152,13 +174,32 @@ mod tests {
     #[test]
     fn q_02_the_default_schedule() {
         let waits = waits(&Schedule::default());
-        assert_eq!(waits[..5], [5, 10, 20, 40, 60]);
-        // 135 minutes have gone by; six waits of an hour lead past eight hours.
-        assert_eq!(waits[5..11], [60; 6]);
-        assert!(waits[11] > 60 && waits.is_sorted());
+        assert_eq!(waits[..4], [5, 10, 20, 30]);
+        // 65 minutes have gone by; ten waits of half an hour lead past six hours.
+        assert_eq!(waits[4..14], [30; 10]);
+        assert!(waits[15] > 30 && waits.is_sorted());
         assert_eq!(*waits.last().unwrap(), 240);
         let total: u64 = waits.iter().sum();
         assert!((5 * 24 * 60..5 * 24 * 60 + 240).contains(&total));
+    }
+
+    #[test]
+    fn q_03_greylisting_is_answered_soon_and_not_for_ever() {
+        let schedule = Schedule::default();
+        let minutes = |attempts| {
+            let (received, now) = (Timestamp(0), Timestamp(3_600_000));
+            match schedule.after_greylisting(History { received, attempts }, now, 0) {
+                Next::RetryAt(at) => at.since(now).as_secs() / 60,
+                Next::GiveUp => 0,
+            }
+        };
+        assert_eq!([1, 2, 3, 4, 5, 6].map(minutes), [5, 5, 5, 5, 30, 30]);
+        let old = History {
+            received: Timestamp(0),
+            attempts: 1000,
+        };
+        let now = Timestamp(5 * 86_400_000);
+        assert_eq!(schedule.after_greylisting(old, now, 0), Next::GiveUp);
     }
 
     #[test]

@@ -30,8 +30,8 @@ use crate::{
     },
     queue::{
         Lease, Leased, Outcome, QueueFault, RecordError,
-        record::Diagnosis,
-        schedule::{History, Next},
+        record::{Advice, Diagnosis},
+        schedule::{History, Next, Schedule},
     },
     route::{
         FirstLine, PostError, Posted, Report,
@@ -208,7 +208,7 @@ impl Shared {
                 (Becomes::Failed, too_late(Some(&why)), failed(options))
             }
             Finding::Later(why) | Finding::TooMany(why) => {
-                match schedule.after(history, now, random) {
+                match again(schedule, &why, history, moment) {
                     Next::GiveUp => (Becomes::Failed, why, failed(options)),
                     Next::RetryAt(at) => {
                         late = by.is_some_and(|by| by.is_over(now))
@@ -336,6 +336,15 @@ impl Shared {
     }
 }
 
+/// When an attempt that brought `why` is made again.
+fn again(schedule: &Schedule, why: &Diagnosis, history: History, moment: (Timestamp, u64)) -> Next {
+    let (now, random) = moment;
+    match why.advice() {
+        Advice::Soon => schedule.after_greylisting(history, now, random),
+        _ => schedule.after(history, now, random),
+    }
+}
+
 /// RFC 3461 5.2.6.
 fn failed(options: &RcptOptions) -> Option<Event> {
     options.wants_failure().then_some(Event::Failed)
@@ -408,6 +417,7 @@ fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
             _ => (Some(Quoted::str(&said)), None),
         };
         let host = why.host.as_deref().map(Quoted::str);
+        let failed = event != "sent" && why.status.0 > 2;
         tracing::info!(
             target: "mail",
             id = %id,
@@ -415,6 +425,7 @@ fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
             host = host.map(tracing::field::display),
             reply = reply.map(tracing::field::display),
             reason = reason.map(tracing::field::display),
+            class = failed.then(|| tracing::field::display(why.class.word())),
             took_ms = took,
             "{event}"
         );

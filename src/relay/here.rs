@@ -9,7 +9,7 @@ use crate::{
     base::text::Causes,
     queue::{
         Lease,
-        record::{Diagnosis, Status},
+        record::{Class, Diagnosis, Status},
     },
     route::{PostError, Posted, Refusal, Waited},
     store::Batch,
@@ -28,7 +28,8 @@ impl Shared {
                     "there is no such account here any more",
                 )),
                 Ok(Err(Refusal::OverQuota)) => {
-                    Finding::Later(ours(Status(4, 2, 2), "the mailbox is full"))
+                    let why = ours(Status(4, 2, 2), "the mailbox is full");
+                    Finding::Later(why.of(Class::MailboxFull))
                 }
                 Ok(Err(refusal)) => Finding::Later(ours(Status(4, 3, 0), &refusal.to_string())),
                 Err(error) => {

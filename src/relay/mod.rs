@@ -11,6 +11,7 @@ mod board;
 mod conclude;
 mod here;
 pub mod hosts;
+mod kind;
 mod lines;
 mod open;
 mod pool;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::text::Quoted,
     dns::{Answer, Tlsa},
-    queue::record::{Diagnosis, Status},
+    queue::record::{Class, Diagnosis, Status},
     smtp::client::{Failure, classify::Stage, conversation::Security},
     tls::dane,
 };
@@ -135,7 +135,8 @@ impl Shared {
                 // RFC 7672 2.1.2: never taken for "there is none".
                 Answer::Temporary(why) => {
                     let text = format!("the TLSA records of {asked} could not be found out: {why}");
-                    return Err(Diagnosis::new(Some(host), 0, Status(4, 7, 5), &text));
+                    let why = Diagnosis::new(Some(host), 0, Status(4, 7, 5), &text);
+                    return Err(why.of(Class::Tls));
                 }
                 // Unproven records say nothing (RFC 7672 2.1.1).
                 Answer::Found(_) | Answer::NoRecords | Answer::NoSuchName => {}
@@ -152,7 +153,7 @@ impl Shared {
             (Mode::Enforce, true) => Ok(Protection::plainly(Security::Required, host, By::Sts)),
             (Mode::Enforce, false) => {
                 let text = "the MTA-STS policy of the domain does not name the host";
-                Err(Diagnosis::new(Some(host), 0, Status(4, 7, 5), text))
+                Err(Diagnosis::new(Some(host), 0, Status(4, 7, 5), text).of(Class::Tls))
             }
             (_, true) => {
                 let by = By::StsTesting;

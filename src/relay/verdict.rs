@@ -7,10 +7,11 @@ use std::io;
 
 use super::{
     hosts::{Target, Unroutable},
+    kind::kind_of,
     protect::By,
 };
 use crate::{
-    queue::record::{Diagnosis, Status},
+    queue::record::{Class, Diagnosis, Status},
     smtp::client::{
         Cause, Failure, Fate,
         classify::Stage,
@@ -40,52 +41,53 @@ pub(super) enum Finding {
 impl Finding {
     /// What a fate at `host` means; nothing when nothing was tried.
     pub(super) fn of(host: &str, fate: &Fate) -> Option<Self> {
-        let said = |reply| diagnosis(Some(host), reply);
+        let said = |stage: &Stage, reply: &Reply| diagnosis(host, reply).of(kind_of(*stage, reply));
         let taken = |reply| {
-            let mut why = diagnosis(Some(host), reply);
+            let mut why = diagnosis(host, reply);
             // RFC 2034 4: of the class of its code, whatever it says.
             why.status.0 = SUCCESS;
             why
         };
-        let ours = |status, text: &str| Diagnosis::new(Some(host), 0, status, text);
+        let ours =
+            |status, text: &str, class| Diagnosis::new(Some(host), 0, status, text).of(class);
         Some(match fate {
             Fate::Delivered(reply) => Self::Delivered(taken(reply)),
-            Fate::Later(reply) => Self::Later(said(reply)),
-            Fate::Never(reply) => Self::Never(said(reply)),
-            Fate::TooMany(reply) => Self::TooMany(said(reply)),
+            Fate::Later(stage, reply) => Self::Later(said(stage, reply)),
+            Fate::Never(stage, reply) => Self::Never(said(stage, reply)),
+            Fate::TooMany(reply) => Self::TooMany(diagnosis(host, reply)),
             Fate::Broken(stage, cause) => {
                 let text = format!("the conversation broke at {stage}: {cause}");
-                Self::Later(ours(Status(4, 4, 2), &text))
+                Self::Later(ours(Status(4, 4, 2), &text, Class::Unreachable))
             }
             Fate::NeedsUtf8 => {
                 let text = "the message needs SMTPUTF8, which the server does not offer";
-                Self::Never(ours(Status(5, 6, 7), text))
+                Self::Never(ours(Status(5, 6, 7), text, Class::Unsupported))
             }
             Fate::NeedsTls => {
                 let text = "the message requires TLS, and this server is not known to be the right \
                             one";
-                Self::Never(ours(Status(5, 7, 10), text))
+                Self::Never(ours(Status(5, 7, 10), text, Class::Tls))
             }
             Fate::NeedsRequireTls => {
                 let text = "the message requires TLS, and the server does not offer REQUIRETLS";
-                Self::Never(ours(Status(5, 7, 30), text))
+                Self::Never(ours(Status(5, 7, 30), text, Class::Tls))
             }
             Fate::TooLarge(most) => {
                 let text = format!("the message is larger than the {most} bytes the server takes");
-                Self::Never(ours(Status(5, 3, 4), &text))
+                Self::Never(ours(Status(5, 3, 4), &text, Class::TooLarge))
             }
             Fate::NeedsBinary => {
                 let text = "the message is binary, and the server does not offer BINARYMIME";
-                Self::Never(ours(Status(5, 6, 1), text))
+                Self::Never(ours(Status(5, 6, 1), text, Class::Unsupported))
             }
             Fate::NeedsDeliverBy => {
                 let text = "the message goes back when it is late, and the server does not offer \
                             DELIVERBY";
-                Self::Never(ours(Status(5, 3, 3), text))
+                Self::Never(ours(Status(5, 3, 3), text, Class::Unsupported))
             }
             Fate::TooLate => {
                 let text = "the server does not deliver in the time that is left";
-                Self::Never(ours(Status(5, 4, 7), text))
+                Self::Never(ours(Status(5, 4, 7), text, Class::Unsupported))
             }
             Fate::NotYet => return None,
         })
@@ -118,7 +120,11 @@ impl Finding {
 
     /// What it means that no host could be spoken to.
     pub(super) fn unroutable(why: &Unroutable) -> Self {
-        let diagnosis = Diagnosis::new(None, 0, why.status, &why.text);
+        let class = match why.status {
+            Status(_, 1, _) | Status(5, ..) => Class::UnknownDomain,
+            _ => Class::Dns,
+        };
+        let diagnosis = Diagnosis::new(None, 0, why.status, &why.text).of(class);
         if why.permanent {
             Self::Never(diagnosis)
         } else {
@@ -139,7 +145,9 @@ pub(super) fn ours(status: Status, text: &str, last: Option<&Diagnosis>) -> Diag
         Some(last) => format!("{text}; the last attempt: {}", last.text()),
         None => text.to_owned(),
     };
-    Diagnosis::new(None, 0, status, &text)
+    // It goes on being what it was.
+    let class = last.map_or(Class::Other, |last| last.class);
+    Diagnosis::new(None, 0, status, &text).of(class)
 }
 
 /// Why a conversation could not be opened that had to be as `by` demands.
@@ -147,21 +155,23 @@ pub(super) fn unopened(host: &str, failure: &Failure, by: By) -> Diagnosis {
     if by.is_policy() && failure.stage == Stage::StartTls {
         let text = format!("{by} demands what the server has not: {}", failure.cause);
         let code = failure.reply().map_or(0, |reply| reply.code);
-        return Diagnosis::new(Some(host), code, Status(4, 7, 5), &text);
+        return Diagnosis::new(Some(host), code, Status(4, 7, 5), &text).of(Class::Tls);
     }
     if let Some(reply) = failure.reply() {
-        return diagnosis(Some(host), reply);
+        return diagnosis(host, reply).of(kind_of(failure.stage, reply));
     }
-    let status = match (&failure.cause, failure.stage) {
-        (Cause::AuthNotOffered | Cause::AuthNeedsTls, _) | (_, Stage::Auth) => Status(4, 7, 0),
-        (_, Stage::StartTls) => Status(4, 7, 5),
-        _ => Status(4, 4, 2),
+    let (status, class) = match (&failure.cause, failure.stage) {
+        (Cause::AuthNotOffered | Cause::AuthNeedsTls, _) | (_, Stage::Auth) => {
+            (Status(4, 7, 0), Class::AuthRequired)
+        }
+        (_, Stage::StartTls) => (Status(4, 7, 5), Class::Tls),
+        _ => (Status(4, 4, 2), Class::Unreachable),
     };
     let text = format!(
         "the conversation broke at {}: {}",
         failure.stage, failure.cause
     );
-    Diagnosis::new(Some(host), 0, status, &text)
+    Diagnosis::new(Some(host), 0, status, &text).of(class)
 }
 
 /// What happened to a connection, for people: without the system's number for it, where Rust has a
@@ -180,7 +190,7 @@ pub(super) fn shown_error(error: &io::Error) -> String {
 /// Why a connection was not made.
 pub(super) fn unconnected(host: &str, why: &str) -> Diagnosis {
     let text = format!("the connection was not made: {why}");
-    Diagnosis::new(Some(host), 0, Status(4, 4, 1), &text)
+    Diagnosis::new(Some(host), 0, Status(4, 4, 1), &text).of(Class::Unreachable)
 }
 
 /// A target as it stands in logs and reports.
@@ -195,13 +205,13 @@ pub(super) fn shown(target: &Target) -> String {
 /// RFC 3463 2: the class of what went well.
 const SUCCESS: u8 = 2;
 
-fn diagnosis(host: Option<&str>, reply: &Reply) -> Diagnosis {
+fn diagnosis(host: &str, reply: &Reply) -> Diagnosis {
     let status = match reply.enhanced {
         Some(Enhanced(class, subject, detail)) => Status(class, subject, detail),
         // RFC 3463 2: nothing more is known.
         None => Status(u8::try_from(reply.code / 100).unwrap_or(4), 0, 0),
     };
-    Diagnosis::new(host, reply.code, status, &reply.text())
+    Diagnosis::new(Some(host), reply.code, status, &reply.text())
 }
 
 #[cfg(test)]
@@ -235,11 +245,13 @@ mod tests {
         let e = Some(Enhanced(5, 1, 1));
         for (fate, expected) in [
             (
-                Fate::Never(reply(550, e)),
-                Finding::Never(Diagnosis::new(Some(host), 550, Status(5, 1, 1), "a b")),
+                Fate::Never(Stage::Rcpt, reply(550, e)),
+                Finding::Never(
+                    Diagnosis::new(Some(host), 550, Status(5, 1, 1), "a b").of(Class::UnknownUser),
+                ),
             ),
             (
-                Fate::Later(reply(451, None)),
+                Fate::Later(Stage::Rcpt, reply(451, None)),
                 Finding::Later(Diagnosis::new(Some(host), 451, Status(4, 0, 0), "a b")),
             ),
         ] {

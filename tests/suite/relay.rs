@@ -796,7 +796,7 @@ fn log_01_the_relay_tells_what_came_of_each_recipient_and_of_the_report() {
     about(&format!(
         "sent id={id} to=<yes@there.example> {host} reply=250 "
     ));
-    let reply = "reply=550 5.1.1 no such user took_ms=";
+    let reply = "reply=550 5.1.1 no such user class=unknown-user took_ms=";
     about(&format!(
         "bounced id={id} to=<no@there.example> {host} {reply}"
     ));

@@ -123,8 +123,8 @@ async fn send_pieces(
 fn codes(sent: &Sent) -> Vec<(char, u16)> {
     let one = |fate: &Fate| match fate {
         Fate::Delivered(reply) => ('d', reply.code),
-        Fate::Later(reply) => ('l', reply.code),
-        Fate::Never(reply) => ('n', reply.code),
+        Fate::Later(_, reply) => ('l', reply.code),
+        Fate::Never(_, reply) => ('n', reply.code),
         Fate::TooMany(reply) => ('t', reply.code),
         Fate::Broken(..) => ('b', 0),
         Fate::NeedsUtf8 => ('u', 0),

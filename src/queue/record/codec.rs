@@ -3,7 +3,7 @@
 //! Pure; nothing read can panic or allocate more than it holds. What the fields are is in the
 //! parent.
 
-use super::{Diagnosis, Status, Undecodable};
+use super::{Class, Diagnosis, Status, Undecodable};
 use crate::{
     base::clock::Timestamp,
     mail::{
@@ -53,6 +53,7 @@ impl Writer {
         self.0.push(class);
         self.u16(subject);
         self.u16(detail);
+        self.0.push(diagnosis.class.byte());
         self.text(&diagnosis.text);
     }
 
@@ -163,7 +164,9 @@ impl<'a> Reader<'a> {
         let host = self.option(|input| input.text().map(str::to_owned))?;
         let code = self.u16()?;
         let status = Status(self.u8()?, self.u16()?, self.u16()?);
-        Ok(Diagnosis::new(host.as_deref(), code, status, self.text()?))
+        let class = Class::of_byte(self.u8()?).ok_or(Undecodable)?;
+        let text = self.text()?;
+        Ok(Diagnosis::new(host.as_deref(), code, status, text).of(class))
     }
 
     pub(super) fn mail_options(&mut self) -> Result<MailOptions, Undecodable> {
@@ -226,4 +229,4 @@ impl<'a> Reader<'a> {
 }
 
 /// First byte of every record.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;

@@ -36,9 +36,11 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
         any::<u16>(),
         (any::<u8>(), any::<u16>(), any::<u16>()),
         "\\PC{0,700}",
+        0..22_u8,
     )
-        .prop_map(|(host, code, s, text)| {
-            Diagnosis::new(host.as_deref(), code, Status(s.0, s.1, s.2), &text)
+        .prop_map(|(host, code, s, text, class)| {
+            let class = Class::of_byte(class).unwrap();
+            Diagnosis::new(host.as_deref(), code, Status(s.0, s.1, s.2), &text).of(class)
         });
     (
         (state, 0..3_u8, any::<u32>(), any::<u8>(), any::<u64>()),

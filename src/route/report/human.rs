@@ -54,11 +54,18 @@ fn human_entry(facts: &Facts<'_>, entry: &Entry<'_>, out: &mut String) {
     let Some(why) = entry.why else {
         return;
     };
-    if entry.event == Event::Failed {
-        // The report itself may have waited since.
-        let tried = entry.attempted.unwrap_or(facts.now).since(facts.received);
-        let text = advice::after_failure(why.status, tried);
-        out.push_str(&wrapped(&text, "    "));
+    match entry.event {
+        Event::Failed => {
+            // The report itself may have waited since.
+            let tried = entry.attempted.unwrap_or(facts.now).since(facts.received);
+            out.push_str(&wrapped(&advice::after_failure(why, tried), "    "));
+        }
+        Event::Delayed { .. } => {
+            if let Some(text) = advice::of_delay(why.class) {
+                out.push_str(&wrapped(text, "    "));
+            }
+        }
+        _ => {}
     }
     out.push_str(&reason(why));
 }

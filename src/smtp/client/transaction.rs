@@ -92,10 +92,10 @@ impl Sent {
 pub enum Fate {
     /// The server took responsibility.
     Delivered(Reply),
-    /// The server said: not now.
-    Later(Reply),
-    /// The server said: never.
-    Never(Reply),
+    /// The server said at this stage: not now.
+    Later(Stage, Reply),
+    /// The server said at this stage: never.
+    Never(Stage, Reply),
     /// The server said: not in this transaction.
     TooMany(Reply),
     /// The conversation broke off at this stage.
@@ -495,18 +495,18 @@ impl Envelope {
         let said_no = steps
             .into_iter()
             .flatten()
-            .find_map(|(stage, reply)| Fate::refused(classify(stage, reply), reply));
+            .find_map(|(stage, reply)| Fate::refused(stage, reply));
         // A 421 anywhere is the answer to everything that was not answered.
         let closing = || self.replies().find(|reply| reply.code == 421);
         match (said_no, content) {
             (Some(fate), _) => fate,
             (None, Err(failure)) => Fate::Broken(failure.stage, failure.cause.to_string()),
             (None, Ok(Some(reply))) => {
-                let fate = Fate::refused(classify(Stage::Content, reply), reply);
+                let fate = Fate::refused(Stage::Content, reply);
                 fate.unwrap_or_else(|| Fate::Delivered(reply.clone()))
             }
             (None, Ok(None)) => match closing() {
-                Some(reply) => Fate::Later(reply.clone()),
+                Some(reply) => Fate::Later(Stage::Data, reply.clone()),
                 None => Fate::Broken(Stage::Data, "the transaction was not finished".to_owned()),
             },
         }
@@ -514,12 +514,13 @@ impl Envelope {
 }
 
 impl Fate {
-    fn refused(verdict: Verdict, reply: &Reply) -> Option<Self> {
+    fn refused(stage: Stage, reply: &Reply) -> Option<Self> {
+        let verdict = classify(stage, reply);
         let reply = || reply.clone();
         match verdict {
             Verdict::Yes => None,
-            Verdict::Later | Verdict::NextHost => Some(Self::Later(reply())),
-            Verdict::Never => Some(Self::Never(reply())),
+            Verdict::Later | Verdict::NextHost => Some(Self::Later(stage, reply())),
+            Verdict::Never => Some(Self::Never(stage, reply())),
             Verdict::TooMany => Some(Self::TooMany(reply())),
         }
     }
