@@ -25,7 +25,7 @@ use crate::{
     relay, route,
     smtp::{
         self,
-        client::{Login, conversation},
+        client::{Login, Proof, conversation},
         server::{Role, limits::DELIVERY_TRANSACTIONS_MAX},
     },
     store::embedded,
@@ -336,7 +336,8 @@ fn smarthost(given: &Smarthost) -> Result<relay::Route, Misfit> {
         None => None,
         Some((user, path)) => Some(Login {
             user: user.to_owned(),
-            password: first_line(path)?,
+            proof: Proof::Password(first_line(path)?),
+            mechanism: None,
             insecure_without_tls: given.tls == SmarthostTls::InsecureNone,
         }),
     };

@@ -166,6 +166,7 @@ impl Shared {
             security: protection.security,
             tls: &self.parts.tls,
             login: call.login,
+            random: &self.parts.random,
         };
         Conversation::open(stream, &opening, self.options.timeouts).await
     }

@@ -1,7 +1,12 @@
 //! SASL exchanges as pure machines: bytes in, challenge or credentials out (RFC 4422).
 //!
-//! Knows neither base64 nor any protocol's way of carrying an exchange, and verifies nothing.
+//! Here is the server's half; [`client`] has the other one. Knows neither base64 nor any protocol's
+//! way of carrying an exchange, and verifies nothing.
 #![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+pub mod client;
+mod prepare;
+mod scram;
 
 use std::borrow::Cow;
 

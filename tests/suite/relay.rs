@@ -23,7 +23,7 @@ use buzon::{
     mail::address::Domain,
     queue::admin::{Action, Selection, Standing},
     relay::Route,
-    smtp::client::{Login, conversation::Security},
+    smtp::client::{Login, Proof, conversation::Security},
     store::{
         fault::{CommitFault, Fault},
         memory::Memory,
@@ -668,7 +668,8 @@ async fn routes_and_a_smarthost_replace_the_dns() {
     world.options.smarthost = Some(Route {
         login: Some(Login {
             user: "me".to_owned(),
-            password: Secret::new("secret".to_owned()),
+            proof: Proof::Password(Secret::new("secret".to_owned())),
+            mechanism: None,
             insecure_without_tls: true,
         }),
         ..route("mx2.there.example", 587)
@@ -709,7 +710,8 @@ async fn credentials_stay_here_without_verified_tls() {
         security: Security::Opportunistic,
         login: Some(Login {
             user: "me".to_owned(),
-            password: Secret::new("secret".to_owned()),
+            proof: Proof::Password(Secret::new("secret".to_owned())),
+            mechanism: None,
             insecure_without_tls: false,
         }),
     });

@@ -1,11 +1,14 @@
 //! The sending side of SMTP against scripted servers, TLS included.
 
+mod login;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use buzon::{
     base::{
         future::BoxFuture,
         pieces::{Pieces, Whole},
+        random::Random,
         secret::Secret,
     },
     mail::{
@@ -14,7 +17,7 @@ use buzon::{
         urgency::{By, Priority},
     },
     smtp::client::{
-        Cause, Conversation, Failure, Fate, Login, Mail, Sent, Timeouts, TlsClient, Transport,
+        Cause, Conversation, Failure, Fate, Login, Mail, Proof, Sent, Timeouts, TlsClient, Transport,
         classify::Stage,
         conversation::{Opening, Security},
     },
@@ -60,6 +63,7 @@ async fn open_with(
         security,
         tls: &tls(),
         login,
+        random: &Random::seeded(1),
     };
     Conversation::open(Box::new(stream), &opening, Timeouts::default()).await
 }
@@ -377,60 +381,8 @@ async fn content_that_cannot_be_read_whole_is_never_finished() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn credentials_are_sent_in_the_way_that_is_offered() {
-    let login = |password: &str| Login {
-        user: "me".to_owned(),
-        password: Secret::new(password.to_owned()),
-        insecure_without_tls: true,
-    };
-    let script = |offer: &'static str, last: &'static str| {
-        Mta::new(move |seen| match seen.command() {
-            line if line.starts_with("EHLO") => Act::Say(format!("250-mta\r\n250 {offer}\r\n")),
-            "AUTH LOGIN" => say("334 VXNlcm5hbWU6"),
-            "AUTH PLAIN" => say("334 "),
-            "bWU=" => say("334 UGFzc3dvcmQ6"),
-            line if line.starts_with("MAIL") => Act::Usual,
-            _ if matches!(seen.event, Event::Command(_)) => say(last),
-            _ => Act::Usual,
-        })
-    };
-    let yes = "235 2.7.0 welcome";
-    let mta = script("AUTH LOGIN", yes);
-    let short = login("pw");
-    assert!(open_with(&mta, Security::Plain, Some(&short)).await.is_ok());
-    assert_eq!(mta.commands()[1..], ["AUTH LOGIN", "bWU=", "cHc="]);
-    let mta = script("AUTH LOGIN PLAIN", yes);
-    assert!(open_with(&mta, Security::Plain, Some(&short)).await.is_ok());
-    assert_eq!(mta.commands()[1..], ["AUTH PLAIN AG1lAHB3"]);
-    // RFC 4954 4: too long for the command line.
-    let mta = script("AUTH PLAIN", yes);
-    let long = login(&"p".repeat(400));
-    assert!(open_with(&mta, Security::Plain, Some(&long)).await.is_ok());
-    assert_eq!(mta.commands()[1], "AUTH PLAIN");
-    let mta = script("AUTH PLAIN", "535 5.7.8 wrong");
-    let failure = open_with(&mta, Security::Plain, Some(&short))
-        .await
-        .err()
-        .unwrap();
-    assert_eq!(
-        (failure.stage, failure.reply().unwrap().code),
-        (Stage::Auth, 535)
-    );
-    let mta = script("AUTH GSSAPI", yes);
-    let failure = open_with(&mta, Security::Plain, Some(&short))
-        .await
-        .err()
-        .unwrap();
-    assert!(matches!(failure.cause, Cause::AuthNotOffered));
-}
-
-/// A server that speaks TLS after STARTTLS, or from the first byte, with a certificate for `name`.
-fn tls_server(
-    name: &str,
-    implicit: bool,
-    hello: &'static str,
-) -> (Box<dyn Transport>, RootCertStore, JoinSet<Vec<String>>) {
+/// A certificate for `name`, as its owner and those who trust it have it.
+fn identity(name: &str) -> (ServerConfig, RootCertStore) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let mut roots = RootCertStore::empty();
@@ -441,6 +393,16 @@ fn tls_server(
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    (config, roots)
+}
+
+/// A server that speaks TLS after STARTTLS, or from the first byte, with a certificate for `name`.
+fn tls_server(
+    name: &str,
+    implicit: bool,
+    hello: &'static str,
+) -> (Box<dyn Transport>, RootCertStore, JoinSet<Vec<String>>) {
+    let (config, roots) = identity(name);
     let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -505,7 +467,8 @@ async fn tls_is_verified_where_an_operator_named_the_host() {
         };
         let login = Login {
             user: "me".to_owned(),
-            password: Secret::new("pw".to_owned()),
+            proof: Proof::Password(Secret::new("pw".to_owned())),
+            mechanism: None,
             insecure_without_tls: false,
         };
         let verified = security != Security::Opportunistic;
@@ -516,6 +479,7 @@ async fn tls_is_verified_where_an_operator_named_the_host() {
             security,
             tls: &TlsClient::new(roots).unwrap(),
             login: Some(&login).filter(|_| verified),
+            random: &Random::seeded(1),
         };
         let opened = Conversation::open(stream, &opening, Timeouts::default()).await;
         assert_eq!(opened.is_ok(), works, "{security:?} {name} {trusted}");
@@ -768,6 +732,7 @@ async fn mail_that_requires_tls_goes_to_known_servers_that_require_it_too() {
             security,
             tls: &TlsClient::new(roots).unwrap(),
             login: None,
+            random: &Random::seeded(1),
         };
         let opened = Conversation::open(stream, &opening, Timeouts::default()).await;
         let mut conversation = opened.unwrap();

@@ -45,6 +45,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "wire",
             "mail",
             "smtp/proto",
+            "sasl",
             "net",
             "tls",
             "observe",

@@ -6,18 +6,18 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     classify::{Stage, Verdict, classify},
     extensions::Extensions,
+    login::Login,
     reply::{Reply, ReplyError},
     stream::Wire,
-    tls::{TlsClient, Trust},
+    tls::{Secured, TlsClient, Trust},
 };
-use crate::{base::secret::Secret, net::Transport};
+use crate::{base::random::Random, net::Transport, sasl};
 
 /// A session with a server, ready for mail.
 pub struct Conversation {
@@ -32,6 +32,8 @@ pub struct Conversation {
     /// The server is the one that was meant, whoever may be listening: an operator, DNSSEC or a
     /// policy of the domain named it, and its certificate proves it.
     pub(super) verified: bool,
+    /// RFC 9266 2: what a login is bound to, where TLS gives it.
+    pub(super) binding: Option<[u8; 32]>,
 }
 
 /// How to open a conversation.
@@ -49,6 +51,8 @@ pub struct Opening<'a> {
     pub tls: &'a TlsClient,
     /// Who we are to this server, if it wants to know.
     pub login: Option<&'a Login>,
+    /// For the nonces of a login.
+    pub random: &'a Random,
 }
 
 /// What to do about TLS.
@@ -64,17 +68,6 @@ pub enum Security {
     Required,
     /// TLS from the first byte, with a valid certificate (RFC 8314).
     Implicit,
-}
-
-/// Credentials for a server that relays for us.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// The user's name.
-    pub user: String,
-    /// The password.
-    pub password: Secret<String>,
-    /// Send them even without verified TLS: for laboratories.
-    pub insecure_without_tls: bool,
 }
 
 /// RFC 5321 4.5.3.2: how long to wait for what.
@@ -178,11 +171,17 @@ pub enum Cause {
     #[error("there were bytes behind the reply to STARTTLS")]
     BytesBehindStartTls,
     /// We have credentials; the server does not want them, or not in a way we know.
-    #[error("the server offers neither AUTH PLAIN nor AUTH LOGIN")]
+    #[error("the server offers no way to log in (AUTH) that fits what is set for it")]
     AuthNotOffered,
     /// We have credentials and do not say them aloud.
     #[error("credentials are not sent without verified TLS")]
     AuthNeedsTls,
+    /// The login went wrong on our side of it.
+    #[error("{0}")]
+    Sasl(sasl::client::Fault),
+    /// What we log in with could not be read.
+    #[error("the token could not be read: {0}")]
+    Token(io::Error),
     /// The content could not be read on our side.
     #[error("the message could not be read: {0}")]
     Content(io::Error),
@@ -210,9 +209,9 @@ impl Conversation {
         opening: &Opening<'_>,
         timeouts: Timeouts,
     ) -> Result<Self, Failure> {
-        let stream = match opening.security {
+        let (stream, binding) = match opening.security {
             Security::Implicit => handshake(stream, opening, timeouts).await?,
-            _ => stream,
+            _ => (stream, None),
         };
         let mut session = Self {
             wire: Wire::new(stream),
@@ -222,13 +221,14 @@ impl Conversation {
             spent: false,
             encrypted: opening.security == Security::Implicit,
             verified: opening.security == Security::Implicit,
+            binding,
         };
         let greeting = session.wire.reply(timeouts.greeting).await;
         expect_yes(Stage::Greeting, greeting)?;
         session.hello(opening.name).await?;
         session = session.secure(opening).await?;
         if let Some(login) = opening.login {
-            session.log_in(login, opening.security).await?;
+            session.log_in(login, opening).await?;
         }
         Ok(session)
     }
@@ -290,7 +290,8 @@ impl Conversation {
         if !self.wire.is_clean() {
             return Err(failed(Cause::BytesBehindStartTls));
         }
-        let stream = handshake(self.wire.into_stream(), opening, self.timeouts).await?;
+        let stream = self.wire.into_stream();
+        let (stream, binding) = handshake(stream, opening, self.timeouts).await?;
         // RFC 3207 4.2: everything learned before is forgotten.
         let mut session = Self {
             wire: Wire::new(stream),
@@ -300,54 +301,10 @@ impl Conversation {
             spent: false,
             encrypted: true,
             verified: opening.security == Security::Required,
+            binding,
         };
         session.hello(opening.name).await?;
         Ok(session)
-    }
-
-    /// RFC 4954 4.
-    async fn log_in(&mut self, login: &Login, security: Security) -> Result<(), Failure> {
-        let verified = matches!(security, Security::Required | Security::Implicit);
-        if !verified && !login.insecure_without_tls {
-            return Err(Failure::at(Stage::Auth)(Cause::AuthNeedsTls));
-        }
-        let password = login.password.expose();
-        if self.offered.auth_plain {
-            let response = STANDARD.encode(format!("\0{}\0{password}", login.user));
-            let line = format!("AUTH PLAIN {response}\r\n");
-            if line.len() <= COMMAND_BYTES_MAX {
-                return self.authenticate(&line, Verdict::Yes, 235).await;
-            }
-            // RFC 4954 4: what does not fit into a command line goes behind a 334.
-            self.authenticate("AUTH PLAIN\r\n", Verdict::Yes, 334)
-                .await?;
-            let line = format!("{response}\r\n");
-            return self.authenticate(&line, Verdict::Yes, 235).await;
-        }
-        if self.offered.auth_login {
-            self.authenticate("AUTH LOGIN\r\n", Verdict::Yes, 334)
-                .await?;
-            let user = format!("{}\r\n", STANDARD.encode(&login.user));
-            self.authenticate(&user, Verdict::Yes, 334).await?;
-            let line = format!("{}\r\n", STANDARD.encode(password));
-            return self.authenticate(&line, Verdict::Yes, 235).await;
-        }
-        Err(Failure::at(Stage::Auth)(Cause::AuthNotOffered))
-    }
-
-    /// One step of an exchange, which must be answered with `code`.
-    async fn authenticate(
-        &mut self,
-        line: &str,
-        verdict: Verdict,
-        code: u16,
-    ) -> Result<(), Failure> {
-        let reply = self.ask(Stage::Auth, line, self.timeouts.hello).await?;
-        if classify(Stage::Auth, &reply) == verdict && reply.code == code {
-            Ok(())
-        } else {
-            Err(Failure::at(Stage::Auth)(Cause::Refused(reply)))
-        }
     }
 
     /// RFC 5321 4.1.1.10. The answer changes nothing, so little time is given to it.
@@ -376,7 +333,7 @@ async fn handshake(
     stream: Box<dyn Transport>,
     opening: &Opening<'_>,
     timeouts: Timeouts,
-) -> Result<Box<dyn Transport>, Failure> {
+) -> Result<Secured, Failure> {
     let trust = match opening.security {
         Security::Required | Security::Implicit => opening.proof.map_or(Trust::Verified, Trust::By),
         Security::Opportunistic | Security::Encrypted | Security::Plain => Trust::Unverified,
@@ -400,6 +357,3 @@ fn expect_yes(stage: Stage, reply: Result<Reply, Cause>) -> Result<Reply, Failur
         _ => Err(Failure::at(stage)(Cause::Refused(reply))),
     }
 }
-
-/// RFC 5321 4.5.3.1.4: longest command line, with its CRLF.
-const COMMAND_BYTES_MAX: usize = 512;

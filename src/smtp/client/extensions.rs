@@ -3,6 +3,7 @@
 //! Pure. Keywords we make no use of are ignored, and so is what stands behind the 64th line.
 
 use super::reply::Reply;
+use crate::sasl::client::Offered;
 
 /// The offers that we make use of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,10 +32,8 @@ pub(super) struct Extensions {
     pub(super) limits: Limits,
     /// RFC 3207.
     pub(super) starttls: bool,
-    /// RFC 4954 with RFC 4616.
-    pub(super) auth_plain: bool,
-    /// The LOGIN exchange that some providers offer alone.
-    pub(super) auth_login: bool,
+    /// RFC 4954.
+    pub(super) auth: Offered,
 }
 
 /// What a server says it takes at most (RFC 9422 3).
@@ -99,12 +98,7 @@ impl Extensions {
                 "REQUIRETLS" => offered.require_tls = true,
                 "DSN" => offered.dsn = true,
                 "STARTTLS" => offered.starttls = true,
-                "AUTH" => {
-                    for mechanism in words {
-                        offered.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
-                        offered.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
-                    }
-                }
+                "AUTH" => words.for_each(|mechanism| offered.auth.add(mechanism)),
                 _ => {}
             }
         }
@@ -135,20 +129,26 @@ mod tests {
         })
     }
 
+    fn auth(name: &str) -> Offered {
+        let mut offered = Offered::default();
+        offered.add(name);
+        offered
+    }
+
     #[test]
     fn keywords_are_read_whatever_their_case() {
         let offered = of(&["STARTTLS", "Pipelining", "size 1000", "AUTH=plain", "X-FOO"]);
         let expected = Extensions {
             pipelining: true,
             size: Some(Some(1000)),
-            auth_plain: true,
+            auth: auth("PLAIN"),
             ..Extensions::default()
         };
         assert_eq!(offered, expected);
         assert_eq!(of(&["x", "SIZE 0"]).size, Some(None));
         assert_eq!(of(&["x", "SIZE"]).size, Some(None));
         assert_eq!(of(&["x", "SIZE -1"]).size, Some(None));
-        assert!(of(&["x", "AUTH CRAM-MD5 LOGIN"]).auth_login);
+        assert_eq!(of(&["x", "AUTH CRAM-MD5 LOGIN"]).auth, auth("LOGIN"));
         assert_eq!(of(&[]), Extensions::default());
     }
 

@@ -9,12 +9,14 @@ pub mod classify;
 mod content;
 pub mod conversation;
 mod extensions;
+mod login;
 pub mod reply;
 mod stream;
 mod tls;
 mod transaction;
 
-pub use conversation::{Cause, Conversation, Failure, Login, Timeouts};
+pub use conversation::{Cause, Conversation, Failure, Timeouts};
+pub use login::{Login, Proof};
 pub use tls::TlsClient;
 pub use transaction::{Fate, Mail, Sent};
 

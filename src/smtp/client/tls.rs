@@ -10,10 +10,16 @@ use std::{io, sync::Arc};
 
 use tokio_rustls::{
     TlsConnector,
-    rustls::{self, ClientConfig, RootCertStore, pki_types::ServerName},
+    rustls::{
+        self, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
+        pki_types::ServerName,
+    },
 };
 
 use crate::{net::Transport, tls::client};
+
+/// A connection with TLS, and what a login may be bound to (RFC 9266 2).
+pub(super) type Secured = (Box<dyn Transport>, Option<[u8; 32]>);
 
 /// Makes TLS connections to mail servers. Cheap to clone.
 #[derive(Clone)]
@@ -48,7 +54,7 @@ impl TlsClient {
         host: &str,
         trust: Trust<'_>,
         stream: Box<dyn Transport>,
-    ) -> io::Result<Box<dyn Transport>> {
+    ) -> io::Result<Secured> {
         let config = match trust {
             Trust::Verified => &self.verified,
             Trust::By(config) => config,
@@ -57,6 +63,20 @@ impl TlsClient {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let connector = TlsConnector::from(Arc::clone(config));
-        Ok(Box::new(connector.connect(name, stream).await?))
+        let stream = connector.connect(name, stream).await?;
+        let binding = binding(stream.get_ref().1);
+        Ok((Box::new(stream), binding))
     }
+}
+
+/// RFC 9266 2. Only of TLS 1.3: with an older version it takes an extended master secret (4.2), and
+/// whether there is one cannot be asked.
+fn binding(connection: &ClientConnection) -> Option<[u8; 32]> {
+    let version = connection.protocol_version();
+    if version != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    let label = b"EXPORTER-Channel-Binding";
+    let exported = connection.export_keying_material([0; 32], label, Some(&[]));
+    exported.ok()
 }
