@@ -60,9 +60,7 @@ pub fn check(
         if !config.smtp.xclient_from.is_empty() {
             say(introducers(config))?;
         }
-        if config.relay.smarthost.is_some() {
-            say(smarthost(config))?;
-        }
+        outbound(config).into_iter().try_for_each(&mut *say)?;
         insecure(config).try_for_each(&mut *say)?;
         if !offline {
             names(config, say).await?;
@@ -127,13 +125,41 @@ fn may_make_in(parent: &Path) -> bool {
     access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-/// The password's file can be read.
-fn smarthost(config: &Config) -> Finding {
-    let verdict = match settings::relay(config) {
-        Ok(_) => Verdict::Fine("everything is sent through it".to_owned()),
-        Err(error) => Verdict::Wrong(error.to_string()),
+/// Where mail goes that does not go where the DNS says, and from which addresses.
+fn outbound(config: &Config) -> Vec<Finding> {
+    let given = &config.relay;
+    let named = given.smarthost.is_some() || !given.routes.is_empty();
+    if !named && given.source.is_empty() {
+        return Vec::new();
+    }
+    // Credentials are in files, which only this reads.
+    let options = match settings::relay(config) {
+        Ok(options) => options,
+        Err(error) => return vec![finding("relay", Verdict::Wrong(error.to_string()))],
     };
-    finding("smarthost", verdict)
+    let mut findings = Vec::new();
+    if options.smarthost.is_some() {
+        let detail = "what no route says otherwise of is sent through it";
+        findings.push(finding("smarthost", Verdict::Fine(detail.to_owned())));
+    }
+    if !given.routes.is_empty() {
+        let detail = format!("{} named, with their credentials", given.routes.len());
+        findings.push(finding("routes", Verdict::Fine(detail)));
+    }
+    let sources = options.all_sources().into_iter();
+    findings.extend(sources.map(|ip| finding(format!("source {ip}"), source(ip))));
+    findings
+}
+
+/// Whether connections can come from this address of ours.
+fn source(ip: IpAddr) -> Verdict {
+    match std::net::UdpSocket::bind((ip, 0)) {
+        Ok(_) => Verdict::Fine("is an address of this machine".to_owned()),
+        Err(error) => Verdict::Wrong(format!(
+            "connections cannot come from it: {error}; give this machine the address, or mend the \
+             source in [relay] or the route"
+        )),
+    }
 }
 
 fn listeners(config: &Config, running: bool) -> Finding {
@@ -317,6 +343,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_source_must_be_an_address_of_this_machine() {
+        assert!(matches!(source([127, 0, 0, 1].into()), Verdict::Fine(_)));
+        // RFC 5737: nobody has it.
+        assert!(matches!(source([192, 0, 2, 1].into()), Verdict::Wrong(_)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod demo;
+mod named;
 pub mod offline;
 pub mod owner;
 pub mod ports;

@@ -1,14 +1,18 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, path::Path, time::Duration};
+use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, time::Duration};
 
-use super::{reach, socket_file::Access};
+use super::{
+    named::{Files, named},
+    reach,
+    socket_file::Access,
+};
 use crate::{
     accounts,
-    base::{limits, secret::Secret},
+    base::limits,
     config::{
         Config, Misfit, Place,
-        raw::{Expn, RelayTls, Smarthost, SmarthostTls, VerifyPolicy},
+        raw::{Expn, RelayTls, VerifyPolicy},
     },
     dns, imap,
     mail::{
@@ -25,7 +29,7 @@ use crate::{
     relay, route,
     smtp::{
         self,
-        client::{Login, Proof, conversation},
+        client::conversation,
         server::{Role, limits::DELIVERY_TRANSACTIONS_MAX},
     },
     store::embedded,
@@ -38,12 +42,9 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     accounts(config)?;
     verify(config)?;
     route(config)?;
-    routes(config)?;
+    named(config, Files::Named)?;
     demanded(config)?;
     lmtp_access(config)?;
-    if let Some(host) = &config.relay.smarthost {
-        smarthost_user(host)?;
-    }
     let filter = observe::check_filter(&config.log.filter);
     filter.map_err(|error| Misfit::new("log.filter", error.to_string()))
 }
@@ -236,8 +237,9 @@ fn reached(config: &Config) -> Vec<IpAddr> {
     reach::addresses(&config.listen.smtp, config.relay.port)
 }
 
-/// The relay's settings; reads the smarthost's password.
+/// The relay's settings; reads the files of passwords.
 pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
+    let named = named(config, Files::Read)?;
     Ok(relay::Options {
         name: config.server.hostname.clone(),
         own: relay::hosts::Own {
@@ -248,8 +250,9 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
         port: config.relay.port,
         tls: demanded(config)?,
         dane: config.relay.dane,
-        routes: routes(config)?,
-        smarthost: config.relay.smarthost.as_ref().map(smarthost).transpose()?,
+        sources: named.sources,
+        routes: named.routes,
+        smarthost: named.smarthost,
         attempts_max: config.relay.attempts,
         attempts_per_destination: config.relay.attempts_per_destination,
         // Attempts that are ended must be put back before the server gives up waiting: what is
@@ -261,33 +264,6 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
             .saturating_sub(relay::ABORT_TIME + STOP_MARGIN),
         ..relay::Options::default()
     })
-}
-
-/// Where mail for some domains goes.
-fn routes(config: &Config) -> Result<HashMap<Domain, relay::Route>, Misfit> {
-    let route = |(domain, to): (&String, &String)| {
-        let wrong = |why: String| Misfit::new(format!("relay.routes.{domain}"), why);
-        let name = Domain::parse(domain).map_err(|error| wrong(error.to_string()))?;
-        let parts = to.rsplit_once(':').and_then(|(host, port)| {
-            let port = port.parse().ok().filter(|port| *port > 0)?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            is_host(host).then(|| (host.to_owned(), port))
-        });
-        let needed = || {
-            wrong(format!(
-                "\"{to}\" is not HOST:PORT, as \"mail.example.org:25\" is"
-            ))
-        };
-        let (host, port) = parts.ok_or_else(needed)?;
-        let route = relay::Route {
-            host,
-            port,
-            security: conversation::Security::Opportunistic,
-            login: None,
-        };
-        Ok((name, route))
-    };
-    config.relay.routes.iter().map(route).collect()
 }
 
 /// What the operator demands of the mail servers of some domains.
@@ -307,63 +283,6 @@ fn demand(tls: RelayTls) -> conversation::Security {
         RelayTls::Opportunistic => Security::Opportunistic,
         RelayTls::Encrypted => Security::Encrypted,
         RelayTls::Verified => Security::Required,
-    }
-}
-
-/// A name or an IP address.
-fn is_host(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok() || Domain::parse(text).is_ok_and(|name| name.literal().is_none())
-}
-
-/// Who logs in at the smarthost, and the file of the password.
-fn smarthost_user(given: &Smarthost) -> Result<Option<(&str, &Path)>, Misfit> {
-    if !is_host(&given.host) {
-        let text = format!("\"{}\" is not the name of a host", given.host);
-        return Err(Misfit::new("relay.smarthost.host", text));
-    }
-    match (&given.user, &given.password_file) {
-        (None, None) => Ok(None),
-        (Some(user), Some(path)) => Ok(Some((user, path))),
-        _ => {
-            let text = "user and password_file belong together";
-            Err(Misfit::new("relay.smarthost", text))
-        }
-    }
-}
-
-fn smarthost(given: &Smarthost) -> Result<relay::Route, Misfit> {
-    let login = match smarthost_user(given)? {
-        None => None,
-        Some((user, path)) => Some(Login {
-            user: user.to_owned(),
-            proof: Proof::Password(first_line(path)?),
-            mechanism: None,
-            insecure_without_tls: given.tls == SmarthostTls::InsecureNone,
-        }),
-    };
-    let security = match given.tls {
-        SmarthostTls::Implicit => conversation::Security::Implicit,
-        SmarthostTls::Starttls => conversation::Security::Required,
-        SmarthostTls::Opportunistic => conversation::Security::Opportunistic,
-        SmarthostTls::InsecureNone => conversation::Security::Plain,
-    };
-    Ok(relay::Route {
-        host: given.host.clone(),
-        port: given.port,
-        security,
-        login,
-    })
-}
-
-fn first_line(path: &Path) -> Result<Secret<String>, Misfit> {
-    let wrong = |why: String| {
-        let text = format!("{}: {why}", path.display());
-        Misfit::new("relay.smarthost.password_file", text)
-    };
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    match text.lines().next() {
-        None | Some("") => Err(wrong("its first line is empty".to_owned())),
-        Some(line) => Ok(Secret::new(line.to_owned())),
     }
 }
 

@@ -11,12 +11,18 @@ pub fn line_of(text: &str, key: &str) -> Option<usize> {
 
 /// Names may have dots themselves: the longest that is there is meant.
 fn offset_of(table: &DeTable<'_>, key: &str) -> Option<usize> {
-    let named = |wanted: &str| table.iter().find(|(name, _)| name.get_ref() == wanted);
-    if let Some((name, _)) = named(key) {
-        return Some(name.span().start);
-    }
-    let (first, rest) = key.split_once('.')?;
-    match named(first)?.1.get_ref() {
+    let fits = |name: &str| {
+        let rest = key.strip_prefix(name)?;
+        rest.is_empty()
+            .then_some("")
+            .or_else(|| rest.strip_prefix('.'))
+    };
+    let fitting = table
+        .iter()
+        .filter_map(|(name, value)| Some((name, value, fits(name.get_ref())?)));
+    let (name, value, rest) = fitting.max_by_key(|(name, ..)| name.get_ref().len())?;
+    match value.get_ref() {
+        _ if rest.is_empty() => Some(name.span().start),
         DeValue::Table(inner) => offset_of(inner, rest),
         _ => None,
     }
@@ -35,5 +41,9 @@ mod tests {
         assert_eq!(line_of("a.b = 1\n", "a.b"), Some(1));
         let text = "[r.s]\n\"a.example\" = 1\n";
         assert_eq!(line_of(text, "r.s.a.example"), Some(2));
+        let text = "[r.\"a.example\"]\nport = 1\n[r.a]\nport = 2\n";
+        assert_eq!(line_of(text, "r.a.example.port"), Some(2));
+        assert_eq!(line_of(text, "r.a.port"), Some(4));
+        assert_eq!(line_of(text, "r.a.example.host"), None);
     }
 }

@@ -10,6 +10,7 @@ pub mod load;
 pub mod locate;
 mod ranges;
 pub mod raw;
+pub mod routes;
 pub mod units;
 
 pub use addresses::Place;

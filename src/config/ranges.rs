@@ -115,9 +115,6 @@ fn outbound(config: &Config) -> Vec<Rule> {
     ];
     let waits = queue.retry.iter();
     rules.extend(waits.map(|wait| time("queue.retry", *wait, SECOND..=30 * DAY)));
-    if let Some(host) = &relay.smarthost {
-        rules.push(count("relay.smarthost.port", host.port.into(), 1..=65_535));
-    }
     rules
 }
 

@@ -2,12 +2,17 @@
 //!
 //! `config/buzon.toml` shows each key with its default; a test keeps the two equal.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     addresses::{Place, listeners, name_servers, networks, write_networks},
+    routes::{Route, Smarthost, SmarthostTls},
     units::{Size, Span},
 };
 use crate::base::network::Network;
@@ -307,10 +312,13 @@ table! {
         dane: bool = true,
         /// Follows the MTA-STS policies of other domains.
         mta_sts: bool = true,
-        /// Sends mail for these domains to a given `host:port`.
-        routes: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new(),
+        /// Our addresses for connections to other servers, one of each family at most; empty: the
+        /// system chooses.
+        source: Vec<IpAddr> = Vec::new(),
+        /// Sends mail for these domains to given hosts.
+        routes: BTreeMap<String, Route> = BTreeMap::new(),
         /// What is demanded of the servers of these domains, instead of what their policies say.
-        tls: std::collections::BTreeMap<String, RelayTls> = std::collections::BTreeMap::new(),
+        tls: BTreeMap<String, RelayTls> = BTreeMap::new(),
     }
 }
 
@@ -360,38 +368,6 @@ pub enum VerifyPolicy {
     Tag,
     /// And policies are followed.
     Enforce,
-}
-
-/// `[relay.smarthost]`
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Smarthost {
-    /// Its name.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How it is protected.
-    #[serde(default)]
-    pub tls: SmarthostTls,
-    /// The user to log in as.
-    pub user: Option<String>,
-    /// A file whose first line is the password.
-    pub password_file: Option<PathBuf>,
-}
-
-/// How the way to a smarthost is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SmarthostTls {
-    /// TLS from the first byte, certificate verified (port 465).
-    Implicit,
-    /// STARTTLS or nothing is sent, certificate verified (port 587).
-    #[default]
-    Starttls,
-    /// STARTTLS when it is offered, any certificate.
-    Opportunistic,
-    /// No TLS.
-    InsecureNone,
 }
 
 table! {
@@ -511,6 +487,10 @@ impl Config {
             (
                 "relay.smarthost.tls = \"insecure-none\"",
                 smarthost == Some(SmarthostTls::InsecureNone),
+            ),
+            (
+                "relay.routes: tls = \"insecure-none\"",
+                self.relay.routes.values().any(Route::is_insecure),
             ),
         ];
         keys.into_iter()

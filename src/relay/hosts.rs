@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::source::Sources;
 use crate::{
     dns::{Answer, Mx},
     queue::record::Status,
@@ -19,6 +20,8 @@ pub(super) struct Exchange {
     pub(super) preference: u16,
     /// Its name.
     pub(super) host: String,
+    /// Its port.
+    pub(super) port: u16,
 }
 
 /// A host at one of its addresses.
@@ -28,6 +31,8 @@ pub(super) struct Target {
     pub(super) host: String,
     /// The address.
     pub(super) address: IpAddr,
+    /// The port.
+    pub(super) port: u16,
 }
 
 /// Why there is nowhere to go.
@@ -75,7 +80,7 @@ pub struct Own {
 pub(super) fn exchanges(
     domain: &str,
     answer: Answer<Vec<Mx>>,
-    own: &Own,
+    (own, port): (&Own, u16),
     random: &mut dyn FnMut(u64) -> u64,
 ) -> Result<Vec<Exchange>, Unroutable> {
     let records = match answer {
@@ -108,7 +113,11 @@ pub(super) fn exchanges(
     let mut hosts: Vec<Exchange> = Vec::new();
     for (preference, _, host) in shuffled {
         if !hosts.iter().any(|known| known.host == host) {
-            hosts.push(Exchange { preference, host });
+            hosts.push(Exchange {
+                preference,
+                host,
+                port,
+            });
         }
     }
     // RFC 5321 5.1: who lists us as well leads back to us, and so does everything not better than
@@ -124,11 +133,13 @@ pub(super) fn exchanges(
     Ok(hosts)
 }
 
-/// Where to connect, in order, given what is known of the addresses of each exchange (best first).
+/// Where to connect, in order, given what is known of the addresses of each exchange (best first),
+/// and where connections come from.
 pub(super) fn targets(
     domain: &str,
     resolved: &[(Exchange, Answer<Vec<IpAddr>>)],
     own: &Own,
+    sources: Sources,
 ) -> Result<Vec<Target>, Unroutable> {
     let points_at_us = |answer: &Answer<Vec<IpAddr>>| match answer {
         Answer::Found(found) => {
@@ -140,7 +151,7 @@ pub(super) fn targets(
     let ours = resolved.iter().find(|(_, answer)| points_at_us(answer));
     let ours = ours.map(|(exchange, _)| exchange.preference);
     let mut targets = Vec::new();
-    let (mut special, mut unknown) = (false, None);
+    let (mut special, mut unknown, mut unreached) = (false, None, None);
     for (exchange, answer) in resolved {
         if ours.is_some_and(|ours| exchange.preference >= ours) {
             break;
@@ -151,9 +162,13 @@ pub(super) fn targets(
                     |ip: &&IpAddr| own.insecure_allow_private_targets || !is_special(**ip);
                 let usable: Vec<_> = found.iter().filter(allowed).copied().collect();
                 special |= usable.len() < found.len();
+                let (usable, beyond): (Vec<_>, Vec<_>) =
+                    usable.into_iter().partition(|ip| sources.reach(*ip));
+                unreached = unreached.or(beyond.first().map(|_| &exchange.host));
                 targets.extend(families_in_turn(&usable).map(|address| Target {
                     host: exchange.host.clone(),
                     address,
+                    port: exchange.port,
                 }));
             }
             Answer::Temporary(why) => unknown = Some((&exchange.host, why)),
@@ -166,6 +181,11 @@ pub(super) fn targets(
     }
     if let Some((host, why)) = unknown {
         let text = format!("the addresses of {host} could not be found out: {why}");
+        return Err(Unroutable::temporary(text));
+    }
+    if let Some(host) = unreached {
+        // A setting of ours is no reason to return mail.
+        let text = format!("{host} has no address of the family of our source address");
         return Err(Unroutable::temporary(text));
     }
     if ours.is_some() {
@@ -271,7 +291,7 @@ mod tests {
     }
 
     fn hosts(answer: Answer<Vec<Mx>>) -> Result<Vec<String>, (bool, Status)> {
-        exchanges("d.example", answer, &own(), &mut |_| 0)
+        exchanges("d.example", answer, (&own(), 25), &mut |_| 0)
             .map(|hosts| hosts.into_iter().map(|mx| mx.host).collect())
             .map_err(|why| (why.permanent, why.status))
     }
@@ -310,7 +330,7 @@ mod tests {
         let order = |numbers: [u64; 3]| {
             let mut numbers = numbers.into_iter();
             let mut random = |_| numbers.next().unwrap();
-            let hosts = exchanges("d", records.clone(), &own(), &mut random).unwrap();
+            let hosts = exchanges("d", records.clone(), (&own(), 25), &mut random).unwrap();
             hosts.into_iter().map(|mx| mx.host).collect::<String>()
         };
         assert_eq!(order([1, 2, 3]), "firstab");
@@ -323,6 +343,7 @@ mod tests {
                 let exchange = Exchange {
                     preference: *preference,
                     host: (*host).to_owned(),
+                    port: 25,
                 };
                 let answer = match addresses {
                     [] => Answer::NoRecords,
@@ -370,7 +391,7 @@ mod tests {
                 Err((false, Status(4, 4, 3))),
             ),
         ] {
-            let found = targets("d.example", &resolved(of), &own())
+            let found = targets("d.example", &resolved(of), &own(), Sources::default())
                 .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
                 .map_err(|why| (why.permanent, why.status));
             let expected: Result<Vec<String>, _> =
@@ -380,10 +401,24 @@ mod tests {
     }
 
     #[test]
+    fn a_family_that_we_do_not_come_from_is_left_out() {
+        let four = Sources::new(&["192.0.2.1".parse().unwrap()]).unwrap();
+        let found = |addresses| {
+            targets("d", &resolved(&[(10, "a", addresses)]), &own(), four)
+                .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
+                .map_err(|why| why.permanent)
+        };
+        let both = found(&["2001:db8::1", "198.51.100.1"]);
+        assert_eq!(both, Ok(vec!["198.51.100.1".to_owned()]));
+        assert_eq!(found(&["2001:db8::1"]), Err(false));
+    }
+
+    #[test]
     fn q_06_no_more_than_five_addresses_of_both_families() {
         let many = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1::3"];
         let many = [&many[..], &["198.51.100.1", "198.51.100.2", "198.51.100.3"]].concat();
-        let targets = targets("d", &resolved(&[(10, "a", &many)]), &own()).unwrap();
+        let resolved = resolved(&[(10, "a", &many)]);
+        let targets = targets("d", &resolved, &own(), Sources::default()).unwrap();
         assert_eq!(targets.len(), ADDRESSES_MAX);
         let six = targets.iter().filter(|target| target.address.is_ipv6());
         assert_eq!(six.count(), 3);
@@ -433,6 +468,7 @@ mod tests {
             ..own()
         };
         let local = resolved(&[(10, "a", &["127.0.0.1"])]);
-        assert_eq!(targets("d", &local, &lab).unwrap().len(), 1);
+        let found = targets("d", &local, &lab, Sources::default());
+        assert_eq!(found.unwrap().len(), 1);
     }
 }

@@ -16,20 +16,24 @@ mod lines;
 mod open;
 mod pool;
 mod protect;
+mod routes;
 mod run;
+mod source;
 pub mod sts;
 mod verdict;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 pub use open::{Connector, Tcp};
+pub use routes::{Route, Routes, Way};
 pub use run::ABORT_TIME;
+pub use source::{SourceError, Sources};
 
 use crate::{
     base::{clock::Clock, random::Random},
@@ -37,7 +41,7 @@ use crate::{
     mail::address::Domain,
     queue::{Queue, record::Due},
     route::Postman,
-    smtp::client::{Login, Timeouts, TlsClient, conversation::Security},
+    smtp::client::{Timeouts, TlsClient, conversation::Security},
 };
 use board::Board;
 use pool::Pool;
@@ -80,8 +84,10 @@ pub struct Options {
     pub tls: HashMap<Domain, Security>,
     /// Follows TLSA records (RFC 7672), where the resolver can prove them.
     pub dane: bool,
+    /// Where connections come from that no route says otherwise of.
+    pub sources: Sources,
     /// Hosts for certain domains, instead of what the DNS says.
-    pub routes: HashMap<Domain, Route>,
+    pub routes: Routes,
     /// A host for all other domains.
     pub smarthost: Option<Route>,
     /// Attempts at the same time.
@@ -104,7 +110,8 @@ impl Default for Options {
             port: 25,
             tls: HashMap::new(),
             dane: true,
-            routes: HashMap::new(),
+            sources: Sources::default(),
+            routes: Routes::default(),
             smarthost: None,
             attempts_max: 300,
             attempts_per_destination: board::WINDOW_MAX,
@@ -115,26 +122,15 @@ impl Default for Options {
     }
 }
 
-/// A host that an operator named. It may have any address.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// What to do about TLS.
-    pub security: Security,
-    /// Who we are to it.
-    pub login: Option<Login>,
-}
-
 /// Where mail goes, as far as attempts have something in common: connections, pace, fate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
     /// The hosts that the DNS names for a domain.
     Direct(Domain),
-    /// The host that the operator named for a domain.
+    /// The hosts that the operator named for a domain.
     Routed(Domain),
+    /// The hosts that the operator named for all domains below this one.
+    Below(Domain),
     /// The host that the operator named for everything else.
     Smarthost,
     /// Mailboxes here, whose mail waited for its time.
@@ -146,6 +142,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct(domain) | Self::Routed(domain) => domain.fmt(f),
+            Self::Below(domain) => write!(f, "*.{domain}"),
             Self::Smarthost => f.write_str("smarthost"),
             Self::Here => f.write_str("here"),
         }
@@ -157,21 +154,30 @@ impl Options {
     pub fn destination(&self, due: &Due) -> Destination {
         let domain = &due.domain;
         if due.here {
-            Destination::Here
-        } else if self.routes.contains_key(domain) {
-            Destination::Routed(domain.clone())
-        } else if self.smarthost.is_some() {
-            Destination::Smarthost
-        } else {
-            Destination::Direct(domain.clone())
+            return Destination::Here;
         }
+        self.routes.destination(domain).unwrap_or_else(|| {
+            if self.smarthost.is_some() {
+                Destination::Smarthost
+            } else {
+                Destination::Direct(domain.clone())
+            }
+        })
     }
 
-    /// The host that the operator named for this destination.
+    /// Every address that connections are to come from.
+    pub fn all_sources(&self) -> BTreeSet<IpAddr> {
+        let routes = self.routes.all().chain(&self.smarthost);
+        let sources = routes.map(|route| route.sources).chain([self.sources]);
+        sources.flat_map(Sources::all).collect()
+    }
+
+    /// The hosts that the operator named for this destination.
     fn route(&self, to: &Destination) -> Option<&Route> {
         match to {
             Destination::Direct(_) | Destination::Here => None,
-            Destination::Routed(domain) => self.routes.get(domain),
+            Destination::Routed(domain) => self.routes.exact(domain),
+            Destination::Below(domain) => self.routes.below(domain),
             Destination::Smarthost => self.smarthost.as_ref(),
         }
     }
@@ -209,7 +215,7 @@ impl Shared {
     }
 }
 
-/// A target with its port.
-fn socket(target: &hosts::Target, port: u16) -> SocketAddr {
-    SocketAddr::new(target.address, port)
+/// Where a target listens.
+fn socket(target: &hosts::Target) -> SocketAddr {
+    SocketAddr::new(target.address, target.port)
 }

@@ -11,10 +11,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpSocket, time::timeout};
 
 use super::{
-    Destination, Shared,
+    Destination, Route, Shared, Sources,
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::Session,
     protect::{By, Known, Protection},
@@ -27,7 +27,7 @@ use crate::{
         future::{BoxFuture, all},
         text::Causes,
     },
-    dns::Answer,
+    dns::{Answer, Located},
     mail::address::Domain,
     queue::record::{Diagnosis, Status},
     smtp::client::{
@@ -38,8 +38,12 @@ use crate::{
 
 /// Makes connections. Tests have one that makes pipes.
 pub trait Connector: Send + Sync + 'static {
-    /// A connection to `to`.
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>>;
+    /// A connection to `to`, from an address of ours or from any.
+    fn connect(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>>;
 }
 
 /// Makes TCP connections.
@@ -47,19 +51,39 @@ pub trait Connector: Send + Sync + 'static {
 pub struct Tcp;
 
 impl Connector for Tcp {
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         Box::pin(async move {
-            let stream = TcpStream::connect(to).await?;
+            let socket = match to {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            if let Some(from) = from {
+                socket
+                    .bind((from, 0).into())
+                    .map_err(|error| unbound(from, &error))?;
+            }
+            let stream = socket.connect(to).await?;
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Transport>)
         })
     }
 }
 
+/// A source address that is not ours: a setting to mend, not the other side's doing.
+fn unbound(from: IpAddr, error: &io::Error) -> io::Error {
+    let text = format!("connections cannot come from {from} (source): {error}");
+    tracing::warn!(%from, %error, "the source address for connections out cannot be used");
+    io::Error::new(io::ErrorKind::AddrNotAvailable, text)
+}
+
 /// How to call the hosts of a destination.
 struct Call<'a> {
     targets: Vec<Target>,
-    port: u16,
+    sources: Sources,
     known: Known,
     login: Option<&'a Login>,
 }
@@ -71,14 +95,14 @@ impl Shared {
         let call = call.map_err(|why| Finding::unroutable(&why))?;
         let mut answered = 0;
         let mut last = None;
-        let mut protections: HashMap<&str, Result<Protection, Diagnosis>> = HashMap::new();
+        let mut protections: HashMap<(&str, u16), Result<Protection, Diagnosis>> = HashMap::new();
         for target in &call.targets {
-            let host = target.host.as_str();
-            if !protections.contains_key(host) {
-                let protection = self.protection(&call.known, (host, call.port)).await;
+            let host = (target.host.as_str(), target.port);
+            if !protections.contains_key(&host) {
+                let protection = self.protection(&call.known, host).await;
                 protections.insert(host, protection);
             }
-            let called = match protections.get(host) {
+            let called = match protections.get(&host) {
                 Some(Ok(protection)) => self.call(&call, target, protection.clone()).await,
                 Some(Err(why)) => Err(NotOpened {
                     why: why.clone(),
@@ -111,7 +135,7 @@ impl Shared {
     ) -> Result<Box<Session>, NotOpened> {
         let host = shown(target);
         loop {
-            let stream = self.connect(socket(target, call.port)).await;
+            let stream = self.connect(target, call.sources).await;
             let stream = stream.map_err(|error| NotOpened {
                 why: unconnected(&host, &shown_error(&error)),
                 answer: false,
@@ -145,8 +169,9 @@ impl Shared {
         }
     }
 
-    async fn connect(&self, to: SocketAddr) -> io::Result<Box<dyn Transport>> {
-        let connecting = self.parts.connector.connect(to);
+    async fn connect(&self, to: &Target, sources: Sources) -> io::Result<Box<dyn Transport>> {
+        let from = sources.of(to.address);
+        let connecting = self.parts.connector.connect(socket(to), from);
         match timeout(self.options.connect_timeout, connecting).await {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -176,7 +201,7 @@ impl Shared {
         let options = &self.options;
         let demanded = match to {
             Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
-            Destination::Smarthost | Destination::Here => None,
+            _ => None,
         };
         let mut known = Known {
             chosen: demanded.copied(),
@@ -186,8 +211,8 @@ impl Shared {
             let chosen = Some(route.security).filter(|of| *of != Security::Opportunistic);
             known.chosen = known.chosen.or(chosen);
             return Ok(Call {
-                targets: self.named(&route.host, &mut known).await?,
-                port: route.port,
+                targets: self.named(route, &mut known).await?,
+                sources: route.sources,
                 known,
                 login: route.login.as_ref(),
             });
@@ -198,11 +223,11 @@ impl Shared {
                 self.direct(domain, &mut known).await?
             }
             // A route that is named and not there cannot be: options do not change.
-            Destination::Routed(_) | Destination::Smarthost | Destination::Here => Vec::new(),
+            _ => Vec::new(),
         };
         Ok(Call {
             targets,
-            port: options.port,
+            sources: options.sources,
             known,
             login: None,
         })
@@ -228,12 +253,13 @@ impl Shared {
 
     /// The hosts of a domain, as the DNS has them.
     async fn direct(&self, domain: &Domain, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
-        let own = &self.options.own;
+        let (own, port) = (&self.options.own, self.options.port);
         let mut resolved = Vec::new();
         if let Some(ip) = domain.literal() {
             let exchange = Exchange {
                 preference: 0,
                 host: ip.to_string(),
+                port,
             };
             resolved.push((exchange, Answer::Found(vec![ip])));
         } else {
@@ -242,7 +268,7 @@ impl Shared {
             // the domain itself is the host, and its own answer counts (2.2.2).
             let proven = records.secure || !matches!(records.answer, Answer::Found(_));
             let mut random = |bound| self.parts.random.below(bound);
-            let hosts = exchanges(domain.as_str(), records.answer, own, &mut random)?;
+            let hosts = exchanges(domain.as_str(), records.answer, (own, port), &mut random)?;
             // All at once (there are at most `EXCHANGES_MAX`): one slow name server must not keep
             // the best host waiting for the time of all.
             let questions = hosts.iter();
@@ -257,35 +283,50 @@ impl Shared {
                 resolved.push((exchange, located.addresses));
             }
         }
-        targets(domain.as_str(), &resolved, own)
+        targets(domain.as_str(), &resolved, own, self.options.sources)
     }
 
-    /// A host that the operator named: any address will do.
-    async fn named(&self, host: &str, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
-        let answer = match host.parse::<IpAddr>() {
-            Ok(ip) => Answer::Found(vec![ip]),
-            Err(_) => {
-                let located = self.parts.resolver.located(host).await;
-                if self.options.dane {
-                    known.proven.insert(host.to_owned(), located.proven_names);
-                }
-                located.addresses
+    /// Hosts that the operator named, in his order: any address will do.
+    async fn named(&self, route: &Route, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
+        let questions = route.hosts.iter();
+        let questions = questions.map(|(host, _)| self.located(host));
+        let answers = all(questions.collect()).await;
+        let mut resolved = Vec::new();
+        for (preference, ((host, port), located)) in (0..).zip(route.hosts.iter().zip(answers)) {
+            if self.options.dane {
+                known.proven.insert(host.clone(), located.proven_names);
             }
-        };
-        let exchange = Exchange {
-            preference: 0,
-            host: host.to_owned(),
-        };
+            let exchange = Exchange {
+                preference,
+                host: host.clone(),
+                port: *port,
+            };
+            resolved.push((exchange, located.addresses));
+        }
         let own = super::hosts::Own {
             insecure_allow_private_targets: true,
             ..Default::default()
         };
+        let names: Vec<_> = route.hosts.iter().map(|(host, _)| host.as_str()).collect();
         // A mistake in our configuration is no reason to return mail.
-        targets(host, &[(exchange, answer)], &own).map_err(|why| Unroutable {
+        targets(&names.join(", "), &resolved, &own, route.sources).map_err(|why| Unroutable {
             permanent: false,
             status: Status(4, why.status.1, why.status.2),
             ..why
         })
+    }
+
+    /// Where a host is that may itself be an address.
+    fn located<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Located> {
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Box::pin(async move {
+                Located {
+                    addresses: Answer::Found(vec![ip]),
+                    proven_names: Vec::new(),
+                }
+            }),
+            Err(_) => self.parts.resolver.located(host),
+        }
     }
 }
 

@@ -195,7 +195,7 @@ pub(super) fn unconnected(host: &str, why: &str) -> Diagnosis {
 
 /// A target as it stands in logs and reports.
 pub(super) fn shown(target: &Target) -> String {
-    let Target { host, address } = target;
+    let Target { host, address, .. } = target;
     if host.parse() == Ok(*address) {
         return format!("[{address}]");
     }
@@ -231,6 +231,7 @@ mod tests {
         let target = |host: &str| Target {
             host: host.to_owned(),
             address: [192, 0, 2, 1].into(),
+            port: 25,
         };
         assert_eq!(shown(&target("mx.example")), "mx.example [192.0.2.1]");
         assert_eq!(shown(&target("192.0.2.1")), "[192.0.2.1]");

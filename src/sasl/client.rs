@@ -209,7 +209,9 @@ impl Exchange {
                     format!("n,a={user},\x01host={host}\x01auth=Bearer {text}\x01\x01"),
                 )
             }
-            M::ScramSha256Plus | M::ScramSha256 => return Self::scram(mechanism, Hash::Sha256, who),
+            M::ScramSha256Plus | M::ScramSha256 => {
+                return Self::scram(mechanism, Hash::Sha256, who);
+            }
             M::ScramSha1Plus | M::ScramSha1 => return Self::scram(mechanism, Hash::Sha1, who),
         };
         Ok((Self::at(state), Some(Secret::new(first.into_bytes()))))
@@ -333,7 +335,13 @@ mod tests {
         let password = password("p");
         let token = Secrets::Token(Secret::new("t".to_owned()));
         for (names, secrets, bindable, only, expected) in [
-            ("LOGIN plain", &password, true, None, &[M::Plain, M::Login][..]),
+            (
+                "LOGIN plain",
+                &password,
+                true,
+                None,
+                &[M::Plain, M::Login][..],
+            ),
             (
                 "PLAIN SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
                 &password,
@@ -380,7 +388,10 @@ mod tests {
     fn first(mechanism: Mechanism, who: Who<'_>) -> (Exchange, String) {
         let (exchange, first) = Exchange::start(mechanism, who).unwrap();
         let first = first.map(|first| first.expose().clone());
-        (exchange, String::from_utf8(first.unwrap_or_default()).unwrap())
+        (
+            exchange,
+            String::from_utf8(first.unwrap_or_default()).unwrap(),
+        )
     }
 
     #[test]
@@ -403,7 +414,8 @@ mod tests {
         let user = "user@example.com";
         // RFC 7628 4.1, without the port.
         let (mut bearer, said) = first(Mechanism::OauthBearer, who(user, &secrets));
-        let expected = "n,a=user@example.com,\x01host=mta.example\x01auth=Bearer vF9dft4qmT\x01\x01";
+        let expected =
+            "n,a=user@example.com,\x01host=mta.example\x01auth=Bearer vF9dft4qmT\x01\x01";
         assert_eq!(said, expected);
         let error = br#"{"status":"invalid_token"}"#;
         assert_eq!(bearer.step(error).unwrap().expose(), b"\x01");
@@ -444,10 +456,20 @@ mod tests {
     fn the_binding_is_used_when_both_can() {
         let secrets = password("pencil");
         for (mechanism, names, binding, header) in [
-            (Mechanism::ScramSha256Plus, "SCRAM-SHA-256-PLUS", true, "p=tls-exporter,,"),
+            (
+                Mechanism::ScramSha256Plus,
+                "SCRAM-SHA-256-PLUS",
+                true,
+                "p=tls-exporter,,",
+            ),
             (Mechanism::ScramSha1, "SCRAM-SHA-1", true, "y,,"),
             // RFC 5802 6: never to a server that offers it.
-            (Mechanism::ScramSha256, "SCRAM-SHA-256 SCRAM-SHA-256-PLUS", true, "n,,"),
+            (
+                Mechanism::ScramSha256,
+                "SCRAM-SHA-256 SCRAM-SHA-256-PLUS",
+                true,
+                "n,,",
+            ),
             (Mechanism::ScramSha256, "SCRAM-SHA-256", false, "n,,"),
         ] {
             let who = Who {

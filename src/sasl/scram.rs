@@ -292,11 +292,7 @@ mod tests {
     #[test]
     fn names_are_escaped_and_prepared() {
         let password = Secret::new("p".to_owned());
-        for (user, expected) in [
-            ("a,b=c", "a=2Cb=3Dc"),
-            ("I\u{ad}X", "IX"),
-            ("\u{aa}", "a"),
-        ] {
+        for (user, expected) in [("a,b=c", "a=2Cb=3Dc"), ("I\u{ad}X", "IX"), ("\u{aa}", "a")] {
             let (_, first) = Opened::new(
                 Hash::Sha256,
                 (user, &password),

@@ -5,6 +5,7 @@ pub(crate) mod mta;
 mod ours;
 mod policy;
 mod reports;
+mod routes;
 mod sts;
 mod times;
 pub(crate) mod world;
@@ -18,12 +19,10 @@ use std::{
 };
 
 use buzon::{
-    base::{ids::AccountId, secret::Secret},
+    base::ids::AccountId,
     dns::Answer,
     mail::address::Domain,
     queue::admin::{Action, Selection, Standing},
-    relay::Route,
-    smtp::client::{Login, Proof, conversation::Security},
     store::{
         fault::{CommitFault, Fault},
         memory::Memory,
@@ -31,7 +30,7 @@ use buzon::{
 };
 
 use crate::support::{logs::logged, player::run};
-use mta::{Act, Event, Mta, Seen, say};
+use mta::{Act, Event, Mta, say};
 use world::{MESSAGE, World, minutes};
 
 /// Refuses so many recipients for now.
@@ -647,79 +646,6 @@ async fn an_operators_bounce_is_reported_without_a_call() {
     world.drained(minutes(1)).await;
     assert_eq!(world.mta.connects(), 0);
     assert!(world.postman.reports()[0].contains("Status: 5.0.0\r\n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn routes_and_a_smarthost_replace_the_dns() {
-    let offers = |seen: &Seen| match seen.command().split(' ').next() {
-        Some("EHLO") => say("250-mta\r\n250 AUTH LOGIN PLAIN"),
-        Some("AUTH") => say("235 2.7.0 welcome"),
-        _ => Act::Usual,
-    };
-    let mut world = World::new(Mta::new(offers));
-    let route = |host: &str, port| Route {
-        host: host.to_owned(),
-        port,
-        security: Security::Plain,
-        login: None,
-    };
-    let domain = Domain::parse("inside.example").unwrap();
-    world.options.routes.insert(domain, route("10.0.0.1", 2525));
-    world.options.smarthost = Some(Route {
-        login: Some(Login {
-            user: "me".to_owned(),
-            proof: Proof::Password(Secret::new("secret".to_owned())),
-            mechanism: None,
-            insecure_without_tls: true,
-        }),
-        ..route("mx2.there.example", 587)
-    });
-    world.submit(&["a@inside.example"]).await;
-    world.submit(&["a@one.example", "a@two.example"]).await;
-    world.start();
-    world.drained(minutes(1)).await;
-    let connects: Vec<_> = world
-        .mta
-        .seen()
-        .iter()
-        .filter(|seen| seen.event == Event::Connect)
-        .map(|seen| seen.to.to_string())
-        .collect();
-    assert_eq!(connects.len(), 2);
-    assert!(connects.contains(&"10.0.0.1:2525".to_owned()));
-    assert!(connects.contains(&"198.51.100.2:587".to_owned()));
-    let auth = "AUTH PLAIN AG1lAHNlY3JldA==".to_owned();
-    assert!(world.mta.commands().contains(&auth));
-    assert_eq!(
-        world.mta.contents().len(),
-        2,
-        "one for all of the smarthost"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn credentials_stay_here_without_verified_tls() {
-    let mta = Mta::new(|seen| match seen.command().split(' ').next() {
-        Some("EHLO") => say("250-mta\r\n250 AUTH PLAIN"),
-        _ => Act::Usual,
-    });
-    let mut world = World::new(mta);
-    world.options.smarthost = Some(Route {
-        host: "mx1.there.example".to_owned(),
-        port: 587,
-        security: Security::Opportunistic,
-        login: Some(Login {
-            user: "me".to_owned(),
-            proof: Proof::Password(Secret::new("secret".to_owned())),
-            mechanism: None,
-            insecure_without_tls: false,
-        }),
-    });
-    world.submit(&["a@one.example"]).await;
-    world.start();
-    world.pass(minutes(1)).await;
-    assert!(world.only().await.reply.unwrap().contains("credentials"));
-    assert!(!world.mta.commands().iter().any(|c| c.starts_with("AUTH")));
 }
 
 #[tokio::test(start_paused = true)]

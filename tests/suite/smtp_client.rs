@@ -17,7 +17,8 @@ use buzon::{
         urgency::{By, Priority},
     },
     smtp::client::{
-        Cause, Conversation, Failure, Fate, Login, Mail, Proof, Sent, Timeouts, TlsClient, Transport,
+        Cause, Conversation, Failure, Fate, Login, Mail, Proof, Sent, Timeouts, TlsClient,
+        Transport,
         classify::Stage,
         conversation::{Opening, Security},
     },

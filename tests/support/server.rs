@@ -279,7 +279,11 @@ impl TestServer {
 pub(crate) struct Nowhere;
 
 impl Connector for Nowhere {
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        _: SocketAddr,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
     }
 }

@@ -58,7 +58,7 @@ fn the_shipped_file_shows_the_defaults_as_they_are() {
         assert!(table[part].get(name).is_some(), "{key} is missing");
     }
     let smarthost = table["relay"]["smarthost"].as_table().unwrap();
-    assert_eq!(smarthost.len(), 5, "{smarthost:?}");
+    assert_eq!(smarthost.len(), 7, "{smarthost:?}");
     assert!(table["relay"].get("routes").is_some());
     assert!(table["relay"].get("tls").is_some());
 }

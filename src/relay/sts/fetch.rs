@@ -138,7 +138,9 @@ impl Https {
             |ip: &std::net::IpAddr| self.insecure_allow_private_targets || !is_special(*ip);
         let mut last = FetchError::NoAddress("it is in a private network".to_owned());
         for address in found.into_iter().filter(allowed).take(ADDRESSES_MAX) {
-            let connecting = self.connector.connect(SocketAddr::new(address, HTTPS_PORT));
+            let connecting = self
+                .connector
+                .connect(SocketAddr::new(address, HTTPS_PORT), None);
             let stream = match timeout(CONNECT_MAX, connecting).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {

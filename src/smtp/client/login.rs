@@ -142,9 +142,7 @@ impl Proof {
 async fn token(path: &Path) -> io::Result<Secret<String>> {
     let mut text = String::new();
     let file = File::open(path).await?;
-    file.take(TOKEN_BYTES_MAX)
-        .read_to_string(&mut text)
-        .await?;
+    file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).await?;
     let token = text.lines().next().unwrap_or_default().trim();
     // RFC 6750 2.1: none of these may be in it, and one would end what carries it.
     let good = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());

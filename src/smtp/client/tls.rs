@@ -11,8 +11,7 @@ use std::{io, sync::Arc};
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore,
-        pki_types::ServerName,
+        self, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, pki_types::ServerName,
     },
 };
 

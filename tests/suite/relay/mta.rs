@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
@@ -70,6 +70,7 @@ pub(crate) struct Mta(Arc<Mutex<State>>);
 struct State {
     script: Script,
     seen: Vec<Seen>,
+    sources: Vec<Option<IpAddr>>,
     tasks: JoinSet<()>,
 }
 
@@ -78,6 +79,7 @@ impl Mta {
         Self(Arc::new(Mutex::new(State {
             script: Box::new(script),
             seen: Vec::new(),
+            sources: Vec::new(),
             tasks: JoinSet::new(),
         })))
     }
@@ -93,6 +95,17 @@ impl Mta {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.0.lock().unwrap().seen.clone()
+    }
+
+    /// Where connections came from, as far as that was said.
+    pub(crate) fn sources(&self) -> Vec<Option<IpAddr>> {
+        self.0.lock().unwrap().sources.clone()
+    }
+
+    /// Where connections went, in order.
+    pub(crate) fn called(&self) -> Vec<SocketAddr> {
+        let connect = |seen: &Seen| (seen.event == Event::Connect).then_some(seen.to);
+        self.seen().iter().filter_map(connect).collect()
     }
 
     /// The commands of all connections, in order.
@@ -196,7 +209,12 @@ impl Mta {
 }
 
 impl Connector for Mta {
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+        self.0.lock().unwrap().sources.push(from);
         let served = self.serve(to);
         Box::pin(async move { served.map(|ours| Box::new(ours) as Box<dyn Transport>) })
     }

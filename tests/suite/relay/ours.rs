@@ -1,7 +1,11 @@
 //! Two of our servers, and the relay of the one that speaks to the other: what is said of a message
 //! here is known there.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use buzon::{
     base::future::BoxFuture,
@@ -24,7 +28,11 @@ use crate::support::{
 struct Line(mpsc::Sender<oneshot::Sender<DuplexStream>>);
 
 impl Connector for Line {
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        _: SocketAddr,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         Box::pin(async move {
             let (give, given) = oneshot::channel();
             self.0.send(give).await.map_err(io::Error::other)?;

@@ -149,7 +149,11 @@ impl Servers {
 }
 
 impl Connector for Servers {
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        to: SocketAddr,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         let mut state = self.0.lock().unwrap();
         state.connects.push(to.ip());
         let Some(tls) = state.known.get(&to.ip()).cloned() else {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
@@ -231,7 +231,11 @@ struct Web {
 }
 
 impl Connector for Web {
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+    fn connect(
+        &self,
+        to: SocketAddr,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         let (ours, theirs) = tokio::io::duplex(4096);
         let web = self.clone();
         self.tasks.lock().unwrap().spawn(async move {

@@ -1,4 +1,5 @@
-//! What is refused for now: too many recipients, no place, conflicts; and that nothing is lost by it.
+//! What is refused for now: too many recipients, no place, conflicts; and that nothing is lost
+//! by it.
 
 use super::*;
 
