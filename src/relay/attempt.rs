@@ -5,7 +5,7 @@
 //! have been closed by the other side meanwhile: what fails on it before any content was sent is
 //! tried on a fresh one.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     Destination, Shared,
     board::Group,
+    open::Closed,
     pool::Session,
     verdict::{Finding, ours, too_late},
 };
@@ -55,9 +56,8 @@ pub(super) async fn work(
     first: Group,
     phase: watch::Receiver<Phase>,
 ) {
-    let session = shared.pool().take(&to, Instant::now());
     let mut hand = Hand {
-        live: session.map(|session| Live::new(session, &shared, &to)),
+        live: None,
         shared: &shared,
         to: &to,
         down: None,
@@ -74,7 +74,7 @@ pub(super) async fn work(
         return;
     };
     let kept = if running() {
-        shared.pool().put(&to, session, Instant::now())
+        shared.pool().put(session, Instant::now())
     } else {
         Err(session)
     };
@@ -205,8 +205,13 @@ impl<'a> Hand<'a> {
             let (mut live, fresh) = match self.warm().await {
                 Some(live) => (live, false),
                 None => match asked::of(work.id, self.shared.open(self.to)).await {
-                    Ok(session) => (Live::new(session, self.shared, self.to), true),
-                    Err(finding) => {
+                    Ok((session, fresh)) => (Live::new(session, self.shared, self.to), fresh),
+                    Err(Closed::Full) => {
+                        let until = Instant::now() + FULL_PAUSE;
+                        self.shared.board().pause(self.to, until);
+                        return Round::Crowded;
+                    }
+                    Err(Closed::Because(finding)) => {
                         let mut board = self.shared.board();
                         board.refused(self.to);
                         if board.is_talking(self.to) && matches!(finding, Finding::Later(_)) {
@@ -243,8 +248,7 @@ impl<'a> Hand<'a> {
     /// The connection in hand, unless it carried enough.
     async fn warm(&mut self) -> Option<Live<'a>> {
         let live = self.live.take()?;
-        let most = live.session.conversation.mails_max();
-        if live.session.messages < MESSAGES_MAX.min(most.unwrap_or(MESSAGES_MAX)) {
+        if !live.session.is_worn() {
             return Some(live);
         }
         live.session.conversation.quit().await;
@@ -433,5 +437,5 @@ async fn aborted(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
 }
 
-/// Transactions over one connection.
-const MESSAGES_MAX: u32 = 100;
+/// How long nothing is begun for a destination whose host other mail has for itself.
+const FULL_PAUSE: Duration = Duration::from_secs(3);

@@ -34,6 +34,8 @@ pub(super) struct Board {
     /// Windows that are smaller than a first one, of destinations that have no lane; and until when
     /// they count.
     shrunk: HashMap<Destination, (usize, Instant)>,
+    /// Destinations for which nothing is begun, and until when.
+    paused: HashMap<Destination, Instant>,
 }
 
 /// The work for one destination.
@@ -88,6 +90,7 @@ impl Board {
             turns: VecDeque::new(),
             known: HashSet::new(),
             shrunk: HashMap::new(),
+            paused: HashMap::new(),
         }
     }
 
@@ -124,7 +127,8 @@ impl Board {
         for _ in 0..self.turns.len() {
             let to = self.turns.pop_front()?;
             let lane = self.lanes.entry(to.clone()).or_default();
-            if lane.running >= lane.window.min(self.window_max) {
+            let full = lane.running >= lane.window.min(self.window_max);
+            if full || self.paused.contains_key(&to) {
                 self.turns.push_back(to);
                 continue;
             }
@@ -178,6 +182,19 @@ impl Board {
     /// Lets go of what counts no more.
     pub(super) fn expire(&mut self, now: Instant) {
         self.shrunk.retain(|_, (_, until)| *until > now);
+        self.paused.retain(|_, until| *until > now);
+    }
+
+    /// Begins nothing for `to` for a while: its host is busy with other mail of ours.
+    pub(super) fn pause(&mut self, to: &Destination, until: Instant) {
+        if self.paused.len() < PAUSED_MAX {
+            self.paused.insert(to.clone(), until);
+        }
+    }
+
+    /// When the next pause is over.
+    pub(super) fn next_pause_end(&self) -> Option<Instant> {
+        self.paused.values().min().copied()
     }
 
     /// The destination took a message.
@@ -341,6 +358,8 @@ pub(super) const WINDOW_MAX: usize = 20;
 pub(super) const SHRUNK_FOR: Duration = Duration::from_secs(30 * 60);
 /// Destinations of which that is remembered.
 pub(super) const SHRUNK_MAX: usize = 1_000;
+/// Destinations that are paused at the same time.
+pub(super) const PAUSED_MAX: usize = 1_000;
 /// RFC 5321 4.5.3.1.8: every server takes this many recipients in one transaction.
 pub(super) const RECIPIENTS_MAX: usize = 100;
 /// Recipients on the board.

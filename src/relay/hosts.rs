@@ -5,7 +5,7 @@
 //! reason is permanent only when the DNS gave an answer; what could not be found out delays
 //! (DNS-02).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::source::Sources;
 use crate::{
@@ -33,6 +33,15 @@ pub(super) struct Target {
     pub(super) address: IpAddr,
     /// The port.
     pub(super) port: u16,
+    /// Its host's.
+    pub(super) preference: u16,
+}
+
+impl Target {
+    /// Where it listens.
+    pub(super) fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
 }
 
 /// Why there is nowhere to go.
@@ -133,13 +142,15 @@ pub(super) fn exchanges(
     Ok(hosts)
 }
 
-/// Where to connect, in order, given what is known of the addresses of each exchange (best first),
-/// and where connections come from.
+/// Where to connect, in order, given what is known of the addresses of each exchange (best first)
+/// and where connections come from. Among hosts of one preference, what `doubt` says less of is
+/// tried earlier.
 pub(super) fn targets(
     domain: &str,
     resolved: &[(Exchange, Answer<Vec<IpAddr>>)],
     own: &Own,
     sources: Sources,
+    doubt: &dyn Fn(SocketAddr) -> u8,
 ) -> Result<Vec<Target>, Unroutable> {
     let points_at_us = |answer: &Answer<Vec<IpAddr>>| match answer {
         Answer::Found(found) => {
@@ -169,12 +180,14 @@ pub(super) fn targets(
                     host: exchange.host.clone(),
                     address,
                     port: exchange.port,
+                    preference: exchange.preference,
                 }));
             }
             Answer::Temporary(why) => unknown = Some((&exchange.host, why)),
             Answer::NoRecords | Answer::NoSuchName => {}
         }
     }
+    targets.sort_by_key(|target| (target.preference, doubt(target.socket())));
     targets.truncate(ADDRESSES_MAX);
     if !targets.is_empty() {
         return Ok(targets);
@@ -391,9 +404,15 @@ mod tests {
                 Err((false, Status(4, 4, 3))),
             ),
         ] {
-            let found = targets("d.example", &resolved(of), &own(), Sources::default())
-                .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
-                .map_err(|why| (why.permanent, why.status));
+            let found = targets(
+                "d.example",
+                &resolved(of),
+                &own(),
+                Sources::default(),
+                &|_| 0,
+            )
+            .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
+            .map_err(|why| (why.permanent, why.status));
             let expected: Result<Vec<String>, _> =
                 expected.map(|ips| ips.into_iter().map(str::to_owned).collect());
             assert_eq!(found, expected, "{of:?}");
@@ -401,12 +420,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_doubted_goes_last_among_its_equals() {
+        let of = [
+            (10, "a", &["198.51.100.1"][..]),
+            (10, "b", &["198.51.100.2", "198.51.100.3"]),
+            (20, "c", &["198.51.100.4"]),
+        ];
+        let doubt = |to: SocketAddr| u8::from(to.ip() == Ipv4Addr::new(198, 51, 100, 1)) * 2;
+        let found = targets("d", &resolved(&of), &own(), Sources::default(), &doubt).unwrap();
+        let order: Vec<_> = found.iter().map(|target| target.host.as_str()).collect();
+        assert_eq!(order, ["b", "b", "a", "c"]);
+    }
+
+    #[test]
     fn a_family_that_we_do_not_come_from_is_left_out() {
         let four = Sources::new(&["192.0.2.1".parse().unwrap()]).unwrap();
         let found = |addresses| {
-            targets("d", &resolved(&[(10, "a", addresses)]), &own(), four)
-                .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
-                .map_err(|why| why.permanent)
+            targets(
+                "d",
+                &resolved(&[(10, "a", addresses)]),
+                &own(),
+                four,
+                &|_| 0,
+            )
+            .map(|targets| targets.iter().map(|t| t.address.to_string()).collect())
+            .map_err(|why| why.permanent)
         };
         let both = found(&["2001:db8::1", "198.51.100.1"]);
         assert_eq!(both, Ok(vec!["198.51.100.1".to_owned()]));
@@ -418,7 +456,7 @@ mod tests {
         let many = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1::3"];
         let many = [&many[..], &["198.51.100.1", "198.51.100.2", "198.51.100.3"]].concat();
         let resolved = resolved(&[(10, "a", &many)]);
-        let targets = targets("d", &resolved, &own(), Sources::default()).unwrap();
+        let targets = targets("d", &resolved, &own(), Sources::default(), &|_| 0).unwrap();
         assert_eq!(targets.len(), ADDRESSES_MAX);
         let six = targets.iter().filter(|target| target.address.is_ipv6());
         assert_eq!(six.count(), 3);
@@ -468,7 +506,7 @@ mod tests {
             ..own()
         };
         let local = resolved(&[(10, "a", &["127.0.0.1"])]);
-        let found = targets("d", &local, &lab, Sources::default());
+        let found = targets("d", &local, &lab, Sources::default(), &|_| 0);
         assert_eq!(found.unwrap().len(), 1);
     }
 }

@@ -16,8 +16,11 @@ mod lines;
 mod open;
 mod pool;
 mod protect;
+mod race;
+mod recall;
 mod routes;
 mod run;
+mod seats;
 mod source;
 pub mod sts;
 mod verdict;
@@ -25,7 +28,7 @@ mod verdict;
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -45,6 +48,8 @@ use crate::{
 };
 use board::Board;
 use pool::Pool;
+use recall::Recall;
+use seats::Seats;
 
 /// The worker of the queue. Cheap to clone; one of them runs.
 #[derive(Clone)]
@@ -189,6 +194,8 @@ struct Shared {
     options: Options,
     board: Mutex<Board>,
     pool: Mutex<Pool>,
+    recall: Mutex<Recall>,
+    seats: Seats,
 }
 
 impl Relay {
@@ -199,6 +206,8 @@ impl Relay {
             parts,
             options,
             pool: Mutex::default(),
+            recall: Mutex::default(),
+            seats: Seats::default(),
         }))
     }
 }
@@ -213,9 +222,9 @@ impl Shared {
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Where a target listens.
-fn socket(target: &hosts::Target) -> SocketAddr {
-    SocketAddr::new(target.address, target.port)
+    /// What is remembered of addresses; never held across an await.
+    fn recall(&self) -> MutexGuard<'_, Recall> {
+        self.recall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,9 +1,10 @@
 //! From a destination to a conversation: whom to call, and the calls until somebody answers.
 //!
-//! At most five addresses and two hosts that answered per attempt. A host that fails at TLS,
-//! where TLS is opportunistic, is called once more without it; one that fails what a policy demands
-//! is not spoken to (TLS-07). A host that does not want to talk says nothing about the mail, so the
-//! next one is tried, and in the end the mail waits.
+//! At most five addresses and two hosts that answered per attempt; a slow address is
+//! overtaken by the next one of its preference, and what failed lately goes last among its equals.
+//! A host that fails at TLS, where TLS is opportunistic, is called once more without it; one that
+//! fails what a policy demands is not spoken to (TLS-07). A host that does not want to talk says
+//! nothing about the mail, so the next one is tried, and in the end the mail waits.
 
 use std::{
     collections::HashMap,
@@ -11,14 +12,19 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use tokio::{net::TcpSocket, time::timeout};
+use tokio::{
+    net::TcpSocket,
+    sync::OnceCell,
+    time::{Instant, timeout},
+};
 
 use super::{
     Destination, Route, Shared, Sources,
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
-    pool::Session,
+    pool::{Place, Session},
     protect::{By, Known, Protection},
-    socket,
+    race::Race,
+    seats::Seat,
     sts::Policy,
     verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
@@ -88,32 +94,70 @@ struct Call<'a> {
     login: Option<&'a Login>,
 }
 
+/// How each host of a call, by name and port, is to be protected, once that is known.
+type Protections = HashMap<(String, u16), OnceCell<Result<Protection, Diagnosis>>>;
+
+/// A connection, the protection of the conversation that it is for, and its seat.
+type Reached = (Protection, Box<dyn Transport>, Seat);
+
+/// No conversation.
+pub(super) enum Closed {
+    /// Other mail has all connections to the host that there may be.
+    Full,
+    /// This became of the mail.
+    Because(Finding),
+}
+
+impl Call<'_> {
+    /// What a conversation is that this call may use.
+    fn place(&self, target: &Target, protection: &Protection) -> Place {
+        // RFC 7672 3.2.2: a certificate may be for the domain; for another one it proves nothing.
+        let domain = self.known.domain.as_ref();
+        Place {
+            host: target.host.clone(),
+            to: target.socket(),
+            from: self.sources.of(target.address),
+            user: self.login.map(|login| login.user.clone()),
+            asked: (protection.security, protection.name.clone(), protection.by),
+            domain: domain.filter(|_| protection.by == By::Dane).cloned(),
+        }
+    }
+}
+
 impl Shared {
-    /// A fresh conversation with some host of `to`, or what its absence means for the mail.
-    pub(super) async fn open(&self, to: &Destination) -> Result<Box<Session>, Finding> {
+    /// A conversation with some host of `to` and whether it is a new one, or what its absence means
+    /// for the mail.
+    pub(super) async fn open(&self, to: &Destination) -> Result<(Box<Session>, bool), Closed> {
         let call = self.plan(to).await;
-        let call = call.map_err(|why| Finding::unroutable(&why))?;
-        let mut answered = 0;
-        let mut last = None;
-        let mut protections: HashMap<(&str, u16), Result<Protection, Diagnosis>> = HashMap::new();
-        for target in &call.targets {
-            let host = (target.host.as_str(), target.port);
-            if !protections.contains_key(&host) {
-                let protection = self.protection(&call.known, host).await;
-                protections.insert(host, protection);
-            }
-            let called = match protections.get(&host) {
-                Some(Ok(protection)) => self.call(&call, target, protection.clone()).await,
-                Some(Err(why)) => Err(NotOpened {
-                    why: why.clone(),
-                    answer: false,
-                }),
-                None => continue,
+        let call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
+        let call = &call;
+        let hosts = call
+            .targets
+            .iter()
+            .map(|target| ((target.host.clone(), target.port), OnceCell::new()));
+        let protections: HashMap<_, _> = hosts.collect();
+        let protections = &protections;
+        let begin = move |target: Target| -> BoxFuture<'_, _> {
+            Box::pin(self.reach(call, protections, target))
+        };
+        if let Some(session) = self.waiting(call, protections).await {
+            return Ok((session, false));
+        }
+        let mut race = Race::new(call.targets.clone(), begin);
+        let (mut answered, mut last, mut full) = (0, None, false);
+        while let Some((target, reached)) = race.next().await {
+            let opened = match reached {
+                Ok(reached) => self.call(call, &target, reached).await,
+                Err(why) => Err(why),
             };
-            match called {
-                Ok(session) => return Ok(session),
-                Err(NotOpened { why, answer }) => {
-                    tracing::debug!(host = %shown(target), why = why.text(), "host did not do");
+            match opened {
+                Ok(session) => return Ok((session, true)),
+                Err(NotOpened::Full) => {
+                    full = true;
+                    race.stay_at(target.preference);
+                }
+                Err(NotOpened::Because { why, answer }) => {
+                    tracing::debug!(host = %shown(&target), why = why.text(), "host did not do");
                     answered += usize::from(answer);
                     last = Some(why);
                 }
@@ -122,8 +166,72 @@ impl Shared {
                 break;
             }
         }
+        if full {
+            return Err(Closed::Full);
+        }
         let none = || unconnected("no host", "there is no address");
-        Err(Finding::Later(last.unwrap_or_else(none)))
+        Err(Closed::Because(Finding::Later(last.unwrap_or_else(none))))
+    }
+
+    /// A conversation that waits for more mail to a host that may be called first: no better one is
+    /// there, or none that could be reached lately.
+    async fn waiting(&self, call: &Call<'_>, protections: &Protections) -> Option<Box<Session>> {
+        let now = Instant::now();
+        for target in &call.targets {
+            let mut better = call.targets.iter();
+            let failed = |to: &Target| self.recall().has_failed(to.socket(), now);
+            // RFC 5321 5.1.
+            if !better.all(|other| other.preference >= target.preference || failed(other)) {
+                return None;
+            }
+            if !self.pool().has(target.socket(), now) {
+                continue;
+            }
+            if let Ok(protection) = self.protected(call, protections, target).await {
+                let place = call.place(target, &protection);
+                let session = self.pool().take(&place, now);
+                if session.is_some() {
+                    return session;
+                }
+            }
+        }
+        None
+    }
+
+    /// A connection to one address, once it is known how its host is to be protected.
+    async fn reach(
+        &self,
+        call: &Call<'_>,
+        protections: &Protections,
+        target: Target,
+    ) -> Result<Reached, NotOpened> {
+        let silent = |why| NotOpened::Because { why, answer: false };
+        let protection = self.protected(call, protections, &target).await;
+        let protection = protection.map_err(silent)?;
+        let most = self.options.attempts_per_destination;
+        let seat = self.seats.take(&target.host, target.port, most);
+        let seat = seat.ok_or(NotOpened::Full)?;
+        match self.connect(&target, call.sources).await {
+            Ok(stream) => Ok((protection, stream, seat)),
+            Err(error) => Err(silent(unconnected(&shown(&target), &shown_error(&error)))),
+        }
+    }
+
+    /// How the host of `target` is to be protected; found out once for all its addresses.
+    async fn protected(
+        &self,
+        call: &Call<'_>,
+        protections: &Protections,
+        target: &Target,
+    ) -> Result<Protection, Diagnosis> {
+        let host = (target.host.as_str(), target.port);
+        match protections.get(&(target.host.clone(), target.port)) {
+            Some(known) => {
+                let known = known.get_or_init(|| self.protection(&call.known, host));
+                known.await.clone()
+            }
+            None => self.protection(&call.known, host).await,
+        }
     }
 
     /// One call, and another one with less TLS where that may help.
@@ -131,15 +239,11 @@ impl Shared {
         &self,
         call: &Call<'_>,
         target: &Target,
-        mut protection: Protection,
+        (mut protection, mut stream, seat): Reached,
     ) -> Result<Box<Session>, NotOpened> {
         let host = shown(target);
+        let place = call.place(target, &protection);
         loop {
-            let stream = self.connect(target, call.sources).await;
-            let stream = stream.map_err(|error| NotOpened {
-                why: unconnected(&host, &shown_error(&error)),
-                answer: false,
-            })?;
             match self.converse(call, &protection, stream).await {
                 Ok(mut conversation) => {
                     if protection.by == By::StsTesting {
@@ -150,7 +254,9 @@ impl Shared {
                         conversation,
                         host,
                         by: protection.by,
+                        place,
                         messages: 0,
+                        _seat: seat,
                     }));
                 }
                 Err(failure) => match protection.weakened(&failure) {
@@ -159,23 +265,42 @@ impl Shared {
                         protection = weaker;
                     }
                     None => {
-                        return Err(NotOpened {
+                        return Err(NotOpened::Because {
                             why: unopened(&host, &failure, protection.by),
                             answer: true,
                         });
                     }
                 },
             }
+            let again = self.connect(target, call.sources).await;
+            stream = again.map_err(|error| NotOpened::Because {
+                why: unconnected(&host, &shown_error(&error)),
+                answer: false,
+            })?;
         }
     }
 
-    async fn connect(&self, to: &Target, sources: Sources) -> io::Result<Box<dyn Transport>> {
-        let from = sources.of(to.address);
-        let connecting = self.parts.connector.connect(socket(to), from);
-        match timeout(self.options.connect_timeout, connecting).await {
+    /// A connection; what came of it is remembered.
+    async fn connect(&self, target: &Target, sources: Sources) -> io::Result<Box<dyn Transport>> {
+        let (to, from) = (target.socket(), sources.of(target.address));
+        let connecting = self.parts.connector.connect(to, from);
+        let made = match timeout(self.options.connect_timeout, connecting).await {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match &made {
+            Ok(_) => self.recall().worked(to, Instant::now()),
+            // Not the other side's doing.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Err(_) => self.recall().failed(to, Instant::now()),
         }
+        made
+    }
+
+    /// How much speaks against calling an address before others that are as good.
+    fn doubt(&self) -> impl Fn(SocketAddr) -> u8 {
+        let now = Instant::now();
+        move |to| self.recall().doubt(to, now)
     }
 
     async fn converse(
@@ -283,7 +408,13 @@ impl Shared {
                 resolved.push((exchange, located.addresses));
             }
         }
-        targets(domain.as_str(), &resolved, own, self.options.sources)
+        targets(
+            domain.as_str(),
+            &resolved,
+            own,
+            self.options.sources,
+            &self.doubt(),
+        )
     }
 
     /// Hosts that the operator named, in his order: any address will do.
@@ -309,7 +440,9 @@ impl Shared {
         };
         let names: Vec<_> = route.hosts.iter().map(|(host, _)| host.as_str()).collect();
         // A mistake in our configuration is no reason to return mail.
-        targets(&names.join(", "), &resolved, &own, route.sources).map_err(|why| Unroutable {
+        let names = names.join(", ");
+        let targets = targets(&names, &resolved, &own, route.sources, &self.doubt());
+        targets.map_err(|why| Unroutable {
             permanent: false,
             status: Status(4, why.status.1, why.status.2),
             ..why
@@ -331,10 +464,15 @@ impl Shared {
 }
 
 /// A host was not spoken to.
-struct NotOpened {
-    why: Diagnosis,
-    /// Whether it answered at all.
-    answer: bool,
+enum NotOpened {
+    /// it is, by all who may.
+    Full,
+    /// It did not do.
+    Because {
+        why: Diagnosis,
+        /// Whether it answered at all.
+        answer: bool,
+    },
 }
 
 /// hosts that answered and did not do, before an attempt ends.

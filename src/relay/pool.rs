@@ -1,14 +1,19 @@
-//! Open connections that wait for more mail to the same destination.
+//! Open connections that wait for more mail to the same host.
 //!
-//! Few and for a short time: a connection costs the other side, too. Sorted by nothing; a
-//! destination has a handful at most.
+//! Few and for a short time: a connection costs the other side, too. They are kept by what they
+//! are, not by the domain that they were opened for: mail for all domains of a host shares them, as
+//! long as it asks for the same protection. Sorted by nothing; a place has a handful at most.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use super::{Destination, protect::By};
-use crate::smtp::client::Conversation;
+use super::{protect::By, seats::Seat};
+use crate::smtp::client::{Conversation, conversation::Security};
 
 /// A conversation, with whom it is, and how much it has carried.
 pub(super) struct Session {
@@ -17,42 +22,69 @@ pub(super) struct Session {
     pub(super) host: String,
     /// Whose word its security follows.
     pub(super) by: By,
+    /// For whose mail it can be used.
+    pub(super) place: Place,
     /// Transactions so far.
     pub(super) messages: u32,
+    /// Counts it.
+    pub(super) _seat: Seat,
+}
+
+/// What conversations have in common that can be used for each other's mail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// The host's name.
+    pub(super) host: String,
+    /// Where it is.
+    pub(super) to: SocketAddr,
+    /// Where we come from, if that was said.
+    pub(super) from: Option<IpAddr>,
+    /// As whom we logged in.
+    pub(super) user: Option<String>,
+    /// What was asked of the host: the security, the name that it proves, and by whose word.
+    pub(super) asked: (Security, String, By),
+    /// For which domain alone, when the proof may be about that.
+    pub(super) domain: Option<String>,
+}
+
+impl Session {
+    /// Whether it carried enough.
+    pub(super) fn is_worn(&self) -> bool {
+        let most = self.conversation.mails_max().unwrap_or(MESSAGES_MAX);
+        self.messages >= most.min(MESSAGES_MAX)
+    }
 }
 
 /// The connections that wait.
 #[derive(Default)]
-pub(super) struct Pool(HashMap<Destination, Vec<(Box<Session>, Instant)>>);
+pub(super) struct Pool(HashMap<Place, Vec<(Box<Session>, Instant)>>);
 
 impl Pool {
     /// A waiting connection, the one used last.
-    pub(super) fn take(&mut self, to: &Destination, now: Instant) -> Option<Box<Session>> {
-        let waiting = self.0.get_mut(to)?;
-        let (session, until) = waiting.pop()?;
-        if waiting.is_empty() {
-            self.0.remove(to);
-        }
+    pub(super) fn take(&mut self, place: &Place, now: Instant) -> Option<Box<Session>> {
+        let waiting = self.0.get_mut(place)?;
         // An older one is left to `expired`, which says goodbye.
-        if until > now {
-            return Some(session);
+        let session = waiting.pop_if(|(_, until)| *until > now);
+        if waiting.is_empty() {
+            self.0.remove(place);
         }
-        self.0.entry(to.clone()).or_default().push((session, until));
-        None
+        session.map(|(session, _)| session)
     }
 
-    /// Keeps a connection for a while; gives it back when there is no room.
-    pub(super) fn put(
-        &mut self,
-        to: &Destination,
-        session: Box<Session>,
-        now: Instant,
-    ) -> Result<(), Box<Session>> {
+    /// Whether some connection to this address waits.
+    pub(super) fn has(&self, to: SocketAddr, now: Instant) -> bool {
+        let mut places = self.0.iter().filter(|(place, _)| place.to == to);
+        places.any(|(_, waiting)| waiting.iter().any(|(_, until)| *until > now))
+    }
+
+    /// Keeps a connection for a while; gives it back when there is no room, or it carried enough.
+    pub(super) fn put(&mut self, session: Box<Session>, now: Instant) -> Result<(), Box<Session>> {
         let total: usize = self.0.values().map(Vec::len).sum();
-        let waiting = self.0.entry(to.clone()).or_default();
-        if total >= WAITING_MAX || waiting.len() >= WAITING_EACH_MAX {
+        let waiting = self.0.get(&session.place).map_or(0, Vec::len);
+        if total >= WAITING_MAX || waiting >= WAITING_EACH_MAX || session.is_worn() {
             return Err(session);
         }
+        let waiting = self.0.entry(session.place.clone()).or_default();
         waiting.push((session, now + WAIT));
         Ok(())
     }
@@ -84,5 +116,7 @@ impl Pool {
 const WAIT: Duration = Duration::from_secs(30);
 /// How many wait in all.
 const WAITING_MAX: usize = 100;
-/// How many wait for one destination.
+/// How many wait in one place.
 const WAITING_EACH_MAX: usize = 5;
+/// Transactions over one connection.
+const MESSAGES_MAX: u32 = 100;

@@ -33,7 +33,7 @@ pub(super) struct Protection {
 }
 
 /// Whose word it follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum By {
     /// Nobody's: encrypted if that is possible.
     Nobody,

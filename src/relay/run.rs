@@ -50,6 +50,8 @@ impl Relay {
             shared.look(&mut plan).await;
             tasks.start(shared, &phase);
             let expiry = shared.pool().next_expiry();
+            let pause = shared.board().next_pause_end();
+            let expiry = expiry.into_iter().chain(pause).min();
             let next = plan.next(expiry);
             tokio::select! {
                 () = &mut stop => break,

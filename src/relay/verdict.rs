@@ -232,6 +232,7 @@ mod tests {
             host: host.to_owned(),
             address: [192, 0, 2, 1].into(),
             port: 25,
+            preference: 0,
         };
         assert_eq!(shown(&target("mx.example")), "mx.example [192.0.2.1]");
         assert_eq!(shown(&target("192.0.2.1")), "[192.0.2.1]");

@@ -1,6 +1,7 @@
 //! The relay against a scripted world: in-memory connections, a table for the DNS, a steered clock.
 
 mod dsn;
+mod hosts;
 pub(crate) mod mta;
 mod ours;
 mod policy;

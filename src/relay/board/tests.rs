@@ -44,6 +44,27 @@ fn recipients_of_one_message_go_together() {
     assert!(board.next(&to("a.example")).is_none() && board.start().is_none());
 }
 
+#[tokio::test]
+async fn q_06_a_paused_destination_begins_nothing_until_its_time() {
+    let (mut board, now) = (Board::new(WINDOW_MAX), Instant::now());
+    let until = now + Duration::from_secs(3);
+    board.add(to("a.example"), due(1, 0));
+    board.pause(&to("a.example"), until);
+    board.add(to("b.example"), due(2, 0));
+    assert_eq!(board.start().unwrap().0, to("b.example"));
+    assert!(board.start().is_none());
+    assert_eq!(board.next_pause_end(), Some(until));
+    board.expire(now);
+    assert!(board.start().is_none());
+    board.expire(until);
+    assert_eq!(board.start().unwrap().0, to("a.example"));
+    assert_eq!(board.next_pause_end(), None);
+    for n in 0..=PAUSED_MAX {
+        board.pause(&to(&format!("d{n}.example")), until);
+    }
+    assert_eq!(board.paused.len(), PAUSED_MAX);
+}
+
 #[test]
 fn q_08_destinations_take_turns() {
     let mut board = Board::new(WINDOW_MAX);

@@ -56,7 +56,7 @@ pub struct Opening<'a> {
 }
 
 /// What to do about TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Security {
     /// Do without.
     Plain,

@@ -10,6 +10,7 @@
     reason = "real programs take real time; skipped ones are said; a client's round is one story"
 )]
 
+mod addresses;
 mod authentication;
 mod clients;
 mod crash;

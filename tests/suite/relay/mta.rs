@@ -4,6 +4,7 @@
 //! the server is a good one. Everything happens in memory; what was said is kept.
 
 use std::{
+    future::pending,
     io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
@@ -37,6 +38,8 @@ pub(crate) enum Act {
     Silence,
     /// No connection is made (only for `Connect`).
     Refuse,
+    /// Nobody ever answers the connection (only for `Connect`).
+    Ignore,
     /// What a good server does.
     Usual,
 }
@@ -151,8 +154,10 @@ impl Mta {
             },
             0,
         );
-        if matches!(greeting, Act::Refuse) {
-            return Err(io::ErrorKind::ConnectionRefused.into());
+        match greeting {
+            Act::Refuse => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Act::Ignore => return Err(io::ErrorKind::WouldBlock.into()),
+            _ => {}
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let session = self.clone().session(to, greeting, theirs);
@@ -216,7 +221,12 @@ impl Connector for Mta {
     ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
         self.0.lock().unwrap().sources.push(from);
         let served = self.serve(to);
-        Box::pin(async move { served.map(|ours| Box::new(ours) as Box<dyn Transport>) })
+        Box::pin(async move {
+            match served {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pending().await,
+                served => served.map(|ours| Box::new(ours) as Box<dyn Transport>),
+            }
+        })
     }
 }
 
@@ -228,7 +238,7 @@ async fn perform(stream: &mut BufReader<DuplexStream>, act: &Act) -> bool {
             let _ = stream.write_all(text.as_bytes()).await;
             false
         }
-        Act::Close | Act::Refuse | Act::Usual => false,
+        Act::Close | Act::Refuse | Act::Ignore | Act::Usual => false,
         Act::Silence => {
             let mut sink = Vec::new();
             let _ = stream.read_to_end(&mut sink).await;
