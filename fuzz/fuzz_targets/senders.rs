@@ -14,7 +14,7 @@ use std::{
 
 use buzon::{
     base::{clock::Timestamp, future::BoxFuture, random::Random},
-    dns::{Answer, Family, Mx, Resolver, Service},
+    dns::{Answer, Family, Located, Mx, Proven, Resolver, Service, Tlsa},
     mail::{
         address::{Address, Domain},
         envelope::ReversePath,
@@ -74,6 +74,19 @@ impl Resolver for Says {
             }]
         };
         at_once(self.name().map(record))
+    }
+
+    // What the relay asks.
+    fn proven_mx<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Proven<Vec<Mx>>> {
+        unreachable!()
+    }
+
+    fn located<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Located> {
+        unreachable!()
+    }
+
+    fn associations<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Proven<Vec<Tlsa>>> {
+        unreachable!()
     }
 
     fn addresses<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Answer<Vec<IpAddr>>> {

@@ -7,10 +7,15 @@
 mod addressing;
 pub mod operations;
 mod personal;
+mod queueing;
 pub mod request;
 mod sharing;
 mod signing;
 pub mod socket;
 
 pub use operations::Operations;
-pub use request::{Addressing, Answer, Answering, Listing, Password, QueueAction, Request};
+pub use queueing::Ways;
+pub use request::{
+    Addressing, Answer, Answering, Filters, Listing, Password, QueueAction, QueueRequest, Request,
+    Selected,
+};

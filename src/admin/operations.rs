@@ -6,27 +6,16 @@ use serde_json::{Value, json};
 
 use super::{
     personal::{forwarding_shown, out_of_office_shown},
-    request::{Answer, Password, QueueAction, Request},
+    queueing::Ways,
+    request::{Answer, Password, Request},
 };
 use crate::{
     accounts::{Account, Directory, DirectoryError, Entry, Resolution},
-    base::{
-        clock::Clock,
-        ids::{AccountId, MessageId},
-        random::Random,
-        secret::Secret,
-        text::Causes,
-    },
+    base::{clock::Clock, ids::AccountId, random::Random, secret::Secret, text::Causes},
     fulltext::{Fulltext, Unreadable},
-    mail::{
-        address::{Address, Domain},
-        envelope::ReversePath,
-    },
+    mail::address::{Address, Domain},
     mailbox::{ChangeError, MailboxFault, Mailboxes},
-    queue::{
-        Queue, QueueFault,
-        admin::{Action, Filter, Selection},
-    },
+    queue::{Queue, QueueFault},
     store::Batch,
 };
 
@@ -35,7 +24,8 @@ use crate::{
 pub struct Operations {
     pub(super) directory: Directory,
     pub(super) mailboxes: Mailboxes,
-    queue: Queue,
+    pub(super) queue: Queue,
+    pub(super) ways: Ways,
     fulltext: Fulltext,
     pub(super) clock: Clock,
     pub(super) random: Random,
@@ -75,6 +65,15 @@ pub(super) enum Refusal {
     NoKey,
     #[error("there is no message {0} in the queue")]
     NoMessage(String),
+    #[error(
+        "which mail? A message's ID, filters such as --domain example.org or --error greylist, or \
+         `all`"
+    )]
+    NothingSelected,
+    #[error("\"{0}\" is this server itself: its mail would come back")]
+    ToOurselves(String),
+    #[error("no smarthost is set: [relay.smarthost] names it")]
+    NoSmarthost,
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
@@ -104,10 +103,17 @@ impl Operations {
             directory,
             mailboxes,
             queue,
+            ways: Ways::default(),
             fulltext,
             clock,
             random,
         }
+    }
+
+    /// The same, where queued mail can go these ways.
+    #[must_use]
+    pub fn with_ways(self, ways: Ways) -> Self {
+        Self { ways, ..self }
     }
 
     /// Runs one request.
@@ -181,16 +187,7 @@ impl Operations {
                 mailbox,
                 identifier,
             } => self.acl_delete(&account, &mailbox, &identifier).await,
-            Request::QueueList { domain, sender } => self.queue_list(domain, sender).await,
-            Request::QueueShow { id } => match self.queue.show(message_id(&id)?).await? {
-                Some(summary) => Ok(serde_json::to_value(summary)?),
-                None => Err(Refusal::NoMessage(id)),
-            },
-            Request::QueueChange {
-                action,
-                id,
-                recipient,
-            } => self.queue_change(action, id, recipient).await,
+            Request::Queue { request } => self.queue(request).await,
             Request::SearchIndexStatus => Ok(serde_json::to_value(self.fulltext.status().await?)?),
             Request::SearchIndexRebuild => {
                 self.fulltext.rebuild().await?;
@@ -362,50 +359,6 @@ impl Operations {
             .collect()
     }
 
-    async fn queue_list(&self, of: Option<String>, sender: Option<String>) -> Outcome {
-        let filter = Filter {
-            domain: of.as_deref().map(domain).transpose()?,
-            sender: sender.as_deref().map(reverse_path).transpose()?,
-            received_before: None,
-        };
-        let (mut messages, mut from) = (Vec::new(), None);
-        while messages.len() < LISTED_MESSAGES_MAX {
-            let room = LISTED_MESSAGES_MAX - messages.len();
-            let page = self.queue.list(&filter, from, room).await?;
-            messages.extend(page.messages);
-            let Some(next) = page.next else { break };
-            from = Some(message_id(&next)?);
-        }
-        Ok(serde_json::to_value(messages)?)
-    }
-
-    async fn queue_change(
-        &self,
-        action: QueueAction,
-        id: String,
-        recipient: Option<String>,
-    ) -> Outcome {
-        let selection = match (id.as_str(), recipient) {
-            ("all", None) if action == QueueAction::Retry => Selection::All,
-            (_, None) => Selection::Message(message_id(&id)?),
-            (_, Some(recipient)) => Selection::Recipient(message_id(&id)?, parsed(&recipient)?),
-        };
-        let action = match action {
-            QueueAction::Retry => Action::Retry,
-            QueueAction::Hold => Action::Hold,
-            QueueAction::Release => Action::Release,
-            QueueAction::Bounce => Action::Bounce,
-            QueueAction::Drop => Action::Drop,
-        };
-        let changed = self.queue.apply(action, &selection).await?;
-        let touched = changed.changed + changed.busy + changed.unaffected;
-        if touched == 0 && selection != Selection::All {
-            return Err(Refusal::NoMessage(id));
-        }
-        self.queue.wake();
-        Ok(serde_json::to_value(changed)?)
-    }
-
     /// A local domain.
     pub(super) fn domain(&self, name: &str) -> Result<Domain, Refusal> {
         let domain = domain(name)?;
@@ -470,23 +423,5 @@ pub(super) fn parsed(text: &str) -> Result<Address, Refusal> {
     })
 }
 
-/// An address, or `<>` for mail that has no sender: reports.
-fn reverse_path(text: &str) -> Result<ReversePath, Refusal> {
-    match text {
-        "<>" => Ok(ReversePath::Null),
-        text => parsed(text).map(ReversePath::Address),
-    }
-}
-
-fn message_id(text: &str) -> Result<MessageId, Refusal> {
-    let wanted = "a message id: 26 letters and digits, as `buzon queue list` shows them";
-    text.parse().map_err(|_| Refusal::NotOne {
-        given: text.to_owned(),
-        wanted,
-    })
-}
-
 /// Characters of a password that is set.
 const PASSWORD_CHARS_MIN: usize = 8;
-/// Messages of one list; who has more looks at them by domain or sender.
-const LISTED_MESSAGES_MAX: usize = 10_000;

@@ -1,6 +1,10 @@
 //! What an operator can ask for, and what is answered. The JSON forms go over the local socket.
 
+mod queue;
+
 use serde::{Deserialize, Serialize};
+
+pub use queue::{Filters, QueueAction, QueueRequest, Selected};
 
 use crate::base::secret::Secret;
 
@@ -167,25 +171,9 @@ pub enum Request {
         identifier: String,
     },
     /// Waiting mail.
-    QueueList {
-        /// Only with a recipient of this domain.
-        domain: Option<String>,
-        /// Only from this sender.
-        sender: Option<String>,
-    },
-    /// One message.
-    QueueShow {
-        /// Its id.
-        id: String,
-    },
-    /// Change what waits.
-    QueueChange {
-        /// What to do.
-        action: QueueAction,
-        /// A message's id, or `all` for a retry.
-        id: String,
-        /// Only this recipient.
-        recipient: Option<String>,
+    Queue {
+        /// What of it.
+        request: QueueRequest,
     },
     /// How far the index of texts is.
     SearchIndexStatus,
@@ -274,22 +262,6 @@ pub struct Answering {
     pub subject: Option<String>,
     /// What it says.
     pub text: String,
-}
-
-/// What can be done with waiting mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum QueueAction {
-    /// Try now.
-    Retry,
-    /// Stop trying.
-    Hold,
-    /// Try again after a hold.
-    Release,
-    /// Give up and report.
-    Bounce,
-    /// Remove silently.
-    Drop,
 }
 
 /// A password on its way through the local socket; never shown otherwise.

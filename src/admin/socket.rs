@@ -177,9 +177,7 @@ fn name_of(request: &Request) -> &'static str {
         Request::AclList { .. } => "mailbox acl list",
         Request::AclSet { .. } => "mailbox acl set",
         Request::AclDelete { .. } => "mailbox acl delete",
-        Request::QueueList { .. } => "queue list",
-        Request::QueueShow { .. } => "queue show",
-        Request::QueueChange { .. } => "queue change",
+        Request::Queue { request } => request.name(),
         Request::SearchIndexStatus => "search-index status",
         Request::SearchIndexRebuild => "search-index rebuild",
     }
@@ -199,7 +197,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         accounts::{self, Directory},
-        admin::QueueAction,
+        admin::QueueRequest,
         base::{
             clock::{Clock, Timestamp},
             random::Random,
@@ -254,10 +252,10 @@ pub(super) mod tests {
         for (each, in_time) in [(1, true), (60, false)] {
             fault.delay_reads(Duration::from_secs(each));
             let (mut ours, theirs) = UnixStream::pair().unwrap();
-            let request = Request::QueueChange {
-                action: QueueAction::Retry,
-                id: "all".to_owned(),
-                recipient: None,
+            let request = Request::Queue {
+                request: QueueRequest::Show {
+                    id: "01m7zbns2jvqsnwcc5261ghbv8".to_owned(),
+                },
             };
             let line = serde_json::to_string(&request).unwrap() + "\n";
             ours.write_all(line.as_bytes()).await.unwrap();
@@ -267,7 +265,7 @@ pub(super) mod tests {
             ours.read_to_string(&mut answer).await.unwrap();
             match serde_json::from_str(&answer).unwrap() {
                 Answer::Done(_) => assert!(in_time),
-                Answer::Refused(why) => assert!(!in_time && why == NOT_IN_TIME, "{why}"),
+                Answer::Refused(why) => assert_eq!(why == NOT_IN_TIME, !in_time, "{why}"),
             }
         }
     }

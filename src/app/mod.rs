@@ -6,6 +6,7 @@ pub mod demo;
 mod named;
 pub mod offline;
 pub mod owner;
+mod pacing;
 pub mod ports;
 pub mod published;
 mod reach;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{StartError, owner, settings};
 use crate::{
     accounts::Directory,
-    admin::Operations,
+    admin::{Operations, Ways},
     base::{
         clock::Clock,
         future::BoxFuture,
@@ -47,6 +47,8 @@ pub struct Services {
     pub queue: Queue,
     /// Where mail goes.
     pub router: Router,
+    /// Where queued mail can go.
+    pub ways: Ways,
 }
 
 impl Services {
@@ -97,7 +99,7 @@ impl Services {
             Arc::clone(&engine),
             clock.clone(),
             random.clone(),
-            settings::queue(config),
+            settings::queue(config)?,
         );
         let router = Router::new(
             Arc::clone(&engine),
@@ -116,6 +118,7 @@ impl Services {
             fulltext: Fulltext::default(),
             queue,
             router,
+            ways: settings::ways(config),
         })
     }
 
@@ -134,6 +137,7 @@ impl Services {
             self.fulltext.clone(),
             (self.clock.clone(), self.random.clone()),
         )
+        .with_ways(self.ways.clone())
     }
 }
 

@@ -1,14 +1,20 @@
 //! From the configuration to the small `Options` of each service.
 
-use std::{collections::HashMap, fs, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use super::{
     named::{Files, named},
-    reach,
+    pacing, reach,
     socket_file::Access,
 };
 use crate::{
-    accounts,
+    accounts, admin,
     base::limits,
     config::{
         Config, Misfit, Place,
@@ -24,9 +30,7 @@ use crate::{
         self,
         listen::{Door, Security},
     },
-    observe, pop3, queue,
-    queue::schedule::Schedule,
-    relay, route,
+    observe, pop3, queue, relay, route,
     smtp::{
         self,
         client::conversation,
@@ -43,6 +47,7 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     verify(config)?;
     route(config)?;
     named(config, Files::Named)?;
+    pacing::limits(config)?;
     demanded(config)?;
     lmtp_access(config)?;
     let filter = observe::check_filter(&config.log.filter);
@@ -171,17 +176,12 @@ pub(super) fn accounts(config: &Config) -> Result<accounts::Options, Misfit> {
     })
 }
 
-pub(super) fn queue(config: &Config) -> queue::Options {
-    queue::Options {
-        schedule: Schedule {
-            first: config.queue.retry.iter().map(|span| span.0).collect(),
-            longest: config.queue.retry_max.0,
-            give_up_after: config.queue.give_up.0,
-            delay_notice_after: Some(config.queue.delay_notice.0),
-        },
+pub(super) fn queue(config: &Config) -> Result<queue::Options, Misfit> {
+    Ok(queue::Options {
+        schedules: pacing::schedules(config)?,
         hold_max: config.queue.hold_max.0,
         ..queue::Options::default()
-    }
+    })
 }
 
 pub(super) fn route(config: &Config) -> Result<route::Options, Misfit> {
@@ -237,6 +237,28 @@ fn reached(config: &Config) -> Vec<IpAddr> {
     reach::addresses(&config.listen.smtp, config.relay.port)
 }
 
+/// The places at which this server takes mail.
+fn listeners(config: &Config) -> Vec<SocketAddr> {
+    let listen = &config.listen;
+    let all = [&listen.smtp, &listen.submission, &listen.submissions];
+    let reached = |listener: &SocketAddr| {
+        let port = listener.port();
+        let addresses = reach::addresses(std::slice::from_ref(listener), port);
+        addresses.into_iter().map(move |ip| (ip, port).into())
+    };
+    all.into_iter().flatten().flat_map(reached).collect()
+}
+
+/// The ways that queued mail can go on an operator's word.
+pub(super) fn ways(config: &Config) -> admin::Ways {
+    admin::Ways {
+        smarthost: config.relay.smarthost.is_some(),
+        names: vec![config.server.hostname.to_ascii_lowercase()],
+        listeners: listeners(config),
+        port: config.relay.port,
+    }
+}
+
 /// The relay's settings; reads the files of passwords.
 pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
     let named = named(config, Files::Read)?;
@@ -245,6 +267,7 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
         own: relay::hosts::Own {
             names: vec![config.server.hostname.to_ascii_lowercase()],
             addresses: reached(config),
+            listeners: listeners(config),
             insecure_allow_private_targets: config.relay.insecure_private_targets,
         },
         port: config.relay.port,
@@ -254,7 +277,7 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
         routes: named.routes,
         smarthost: named.smarthost,
         attempts_max: config.relay.attempts,
-        attempts_per_destination: config.relay.attempts_per_destination,
+        limits: pacing::limits(config)?,
         // Attempts that are ended must be put back before the server gives up waiting: what is
         // left under its lease counts as a crash, and three of them hold the mail.
         stop_timeout: config

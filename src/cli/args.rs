@@ -1,8 +1,12 @@
 //! What can be typed: commands, their arguments and their help texts.
 
+mod queue;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(super) use queue::{Filters, Queue, Which};
 
 /// One mail server: SMTP, IMAP, POP3 and an outbound queue over one durable store.
 #[derive(Debug, Parser)]
@@ -428,52 +432,6 @@ pub(super) enum Acl {
         /// As it is listed
         #[arg(allow_hyphen_values = true)]
         identifier: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Queue {
-    /// List waiting mail
-    List {
-        /// Only recipients of this domain
-        #[arg(long)]
-        domain: Option<String>,
-        /// Only mail from this sender; "<>" for reports, which have none
-        #[arg(long)]
-        sender: Option<String>,
-    },
-    /// Everything about one message
-    Show {
-        /// Its id
-        id: String,
-    },
-    /// Try again now: one message, or all
-    Retry {
-        /// Its id, or "all"
-        id: String,
-    },
-    /// Stop trying until released
-    Hold {
-        /// Its id
-        id: String,
-    },
-    /// Try again after a hold
-    Release {
-        /// Its id
-        id: String,
-    },
-    /// Give up and report to the sender
-    Bounce {
-        /// Its id
-        id: String,
-    },
-    /// Remove without a report
-    Drop {
-        /// Its id
-        id: String,
-        /// Only this recipient
-        #[arg(long)]
-        recipient: Option<String>,
     },
 }
 

@@ -6,6 +6,7 @@
 //! touching the data directory; that is `check`'s and `serve`'s work.
 
 mod addresses;
+pub mod destinations;
 pub mod load;
 pub mod locate;
 mod ranges;

@@ -4,6 +4,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
+    destinations,
     load::Misfit,
     raw::Config,
     units::{Size, Span},
@@ -16,7 +17,8 @@ pub(super) fn check(config: &Config) -> Result<(), Misfit> {
     rules.extend(people(config));
     rules.extend(outbound(config));
     rules.extend(disk(config));
-    rules.iter().try_for_each(Rule::obeyed)
+    rules.iter().try_for_each(Rule::obeyed)?;
+    destinations::check(config)
 }
 
 fn protocols(config: &Config) -> Vec<Rule> {
@@ -100,10 +102,9 @@ fn people(config: &Config) -> Vec<Rule> {
 fn outbound(config: &Config) -> Vec<Rule> {
     let (queue, relay) = (&config.queue, &config.relay);
     let mut rules = vec![
-        count("queue.retry", queue.retry.len(), 1..=100).of("wait"),
-        time("queue.retry_max", queue.retry_max, SECOND..=30 * DAY),
-        time("queue.give_up", queue.give_up, SECOND..=30 * DAY),
-        time("queue.delay_notice", queue.delay_notice, SECOND..=30 * DAY),
+        patience("queue.retry_max", queue.retry_max),
+        patience("queue.give_up", queue.give_up),
+        patience("queue.delay_notice", queue.delay_notice),
         time("queue.hold_max", queue.hold_max, 0..=3650 * DAY),
         count("relay.port", relay.port.into(), 1..=65_535),
         count("relay.attempts", relay.attempts, 1..=100_000),
@@ -113,8 +114,7 @@ fn outbound(config: &Config) -> Vec<Rule> {
             1..=100_000,
         ),
     ];
-    let waits = queue.retry.iter();
-    rules.extend(waits.map(|wait| time("queue.retry", *wait, SECOND..=30 * DAY)));
+    rules.extend(waits("queue.retry".to_owned(), &queue.retry));
     rules
 }
 
@@ -130,9 +130,22 @@ fn disk(config: &Config) -> Vec<Rule> {
     ]
 }
 
+/// The waits of a retry schedule.
+pub(super) fn waits(key: String, given: &[Span]) -> Vec<Rule> {
+    let each = given.iter().map(|wait| patience(key.clone(), *wait));
+    let mut rules: Vec<_> = each.collect();
+    rules.push(count(key, given.len(), 1..=100).of("wait"));
+    rules
+}
+
+/// A time of a retry schedule.
+pub(super) fn patience(key: impl Into<String>, given: Span) -> Rule {
+    time(key, given, SECOND..=30 * DAY)
+}
+
 /// One value, what it may be, and who says so.
-struct Rule {
-    key: &'static str,
+pub(super) struct Rule {
+    key: String,
     given: u64,
     range: RangeInclusive<u64>,
     unit: Unit,
@@ -146,22 +159,22 @@ enum Unit {
     Millis,
 }
 
-fn count(key: &'static str, given: usize, range: RangeInclusive<u64>) -> Rule {
+pub(super) fn count(key: impl Into<String>, given: usize, range: RangeInclusive<u64>) -> Rule {
     rule(key, given as u64, range, Unit::Things(""))
 }
 
-fn size(key: &'static str, given: Size, range: RangeInclusive<u64>) -> Rule {
+fn size(key: impl Into<String>, given: Size, range: RangeInclusive<u64>) -> Rule {
     rule(key, given.0, range, Unit::Bytes)
 }
 
-fn time(key: &'static str, given: Span, range: RangeInclusive<u64>) -> Rule {
+fn time(key: impl Into<String>, given: Span, range: RangeInclusive<u64>) -> Rule {
     let millis = u64::try_from(given.0.as_millis()).unwrap_or(u64::MAX);
     rule(key, millis, range, Unit::Millis)
 }
 
-fn rule(key: &'static str, given: u64, range: RangeInclusive<u64>, unit: Unit) -> Rule {
+fn rule(key: impl Into<String>, given: u64, range: RangeInclusive<u64>, unit: Unit) -> Rule {
     Rule {
-        key,
+        key: key.into(),
         given,
         range,
         unit,
@@ -183,7 +196,7 @@ impl Rule {
         }
     }
 
-    fn obeyed(&self) -> Result<(), Misfit> {
+    pub(super) fn obeyed(&self) -> Result<(), Misfit> {
         let (least, most) = (*self.range.start(), *self.range.end());
         let text = match self.given {
             given if given < least && !self.source.is_empty() => {
@@ -197,7 +210,7 @@ impl Rule {
             ),
             _ => return Ok(()),
         };
-        Err(Misfit::new(self.key, text))
+        Err(Misfit::new(&self.key, text))
     }
 
     fn shown(&self, value: u64) -> String {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     addresses::{Place, listeners, name_servers, networks, write_networks},
+    destinations::Destination,
     routes::{Route, Smarthost, SmarthostTls},
     units::{Size, Span},
 };
@@ -319,6 +320,8 @@ table! {
         routes: BTreeMap<String, Route> = BTreeMap::new(),
         /// What is demanded of the servers of these domains, instead of what their policies say.
         tls: BTreeMap<String, RelayTls> = BTreeMap::new(),
+        /// What is different towards these domains.
+        destinations: BTreeMap<String, Destination> = BTreeMap::new(),
     }
 }
 
@@ -467,7 +470,8 @@ impl Config {
         let keys = tables.iter().flat_map(|(table, keys)| {
             keys.iter()
                 .filter(|key| {
-                    !matches!(**key, "smarthost" | "routes") && (*table, **key) != ("relay", "tls")
+                    !matches!(**key, "smarthost" | "routes" | "destinations")
+                        && (*table, **key) != ("relay", "tls")
                 })
                 .map(move |key| format!("{table}.{key}"))
         });

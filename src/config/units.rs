@@ -1,5 +1,5 @@
-//! Durations and sizes as people write them: `"90s"`, `"5m"`, `"4h"`, `"5d"`; `"50 MiB"`, or plain
-//! numbers of seconds and bytes.
+//! Durations, sizes and rates as people write them: `"90s"`, `"5m"`, `"4h"`, `"5d"`; `"50 MiB"`, or
+//! plain numbers of seconds and bytes; `"100/min"`.
 
 use std::{fmt, time::Duration};
 
@@ -12,6 +12,15 @@ pub struct Span(pub Duration);
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
+
+/// So many in a second, a minute, an hour or a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
+}
 
 impl Span {
     /// This many seconds.
@@ -37,6 +46,45 @@ impl<'de> Deserialize<'de> for Span {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(SIZES).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse()
+            .map_err(|()| de::Error::invalid_value(de::Unexpected::Str(&text), &RATE_WANTED))
+    }
+}
+
+impl std::str::FromStr for Rate {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (count, unit) = text.split_once('/').ok_or(())?;
+        let secs = match unit.trim() {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(()),
+        };
+        Ok(Self {
+            count: count.trim().parse().map_err(drop)?,
+            per: Duration::from_secs(secs),
+        })
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let unit = match self.per.as_secs() {
+            ..60 => "s",
+            60..3600 => "min",
+            3600..86_400 => "h",
+            _ => "d",
+        };
+        to.collect_str(&format_args!("{}/{unit}", self.count))
     }
 }
 
@@ -83,6 +131,8 @@ impl std::str::FromStr for Size {
         de::Visitor::visit_str(SIZES, text).map(Self)
     }
 }
+
+const RATE_WANTED: &str = "a rate like \"10/s\", \"100/min\", \"500/h\" or \"1000/d\"";
 
 const TIMES: Quantity<'_> = Quantity {
     units: &[

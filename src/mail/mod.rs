@@ -16,6 +16,7 @@
 pub mod address;
 pub mod algorithm;
 pub mod body_text;
+pub mod by_domain;
 pub mod charset;
 pub mod civil;
 pub mod convert;

@@ -85,7 +85,8 @@ impl Queue {
     /// Returns how many recipients that were.
     pub async fn reclamp(&self) -> Result<usize, QueueFault> {
         let options = &self.0.options;
-        let furthest = options.schedule.longest.max(options.lease) + CLAMP_SLACK;
+        let waits = options.schedules.values().map(|schedule| schedule.longest);
+        let furthest = waits.fold(options.lease, Duration::max) + CLAMP_SLACK;
         let now = self.0.clock.wall();
         let range = KeyRange {
             from: first_at(now.plus(furthest)),

@@ -128,7 +128,7 @@ impl Queue {
                     continue;
                 }
             };
-            match judge(&old.record, row.at, now, message.is_some()) {
+            match judge(&old.record, row, now, message.is_some()) {
                 Judgement::Stale => {
                     batch.unchanged(key::queue_recipient(id, row.n), Some(old.bytes));
                     batch.delete(key::queue_due(row.at, id, row.n));
@@ -364,11 +364,13 @@ enum Judgement {
     NotYet,
 }
 
-fn judge(record: &RecipientRecord, row: Timestamp, now: Timestamp, sound: bool) -> Judgement {
+fn judge(record: &RecipientRecord, row: &Due, now: Timestamp, sound: bool) -> Judgement {
     match record.state.due() {
-        Some(at) if at != row => Judgement::Stale,
+        Some(at) if at != row.at => Judgement::Stale,
         None => Judgement::Stale,
         Some(at) if at > now => Judgement::NotYet,
+        // It was put on another way since the row was read.
+        Some(_) if record.via != row.via => Judgement::NotYet,
         Some(_) if !sound => Judgement::Hold("the record of its message is damaged or missing"),
         // this many attempts were begun and none came to an end.
         Some(_) if record.unfinished >= CRASHES_MAX => {

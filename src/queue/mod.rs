@@ -18,7 +18,13 @@ pub use body::StoredBody;
 pub use due::{DuePage, Position, QueueFault};
 pub use lease::{CRASHES_MAX, Lease, Leased, Outcome, RecordError};
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
@@ -29,7 +35,8 @@ use crate::{
         random::Random,
     },
     mail::{
-        address::Address,
+        address::{Address, Domain},
+        by_domain::ByDomain,
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
     store::{Batch, Engine, key},
@@ -47,6 +54,8 @@ struct Inner {
     random: Random,
     options: Options,
     changed: Notify,
+    /// How often the relay was told to look at everything anew.
+    recalls: AtomicU64,
 }
 
 /// Settings of the queue.
@@ -54,8 +63,8 @@ struct Inner {
 pub struct Options {
     /// How long work in hand stays in hand without a renewal.
     pub lease: Duration,
-    /// When attempts are made again, and when no more.
-    pub schedule: Schedule,
+    /// When attempts are made again, and when no more, for recipients of each domain.
+    pub schedules: ByDomain<Schedule>,
     /// How long senders may have their messages wait (RFC 4865).
     pub hold_max: Duration,
 }
@@ -64,7 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(300),
-            schedule: Schedule::default(),
+            schedules: Schedule::default().into(),
             hold_max: Duration::from_secs(30 * 86_400),
         }
     }
@@ -112,6 +121,7 @@ impl Queue {
             random,
             options,
             changed: Notify::new(),
+            recalls: AtomicU64::new(0),
         }))
     }
 
@@ -174,9 +184,20 @@ impl Queue {
         self.0.changed.notified().await;
     }
 
-    /// The retry schedule.
-    pub fn schedule(&self) -> &Schedule {
-        &self.0.options.schedule
+    /// Tells the relay that it must not go on with what it found: where it goes, or whether, has
+    /// changed.
+    fn recall(&self) {
+        self.0.recalls.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that happened.
+    pub fn recalls(&self) -> u64 {
+        self.0.recalls.load(Ordering::Acquire)
+    }
+
+    /// The retry schedule for recipients of this domain.
+    pub fn schedule(&self, domain: &Domain) -> &Schedule {
+        self.0.options.schedules.of(domain)
     }
 
     /// How long a lease lasts without renewal.

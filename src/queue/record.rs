@@ -23,6 +23,9 @@ use codec::{Reader, Writer};
 
 mod class;
 mod codec;
+mod via;
+
+pub use via::{NamedHost, NotAPlace, Via};
 
 pub use class::{Advice, Class};
 
@@ -84,6 +87,8 @@ pub struct RecipientRecord {
     pub delay_told: bool,
     /// RFC 2852: whether he was told that the time he gave is over.
     pub late_told: bool,
+    /// Where an operator sends it.
+    pub via: Option<Via>,
 }
 
 /// Where a recipient stands. A finished recipient has no record.
@@ -202,6 +207,10 @@ pub struct Due {
     pub turn: Turn,
     /// It goes to a mailbox here.
     pub here: bool,
+    /// Nothing but a report to its sender is left of it.
+    pub over: bool,
+    /// Where an operator sends it.
+    pub via: Option<Via>,
 }
 
 /// What decides when a message has its turn among others that are due.
@@ -344,6 +353,7 @@ impl RecipientRecord {
             last: None,
             delay_told: false,
             late_told: false,
+            via: None,
         }
     }
 
@@ -385,6 +395,7 @@ impl RecipientRecord {
         out.option(self.last.as_ref(), Writer::diagnosis);
         out.0.push(u8::from(self.delay_told));
         out.0.push(u8::from(self.late_told));
+        out.option(self.via.as_ref(), |out, via| out.text(&via.to_string()));
         out.sealed()
     }
 
@@ -416,6 +427,7 @@ impl RecipientRecord {
             last: input.option(Reader::diagnosis)?,
             delay_told: input.flag()?,
             late_told: input.flag()?,
+            via: input.option(|input| input.text()?.parse().map_err(|_| Undecodable))?,
         };
         input.end().map(|()| record)
     }
@@ -433,7 +445,8 @@ impl Due {
             source: Source(rest.u64()?),
             priority: rest.priority()?,
         };
-        let here = rest.flag()?;
+        let (here, over) = (rest.flag()?, rest.flag()?);
+        let via = rest.option(|rest| rest.text()?.parse().map_err(|_| Undecodable))?;
         rest.end()?;
         let due = Self {
             at: Timestamp(input.u64()?),
@@ -445,17 +458,24 @@ impl Due {
                 .ok_or(Undecodable)?,
             turn,
             here,
+            over,
+            via,
         };
         input.end().map(|()| due)
     }
 
-    /// A row's value: the domain, a zero byte, the source, the priority, whether it stays here.
+    /// A row's value: the domain, a zero byte, the source, the priority, whether it stays here,
+    /// whether only its report is left, where an operator sends it.
     pub(super) fn value(recipient: &RecipientRecord, turn: Turn) -> Vec<u8> {
         let mut value = Writer(recipient.address.domain.as_str().as_bytes().to_vec());
         value.0.push(0);
         value.u64(turn.source.0);
         value.priority(turn.priority);
         value.0.push(u8::from(recipient.account.is_some()));
+        value.0.push(u8::from(recipient.order != Order::Deliver));
+        value.option(recipient.via.as_ref(), |out, via| {
+            out.text(&via.to_string());
+        });
         value.0
     }
 }

@@ -5,7 +5,7 @@
 //! have been closed by the other side meanwhile: what fails on it before any content was sent is
 //! tried on a fresh one.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -14,10 +14,10 @@ use tokio::{
 
 use super::{
     Destination, Shared,
-    board::Group,
+    board::{Group, Heard},
     open::Closed,
     pool::Session,
-    verdict::{Finding, ours, too_late},
+    verdict::{Finding, heard, ours, too_late},
 };
 use crate::{
     base::{
@@ -35,7 +35,7 @@ use crate::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
     },
-    smtp::client::{Fate, Mail, Sent},
+    smtp::client::{Mail, Sent},
 };
 
 /// Whether work goes on.
@@ -66,7 +66,7 @@ pub(super) async fn work(
     let mut next = Some(first);
     while let Some(group) = next {
         next = match hand.deliver(&group, &phase).await {
-            Then::Next if running() => shared.board().next(&to),
+            Then::Next if running() => shared.board().next(&to, Instant::now()),
             Then::Next | Then::Stop => None,
         };
     }
@@ -103,7 +103,7 @@ struct Mark<'a>(&'a Shared, &'a Destination);
 
 impl<'a> Live<'a> {
     fn new(session: Box<Session>, shared: &'a Shared, to: &'a Destination) -> Self {
-        shared.board().opened(to);
+        shared.board().opened(to, Instant::now());
         Self {
             session,
             _mark: Mark(shared, to),
@@ -207,31 +207,21 @@ impl<'a> Hand<'a> {
                 None => match asked::of(work.id, self.shared.open(self.to)).await {
                     Ok((session, fresh)) => (Live::new(session, self.shared, self.to), fresh),
                     Err(Closed::Full) => {
-                        let until = Instant::now() + FULL_PAUSE;
-                        self.shared.board().pause(self.to, until);
+                        self.shared.heard(self.to, Heard::Busy);
                         return Round::Crowded;
                     }
                     Err(Closed::Because(finding)) => {
-                        let mut board = self.shared.board();
-                        board.refused(self.to);
-                        if board.is_talking(self.to) && matches!(finding, Finding::Later(_)) {
-                            return Round::Crowded;
-                        }
-                        drop(board);
-                        self.down = Some(finding.clone());
-                        return work.all(&finding);
+                        return self.unopened(work, finding);
                     }
                 },
             };
             work.log(self.to, &live.session);
-            let sent = self.shared.transact(self.to, work, &mut live.session).await;
+            let sent = self.shared.transact(work, &mut live.session).await;
             let host = live.session.host.clone();
             if sent.usable {
                 self.live = Some(live);
             } else if !fresh && !sent.content_begun {
                 continue;
-            } else if sent.closing {
-                self.shared.board().refused(self.to);
             }
             let told = |finding: Finding| match (sent.reports, work.is_traced(&sent)) {
                 (_, true) => finding.traced(),
@@ -241,8 +231,29 @@ impl<'a> Hand<'a> {
             let fates = work.recipients.iter().zip(&sent.fates);
             let findings =
                 fates.filter_map(|((n, ..), fate)| Some((*n, told(Finding::of(&host, fate)?))));
-            return Round::Found(settled(findings.collect()));
+            let findings = settled(findings.collect());
+            if let Some(what) = heard(&findings) {
+                self.shared.heard(self.to, what);
+            }
+            return Round::Found(findings);
         }
+    }
+
+    /// No host could be spoken to. One that talks to others of us and wants no more of them gets
+    /// fewer; one that wants nothing of us now gets nothing for a while.
+    fn unopened(&mut self, work: &Work, finding: Finding) -> Round {
+        let is_talking = self.shared.board().is_talking(self.to);
+        let wants_less = heard(&[(0, finding.clone())]) == Some(Heard::Less);
+        let what = match wants_less && !is_talking {
+            true => Heard::Less,
+            false => Heard::Nothing,
+        };
+        self.shared.heard(self.to, what);
+        if is_talking && matches!(finding, Finding::Later(_)) {
+            return Round::Crowded;
+        }
+        self.down = Some(finding.clone());
+        work.all(&finding)
     }
 
     /// The connection in hand, unless it carried enough.
@@ -258,7 +269,7 @@ impl<'a> Hand<'a> {
 
 impl Shared {
     /// Sends the message over `session`.
-    async fn transact(&self, to: &Destination, work: &Work, session: &mut Session) -> Sent {
+    async fn transact(&self, work: &Work, session: &mut Session) -> Sent {
         let recipients = work.recipients.iter();
         let recipients: Vec<_> = recipients.map(|(_, who, options)| (who, options)).collect();
         let sender = work.message.reverse_path();
@@ -290,11 +301,16 @@ impl Shared {
             Err(error) => Sent::unread(recipients.len(), &error),
         };
         session.messages += 1;
-        let delivered = |fate: &Fate| matches!(fate, Fate::Delivered(_));
-        if sent.fates.iter().any(delivered) {
-            self.board().succeeded(to);
-        }
         sent
+    }
+
+    /// Sets the pace for a destination by what was heard of it.
+    fn heard(&self, to: &Destination, what: Heard) {
+        let rest = self.board().heard(to, what, Instant::now());
+        if let Some(rest) = rest {
+            let secs = rest.as_secs();
+            tracing::info!(destination = %to, secs, "the destination wants less: it has a rest");
+        }
     }
 
     /// Ends a lease under which nothing was attempted.
@@ -436,6 +452,3 @@ async fn held<T>(
 async fn aborted(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
 }
-
-/// How long nothing is begun for a destination whose host other mail has for itself.
-const FULL_PAUSE: Duration = Duration::from_secs(3);

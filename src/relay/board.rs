@@ -1,12 +1,11 @@
 //! What is due and not yet begun, sorted by destination: who is served next, and how many at once.
 //!
-//! Pure. Destinations take turns, so a large backlog for one does not delay the others; within one
-//! destination what has priority goes first, though never all the time (RFC 6710), and senders take
-//! turns, so one who sends much does not delay the others. Each
-//! destination has a window of attempts at the same time that grows while they succeed and shrinks
-//! when it refuses; a shrunk one is remembered for a while. The board is bounded;
-//! what does not fit stays in the store and is found by a later scan. When a destination has no
-//! room, whoever has most on the board gives way to those who have less.
+//! Pure. Destinations take turns, so a large backlog for one does not delay the others, and so do
+//! the senders to one of them (`lane`; Q-08). Each destination has its pace (`pace`; ).
+//! Attempts are scarce when many destinations hang: then one that does not talk to us has one
+//! attempt, and the last quarter of all is for those that do and for senders who have few. The
+//! board is bounded; what does not fit stays in the store and is found by a later scan. One sender
+//! has half of what is left of it at most, and whoever has most gives way to those who have less.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -20,100 +19,80 @@ use crate::{
     base::ids::MessageId,
     queue::record::{Due, Source},
 };
+use lane::Lane;
+use pace::Pace;
+pub use pace::{Limits, Rate};
+
+mod lane;
+mod pace;
 
 /// The board.
 #[derive(Debug)]
 pub(super) struct Board {
-    /// Attempts at the same time for one destination, at most.
-    window_max: usize,
+    /// Attempts at the same time.
+    attempts_max: usize,
     lanes: HashMap<Destination, Lane>,
     /// Destinations with work, in the order of their turns.
     turns: VecDeque<Destination>,
     /// Everything on the board or just taken from it.
     known: HashSet<(MessageId, u32)>,
-    /// Windows that are smaller than a first one, of destinations that have no lane; and until when
-    /// they count.
-    shrunk: HashMap<Destination, (usize, Instant)>,
-    /// Destinations for which nothing is begun, and until when.
-    paused: HashMap<Destination, Instant>,
-}
-
-/// The work for one destination.
-#[derive(Debug)]
-struct Lane {
-    /// What waits: with priority, without a word, and what has time.
-    bands: [Band; 3],
-    /// How many wait in all.
-    waiting: usize,
-    /// How many groups were taken: says whose turn it is.
-    taken: usize,
+    /// How much of that each sender has.
+    held: HashMap<Source, usize>,
+    /// Attempts that run, and how many of them each sender began.
     running: usize,
-    /// Conversations that are open.
-    open: usize,
-    window: usize,
-    /// Deliveries since the window last changed.
-    successes: usize,
-}
-
-/// What waits of one kind of priority.
-#[derive(Debug, Default)]
-struct Band {
-    /// By sender; none of these is empty. Each is in the order of [`rank`].
-    senders: HashMap<Source, VecDeque<Due>>,
-    /// Senders with work, in the order of their turns.
-    turns: VecDeque<Source>,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self {
-            bands: Default::default(),
-            waiting: 0,
-            taken: 0,
-            running: 0,
-            open: 0,
-            window: WINDOW_FIRST,
-            successes: 0,
-        }
-    }
+    begun: HashMap<Source, usize>,
+    /// The paces of destinations that have no lane; and until when they count.
+    kept: HashMap<Destination, (Pace, Instant)>,
+    /// When something that waits for its time only may begin.
+    wakes_at: Option<Instant>,
+    /// The destination with the most work when it was last looked for, and how much was added
+    /// since.
+    heaviest: (Option<Destination>, usize),
 }
 
 /// Recipients of one message that go to one destination.
 pub(super) type Group = Vec<Due>;
 
+/// An attempt that begins.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) to: Destination,
+    pub(super) group: Group,
+    /// Who has it on his account.
+    pub(super) source: Source,
+}
+
 impl Board {
-    /// An empty board for so many attempts at the same time to one destination.
-    pub(super) fn new(window_max: usize) -> Self {
+    /// An empty board for so many attempts at the same time.
+    pub(super) fn new(attempts_max: usize) -> Self {
         Self {
-            window_max: window_max.max(1),
+            attempts_max,
             lanes: HashMap::new(),
             turns: VecDeque::new(),
             known: HashSet::new(),
-            shrunk: HashMap::new(),
-            paused: HashMap::new(),
+            held: HashMap::new(),
+            running: 0,
+            begun: HashMap::new(),
+            kept: HashMap::new(),
+            wakes_at: None,
+            heaviest: (None, 0),
         }
     }
 
-    /// Puts a due recipient on the board; false when it, or another one that gave way to it, is
-    /// left in the store for now.
-    pub(super) fn add(&mut self, to: Destination, due: Due) -> bool {
+    /// Puts a due recipient on the board, to whose destination so much is allowed; false when it,
+    /// or another one that gave way to it, is left in the store for now.
+    pub(super) fn add(&mut self, to: Destination, limits: Limits, due: Due) -> bool {
         if self.known.contains(&(due.message, due.n)) {
             return true;
         }
-        let waiting = self.lanes.get(&to).map_or(0, |lane| lane.waiting);
-        let full = self.known.len() >= BOARD_MAX || waiting >= LANE_MAX;
-        if full {
-            let lane = self.lanes.get_mut(&to);
-            let Some(gone) = lane.and_then(|lane| lane.give_way(&due)) else {
-                return false;
-            };
-            self.known.remove(&(gone.message, gone.n));
+        let full = self.is_full_for(&to, due.turn.source);
+        if full && !self.make_way(&to, &due) {
+            return false;
         }
-        let lane = self.lanes.entry(to.clone()).or_insert_with(|| Lane {
-            window: self.shrunk.remove(&to).map_or(WINDOW_FIRST, |(w, _)| w),
-            ..Lane::default()
-        });
+        *self.held.entry(due.turn.source).or_default() += 1;
         self.known.insert((due.message, due.n));
+        self.heaviest.1 += 1;
+        let lane = self.lane(&to, limits);
         lane.put(due);
         if lane.waiting == 1 {
             self.turns.push_back(to);
@@ -121,35 +100,137 @@ impl Board {
         !full
     }
 
-    /// Begins an attempt: the next destination in turn whose window has room, and its first
-    /// message.
-    pub(super) fn start(&mut self) -> Option<(Destination, Group)> {
+    /// The lane of a destination, at the pace that it had.
+    fn lane(&mut self, to: &Destination, limits: Limits) -> &mut Lane {
+        let kept = &mut self.kept;
+        self.lanes.entry(to.clone()).or_insert_with(|| {
+            let known = kept.remove(to).map(|(pace, _)| pace);
+            Lane::new(known.unwrap_or_else(|| Pace::new(limits)))
+        })
+    }
+
+    fn is_full_for(&self, to: &Destination, source: Source) -> bool {
+        let free = BOARD_MAX.saturating_sub(self.known.len());
+        let held = self.held.get(&source).copied().unwrap_or(0);
+        held >= free || self.waiting(to) >= LANE_MAX
+    }
+
+    fn waiting(&self, to: &Destination) -> usize {
+        self.lanes.get(to).map_or(0, |lane| lane.waiting)
+    }
+
+    /// makes room at the expense of who has most.
+    fn make_way(&mut self, to: &Destination, due: &Due) -> bool {
+        let crowded = self.known.len() >= BOARD_MAX || self.waiting(to) >= LANE_MAX;
+        let lane = self.lanes.get_mut(to).filter(|_| crowded);
+        let mut gone = lane.and_then(|lane| lane.give_way(due));
+        if gone.is_none() && self.waiting(to) < LANE_MAX {
+            let whose = (!crowded).then_some(due.turn.source);
+            gone = self.spare(self.waiting(to), whose);
+        }
+        match gone {
+            Some(gone) => self.forget(&[gone]),
+            None => return false,
+        }
+        true
+    }
+
+    /// Takes something from the destination that has most, if it has more than one for which so
+    /// much waits.
+    fn spare(&mut self, waiting: usize, whose: Option<Source>) -> Option<Due> {
+        let has_more = |lane: &Lane| lane.waiting > waiting + 1;
+        let known = self.heaviest.0.as_ref();
+        let known = known
+            .and_then(|to| self.lanes.get(to))
+            .is_some_and(has_more);
+        // Looking at all lanes for each recipient would cost more than it is worth.
+        if !known && self.heaviest.1 >= self.lanes.len() {
+            let lanes = self.lanes.iter();
+            let most = lanes.max_by_key(|(_, lane)| lane.waiting);
+            self.heaviest = (most.map(|(to, _)| to.clone()), 0);
+        }
+        let to = self.heaviest.0.clone()?;
+        let lane = self.lanes.get_mut(&to).filter(|lane| has_more(lane))?;
+        lane.spare(whose)
+    }
+
+    /// Begins an attempt: the next destination in turn that has room, and its first message.
+    pub(super) fn start(&mut self, now: Instant) -> Option<Start> {
+        self.wakes_at = None;
+        let mut wakes_at: Option<Instant> = None;
         for _ in 0..self.turns.len() {
+            if self.running >= self.attempts_max {
+                return None;
+            }
             let to = self.turns.pop_front()?;
-            let lane = self.lanes.entry(to.clone()).or_default();
-            let full = lane.running >= lane.window.min(self.window_max);
-            if full || self.paused.contains_key(&to) {
+            let (may, until) = self.may_start(&to, now);
+            if !may {
+                let earlier = wakes_at.into_iter().chain(until).min();
+                wakes_at = earlier;
                 self.turns.push_back(to);
                 continue;
             }
+            let Some(lane) = self.lanes.get_mut(&to) else {
+                continue;
+            };
             let group = lane.take();
+            lane.pace.begin(group.len(), now);
             lane.running += 1;
+            self.running += 1;
             if lane.waiting > 0 {
                 self.turns.push_back(to.clone());
             }
-            return Some((to, group));
+            let source = group.first().map_or(Source(0), |due| due.turn.source);
+            *self.begun.entry(source).or_default() += 1;
+            return Some(Start { to, group, source });
         }
+        self.wakes_at = wakes_at;
         None
     }
 
+    /// Whether an attempt may begin for this destination; if not, and only for its time, when.
+    fn may_start(&self, to: &Destination, now: Instant) -> (bool, Option<Instant>) {
+        let Some(lane) = self.lanes.get(to) else {
+            return (false, None);
+        };
+        if lane.running >= lane.pace.window() {
+            return (false, None);
+        }
+        if let Some(until) = lane.pace.starts_at(now) {
+            return (false, Some(until));
+        }
+        let talks = lane.open > 0 || lane.pace.is_known(now) || *to == Destination::Here;
+        let source = lane.next_source().unwrap_or_default();
+        let begun = self.begun.get(&source).copied().unwrap_or(0);
+        let most = self.attempts_max;
+        let may = match self.running {
+            _ if talks => true,
+            running if running < most / 2 => true,
+            // it may hang like all the others.
+            _ if lane.running > 0 => false,
+            running if running < most - most / 4 => true,
+            running if running < most - most / 8 => begun < (most / 8).max(1),
+            _ => false,
+        };
+        (may, None)
+    }
+
+    /// When something that only waits for its time may begin: known after [`Board::start`] found
+    /// nothing.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.wakes_at
+    }
+
     /// The next message for a destination, for an attempt that goes on with its connection.
-    pub(super) fn next(&mut self, to: &Destination) -> Option<Group> {
+    pub(super) fn next(&mut self, to: &Destination, now: Instant) -> Option<Group> {
         let lane = self.lanes.get_mut(to)?;
         // A window that shrank below what runs ends this attempt.
-        if lane.waiting == 0 || lane.running > lane.window.min(self.window_max) {
+        let may = lane.running <= lane.pace.window() && lane.pace.waits_until(now).is_none();
+        if lane.waiting == 0 || !may {
             return None;
         }
         let group = lane.take();
+        lane.pace.begin(group.len(), now);
         if lane.waiting == 0 {
             self.turns.retain(|turn| turn != to);
         }
@@ -159,66 +240,89 @@ impl Board {
     /// What was taken is now in the store's hands, under a lease or otherwise.
     pub(super) fn forget(&mut self, group: &[Due]) {
         for due in group {
-            self.known.remove(&(due.message, due.n));
+            if self.known.remove(&(due.message, due.n)) {
+                less(&mut self.held, due.turn.source);
+            }
         }
     }
 
-    /// An attempt ended.
-    pub(super) fn end(&mut self, to: &Destination, now: Instant) {
-        let Some(lane) = self.lanes.get_mut(to) else {
-            return;
-        };
-        lane.running = lane.running.saturating_sub(1);
-        if lane.running > 0 || lane.waiting > 0 {
+    /// An attempt ended, which this sender had on his account.
+    pub(super) fn end(&mut self, to: &Destination, source: Source, now: Instant) {
+        self.running = self.running.saturating_sub(1);
+        less(&mut self.begun, source);
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+        self.close(to, now);
+    }
+
+    /// Gives up the lane of a destination for which nothing is left, and keeps its pace.
+    fn close(&mut self, to: &Destination, now: Instant) {
+        let idle = |lane: &&Lane| lane.running == 0 && lane.waiting == 0;
+        if self.lanes.get(to).filter(idle).is_none() {
             return;
         }
-        let window = lane.window;
-        self.lanes.remove(to);
-        if window < WINDOW_FIRST && self.shrunk.len() < SHRUNK_MAX {
-            self.shrunk.insert(to.clone(), (window, now + SHRUNK_FOR));
+        let Some(Lane { pace, .. }) = self.lanes.remove(to) else {
+            return;
+        };
+        if let Some(until) = pace.kept_until(now) {
+            if self.kept.len() >= KEPT_MAX {
+                self.forget_a_pace();
+            }
+            self.kept.insert(to.clone(), (pace, until));
+        }
+    }
+
+    /// Of those that hold us back none goes while there are others, then the oldest.
+    fn forget_a_pace(&mut self) {
+        let kept = self.kept.iter();
+        let first = kept.min_by_key(|(_, (pace, until))| (pace.is_restrained(), *until));
+        if let Some(to) = first.map(|(to, _)| to.clone()) {
+            self.kept.remove(&to);
+        }
+    }
+
+    /// Forgets what waits: it is in the store, and found there by the next look at all of it.
+    pub(super) fn clear(&mut self, now: Instant) {
+        let gone: Vec<_> = self.lanes.values_mut().flat_map(Lane::clear).collect();
+        self.forget(&gone);
+        self.turns.clear();
+        let all: Vec<_> = self.lanes.keys().cloned().collect();
+        for to in all {
+            self.close(&to, now);
         }
     }
 
     /// Lets go of what counts no more.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.shrunk.retain(|_, (_, until)| *until > now);
-        self.paused.retain(|_, until| *until > now);
+        self.kept.retain(|_, (_, until)| *until > now);
     }
 
-    /// Begins nothing for `to` for a while: its host is busy with other mail of ours.
-    pub(super) fn pause(&mut self, to: &Destination, until: Instant) {
-        if self.paused.len() < PAUSED_MAX {
-            self.paused.insert(to.clone(), until);
+    /// What was heard of a destination. Answers for how long it has a rest, if one begins.
+    pub(super) fn heard(
+        &mut self,
+        to: &Destination,
+        what: Heard,
+        now: Instant,
+    ) -> Option<Duration> {
+        let pace = &mut self.lanes.get_mut(to)?.pace;
+        match what {
+            Heard::Taken => pace.succeeded(),
+            Heard::Deferred => pace.deferred(),
+            Heard::Nothing => pace.shrink(),
+            Heard::Busy => pace.busy(now),
+            Heard::Less => return pace.rest(now),
         }
-    }
-
-    /// When the next pause is over.
-    pub(super) fn next_pause_end(&self) -> Option<Instant> {
-        self.paused.values().min().copied()
-    }
-
-    /// The destination took a message.
-    pub(super) fn succeeded(&mut self, to: &Destination) {
-        if let Some(lane) = self.lanes.get_mut(to) {
-            lane.successes += 1;
-            if lane.successes >= lane.window && lane.window < self.window_max {
-                lane.window += 1;
-                lane.successes = 0;
-            }
-        }
-    }
-
-    /// The destination cannot be reached, or wants less of us.
-    pub(super) fn refused(&mut self, to: &Destination) {
-        if let Some(lane) = self.lanes.get_mut(to) {
-            lane.window = (lane.window / 2).max(1);
-            lane.successes = 0;
-        }
+        None
     }
 
     /// A conversation with the destination was opened.
-    pub(super) fn opened(&mut self, to: &Destination) {
-        self.lanes.entry(to.clone()).or_default().open += 1;
+    pub(super) fn opened(&mut self, to: &Destination, now: Instant) {
+        // An attempt for it runs, so there is a lane.
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.open += 1;
+            lane.pace.talked(now);
+        }
     }
 
     /// A conversation with the destination is over, or waits.
@@ -235,131 +339,33 @@ impl Board {
     }
 }
 
-impl Lane {
-    fn put(&mut self, due: Due) {
-        if let Some(band) = self.bands.get_mut(band_of(&due)) {
-            band.put(due);
-            self.waiting += 1;
-        }
-    }
+/// What a destination let us know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It took a message.
+    Taken,
+    /// It put a message off, for a reason that may be us.
+    Deferred,
+    /// It asked for less.
+    Less,
+    /// It could not be spoken to.
+    Nothing,
+    /// Nothing: other mail has all connections to its host that there may be.
+    Busy,
+}
 
-    /// The first recipient of the sender whose turn it is, and the others of its message that stand
-    /// right behind it.
-    fn take(&mut self) -> Group {
-        let order = TURNS.get(self.taken % TURNS.len()).unwrap_or(&TURNS[0]);
-        self.taken = self.taken.wrapping_add(1);
-        for at in order {
-            let group = self.bands.get_mut(*at).map(Band::take).unwrap_or_default();
-            if !group.is_empty() {
-                self.waiting -= group.len();
-                return group;
-            }
+/// One less of it; what has none is not counted.
+fn less(counts: &mut HashMap<Source, usize>, source: Source) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&source);
         }
-        Group::new()
-    }
-
-    /// Takes out what can wait longer than `other`: the last recipient of the sender who has most
-    /// of lower priority, or who has most of the same, if that leaves him with no less than the
-    /// sender of `other` will have.
-    fn give_way(&mut self, other: &Due) -> Option<Due> {
-        let band = band_of(other);
-        let lower = self.bands.iter_mut().skip(band + 1).rev();
-        let gone = lower.filter_map(|band| band.give_way(None)).next();
-        let same = self.bands.get_mut(band);
-        let gone = gone.or_else(|| same?.give_way(Some(other.turn.source)))?;
-        self.waiting -= 1;
-        Some(gone)
     }
 }
 
-impl Band {
-    fn put(&mut self, due: Due) {
-        let source = due.turn.source;
-        let queue = self.senders.entry(source).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(source);
-        }
-        let place = queue.partition_point(|other| rank(other) <= rank(&due));
-        queue.insert(place, due);
-    }
-
-    fn take(&mut self) -> Group {
-        let mut group = Group::new();
-        let Some(source) = self.turns.pop_front() else {
-            return group;
-        };
-        let Some(queue) = self.senders.get_mut(&source) else {
-            return group;
-        };
-        while let Some(due) = queue.front() {
-            let same = group
-                .first()
-                .is_none_or(|first: &Due| first.message == due.message);
-            if !same || group.len() >= RECIPIENTS_MAX {
-                break;
-            }
-            group.extend(queue.pop_front());
-        }
-        if queue.is_empty() {
-            self.senders.remove(&source);
-        } else {
-            self.turns.push_back(source);
-        }
-        group
-    }
-
-    fn give_way(&mut self, other: Option<Source>) -> Option<Due> {
-        let has = other.map(|other| self.senders.get(&other).map_or(0, VecDeque::len));
-        let (source, longest) = self.senders.iter_mut().max_by_key(|(_, q)| q.len())?;
-        if has.is_some_and(|has| longest.len() < has + 2) {
-            return None;
-        }
-        let (gone, source) = (longest.pop_back(), *source);
-        if longest.is_empty() {
-            self.senders.remove(&source);
-            self.turns.retain(|turn| *turn != source);
-        }
-        gone
-    }
-}
-
-fn band_of(due: &Due) -> usize {
-    match due.turn.priority.value() {
-        1.. => 0,
-        0 => 1,
-        ..0 => 2,
-    }
-}
-
-/// The order of one sender's messages of one band: each step of priority counts as much as some
-/// time of waiting, so that nothing waits for ever (RFC 6710 5).
-fn rank(due: &Due) -> u64 {
-    let earlier = i64::from(due.turn.priority.value()) * STEP_MILLIS;
-    due.at.0.saturating_add_signed(-earlier)
-}
-
-/// Which band comes first at each turn: what has priority has most turns, and never all.
-const TURNS: [[usize; 3]; 6] = [
-    [0, 1, 2],
-    [0, 1, 2],
-    [1, 0, 2],
-    [0, 1, 2],
-    [1, 0, 2],
-    [2, 1, 0],
-];
-/// What a step of priority is worth.
-const STEP_MILLIS: i64 = 10 * 60 * 1000;
-/// attempts at the same time for a destination that is new to us.
-pub(super) const WINDOW_FIRST: usize = 5;
-/// and at most, unless the operator wants fewer.
-pub(super) const WINDOW_MAX: usize = 20;
-/// how long a destination that wanted less of us gets less: beyond the first waits of the
-/// schedule.
-pub(super) const SHRUNK_FOR: Duration = Duration::from_secs(30 * 60);
-/// Destinations of which that is remembered.
-pub(super) const SHRUNK_MAX: usize = 1_000;
-/// Destinations that are paused at the same time.
-pub(super) const PAUSED_MAX: usize = 1_000;
+/// destinations whose pace is remembered while nothing is going on.
+pub(super) const KEPT_MAX: usize = 1_000;
 /// RFC 5321 4.5.3.1.8: every server takes this many recipients in one transaction.
 pub(super) const RECIPIENTS_MAX: usize = 100;
 /// Recipients on the board.

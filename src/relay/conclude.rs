@@ -178,7 +178,7 @@ impl Shared {
         };
         let unreported = history(leased.record.reports_tried());
         let history = history(leased.record.attempts);
-        let schedule = self.parts.queue.schedule();
+        let schedule = self.parts.queue.schedule(&leased.record.address.domain);
         let options = &leased.record.options;
         let by = lease.message.options.deliver_by;
         let here = matches!(finding, Finding::Here(_));

@@ -64,6 +64,11 @@ impl Unroutable {
         }
     }
 
+    /// A host was named that is this server.
+    pub(super) fn to_ourselves(host: &str) -> Self {
+        Self::temporary(format!("{host} is this server: mail would come back"))
+    }
+
     fn temporary(text: String) -> Self {
         Self {
             permanent: false,
@@ -80,8 +85,18 @@ pub struct Own {
     pub names: Vec<String>,
     /// Where we are reached, for records that point at us by another name.
     pub addresses: Vec<IpAddr>,
+    /// Where we take mail: no host that an operator names for queued mail may be there.
+    pub listeners: Vec<SocketAddr>,
     /// go to loopback, private, link-local and other special addresses too.
     pub insecure_allow_private_targets: bool,
+}
+
+impl Own {
+    /// Whether we take mail there.
+    pub(super) fn is_at(&self, place: SocketAddr) -> bool {
+        let place = SocketAddr::new(place.ip().to_canonical(), place.port());
+        self.listeners.contains(&place)
+    }
 }
 
 /// The hosts for `domain`, best first; those of equal preference in an order that `random` decides
@@ -297,6 +312,7 @@ mod tests {
 
     fn own() -> Own {
         Own {
+            listeners: Vec::new(),
             names: vec!["mail.here.example".to_owned()],
             addresses: vec!["192.0.2.9".parse().unwrap()],
             insecure_allow_private_targets: false,

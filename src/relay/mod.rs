@@ -41,12 +41,16 @@ pub use source::{SourceError, Sources};
 use crate::{
     base::{clock::Clock, random::Random},
     dns::Resolver,
-    mail::address::Domain,
-    queue::{Queue, record::Due},
+    mail::{address::Domain, by_domain::ByDomain},
+    queue::{
+        Queue,
+        record::{Due, NamedHost, Via},
+    },
     route::Postman,
     smtp::client::{Timeouts, TlsClient, conversation::Security},
 };
 use board::Board;
+pub use board::{Limits, Rate};
 use pool::Pool;
 use recall::Recall;
 use seats::Seats;
@@ -97,8 +101,8 @@ pub struct Options {
     pub smarthost: Option<Route>,
     /// Attempts at the same time.
     pub attempts_max: usize,
-    /// Attempts at the same time to one destination.
-    pub attempts_per_destination: usize,
+    /// Attempts at the same time and recipients in a time, for each destination.
+    pub limits: ByDomain<Limits>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
     /// How long the other side may take, for each command.
@@ -119,7 +123,7 @@ impl Default for Options {
             routes: Routes::default(),
             smarthost: None,
             attempts_max: 300,
-            attempts_per_destination: board::WINDOW_MAX,
+            limits: Limits::default().into(),
             connect_timeout: Duration::from_secs(30),
             timeouts: Timeouts::default(),
             stop_timeout: Duration::from_secs(20),
@@ -138,6 +142,8 @@ pub enum Destination {
     Below(Domain),
     /// The host that the operator named for everything else.
     Smarthost,
+    /// The host that the operator named for these recipients.
+    Named(NamedHost),
     /// Mailboxes here, whose mail waited for its time.
     Here,
 }
@@ -148,6 +154,7 @@ impl fmt::Display for Destination {
         match self {
             Self::Direct(domain) | Self::Routed(domain) => domain.fmt(f),
             Self::Below(domain) => write!(f, "*.{domain}"),
+            Self::Named(host) => host.fmt(f),
             Self::Smarthost => f.write_str("smarthost"),
             Self::Here => f.write_str("here"),
         }
@@ -161,6 +168,13 @@ impl Options {
         if due.here {
             return Destination::Here;
         }
+        match &due.via {
+            Some(Via::Host(host)) => return Destination::Named(host.clone()),
+            Some(Via::Mx) => return Destination::Direct(domain.clone()),
+            Some(Via::Smarthost) if self.smarthost.is_some() => return Destination::Smarthost,
+            // One that is no longer there: where mail goes without a word.
+            Some(Via::Smarthost) | None => {}
+        }
         self.routes.destination(domain).unwrap_or_else(|| {
             if self.smarthost.is_some() {
                 Destination::Smarthost
@@ -168,6 +182,16 @@ impl Options {
                 Destination::Direct(domain.clone())
             }
         })
+    }
+
+    /// What is allowed for this destination.
+    fn limits(&self, to: &Destination) -> Limits {
+        match to {
+            Destination::Direct(domain) | Destination::Routed(domain) => *self.limits.of(domain),
+            Destination::Below(domain) => *self.limits.below(domain),
+            Destination::Smarthost | Destination::Named(_) => *self.limits.all(),
+            Destination::Here => Limits::default(),
+        }
     }
 
     /// Every address that connections are to come from.
@@ -180,7 +204,7 @@ impl Options {
     /// The hosts that the operator named for this destination.
     fn route(&self, to: &Destination) -> Option<&Route> {
         match to {
-            Destination::Direct(_) | Destination::Here => None,
+            Destination::Direct(_) | Destination::Named(_) | Destination::Here => None,
             Destination::Routed(domain) => self.routes.exact(domain),
             Destination::Below(domain) => self.routes.below(domain),
             Destination::Smarthost => self.smarthost.as_ref(),
@@ -202,7 +226,7 @@ impl Relay {
     /// A relay that does nothing until it is run.
     pub fn new(parts: Parts, options: Options) -> Self {
         Self(Arc::new(Shared {
-            board: Mutex::new(Board::new(options.attempts_per_destination)),
+            board: Mutex::new(Board::new(options.attempts_max)),
             parts,
             options,
             pool: Mutex::default(),

@@ -35,7 +35,7 @@ use crate::{
     },
     dns::{Answer, Located},
     mail::address::Domain,
-    queue::record::{Diagnosis, Status},
+    queue::record::{Diagnosis, NamedHost, Status},
     smtp::client::{
         Conversation, Failure, Login, Transport,
         conversation::{Opening, Security},
@@ -89,6 +89,8 @@ fn unbound(from: IpAddr, error: &io::Error) -> io::Error {
 /// How to call the hosts of a destination.
 struct Call<'a> {
     targets: Vec<Target>,
+    /// connections to a host at most.
+    connections: usize,
     sources: Sources,
     known: Known,
     login: Option<&'a Login>,
@@ -208,8 +210,7 @@ impl Shared {
         let silent = |why| NotOpened::Because { why, answer: false };
         let protection = self.protected(call, protections, &target).await;
         let protection = protection.map_err(silent)?;
-        let most = self.options.attempts_per_destination;
-        let seat = self.seats.take(&target.host, target.port, most);
+        let seat = self.seats.take(&target.host, target.port, call.connections);
         let seat = seat.ok_or(NotOpened::Full)?;
         match self.connect(&target, call.sources).await {
             Ok(stream) => Ok((protection, stream, seat)),
@@ -321,11 +322,36 @@ impl Shared {
         Conversation::open(stream, &opening, self.options.timeouts).await
     }
 
+    /// The host that an operator named for this mail: as a route in its short form, and not us.
+    async fn to_named(&self, host: &NamedHost) -> Result<Call<'_>, Unroutable> {
+        let route = Route {
+            hosts: vec![(host.name.clone(), host.port.unwrap_or(self.options.port))],
+            security: Security::Opportunistic,
+            login: None,
+            sources: self.options.sources,
+        };
+        let mut known = Known::default();
+        let mut targets = self.named(&route, &mut known).await?;
+        targets.retain(|target| !self.options.own.is_at(target.socket()));
+        if targets.is_empty() {
+            return Err(Unroutable::to_ourselves(&host.to_string()));
+        }
+        Ok(Call {
+            targets,
+            connections: self.options.limits.all().connections,
+            sources: route.sources,
+            known,
+            login: None,
+        })
+    }
+
     /// Whom to call for `to`.
     async fn plan(&self, to: &Destination) -> Result<Call<'_>, Unroutable> {
         let options = &self.options;
+        let connections = options.limits(to).connections;
         let demanded = match to {
             Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
+            Destination::Named(host) => return self.to_named(host).await,
             _ => None,
         };
         let mut known = Known {
@@ -337,6 +363,7 @@ impl Shared {
             known.chosen = known.chosen.or(chosen);
             return Ok(Call {
                 targets: self.named(route, &mut known).await?,
+                connections,
                 sources: route.sources,
                 known,
                 login: route.login.as_ref(),
@@ -352,6 +379,7 @@ impl Shared {
         };
         Ok(Call {
             targets,
+            connections,
             sources: options.sources,
             known,
             login: None,

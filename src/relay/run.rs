@@ -17,13 +17,18 @@ use tokio::{
 use super::{
     Destination, Relay, Shared,
     attempt::{Phase, work},
+    board::Start,
 };
-use crate::{base::text::Causes, queue::Position, store::ReadError};
+use crate::{
+    base::text::Causes,
+    queue::{Position, record::Source},
+    store::ReadError,
+};
 
-/// The worker's tasks, and for which destination each is.
+/// The worker's tasks; for which destination each is, and on whose account.
 struct Tasks {
     set: JoinSet<()>,
-    of: HashMap<Id, Destination>,
+    of: HashMap<Id, (Destination, Source)>,
 }
 
 /// What to look at next, and when.
@@ -31,6 +36,8 @@ struct Plan {
     full_at: Instant,
     recent_at: Instant,
     reclamp_at: Instant,
+    /// How often the queue had called everything back at the last look.
+    recalls: u64,
     /// No look before: under load, looking must not become the work.
     rest_until: Instant,
 }
@@ -50,9 +57,7 @@ impl Relay {
             shared.look(&mut plan).await;
             tasks.start(shared, &phase);
             let expiry = shared.pool().next_expiry();
-            let pause = shared.board().next_pause_end();
-            let expiry = expiry.into_iter().chain(pause).min();
-            let next = plan.next(expiry);
+            let next = plan.next(expiry.into_iter().chain(shared.board().wakes_at()).min());
             tokio::select! {
                 () = &mut stop => break,
                 () = shared.parts.queue.woken() => plan.recent_at = Instant::now(),
@@ -73,6 +78,7 @@ impl Plan {
             full_at: now,
             recent_at: now,
             reclamp_at: now,
+            recalls: 0,
             rest_until: now,
         }
     }
@@ -100,6 +106,12 @@ impl Shared {
                     tracing::warn!(%error, "the queue's due times could not be checked");
                 }
             }
+        }
+        let recalls = self.parts.queue.recalls();
+        if recalls != plan.recalls {
+            plan.recalls = recalls;
+            self.board().clear(now);
+            plan.full_at = now;
         }
         let full = plan.full_at <= now;
         if now < plan.rest_until || (!full && plan.recent_at > now) {
@@ -135,7 +147,8 @@ impl Shared {
             let page = self.parts.queue.due(from, PAGE).await?;
             for due in page.rows {
                 let to = self.options.destination(&due);
-                all &= self.board().add(to, due);
+                let limits = self.options.limits(&to);
+                all &= self.board().add(to, limits, due);
             }
             from = page.more;
             if from.is_none() {
@@ -158,13 +171,14 @@ impl Shared {
 impl Tasks {
     /// Begins as many attempts as may run.
     fn start(&mut self, shared: &Arc<Shared>, phase: &watch::Sender<Phase>) {
-        while self.of.len() < shared.options.attempts_max {
-            let Some((to, group)) = shared.board().start() else {
+        loop {
+            let begun = shared.board().start(Instant::now());
+            let Some(Start { to, group, source }) = begun else {
                 return;
             };
             let attempt = work(Arc::clone(shared), to.clone(), group, phase.subscribe());
             let id = self.set.spawn(attempt).id();
-            self.of.insert(id, to);
+            self.of.insert(id, (to, source));
         }
     }
 
@@ -184,8 +198,8 @@ impl Tasks {
                 error.id()
             }
         };
-        if let Some(to) = self.of.remove(&id) {
-            shared.board().end(&to, Instant::now());
+        if let Some((to, source)) = self.of.remove(&id) {
+            shared.board().end(&to, source, Instant::now());
         }
     }
 

@@ -6,12 +6,13 @@
 use std::io;
 
 use super::{
+    board::Heard,
     hosts::{Target, Unroutable},
     kind::kind_of,
     protect::By,
 };
 use crate::{
-    queue::record::{Class, Diagnosis, Status},
+    queue::record::{Advice, Class, Diagnosis, Status},
     smtp::client::{
         Cause, Failure, Fate,
         classify::Stage,
@@ -93,6 +94,14 @@ impl Finding {
         })
     }
 
+    /// What was refused or failed, and why.
+    fn refusal(&self) -> Option<&Diagnosis> {
+        match self {
+            Self::Later(why) | Self::Never(why) | Self::TooMany(why) => Some(why),
+            Self::Delivered(_) | Self::Relayed(_) | Self::Traced(_) | Self::Here(_) => None,
+        }
+    }
+
     /// The same from a peer that does not know what senders want to be told (RFC 3461 5.2.2).
     pub(super) fn untold(self) -> Self {
         match self {
@@ -131,6 +140,24 @@ impl Finding {
             Self::Later(diagnosis)
         }
     }
+}
+
+/// What the findings of one transaction say of how the destination likes our pace. What is
+/// said of one mailbox says nothing of it, nor does greylisting.
+pub(super) fn heard(findings: &[(u32, Finding)]) -> Option<Heard> {
+    let all = || findings.iter().map(|(_, finding)| finding);
+    let mut refusals = all().filter_map(Finding::refusal);
+    if refusals.any(|why| why.advice() == Advice::Rest) {
+        return Some(Heard::Less);
+    }
+    if all().any(|finding| finding.refusal().is_none()) {
+        return Some(Heard::Taken);
+    }
+    let may_be_us = |finding: &Finding| match finding {
+        Finding::Later(why) => why.advice() != Advice::Soon && !why.class.is_of_mailbox(),
+        _ => false,
+    };
+    all().any(may_be_us).then_some(Heard::Deferred)
 }
 
 /// What is said of a recipient whose message is not wanted any more (RFC 2852 4).
@@ -239,6 +266,34 @@ mod tests {
         let refused = io::Error::from_raw_os_error(111);
         assert_eq!(shown_error(&refused), "connection refused");
         assert_eq!(shown_error(&io::Error::other("odd")), "odd");
+    }
+
+    #[test]
+    fn q_03_what_is_heard_of_a_destination() {
+        let why = |code, class| Diagnosis::new(Some("mx"), code, Status(4, 0, 0), "").of(class);
+        let later = |code, class| Finding::Later(why(code, class));
+        let taken = || Finding::Relayed(why(250, Class::Other));
+        for (findings, expected) in [
+            (vec![taken()], Some(Heard::Taken)),
+            (vec![taken(), later(450, Class::Other)], Some(Heard::Taken)),
+            (vec![taken(), later(421, Class::Other)], Some(Heard::Less)),
+            (vec![later(450, Class::RateLimited)], Some(Heard::Less)),
+            (vec![later(450, Class::Other)], Some(Heard::Deferred)),
+            (vec![later(0, Class::Unreachable)], Some(Heard::Deferred)),
+            (vec![later(450, Class::Greylisted)], None),
+            (vec![later(421, Class::Greylisted)], None),
+            (vec![later(452, Class::MailboxFull)], None),
+            (vec![Finding::Never(why(550, Class::UnknownUser))], None),
+            (
+                vec![Finding::Never(why(550, Class::RateLimited))],
+                Some(Heard::Less),
+            ),
+            (Vec::new(), None),
+        ] {
+            let shown = format!("{findings:?}");
+            let findings: Vec<_> = (0..).zip(findings).collect();
+            assert_eq!(heard(&findings), expected, "{shown}");
+        }
     }
 
     #[test]

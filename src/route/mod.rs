@@ -27,6 +27,7 @@ mod target;
 pub use copies::Copies;
 pub use held::Waited;
 pub use listing::{list_heads, lists_here};
+pub use pace::Full;
 pub use passing::Rewriting;
 pub use postman::{Fault, FirstLine, PostError, Posted, Postman, Report, Reports};
 pub use router::{

@@ -5,7 +5,7 @@
 //! and a stolen password cannot send without end. Kept in memory only; a restart empties all
 //! buckets.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fmt, time::Duration};
 
 use tokio::time::Instant;
 
@@ -23,18 +23,42 @@ pub(super) struct Pace {
 struct Bucket {
     /// When it will be empty, if nothing is added.
     empty_at: Instant,
-    /// Whether somebody was told that it is full.
-    told: bool,
+    /// When the operator was last told that it is full.
+    told: Option<Instant>,
 }
 
 /// What the bucket of an account says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Go,
-    /// Full, and nobody was told yet.
-    FullNow,
-    /// Still full.
-    Full,
+    Full {
+        full: Full,
+        /// Nobody was told in the last hour.
+        first: bool,
+    },
+}
+
+/// A bucket that takes no more now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// How many recipients an hour has.
+    pub per_hour: u32,
+    /// When there is room for one more.
+    pub wait: Duration,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.wait.as_secs() / 60 + 1;
+        let (limit, unit) = (
+            self.per_hour,
+            if minutes == 1 { "minute" } else { "minutes" },
+        );
+        write!(
+            f,
+            "too many recipients: {limit} elsewhere in an hour; again in {minutes} {unit}"
+        )
+    }
 }
 
 impl Pace {
@@ -51,13 +75,19 @@ impl Pace {
         let Some(bucket) = self.buckets.get_mut(&account) else {
             return Verdict::Go;
         };
-        if bucket.empty_at.saturating_duration_since(now) < HOUR {
-            bucket.told = false;
+        let left = bucket.empty_at.saturating_duration_since(now);
+        let Some(wait) = left.checked_sub(HOUR) else {
             return Verdict::Go;
+        };
+        let told = |at| now.saturating_duration_since(at) < HOUR;
+        let first = !bucket.told.is_some_and(told);
+        if first {
+            bucket.told = Some(now);
         }
-        match std::mem::replace(&mut bucket.told, true) {
-            false => Verdict::FullNow,
-            true => Verdict::Full,
+        let per_hour = self.per_hour;
+        Verdict::Full {
+            full: Full { per_hour, wait },
+            first,
         }
     }
 
@@ -68,7 +98,7 @@ impl Pace {
         }
         let empty = Bucket {
             empty_at: now,
-            told: false,
+            told: None,
         };
         let bucket = self.buckets.entry(account).or_insert(empty);
         let recipients = u32::try_from(recipients).unwrap_or(u32::MAX);
@@ -89,6 +119,14 @@ mod tests {
 
     const ALICE: AccountId = AccountId(1);
 
+    /// In how many seconds there is room, and whether the operator is told.
+    fn full(verdict: Verdict) -> (u64, bool) {
+        match verdict {
+            Verdict::Full { full, first } => (full.wait.as_secs(), first),
+            Verdict::Go => panic!("there is room"),
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn q_08_an_account_has_its_recipients_in_an_hour_and_is_told_once() {
         let (mut pace, now) = (Pace::new(500), Instant::now());
@@ -97,21 +135,31 @@ mod tests {
         }
         assert_eq!(pace.judge(ALICE, now), Verdict::Go);
         pace.count(ALICE, 1, now);
-        assert_eq!(pace.judge(ALICE, now), Verdict::FullNow);
-        assert_eq!(pace.judge(ALICE, now), Verdict::Full);
+        assert_eq!(full(pace.judge(ALICE, now)), (0, true));
+        assert_eq!(full(pace.judge(ALICE, now)), (0, false));
         assert_eq!(pace.judge(AccountId(2), now), Verdict::Go);
         // 7.2 seconds make room for one.
         let later = now + Duration::from_millis(7_200);
         assert_eq!(pace.judge(ALICE, later), Verdict::Go);
         pace.count(ALICE, 1, later);
-        assert_eq!(pace.judge(ALICE, later), Verdict::FullNow);
+        // Who goes on at the brim is told of once in an hour.
+        assert_eq!(full(pace.judge(ALICE, later)), (0, false));
+        pace.count(ALICE, 500, now + HOUR);
+        assert!(full(pace.judge(ALICE, now + HOUR)).1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn q_08_one_message_may_go_over_but_shuts_nobody_out_for_good() {
         let (mut pace, now) = (Pace::new(500), Instant::now());
         pace.count(ALICE, usize::MAX, now);
-        assert_eq!(pace.judge(ALICE, now + DAY - HOUR), Verdict::FullNow);
+        let verdict = pace.judge(ALICE, now);
+        assert_eq!(full(verdict), (23 * 3600, true));
+        let Verdict::Full { full: said, .. } = verdict else {
+            unreachable!()
+        };
+        let text = "too many recipients: 500 elsewhere in an hour; again in 1381 minutes";
+        assert_eq!(said.to_string(), text);
+        assert_eq!(full(pace.judge(ALICE, now + DAY - HOUR)), (0, true));
         let later = now + DAY - HOUR + Duration::from_millis(1);
         assert_eq!(pace.judge(ALICE, later), Verdict::Go);
     }
@@ -125,6 +173,6 @@ mod tests {
         pace.count(ALICE, 1, now + HOUR);
         pace.count(AccountId(u64::MAX), 1, now + HOUR);
         assert_eq!(pace.buckets.len(), 2);
-        assert_eq!(pace.judge(ALICE, now + HOUR), Verdict::FullNow);
+        assert_eq!(full(pace.judge(ALICE, now + HOUR)), (0, true));
     }
 }

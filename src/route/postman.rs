@@ -244,7 +244,7 @@ pub(super) fn refused(refusal: Refusal) -> PostError {
         | Refusal::OverQuota
         | Refusal::NoRoom
         | Refusal::Misconfigured
-        | Refusal::TooFast
+        | Refusal::TooFast(_)
         | Refusal::NotAWriter
         | Refusal::TooManyLists
         | Refusal::Changed => fault(refusal),
@@ -271,7 +271,6 @@ mod tests {
             (Refusal::OverQuota, false),
             (Refusal::NoRoom, false),
             (Refusal::Misconfigured, false),
-            (Refusal::TooFast, false),
             (Refusal::Changed, false),
         ] {
             let is_dropped = matches!(refused(refusal), PostError::Undeliverable(_));

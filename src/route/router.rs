@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     copies::{Copies, Queued},
     held::Waiting,
-    pace::{Pace, Verdict},
+    pace::{Full, Pace, Verdict},
     passing::{Rewriting, cut_circles},
     plan::{Copy, Filing, Plan, filed},
     signing::Signing,
@@ -160,8 +160,8 @@ pub enum Refusal {
     #[error("the address is not set up right")]
     Misconfigured,
     /// The account had all its recipients of this hour: 450 4.7.1.
-    #[error("too many recipients in this hour")]
-    TooFast,
+    #[error("{0}")]
+    TooFast(Full),
     /// More copies than one commit takes: 452 4.5.3.
     #[error("too many copies")]
     TooManyCopies,
@@ -268,9 +268,9 @@ impl Router {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if let (Origin::Account(account), false) = (from, target.is_local())
-            && self.is_too_fast(*account)
+            && let Some(full) = self.too_fast(*account)
         {
-            return Ok(Err(Refusal::TooFast));
+            return Ok(Err(Refusal::TooFast(full)));
         }
         // A report tells somebody what became of his own message; it is small.
         if *from != Origin::Ourselves && self.is_full(&snapshot, &target.reached).await? {
@@ -434,17 +434,22 @@ impl Router {
         self.0.clock.wall()
     }
 
-    /// Whether the account had its recipients of this hour. Said once to the operator: it may be
-    /// a stolen password.
-    fn is_too_fast(&self, account: AccountId) -> bool {
-        let verdict = self.pace().judge(account, Instant::now());
-        if verdict == Verdict::FullNow {
-            tracing::warn!(
-                account.id = account.0,
-                "an account sends to too many recipients"
-            );
+    /// Whether the account had its recipients of this hour. Said once in an hour to the operator:
+    /// it may be a stolen password.
+    fn too_fast(&self, account: AccountId) -> Option<Full> {
+        match self.pace().judge(account, Instant::now()) {
+            Verdict::Go => None,
+            Verdict::Full { full, first } => {
+                if first {
+                    tracing::warn!(
+                        account.id = account.0,
+                        per_hour = full.per_hour,
+                        "an account sends to too many recipients"
+                    );
+                }
+                Some(full)
+            }
         }
-        verdict != Verdict::Go
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {

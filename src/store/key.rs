@@ -505,6 +505,11 @@ pub fn queue_recipients(message: MessageId) -> Key {
         .key()
 }
 
+/// All recipients of all queued messages, oldest first.
+pub fn queue_all_recipients() -> Key {
+    Fields::of(space::QUEUE_RECIPIENT).key()
+}
+
 /// `QUEUE_DUE time message n`: when a recipient is due.
 pub fn queue_due(due: Timestamp, message: MessageId, n: u32) -> Key {
     Fields::of(space::QUEUE_DUE)

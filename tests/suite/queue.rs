@@ -1,5 +1,7 @@
 //! The queue over the memory engine: leases, outcomes, damage, the operator's actions.
 
+mod control;
+
 use std::{sync::Arc, time::Duration};
 
 use buzon::{
@@ -326,7 +328,7 @@ async fn one_recipient_can_be_dropped_and_a_retry_is_due_now() {
     assert!(due(&world).await.is_empty());
     let all = world
         .queue
-        .apply(Action::Retry, &Selection::All)
+        .apply(Action::Retry, &Selection::Matching(Filter::default()))
         .await
         .unwrap();
     assert_eq!(all.changed, 1);
@@ -340,7 +342,8 @@ async fn a_retry_of_everything_is_quick_and_writes_nothing_twice() {
     for _ in 0..600 {
         world.submit(&["a@x.example"]).await;
     }
-    let retry = || world.queue.apply(Action::Retry, &Selection::All);
+    let all = Selection::Matching(Filter::default());
+    let retry = || world.queue.apply(Action::Retry, &all);
     // All of them are due as they are.
     let commits = engine.commits();
     assert_eq!(retry().await.unwrap().changed, 600);
@@ -348,12 +351,12 @@ async fn a_retry_of_everything_is_quick_and_writes_nothing_twice() {
 
     world
         .queue
-        .apply(Action::Hold, &Selection::All)
+        .apply(Action::Hold, &Selection::Matching(Filter::default()))
         .await
         .unwrap();
     world
         .queue
-        .apply(Action::Release, &Selection::All)
+        .apply(Action::Release, &Selection::Matching(Filter::default()))
         .await
         .unwrap();
     for due in world.queue.due(None, 1000).await.unwrap().rows {

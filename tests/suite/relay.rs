@@ -4,6 +4,7 @@ mod dsn;
 mod hosts;
 pub(crate) mod mta;
 mod ours;
+mod pace;
 mod policy;
 mod reports;
 mod routes;

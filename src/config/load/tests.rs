@@ -126,6 +126,24 @@ fn mistakes_carry_file_line_and_what_is_accepted() {
             assert!(error.contains(part), "{part} not in: {error}");
         }
     }
+    for (setting, part) in [
+        (
+            "connections = 0",
+            "buzon.toml:9: relay.destinations.a.example.connections: must be",
+        ),
+        (
+            "rate = \"0/min\"",
+            "buzon.toml:9: relay.destinations.a.example.rate: must be",
+        ),
+        ("rate = \"many\"", "a rate like"),
+        ("retry = []", "a.example.retry: must be at least 1 wait"),
+        ("give_up = \"99d\"", "a.example.give_up: 99d is more"),
+        ("speed = 1", "speed"),
+    ] {
+        let text = format!("{GOOD}\n[relay.destinations.\"a.example\"]\n{setting}\n");
+        let error = error_of(&text, &[]);
+        assert!(error.contains(part), "{part} not in: {error}");
+    }
     let few = format!("{GOOD}\n[smtp]\nrecipients = 5\n");
     assert!(error_of(&few, &[]).starts_with("buzon.toml:9: smtp.recipients"));
     for (limit, ok) in [(0, true), (1, false), (999, false), (1000, true)] {

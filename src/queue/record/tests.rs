@@ -24,6 +24,18 @@ fn options() -> impl Strategy<Value = RcptOptions> {
     })
 }
 
+fn via() -> impl Strategy<Value = Option<Via>> {
+    let texts = [
+        "smarthost",
+        "mx",
+        "a.example",
+        "192.0.2.1:26",
+        "[2001:db8::1]:26",
+    ];
+    let via = proptest::sample::select(texts.to_vec());
+    proptest::option::of(via.prop_map(|text| text.parse().unwrap()))
+}
+
 fn recipient() -> impl Strategy<Value = RecipientRecord> {
     let state = (0..4_u8, any::<u64>()).prop_map(|(tag, at)| match tag {
         0 => State::Waiting(Timestamp(at)),
@@ -47,9 +59,9 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
         proptest::option::of(any::<(u64, u64)>()),
         proptest::option::of(diagnosis),
         any::<(bool, bool, Option<u64>)>(),
-        options(),
+        (options(), via()),
     )
-        .prop_map(|(numbers, attempted, last, told, options)| {
+        .prop_map(|(numbers, attempted, last, told, (options, via))| {
             let (delay_told, late_told, account) = told;
             let (state, order, attempts, unfinished, fence) = numbers;
             RecipientRecord {
@@ -69,6 +81,7 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
                 last,
                 delay_told,
                 late_told,
+                via,
             }
         })
 }
@@ -160,7 +173,15 @@ fn q_08_due_times_know_whose_mail_they_are() {
         let due = Due::decode(key.as_bytes(), &Due::value(&record, turn)).unwrap();
         assert_eq!((&due.domain, due.turn), (&to.domain, turn));
         assert_eq!(due.here, account.is_some());
+        assert_eq!((due.over, due.via), (false, None));
     }
+    let over = RecipientRecord {
+        order: Order::Bounce,
+        via: Some(Via::Smarthost),
+        ..fresh
+    };
+    let due = Due::decode(key.as_bytes(), &Due::value(&over, Turn::default())).unwrap();
+    assert_eq!((due.over, due.via), (true, Some(Via::Smarthost)));
     for value in [&b"there.example"[..], b"there.example\x00short", b""] {
         assert!(Due::decode(key.as_bytes(), value).is_err());
     }

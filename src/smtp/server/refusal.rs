@@ -61,7 +61,7 @@ impl Refused {
         match self {
             Self::TooLarge => "message-too-large",
             Self::NoRoom | Self::Route(Refusal::NoRoom) => "no-room",
-            Self::Route(Refusal::TooFast) => "too-fast",
+            Self::Route(Refusal::TooFast(_)) => "too-fast",
             Self::NotYourSender => "sender-not-owned",
             Self::NotYourFrom => "from-not-owned",
             Self::NeedsSmtputf8 => "needs-smtputf8",
@@ -186,6 +186,9 @@ impl From<&Refused> for Reply {
                 Detail(7, 1),
                 "the DNS does not say now who this is from, try again later",
             ),
+            Refused::Route(Refusal::TooFast(full)) => {
+                return Self::new(450, Detail(7, 1), full.to_string());
+            }
             Refused::Route(refusal) => refused_by_route(*refusal),
         };
         Self::new(code, detail, text)
@@ -212,11 +215,8 @@ fn refused_by_route(refusal: Refusal) -> (u16, Detail, &'static str) {
         ),
         Refusal::OverQuota => (452, Detail(2, 2), "the mailbox is full"),
         Refusal::NoRoom => (452, Detail(3, 1), "no room for mail now, try again later"),
-        Refusal::TooFast => (
-            450,
-            Detail(7, 1),
-            "too many recipients in this hour, try again later",
-        ),
+        // Never asked: it says more than a fixed text (above).
+        Refusal::TooFast(_) => (450, Detail(7, 1), "too many recipients, try again later"),
         Refusal::Misconfigured => (
             451,
             Detail(3, 5),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use buzon::smtp::client::conversation::Security;
+use buzon::{relay::Limits, smtp::client::conversation::Security};
 
 use super::{
     mta::{Act, Event, Mta, Seen},
@@ -90,7 +90,11 @@ async fn rfc_5321_5_1_a_backup_is_called_only_when_better_hosts_failed() {
 #[tokio::test(start_paused = true)]
 async fn q_06_a_host_of_many_domains_gets_no_more_connections_than_one() {
     let mut world = World::new(Mta::good());
-    world.options.attempts_per_destination = 2;
+    let two = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    world.options.limits = two.into();
     for n in 0..10 {
         let domain = format!("d{n}.example");
         world.dns.set_mx(

@@ -16,7 +16,8 @@ use buzon::{
     },
     dns::Fake,
     mail::{
-        address::Address,
+        address::{Address, Domain},
+        by_domain::ByDomain,
         dsn::Notify,
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
     },
@@ -161,7 +162,18 @@ impl World {
             ..Schedule::default()
         };
         let options = QueueOptions {
-            schedule,
+            schedules: schedule.into(),
+            ..QueueOptions::default()
+        };
+        Self::made(mta, Arc::new(Memory::new()), options)
+    }
+
+    /// With a schedule of its own for one domain.
+    pub(crate) fn with_schedule_for(mta: Mta, domain: &str, schedule: Schedule) -> Self {
+        let mut schedules = ByDomain::new(Schedule::default());
+        schedules.insert(&Domain::parse(domain).unwrap(), schedule);
+        let options = QueueOptions {
+            schedules,
             ..QueueOptions::default()
         };
         Self::made(mta, Arc::new(Memory::new()), options)

@@ -125,9 +125,12 @@ async fn q_08_an_account_sends_to_so_many_recipients_in_an_hour() {
     let message = world.message(ALICE, &to, b"x").await;
     world.router.accept(message).await.unwrap();
     let remote = "y@remote.example";
-    assert_eq!(
-        world.recipient(ALICE, remote).await.unwrap_err(),
-        Refusal::TooFast
+    let refusal = world.recipient(ALICE, remote).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::TooFast(full) if full.per_hour == 20));
+    let said = refusal.to_string();
+    assert!(
+        said.ends_with("20 elsewhere in an hour; again in 1 minute"),
+        "{said}"
     );
     // Others, and recipients here, do not count.
     for (from, to) in [
