@@ -30,6 +30,7 @@ use crate::{
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
+    queue::Queue,
     relay::{self, Relay},
     route::Reports,
     smtp::client::TlsClient,
@@ -123,9 +124,10 @@ impl Server {
                 false => fulltext.switch_off().await,
             }
         });
-        let relay = self.relay()?;
+        let (relay, queue) = (self.relay()?, self.services.queue.clone());
         let mut stop = self.stop.clone();
         self.tasks.spawn_essential("relay", async move {
+            reclaim(&queue).await;
             relay.run(async { stop.requested().await }).await
         });
         let path = socket::path_in(&self.config.server.data);
@@ -312,6 +314,18 @@ pub(super) fn certificate_of(config: &Config) -> Result<Arc<Certificate>, StartE
     match (&config.tls.certificate, &config.tls.key) {
         (Some(chain), Some(key)) => Ok(Arc::new(Certificate::load(chain, key, Clock::system())?)),
         _ => Err(Misfit::new("tls", "certificate and key are needed").into()),
+    }
+}
+
+/// The store has one owner: whoever had mail in hand ended with the server before.
+async fn reclaim(queue: &Queue) {
+    match queue.reclaim().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "mail was in hand when the server ended; due now"),
+        Err(error) => {
+            // Its leases run out.
+            tracing::warn!(error = %Causes(&error), "mail that was in hand could not be found");
+        }
     }
 }
 

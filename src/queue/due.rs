@@ -122,8 +122,9 @@ impl Queue {
             count = count.saturating_add(rows.len());
             for rows in rows.chunks(ROWS_AT_ONCE) {
                 let later = rows.iter().filter(|row| row.at > now);
-                let works = later.map(|row| self.hasten_one(row, now));
-                let works = works.map(|work| -> BoxFuture<'_, _> { Box::pin(work) });
+                let works = later.map(|row| -> BoxFuture<'_, _> {
+                    Box::pin(self.bring(row, State::Waiting(row.at), now))
+                });
                 for outcome in all(works.collect()).await {
                     outcome?;
                 }
@@ -133,12 +134,39 @@ impl Queue {
         Ok(count)
     }
 
-    /// Moves a recipient that waits to `now`; one that is in somebody's hands stays there.
-    async fn hasten_one(&self, row: &Due, now: Timestamp) -> Result<(), QueueFault> {
+    /// Makes due what is in hand, because whoever had it in hand is gone. Only for the one owner of
+    /// the store, before any work begins: a lease that still has a holder is lost to him.
+    /// The attempts stay counted. Answers how many recipients that were.
+    pub async fn reclaim(&self) -> Result<usize, QueueFault> {
+        let now = self.0.clock.wall();
+        let range = KeyRange {
+            from: first_at(now.plus(Duration::from_millis(1))),
+            to: first_at(now.plus(self.0.options.lease + CLAMP_SLACK)),
+        };
+        let mut pages = Pages::new(&*self.0.engine, range);
+        let mut count = 0_usize;
+        while let Some(entries) = pages.next().await? {
+            let rows = entries.iter();
+            let rows = rows.filter_map(|(key, value)| Due::decode(key.as_bytes(), value).ok());
+            let rows: Vec<_> = rows.collect();
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                let works = rows.iter().map(|row| -> BoxFuture<'_, _> {
+                    Box::pin(self.bring(row, State::Leased(row.at), now))
+                });
+                for outcome in all(works.collect()).await {
+                    count += usize::from(outcome?);
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Makes due a recipient that is in this state; one that is in another stays there.
+    async fn bring(&self, row: &Due, from: State, now: Timestamp) -> Result<bool, QueueFault> {
         let engine = &*self.0.engine;
         let old = match read_recipient(engine, row.message, row.n).await? {
-            Recipient::Sound(old) if old.record.state == State::Waiting(row.at) => old,
-            _ => return Ok(()),
+            Recipient::Sound(old) if old.record.state == from => old,
+            _ => return Ok(false),
         };
         let mut new = old.record.clone();
         new.state = State::Waiting(now);
@@ -150,7 +178,8 @@ impl Queue {
         let mut batch = Batch::new();
         moved(&mut batch, place, &old, &new);
         match engine.commit(batch).await {
-            Ok(_) | Err(CommitError::Conflict) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

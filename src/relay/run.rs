@@ -1,10 +1,10 @@
 //! The worker's loop: scan, start, wait; and the end of it.
 //!
 //! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds
-//! only; once a minute, and whenever something did not fit on the board, the whole of what is due
-//! is looked at. Wall time may jump, so nothing is slept longer than a minute. After a stop,
-//! attempts in flight are finished; those that do not end in time put their recipients back (Q-01:
-//! with at most the attempt in flight repeated).
+//! only; once a minute, and whenever room was made for what did not fit on the board, the whole of
+//! what is due is looked at. Wall time may jump, so nothing is slept longer than a minute. After a
+//! stop, attempts in flight are finished; those that do not end in time put their recipients back
+//! with at most the attempt in flight repeated).
 
 use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -34,6 +34,8 @@ struct Tasks {
 /// What to look at next, and when.
 struct Plan {
     full_at: Instant,
+    /// Something that is due did not fit on the board.
+    left_over: bool,
     recent_at: Instant,
     reclamp_at: Instant,
     /// How often the queue had called everything back at the last look.
@@ -63,6 +65,7 @@ impl Relay {
                 () = shared.parts.queue.woken() => plan.recent_at = Instant::now(),
                 Some(ended) = tasks.set.join_next_with_id(), if !tasks.set.is_empty() => {
                     tasks.ended(shared, ended);
+                    plan.room_was_made();
                 }
                 () = sleep_until(next) => tasks.part(shared),
             }
@@ -76,10 +79,18 @@ impl Plan {
         let now = Instant::now();
         Self {
             full_at: now,
+            left_over: false,
             recent_at: now,
             reclamp_at: now,
             recalls: 0,
             rest_until: now,
+        }
+    }
+
+    /// An attempt ended, so there may be room for what did not fit.
+    fn room_was_made(&mut self) {
+        if self.left_over {
+            self.full_at = Instant::now();
         }
     }
 
@@ -125,7 +136,8 @@ impl Shared {
         match self.scan(from).await {
             Ok(all) => {
                 if full || !all {
-                    plan.full_at = now + if all { FULL_EVERY } else { SKIPPED_AGAIN };
+                    plan.full_at = now + FULL_EVERY;
+                    plan.left_over = !all;
                 }
                 plan.recent_at = self.next_due(now).await;
                 plan.rest_until = Instant::now() + (now.elapsed() * REST).min(REST_MAX);
@@ -228,8 +240,6 @@ impl Tasks {
 const RECENT: Duration = Duration::from_secs(5);
 /// Between looks at everything that is due.
 const FULL_EVERY: Duration = Duration::from_secs(60);
-/// The same, while not everything fits on the board.
-const SKIPPED_AGAIN: Duration = Duration::from_secs(1);
 /// DUR-07: between looks for due times that no schedule can have set.
 const RECLAMP_EVERY: Duration = Duration::from_secs(3600);
 /// Before the next look when the store failed.

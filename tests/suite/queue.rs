@@ -60,6 +60,28 @@ async fn what_is_claimed_is_not_due_until_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dur_08_what_was_in_hand_at_a_crash_is_due_at_the_next_start() {
+    let world = World::new(Mta::good());
+    world.submit(&["a@x.example", "b@y.example"]).await;
+    let rows = due(&world).await;
+    let mut lost = world.queue.claim(&rows[..1]).await.unwrap().unwrap();
+    let mut other = world.queue.claim(&rows[1..]).await.unwrap().unwrap();
+    let later = retry_at(world.clock.wall().plus(minutes(3)));
+    let outcome = [(other.recipients[0].n, later)];
+    let recorded = world.queue.record(&mut other, &outcome, Batch::new()).await;
+    recorded.unwrap();
+    assert_eq!(world.queue.reclaim().await.unwrap(), 1);
+    let again = due(&world).await;
+    assert_eq!(again.len(), 1);
+    // it is one of three.
+    let lease = world.queue.claim(&again).await.unwrap().unwrap();
+    let record = &lease.recipients[0].record;
+    assert_eq!((record.attempts, record.unfinished), (2, 2));
+    let result = world.queue.renew(&mut lost).await;
+    assert!(matches!(result, Err(RecordError::LeaseLost)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn q_09_a_lost_lease_changes_nothing() {
     let world = World::new(Mta::good());
     world.submit(&["a@x.example"]).await;

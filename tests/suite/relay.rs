@@ -2,12 +2,14 @@
 
 mod dsn;
 mod hosts;
+mod load;
 pub(crate) mod mta;
 mod ours;
 mod pace;
 mod policy;
 mod reports;
 mod routes;
+mod simulation;
 mod sts;
 mod times;
 pub(crate) mod world;

@@ -1,6 +1,7 @@
 //! The sending side of SMTP against scripted servers, TLS included.
 
 mod login;
+mod promises;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -248,6 +248,11 @@ impl Conversation {
             return Ok(None);
         }
         if !envelope.has_recipients() {
+            if envelope.was_promised() {
+                // It refused MAIL, or us, and took a recipient all the same: he would get a
+                // message without content.
+                return Err(Failure::at(Stage::Data)(Cause::OutOfTurn));
+            }
             // RFC 2920 3.1: the server wants content although it took no recipient. It gets none.
             let end = self.wire.send(b".\r\n", self.timeouts.block).await;
             end.map_err(Failure::at(Stage::Data))?;
@@ -478,6 +483,11 @@ impl Envelope {
     fn has_recipients(&self) -> bool {
         let taken = |reply| classify(Stage::Rcpt, reply) == Verdict::Yes;
         !self.is_over() && self.recipients.iter().any(taken)
+    }
+
+    /// The server took a recipient, whatever it said of the rest.
+    fn was_promised(&self) -> bool {
+        self.recipients.iter().any(Reply::is_positive)
     }
 
     /// A 2yz to DATA: there is no telling what the server expects next.

@@ -1,0 +1,170 @@
+//! Our server, as far as outbound mail goes, over a store that outlives it: route, queue and relay.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use buzon::{
+    app::services::Services,
+    base::{
+        clock::{Clock, Timestamp},
+        ids::{AccountId, EmailId},
+        pieces::Pieces as _,
+        random::Random,
+        secret::Secret,
+    },
+    config::Config,
+    dns::Fake,
+    mail::address::{Address, Domain},
+    relay::{Options, Parts, Relay, hosts::Own},
+    route::Reports,
+    smtp::client::TlsClient,
+    store::{Batch, fault::Fault, memory::Memory},
+};
+use tokio::{sync::oneshot, task::JoinSet};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use super::remote::Remotes;
+
+/// Our server between two starts.
+pub(super) struct Node {
+    pub(super) engine: Arc<Fault>,
+    pub(super) services: Services,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinSet<()>,
+}
+
+/// What is there before the server and after it.
+pub(super) struct Ground {
+    pub(super) memory: Arc<Memory>,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+    pub(super) dns: Fake,
+    pub(super) remotes: Remotes,
+}
+
+impl Node {
+    /// Starts it.
+    pub(super) async fn start(ground: &Ground) -> Self {
+        let engine = Arc::new(Fault::new(ground.memory.clone()));
+        let chance = (ground.clock.clone(), ground.random.clone());
+        let mut config = Config::default();
+        config.server.hostname = NAME.to_owned();
+        config.auth.argon2_memory_kib = 8;
+        config.auth.argon2_passes = 1;
+        let services = Services::over(engine.clone(), chance, &config);
+        let services = services.await.unwrap();
+        let parts = Parts {
+            policies: None,
+            queue: services.queue.clone(),
+            resolver: Arc::new(ground.dns.clone()),
+            connector: Arc::new(ground.remotes.clone()),
+            postman: Arc::new(Reports::new(services.router.clone())),
+            tls: TlsClient::new(RootCertStore::empty()).unwrap(),
+            clock: ground.clock.clone(),
+            random: ground.random.clone(),
+        };
+        services.queue.reclaim().await.unwrap();
+        let relay = Relay::new(parts, options());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            relay.run(stopped).await;
+        });
+        Self {
+            engine,
+            services,
+            stop: Some(stop),
+            running,
+        }
+    }
+
+    /// Who writes from here.
+    pub(super) async fn add_alice(&self) -> AccountId {
+        let directory = &self.services.directory;
+        let domain = Domain::parse("example.org").unwrap();
+        directory.add_domain(&domain).await.unwrap();
+        let address = Address::parse("alice@example.org").unwrap();
+        let password = Secret::new("secret".to_owned());
+        let provision = |batch: &mut Batch, id| self.services.mailboxes.provision(batch, id);
+        let added = directory.add_account(&address, &password, &provision);
+        added.await.unwrap()
+    }
+
+    /// Kills it where it stands.
+    pub(super) async fn kill(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    /// Lets it end in order, which it does in time.
+    pub(super) async fn stop(&mut self) {
+        drop(self.stop.take());
+        let most = options().stop_timeout + buzon::relay::ABORT_TIME + Duration::from_secs(1);
+        let ended = tokio::time::timeout(most, self.running.join_next()).await;
+        ended.expect("the relay stops in time").unwrap().unwrap();
+    }
+
+    /// The messages of an account.
+    pub(super) async fn messages(&self, account: AccountId) -> Vec<Vec<u8>> {
+        let mailboxes = &self.services.mailboxes;
+        let emails = mailboxes.emails_after(account, EmailId(0)).await.unwrap();
+        let mut found = Vec::new();
+        for (_, email) in emails {
+            let email = email.unwrap();
+            let mut text = Vec::new();
+            let mut pieces = mailboxes.body(email.blob, 0..email.size);
+            while let Some(piece) = pieces.next().await.unwrap() {
+                text.extend_from_slice(&piece);
+            }
+            found.push(text);
+        }
+        found
+    }
+}
+
+fn options() -> Options {
+    Options {
+        name: NAME.to_owned(),
+        own: Own {
+            names: vec![NAME.to_owned()],
+            addresses: vec![OWN],
+            ..Own::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// TLS of the world's servers; one key for all, because making it takes time.
+pub(super) fn acceptor() -> TlsAcceptor {
+    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["mx".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key));
+        Arc::new(config.unwrap())
+    });
+    TlsAcceptor::from(Arc::clone(config))
+}
+
+pub(super) fn beginning() -> Timestamp {
+    Timestamp::from_secs(1_800_000_000)
+}
+
+pub(super) const NAME: &str = "mail.example.org";
+pub(super) const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
