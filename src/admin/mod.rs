@@ -12,6 +12,7 @@ pub mod request;
 mod sharing;
 mod signing;
 pub mod socket;
+mod watching;
 
 pub use operations::Operations;
 pub use queueing::Ways;

@@ -15,7 +15,7 @@ use crate::{
     fulltext::{Fulltext, Unreadable},
     mail::address::{Address, Domain},
     mailbox::{ChangeError, MailboxFault, Mailboxes},
-    queue::{Queue, QueueFault},
+    queue::{PauseError, Queue, QueueFault},
     store::Batch,
 };
 
@@ -82,6 +82,8 @@ pub(super) enum Refusal {
     Change(#[from] ChangeError),
     #[error(transparent)]
     Queue(#[from] QueueFault),
+    #[error(transparent)]
+    Pause(#[from] PauseError),
     #[error(transparent)]
     Fulltext(#[from] Unreadable),
     #[error(transparent)]

@@ -50,6 +50,10 @@ impl Operations {
                 None => Err(Refusal::NoMessage(id)),
             },
             QueueRequest::Change { action, selected } => self.queue_change(action, selected).await,
+            QueueRequest::Pause { domain } => self.queue_pause(domain.as_deref()).await,
+            QueueRequest::Resume { domain } => self.queue_resume(domain.as_deref()).await,
+            QueueRequest::Stats { limit } => self.queue_stats(limit).await,
+            QueueRequest::Watch { from, filters } => Ok(self.queue_watch(from, &filters)?),
         }
     }
 
@@ -66,7 +70,10 @@ impl Operations {
             let done = messages.len() >= limit || begun.elapsed() >= STEP_TIME;
             match page.next {
                 Some(next) if !done => from = Some(message_id(&next)?),
-                next => return Ok(json!({ "messages": messages, "next": next })),
+                next => {
+                    let paused = self.paused().await?;
+                    return Ok(json!({ "messages": messages, "next": next, "paused": paused }));
+                }
             }
         }
     }
@@ -130,7 +137,7 @@ impl Operations {
         Ok(serde_json::to_value(changed)?)
     }
 
-    fn filter(&self, given: &Filters) -> Result<Filter, Refusal> {
+    pub(super) fn filter(&self, given: &Filters) -> Result<Filter, Refusal> {
         let now = self.clock.wall();
         let older = |secs: u64| Timestamp(now.0.saturating_sub(secs.saturating_mul(1000)));
         Ok(Filter {

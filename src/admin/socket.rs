@@ -91,7 +91,11 @@ async fn converse(mut stream: UnixStream, operations: &Operations) {
     }
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
-            tracing::info!(request = name_of(&request), "operator's request");
+            match name_of(&request) {
+                // Asked twice a second while an operator watches.
+                request @ "queue watch" => tracing::debug!(request, "operator's request"),
+                request => tracing::info!(request, "operator's request"),
+            }
             let done = timeout(REQUEST_TIME_MAX, operations.execute(request)).await;
             done.unwrap_or_else(|_| Answer::Refused(NOT_IN_TIME.to_owned()))
         }

@@ -27,6 +27,9 @@ pub enum OfflineError {
     /// The services cannot be opened.
     #[error(transparent)]
     Start(#[from] super::StartError),
+    /// It can be asked of a running server only.
+    #[error("no server runs here")]
+    NotRunning,
     /// There is nothing that could be asked.
     #[error("no data in {} yet: `buzon serve` or `buzon domain add` makes it", .0.display())]
     NoData(PathBuf),
@@ -73,6 +76,23 @@ async fn ask_or_open(config: &Config, request: &Request) -> Result<Answer, Offli
     let answer = services.operations().execute(request.clone()).await;
     services.close().await;
     Ok(answer)
+}
+
+/// Runs `request` in the running server.
+///
+/// # Errors
+/// When none runs, or it cannot be asked.
+pub fn ask_running(config: &Config, request: &Request) -> Result<Answer, OfflineError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(OfflineError::Runtime)?;
+    let asked = runtime.block_on(socket::ask(&socket::path_in(&config.server.data), request));
+    // Who may not enter the directory cannot reach the socket either.
+    owner::check(&config.server.data)?;
+    asked
+        .map_err(OfflineError::Socket)?
+        .ok_or(OfflineError::NotRunning)
 }
 
 /// As [`ask`], on a store that exists already and only then.

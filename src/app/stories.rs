@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub use crate::observe::story::{Found, Story};
 use crate::{
-    base::clock::Clock,
+    base::clock::{Clock, Timestamp},
     config::Config,
     observe::story::{self, Kept},
 };
@@ -29,5 +29,26 @@ pub fn about(config: &Config, key: &str, most: usize) -> Result<Found, String> {
     story::find(&dir, key, most).map_err(|error| format!("{}: {error}", dir.display()))
 }
 
+/// The story of one message that came at that time, in seconds since 1970; none when none are kept.
+///
+/// # Errors
+/// When the files cannot be read, with the folder.
+pub fn of(config: &Config, id: &str, received: i64) -> Result<Option<Lines>, String> {
+    let Some(Kept { dir, .. }) = kept(config) else {
+        return Ok(None);
+    };
+    // Its first lines were written while it came.
+    let since = Timestamp::from_secs(received.saturating_sub(ARRIVAL_SECS));
+    let story = story::of(&dir, id, since);
+    story
+        .map(Some)
+        .map_err(|error| format!("{}: {error}", dir.display()))
+}
+
+/// The lines of a story.
+type Lines = Vec<serde_json::Map<String, serde_json::Value>>;
+
+/// Longer than a message is on its way in.
+const ARRIVAL_SECS: i64 = 4 * 3600;
 /// In the data directory.
 const FOLDER: &str = "trace";

@@ -90,6 +90,16 @@ impl SortedId {
         &self.0
     }
 
+    /// When it was made, to the millisecond.
+    pub fn time(&self) -> Timestamp {
+        Timestamp(
+            self.0
+                .iter()
+                .take(6)
+                .fold(0, |at, byte| at << 8 | u64::from(*byte)),
+        )
+    }
+
     /// The id right behind this one.
     #[must_use]
     pub fn successor(self) -> Self {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(super) use queue::{Filters, Queue, Which};
+pub(super) use queue::{Filters, Queue, Watched, Which};
 
 /// One mail server: SMTP, IMAP, POP3 and an outbound queue over one durable store.
 #[derive(Debug, Parser)]

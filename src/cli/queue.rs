@@ -1,8 +1,11 @@
 //! `buzon queue`: what waits to go to other servers.
 
 mod act;
+mod history;
 mod list;
 mod shown;
+mod stats;
+mod watch;
 
 use std::time::Duration;
 
@@ -24,6 +27,10 @@ pub(super) fn run(common: &Common, command: Queue) -> Result<(), Failure> {
             from,
         } => return list::list(common, &filters, limit, from),
         Queue::Show { id } => return list::show(common, id),
+        Queue::Pause { what } => return stats::pause(common, what, true),
+        Queue::Resume { what } => return stats::pause(common, what, false),
+        Queue::Stats { limit } => return stats::stats(common, limit),
+        Queue::Watch { watched } => return watch::watch(common, &watched),
         Queue::Retry(which) => (QueueAction::Retry, which),
         Queue::Hold(which) => (QueueAction::Hold, which),
         Queue::Release(which) => (QueueAction::Release, which),

@@ -6,12 +6,14 @@
 //! the next call goes on. Legal actions for each state: docs/STORE-queue.md.
 
 mod act;
+mod census;
 mod list;
 mod walk;
 
 use serde::{Deserialize, Serialize};
 
 pub use act::{Action, Changed};
+pub use census::{Census, Counts};
 pub use list::{Listing, MessageSummary, RecipientSummary};
 
 use super::record::{Diagnosis, MessageRecord, Order, RecipientRecord, State};

@@ -109,7 +109,9 @@ impl Queue {
         let until = now.plus(self.0.options.lease);
         let mut batch = Batch::new();
         let mut recipients = Vec::new();
-        for row in rows.iter().filter(|row| row.message == id) {
+        let pauses = self.pauses().await?;
+        let rows = rows.iter().filter(|row| row.message == id);
+        for row in rows.filter(|row| !pauses.hold(row)) {
             let place = Place {
                 id,
                 n: row.n,

@@ -11,22 +11,25 @@ pub mod admin;
 mod body;
 mod due;
 mod lease;
+pub mod news;
+mod pause;
 pub mod record;
 pub mod schedule;
 
 pub use body::StoredBody;
 pub use due::{DuePage, Position, QueueFault};
 pub use lease::{CRASHES_MAX, Lease, Leased, Outcome, RecordError};
+pub use pause::{PAUSES_MAX, PauseError, Pauses};
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     base::{
@@ -41,6 +44,7 @@ use crate::{
     },
     store::{Batch, Engine, key},
 };
+use news::News;
 use record::{Due, MessageRecord, RecipientRecord, State};
 use schedule::Schedule;
 
@@ -56,6 +60,11 @@ struct Inner {
     changed: Notify,
     /// How often the relay was told to look at everything anew.
     recalls: AtomicU64,
+    /// What is paused, once it was read.
+    pauses: Mutex<Option<Arc<Pauses>>>,
+    /// What was counted last, and until when that will do.
+    census: tokio::sync::Mutex<Option<(Arc<admin::Census>, Instant)>>,
+    news: News,
 }
 
 /// Settings of the queue.
@@ -122,6 +131,9 @@ impl Queue {
             options,
             changed: Notify::new(),
             recalls: AtomicU64::new(0),
+            pauses: Mutex::default(),
+            census: tokio::sync::Mutex::default(),
+            news: News::default(),
         }))
     }
 
@@ -193,6 +205,11 @@ impl Queue {
     /// How often that happened.
     pub fn recalls(&self) -> u64 {
         self.0.recalls.load(Ordering::Acquire)
+    }
+
+    /// What happens to queued mail.
+    pub fn news(&self) -> &News {
+        &self.0.news
     }
 
     /// The retry schedule for recipients of this domain.

@@ -135,7 +135,7 @@ enum Round {
 pub(super) struct Work {
     pub(super) id: MessageId,
     pub(super) message: MessageRecord,
-    recipients: Vec<(u32, Address, RcptOptions)>,
+    pub(super) recipients: Vec<(u32, Address, RcptOptions)>,
     /// The accounts of those who have their mailbox here.
     pub(super) accounts: Vec<(u32, AccountId)>,
     /// The number of this attempt.
@@ -216,7 +216,13 @@ impl<'a> Hand<'a> {
                 },
             };
             work.log(self.to, &live.session);
+            self.shared
+                .tell_begun(self.to, work, (&*live.session, fresh));
             let sent = self.shared.transact(work, &mut live.session).await;
+            if sent.fates.iter().any(|fate| matches!(fate, Fate::Delivered(_))) {
+                let bytes = work.message.sent_bytes();
+                self.shared.tell_carried(self.to, bytes);
+            }
             let host = live.session.host.clone();
             if sent.usable {
                 self.live = Some(live);

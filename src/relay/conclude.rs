@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Shared,
+    Destination, Shared,
     verdict::{Finding, too_late},
 };
 use crate::{
@@ -41,13 +41,15 @@ use crate::{
 };
 
 /// What becomes of one recipient, and why.
-struct Decision {
+pub(super) struct Decision {
     n: u32,
-    address: Address,
+    pub(super) address: Address,
+    /// Where it was to go.
+    pub(super) to: Destination,
     options: RcptOptions,
     attempted: Option<Timestamp>,
     becomes: Becomes,
-    why: Diagnosis,
+    pub(super) why: Diagnosis,
     /// What the sender is told of it.
     told: Option<Event>,
     /// RFC 2852 4: that the time he gave is over, too.
@@ -125,6 +127,7 @@ impl Shared {
             match self.parts.queue.record(lease, &outcomes, batch).await {
                 Ok(()) => {
                     log(lease, &decisions, started);
+                    self.tell_ended(lease, &decisions);
                     if let Some(posted) = copied {
                         posted.announce();
                     }
@@ -231,6 +234,7 @@ impl Shared {
         Some(Decision {
             n,
             address: leased.record.address.clone(),
+            to: self.options.destination_of(&leased.record),
             options: options.clone(),
             attempted: leased.record.attempted.map(|(_, last)| last),
             becomes,
@@ -395,18 +399,14 @@ fn log(lease: &Lease, decisions: &[Decision], started: Instant) {
     let id = lease.id;
     let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     for decision in decisions {
-        let event = match decision.becomes {
+        let event = match decision.word() {
             // The line of its copy tells of it.
-            Becomes::Delivered if decision.here => continue,
-            Becomes::Delivered => "sent",
-            Becomes::Failed => "bounced",
-            Becomes::Unreported { .. } => "unreported",
-            Becomes::Untold => {
+            "delivered" => continue,
+            "untold" => {
                 untold(lease, decision);
                 continue;
             }
-            Becomes::Retried { .. } if decision.told.is_some() => "delayed",
-            Becomes::Retried { .. } => "deferred",
+            event => event,
         };
         let why = &decision.why;
         let words = format!("{} {}", why.status, why.text());
@@ -462,12 +462,29 @@ impl Decision {
         })
     }
 
+    /// What became of it, in the mail log's word.
+    pub(super) fn word(&self) -> &'static str {
+        match self.becomes {
+            Becomes::Delivered if self.here => "delivered",
+            Becomes::Delivered => "sent",
+            Becomes::Failed => "bounced",
+            Becomes::Unreported { .. } => "unreported",
+            Becomes::Untold => "untold",
+            Becomes::Retried { .. } if self.told.is_some() => "delayed",
+            Becomes::Retried { .. } => "deferred",
+        }
+    }
+
+    /// When it is tried again.
+    pub(super) fn again(&self) -> Option<Timestamp> {
+        match self.becomes {
+            Becomes::Retried { at } | Becomes::Unreported { at } => Some(at),
+            Becomes::Delivered | Becomes::Failed | Becomes::Untold => None,
+        }
+    }
+
     fn is_retried(&self) -> bool {
-        let becomes = &self.becomes;
-        matches!(
-            becomes,
-            Becomes::Retried { .. } | Becomes::Unreported { .. }
-        )
+        self.again().is_some()
     }
 }
 

@@ -13,6 +13,7 @@ mod here;
 pub mod hosts;
 mod kind;
 mod lines;
+mod news;
 mod open;
 mod pool;
 mod protect;
@@ -44,7 +45,7 @@ use crate::{
     mail::{address::Domain, by_domain::ByDomain},
     queue::{
         Queue,
-        record::{Due, NamedHost, Via},
+        record::{Due, NamedHost, RecipientRecord, Via},
     },
     route::Postman,
     smtp::client::{Timeouts, TlsClient, conversation::Security},
@@ -164,11 +165,20 @@ impl fmt::Display for Destination {
 impl Options {
     /// Where what is due goes.
     pub fn destination(&self, due: &Due) -> Destination {
-        let domain = &due.domain;
-        if due.here {
+        self.way(&due.domain, due.here, due.via.as_ref())
+    }
+
+    /// Where a recipient's mail goes.
+    fn destination_of(&self, recipient: &RecipientRecord) -> Destination {
+        let here = recipient.account.is_some();
+        self.way(&recipient.address.domain, here, recipient.via.as_ref())
+    }
+
+    fn way(&self, domain: &Domain, here: bool, via: Option<&Via>) -> Destination {
+        if here {
             return Destination::Here;
         }
-        match &due.via {
+        match via {
             Some(Via::Host(host)) => return Destination::Named(host.clone()),
             Some(Via::Mx) => return Destination::Direct(domain.clone()),
             Some(Via::Smarthost) if self.smarthost.is_some() => return Destination::Smarthost,

@@ -153,11 +153,11 @@ impl Shared {
 
     /// Puts what is due on the board; answers whether all of it fitted.
     async fn scan(&self, from: Option<Position>) -> Result<bool, ReadError> {
-        let mut from = from;
-        let mut all = true;
+        let pauses = self.parts.queue.pauses().await?;
+        let (mut from, mut all) = (from, true);
         loop {
             let page = self.parts.queue.due(from, PAGE).await?;
-            for due in page.rows {
+            for due in page.rows.into_iter().filter(|due| !pauses.hold(due)) {
                 let to = self.options.destination(&due);
                 let limits = self.options.limits(&to);
                 all &= self.board().add(to, limits, due);

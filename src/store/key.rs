@@ -156,6 +156,7 @@ mod space {
     pub(super) const QUEUE_RECIPIENT: u8 = 0x51;
     pub(super) const QUEUE_DUE: u8 = 0x52;
     pub(super) const STS_POLICY: u8 = 0x53;
+    pub(super) const QUEUE_PAUSE: u8 = 0x54;
 }
 
 /// Builds a key field by field.
@@ -508,6 +509,18 @@ pub fn queue_recipients(message: MessageId) -> Key {
 /// All recipients of all queued messages, oldest first.
 pub fn queue_all_recipients() -> Key {
     Fields::of(space::QUEUE_RECIPIENT).key()
+}
+
+/// `QUEUE_PAUSE domain`: since when no attempt begins for it; for none at all, without a domain.
+pub fn queue_pause(domain: &str) -> Key {
+    Fields::of(space::QUEUE_PAUSE)
+        .bytes(domain.as_bytes())
+        .key()
+}
+
+/// All pauses of the queue.
+pub fn queue_pauses() -> Key {
+    Fields::of(space::QUEUE_PAUSE).key()
 }
 
 /// `QUEUE_DUE time message n`: when a recipient is due.

@@ -1,6 +1,7 @@
 //! The queue over the memory engine: leases, outcomes, damage, the operator's actions.
 
 mod control;
+mod pauses;
 
 use std::{sync::Arc, time::Duration};
 

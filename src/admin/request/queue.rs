@@ -27,6 +27,28 @@ pub enum QueueRequest {
         /// To which of it.
         selected: Selected,
     },
+    /// Begin no attempts for a domain, or for none at all.
+    Pause {
+        /// The domain; everything without.
+        domain: Option<String>,
+    },
+    /// End a pause, or all of them.
+    Resume {
+        /// The domain; everything without.
+        domain: Option<String>,
+    },
+    /// How much waits for whom, and what went where since the start.
+    Stats {
+        /// Destinations at most.
+        limit: usize,
+    },
+    /// What happened lately.
+    Watch {
+        /// The number of the first event; those to come, without.
+        from: Option<u64>,
+        /// Only what matches; a state or an age says nothing of an event.
+        filters: Filters,
+    },
 }
 
 /// Which recipients. What is not given matches all.
@@ -88,6 +110,10 @@ impl QueueRequest {
         match self {
             Self::List { .. } => "queue list",
             Self::Show { .. } => "queue show",
+            Self::Pause { .. } => "queue pause",
+            Self::Resume { .. } => "queue resume",
+            Self::Stats { .. } => "queue stats",
+            Self::Watch { .. } => "queue watch",
             Self::Change { action, .. } => match action {
                 QueueAction::Retry => "queue retry",
                 QueueAction::Hold => "queue hold",

@@ -54,6 +54,45 @@ pub(in crate::cli) enum Queue {
         #[arg(long, value_name = "WAY")]
         to: String,
     },
+    /// Begin no attempts for a domain, or for none at all, until `resume`; mail is still taken, and
+    /// attempts in hand end
+    Pause {
+        /// A recipients' domain, or "all"
+        what: String,
+    },
+    /// End a pause; `all` ends every one
+    Resume {
+        /// A recipients' domain, or "all"
+        what: String,
+    },
+    /// How much waits for whom, and what went where since the server started
+    Stats {
+        /// Destinations at most, those with most waiting first
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show what happens in the queue as it happens, until interrupted
+    Watch {
+        #[command(flatten)]
+        watched: Watched,
+    },
+}
+
+/// Which events are shown.
+#[derive(Clone, Debug, ClapArgs)]
+pub(in crate::cli) struct Watched {
+    /// Only recipients of this domain
+    #[arg(long)]
+    pub(in crate::cli) domain: Option<String>,
+    /// Only this recipient
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::cli) recipient: Option<String>,
+    /// Only mail from this sender; "<>" for reports
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::cli) sender: Option<String>,
+    /// Only with these words or codes in the reply
+    #[arg(long, value_name = "WORDS")]
+    pub(in crate::cli) error: Option<String>,
 }
 
 /// Which mail something is done to.

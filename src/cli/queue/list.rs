@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    filters, of_queue,
+    filters, history, of_queue,
     shown::{counted, field, recipients, reply, secs, standing, text, time},
+    stats,
 };
 use crate::{
     admin::{Filters, QueueRequest},
@@ -27,6 +28,7 @@ pub(super) fn list(
     let now = Clock::system().wall().secs();
     let (begun, mut from) = (from.clone(), from);
     let (mut listed, mut found) = (0, Vec::new());
+    let mut paused = Value::Null;
     loop {
         let answer = of_queue(
             common,
@@ -47,12 +49,13 @@ pub(super) fn list(
                 .try_for_each(say)?,
         }
         from = text(&answer, "next").map(str::to_owned);
+        paused = answer.get("paused").cloned().unwrap_or_default();
         if from.is_none() || listed >= limit.max(1) {
             break;
         }
     }
     if common.json {
-        let all = json!({ "messages": found, "next": from });
+        let all = json!({ "messages": found, "next": from, "paused": paused });
         return Ok(say(format_args!("{all:#}"))?);
     }
     match from {
@@ -62,7 +65,7 @@ pub(super) fn list(
         None if begun.is_some() => say("that was all")?,
         None => say("the queue is empty")?,
     }
-    Ok(())
+    Ok(stats::paused(&paused, now).iter().try_for_each(say)?)
 }
 
 /// A message of the list in lines.
@@ -88,12 +91,14 @@ fn told(message: &Value, now: i64) -> Vec<String> {
 
 /// One message with all that is known of it.
 pub(super) fn show(common: &Common, id: String) -> Result<(), Failure> {
-    let message = of_queue(common, QueueRequest::Show { id })?;
+    let mut message = of_queue(common, QueueRequest::Show { id })?;
+    let told = history::add(common, &mut message)?;
     if common.json {
         return Ok(say(format_args!("{message:#}"))?);
     }
     let now = Clock::system().wall().secs();
-    Ok(shown(&message, now).iter().try_for_each(say)?)
+    shown(&message, now).iter().try_for_each(say)?;
+    Ok(told.iter().try_for_each(say)?)
 }
 
 fn shown(message: &Value, now: i64) -> Vec<String> {
@@ -130,9 +135,23 @@ fn shown(message: &Value, now: i64) -> Vec<String> {
                 lines.push(format!("    {what} {}", time(recipient, name)));
             }
         }
-        lines.extend(reply(recipient).map(|reply| format!("    {reply}")));
+        let history = recipient.get("history").and_then(Value::as_array);
+        match history.filter(|history| !history.is_empty()) {
+            Some(history) => lines.extend(history.iter().map(attempt)),
+            None => lines.extend(reply(recipient).map(|reply| format!("    {reply}"))),
+        }
     }
     lines
+}
+
+/// One attempt of the history.
+fn attempt(attempt: &Value) -> String {
+    let time = field(attempt, "time");
+    let became = field(attempt, "became");
+    let reply = reply(attempt).unwrap_or_default();
+    format!("    {time}  {became:<10}  {reply}")
+        .trim_end()
+        .to_owned()
 }
 
 /// What happens when a message is late.

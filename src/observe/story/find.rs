@@ -16,6 +16,7 @@ use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::files::files_in;
+use crate::base::clock::Timestamp;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,12 +92,34 @@ pub fn find(dir: &Path, key: &str, most: usize) -> io::Result<Found> {
     Ok(Found { stories, more })
 }
 
+/// All lines of one message since a time.
+///
+/// # Errors
+/// When the files cannot be read. That there are none is no error.
+pub fn of(dir: &Path, id: &str, since: Timestamp) -> io::Result<Vec<Map<String, Value>>> {
+    let mut lines = Vec::new();
+    each_line_since(dir, since, &mut |line| {
+        if id_in(line) == Some(id) {
+            lines.extend(fields_of(line));
+        }
+    })?;
+    Ok(lines)
+}
+
 /// Passes every line of every file, the oldest first.
 fn each_line(dir: &Path, take: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-    let files = match files_in(dir) {
+    each_line_since(dir, Timestamp(0), take)
+}
+
+/// The same of the files that may have lines of that time or later.
+fn each_line_since(dir: &Path, since: Timestamp, take: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let mut files = match files_in(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         files => files?,
     };
+    // A file ends where the next one begins.
+    let later = files.partition_point(|(began, _)| *began <= since);
+    files.drain(..later.saturating_sub(1));
     for (_, path) in files {
         let file = match File::open(path) {
             // The server has just removed it.

@@ -11,7 +11,7 @@ mod find;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use self::find::{Found, Story, find};
+pub use self::find::{Found, Story, find, of};
 use crate::base::clock::Clock;
 pub(super) use files::Files;
 

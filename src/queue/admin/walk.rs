@@ -95,7 +95,7 @@ impl Queue {
 }
 
 /// The message of a recipient's key: behind the space byte.
-fn message_of(key: &Key) -> Option<MessageId> {
+pub(super) fn message_of(key: &Key) -> Option<MessageId> {
     let id = key.as_bytes().get(1..)?.first_chunk()?;
     Some(MessageId::from_bytes(*id))
 }

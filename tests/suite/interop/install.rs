@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    peers::{eventually, submit},
+    peers::eventually,
     server::{Ran, have, run, run_with},
 };
 
@@ -647,75 +647,4 @@ fn tls_05_sighup_takes_a_new_certificate_and_keeps_the_old_one_if_it_is_none() {
     });
     assert_eq!(served(), second);
     server.stop();
-}
-
-#[test]
-fn the_queue_is_managed_with_and_without_a_running_server() {
-    if !have("python3") {
-        return;
-    }
-    // Nobody is at the route's address.
-    let route = "[relay.routes]\n\"down.test\" = \"127.0.5.11:2525\"\n";
-    let more = format!("{}{route}", ports("127.0.5.10", 2525));
-    let mut server = Installed::prepare("queue", "mx.up.test", &more);
-    let domain = ["domain", "add", "up.test"];
-    server.command(&domain, "").expect_success();
-    let account = ["account", "add", "me@up.test"];
-    server.command(&account, "long enough\n").expect_success();
-    for id in ["01m7zbns2jvqsnwcc5261ghbv8", "x", "all"] {
-        let said = server.command(&["queue", "drop", id], "").expect_failure();
-        assert!(said.contains("message"), "{said}");
-    }
-    server.start();
-    let all = server.command(&["queue", "retry", "all"], "");
-    assert!(all.expect_success().contains("empty"));
-    submit(("127.0.5.10", 2526), "me@up.test", "x@down.test", "stuck");
-    eventually("the first attempt", || {
-        let listed = server.command(&["queue", "list"], "").expect_success();
-        listed.contains("waiting, 1 attempt, next in") && listed.contains("connection refused")
-    });
-    let queue = server.command(&["queue", "list"], "").expect_success();
-    let id = queue.split_whitespace().next().unwrap().to_owned();
-    let steps: &[(&[&str], &str)] = &[
-        (
-            &["list", "--domain", "up.test"],
-            "nothing in the queue is like this",
-        ),
-        (
-            &["list", "--sender", "<>"],
-            "nothing in the queue is like this",
-        ),
-        (&["list", "--sender", "me@up.test"], "x@down.test"),
-        (&["show", &id], "last attempt"),
-        (&["hold", &id], "1 recipient: held until released"),
-        (&["list"], "held, 1 attempt\n"),
-        (&["retry", &id], "`release`"),
-        (&["release", &id, "--json"], "\"changed\": 1"),
-    ];
-    for (args, part) in steps {
-        let said = server.command(&[&["queue"], *args].concat(), "");
-        let said = said.expect_success();
-        assert!(said.contains(part), "{args:?}: {said}");
-    }
-    server.stop();
-    let steps: &[(&[&str], &str)] = &[
-        (&["list"], "x@down.test"),
-        (&["show", &id, "--json"], "\"address\": \"x@down.test\""),
-        (&["retry", &id], "1 recipient: to be tried again now"),
-        (&["drop", &id, "--recipient", "x@down.test"], "removed"),
-        (&["list"], "empty"),
-    ];
-    for (args, part) in steps {
-        let said = server.command(&[&["queue"], *args].concat(), "");
-        let said = said.expect_success();
-        assert!(said.contains(part), "{args:?}: {said}");
-    }
-    // A reader who has seen enough is no failure.
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let status = Command::new(env!("CARGO_BIN_EXE_buzon"))
-        .args(["config", "--config", &server.config])
-        .stdout(writer)
-        .status();
-    assert!(status.unwrap().success());
 }

@@ -13,6 +13,7 @@
 mod addresses;
 mod authentication;
 mod clients;
+mod control;
 mod crash;
 mod data;
 mod doors;
