@@ -233,6 +233,10 @@ async fn names(config: &Config, say: &mut dyn FnMut(Finding) -> io::Result<()>) 
         Ok(resolver) => resolver,
         Err(error) => return say(finding("name servers", Verdict::Wrong(error.to_string()))),
     };
+    let Some(found) = in_time(dnssec(config)).await else {
+        return say(silent("DNSSEC"));
+    };
+    say(found)?;
     let host = config.server.hostname.as_str();
     let Some(found) = in_time(own_name(&resolver, host)).await else {
         return say(silent(&format!("address of {host}")));
@@ -255,6 +259,53 @@ fn silent(what: &str) -> Finding {
     let secs = QUESTION_TIME_MAX.as_secs();
     let text = format!("no name server answered within {secs} s; the DNS is not asked further");
     finding(what, Verdict::Doubtful(text))
+}
+
+/// Whether the name servers prove what they say, and whether they are believed.
+async fn dnssec(config: &Config) -> Finding {
+    let trusted = config.dns.trust_ad;
+    let options = dns::Options {
+        trust_ad: true,
+        ..settings::dns(config)
+    };
+    let proven = match dns::System::new(&options) {
+        Ok(resolver) => resolver.proves_the_root().await,
+        Err(error) => dns::Answer::Temporary(error.to_string()),
+    };
+    let afar = options
+        .servers
+        .iter()
+        .any(|server| !server.ip().is_loopback());
+    finding("DNSSEC", judged(trusted, proven, afar))
+}
+
+/// What follows from whether the name servers are believed, whether they prove anything, and
+/// whether they are elsewhere.
+fn judged(trusted: bool, proven: dns::Answer<bool>, afar: bool) -> Verdict {
+    match (trusted, proven) {
+        (true, dns::Answer::Found(true)) if afar => Verdict::Doubtful(
+            "proven by name servers that are not on this machine: whoever is on the way to them \
+             decides what is (dns.trust_ad)"
+                .to_owned(),
+        ),
+        (true, dns::Answer::Found(true)) => {
+            Verdict::Fine("the name servers prove it and are believed: DANE is used".to_owned())
+        }
+        (true, dns::Answer::Temporary(why)) => {
+            Verdict::Doubtful(format!("cannot be looked at now: {why}"))
+        }
+        (true, _) => Verdict::Wrong(
+            "dns.trust_ad is set, and the name servers do not check DNSSEC, so nothing counts as \
+             proven: name ones that do in dns.servers (unbound on this machine)"
+                .to_owned(),
+        ),
+        (false, dns::Answer::Found(true)) => Verdict::Fine(
+            "the name servers check it and are not believed, so DANE is not used; dns.trust_ad \
+             changes that for servers on this machine"
+                .to_owned(),
+        ),
+        (false, _) => Verdict::Fine("not checked by the name servers: DANE is not used".to_owned()),
+    }
 }
 
 async fn own_name(resolver: &dyn Resolver, host: &str) -> Finding {
@@ -314,6 +365,29 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn dns_03_trust_without_proof_is_wrong() {
+        use dns::Answer::{Found, NoRecords, Temporary};
+        for (trusted, proven, afar, expected) in [
+            (true, Found(true), false, "fine"),
+            (true, Found(true), true, "doubtful"),
+            (true, Found(false), false, "wrong"),
+            (true, NoRecords, false, "wrong"),
+            (true, Temporary("x".to_owned()), false, "doubtful"),
+            (false, Found(true), true, "fine"),
+            (false, Found(false), false, "fine"),
+            (false, Temporary("x".to_owned()), false, "fine"),
+        ] {
+            let shown = format!("{trusted} {proven:?} {afar}");
+            let verdict = match judged(trusted, proven, afar) {
+                Verdict::Fine(_) => "fine",
+                Verdict::Doubtful(_) => "doubtful",
+                Verdict::Wrong(_) => "wrong",
+            };
+            assert_eq!(verdict, expected, "{shown}");
+        }
+    }
 
     #[test]
     fn directories_that_serve_would_refuse_are_wrong() {

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 mod named;
 pub mod offline;
+mod outbound;
 pub mod owner;
 mod pacing;
 pub mod ports;

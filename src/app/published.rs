@@ -15,7 +15,8 @@ use crate::{
         text::Causes,
     },
     config::Config,
-    dns::{Answer, Mx, Resolver, Service, System},
+    dns::{Answer, Mx, Resolver, Service, System, Tlsa},
+    tls::{certificate::certificates, dane},
 };
 
 /// How a record was found.
@@ -52,6 +53,19 @@ pub fn states(config: &Config, records: &[Record]) -> Result<Vec<State>, StartEr
     })
 }
 
+/// What a TLSA record says of the certificate that is served, where that can be read.
+pub fn own_tlsa(config: &Config) -> Option<String> {
+    let chain = certificates(config.tls.certificate.as_ref()?).ok()?;
+    let (usage, selector, matching, data) = dane::of_key(chain.first()?)?;
+    let tlsa = Tlsa {
+        usage,
+        selector,
+        matching,
+        data,
+    };
+    Some(tlsa.to_string())
+}
+
 /// Asks for one record. Aliases are not told by resolvers: those are known by their addresses.
 async fn state(resolver: &dyn Resolver, record: &Record) -> State {
     let name = record.name.as_str();
@@ -63,6 +77,10 @@ async fn state(resolver: &dyn Resolver, record: &Record) -> State {
         "SRV" => {
             let found = resolver.services(name).await;
             found.map(|found| found.iter().map(shown_service).collect())
+        }
+        "TLSA" => {
+            let found = resolver.associations(name).await.answer;
+            found.map(|found| found.iter().map(ToString::to_string).collect())
         }
         "TXT" => resolver.texts(name).await.map(|found| {
             let texts = found
@@ -129,10 +147,17 @@ mod tests {
                 target: "mx.example.org".to_owned(),
             },
         );
+        let tlsa = Tlsa {
+            usage: 3,
+            selector: 1,
+            matching: 1,
+            data: vec![0, 255],
+        };
+        dns.set_associations("_25._tcp.mx.example.org", Answer::Found(vec![tlsa]));
         let mut config = Config::default();
         config.server.hostname = "mx.example.org".to_owned();
         let mut states = Vec::new();
-        for record in super::super::records::of(&config, "example.org", &[]) {
+        for record in super::super::records::of(&config, "example.org", &[], Some("3 1 1 00ff")) {
             states.push((record.name.clone(), state(&dns, &record).await));
         }
         let of = |name: &str, at: usize| {
@@ -147,6 +172,7 @@ mod tests {
         assert_eq!(of("_dmarc.example.org", 0), State::Unknown("x".to_owned()));
         assert_eq!(of("_imaps._tcp.example.org", 0), State::Published);
         assert_eq!(of("_imap._tcp.example.org", 0), State::Missing);
+        assert_eq!(of("_25._tcp.mx.example.org", 0), State::Published);
         assert_eq!(of("autoconfig.example.org", 0), State::Missing);
     }
 }

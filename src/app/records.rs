@@ -23,6 +23,11 @@ pub struct Record {
     pub why: &'static str,
     /// It does nothing without a web server, which is somebody else's.
     pub needs_web_server: bool,
+    /// It does nothing where the zone is not signed.
+    pub needs_dnssec: bool,
+    /// What the web server must say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Record {
@@ -38,6 +43,8 @@ impl Record {
             value: value.into(),
             why,
             needs_web_server: false,
+            needs_dnssec: false,
+            file: None,
         }
     }
 }
@@ -46,8 +53,10 @@ impl fmt::Display for Record {
     /// A line of a zone file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.\tIN\t{}\t", self.name, self.kind)?;
-        if self.kind != "TXT" {
-            return write!(f, "{}.", self.value);
+        match self.kind {
+            "TXT" => {}
+            "TLSA" => return write!(f, "{}", self.value),
+            _ => return write!(f, "{}.", self.value),
         }
         // RFC 1035 3.3: a string has 255 characters; ours are ASCII without quotes.
         let mut rest = self.value.as_str();
@@ -59,8 +68,14 @@ impl fmt::Display for Record {
     }
 }
 
-/// The records of a domain; `keys` are names and texts of its key records.
-pub fn of(config: &Config, domain: &str, keys: &[(String, String)]) -> Vec<Record> {
+/// The records of a domain; `keys` are names and texts of its key records, `tlsa` is what a TLSA
+/// record says of our certificate.
+pub fn of(
+    config: &Config,
+    domain: &str,
+    keys: &[(String, String)],
+    tlsa: Option<&str>,
+) -> Vec<Record> {
     let host = config.server.hostname.as_str();
     let reports = format!("mailto:postmaster@{domain}");
     let mut records = vec![
@@ -103,6 +118,10 @@ pub fn of(config: &Config, domain: &str, keys: &[(String, String)]) -> Vec<Recor
         "others tell of failed TLS (RFC 8460)",
     ));
     records.extend(services(config, domain, host));
+    records.extend(tlsa.map(|tlsa| Record {
+        needs_dnssec: true,
+        ..Record::new(&format!("_25._tcp.{host}"), "TLSA", tlsa, DANE)
+    }));
     records.extend(with_web_server(domain, host));
     records
 }
@@ -137,14 +156,19 @@ fn services(config: &Config, domain: &str, host: &str) -> Vec<Record> {
 
 /// What is only of use where a web server answers; this server is none.
 fn with_web_server(domain: &str, host: &str) -> Vec<Record> {
+    let policy = policy(host);
+    let id = crc32fast::hash(policy.as_bytes());
     let mut records = vec![
-        Record::new(
-            &format!("_mta-sts.{domain}"),
-            "TXT",
-            "v=STSv1; id=1",
-            "needs the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt (RFC 8461); \
-             another id whenever it changes",
-        ),
+        Record {
+            file: Some(policy),
+            ..Record::new(
+                &format!("_mta-sts.{domain}"),
+                "TXT",
+                format!("v=STSv1; id={id:08x}"),
+                "needs the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt (RFC 8461); \
+                 another id whenever it changes",
+            )
+        },
         Record::new(&format!("mta-sts.{domain}"), "CNAME", host, WEB),
         Record::new(&format!("autoconfig.{domain}"), "CNAME", host, WEB),
         Record::new(&format!("autodiscover.{domain}"), "CNAME", host, WEB),
@@ -155,6 +179,13 @@ fn with_web_server(domain: &str, host: &str) -> Vec<Record> {
     records
 }
 
+/// The MTA-STS policy of a domain whose mail comes to us (RFC 8461 3.2).
+fn policy(host: &str) -> String {
+    format!("version: STSv1\r\nmode: testing\r\nmx: {host}\r\nmax_age: 604800\r\n")
+}
+
+const DANE: &str = "our certificate's key, for others to compare with (DANE, RFC 7672): of use \
+                    where the host's zone is signed; a new key is published before it is used";
 const WEB: &str = "needs a web server there";
 /// RFC 1035 3.3.
 const STRING_CHARS_MAX: usize = 255;
@@ -164,12 +195,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn another_policy_has_another_id() {
+        let id = |host: &str| {
+            let mut config = Config::default();
+            config.server.hostname = host.to_owned();
+            let records = of(&config, "example.org", &[], None);
+            let record = records.into_iter().find(|record| record.file.is_some());
+            let record = record.unwrap();
+            let policy = record.file.unwrap();
+            assert!(policy.contains(&format!("mx: {host}\r\n")), "{policy}");
+            let id = record
+                .value
+                .strip_prefix("v=STSv1; id=")
+                .unwrap()
+                .to_owned();
+            assert!(id.len() == 8 && id.bytes().all(|b| b.is_ascii_alphanumeric()));
+            id
+        };
+        assert_ne!(id("mx.example.org"), id("mx2.example.org"));
+    }
+
+    #[test]
     fn records_are_lines_of_a_zone_file() {
         let mut config = Config::default();
         config.server.hostname = "mx.example.org".to_owned();
         config.listen.pop3 = Vec::new();
         let key = ("k._domainkey.example.org".to_owned(), "v".repeat(300));
-        let lines: Vec<String> = of(&config, "example.org", &[key])
+        let lines: Vec<String> = of(&config, "example.org", &[key], Some("3 1 1 00ff"))
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -184,13 +236,14 @@ mod tests {
             "_imaps._tcp.example.org.\tIN\tSRV\t0 1 993 mx.example.org.",
             "_pop3._tcp.example.org.\tIN\tSRV\t0 0 0 .",
             "autoconfig.example.org.\tIN\tCNAME\tmx.example.org.",
+            "_25._tcp.mx.example.org.\tIN\tTLSA\t3 1 1 00ff",
         ] {
             assert!(
                 lines.iter().any(|known| known == line),
                 "{line}\n{lines:#?}"
             );
         }
-        let unsigned = of(&config, "mx.example.org", &[]);
+        let unsigned = of(&config, "mx.example.org", &[], None);
         let spf = unsigned
             .iter()
             .filter(|record| record.value.starts_with("v=spf1"));

@@ -10,10 +10,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::ServerConfig;
 
 use super::{
-    StartError, demo, owner,
+    StartError, demo, outbound, owner,
     ports::{self, Port, Socket},
     servers::Servers,
     services::Services,
@@ -31,9 +31,6 @@ use crate::{
         tasks::Tasks,
     },
     queue::Queue,
-    relay::{self, Relay},
-    route::Reports,
-    smtp::client::TlsClient,
     tls::{
         self,
         certificate::{Certificate, CertificateError},
@@ -124,7 +121,8 @@ impl Server {
                 false => fulltext.switch_off().await,
             }
         });
-        let (relay, queue) = (self.relay()?, self.services.queue.clone());
+        let relay = outbound::relay(&self.services, &self.resolver, &self.config)?;
+        let queue = self.services.queue.clone();
         let mut stop = self.stop.clone();
         self.tasks.spawn_essential("relay", async move {
             reclaim(&queue).await;
@@ -139,44 +137,6 @@ impl Server {
             socket::serve(listener, operations, async move { stop.requested().await }).await;
         });
         Ok(())
-    }
-
-    fn relay(&self) -> Result<Relay, StartError> {
-        let connector: Arc<dyn relay::Connector> = Arc::new(relay::Tcp);
-        let roots = tls::client::system_roots();
-        let parts = relay::Parts {
-            policies: self.policies(&connector, &roots)?,
-            queue: self.services.queue.clone(),
-            resolver: Arc::clone(&self.resolver),
-            connector,
-            postman: Arc::new(Reports::new(self.services.router.clone())),
-            tls: TlsClient::new(roots)?,
-            clock: self.services.clock.clone(),
-            random: self.services.random.clone(),
-        };
-        Ok(Relay::new(parts, settings::relay(&self.config)?))
-    }
-
-    /// What is known of the MTA-STS policies of others, where they are followed.
-    fn policies(
-        &self,
-        connector: &Arc<dyn relay::Connector>,
-        roots: &RootCertStore,
-    ) -> Result<Option<relay::sts::Policies>, StartError> {
-        let followed = self.config.relay.mta_sts;
-        let fetch = relay::sts::Https {
-            resolver: Arc::clone(&self.resolver),
-            connector: Arc::clone(connector),
-            tls: tls::client::verifying(roots.clone())?,
-            insecure_allow_private_targets: self.config.relay.insecure_private_targets,
-        };
-        let (engine, clock) = (
-            Arc::clone(&self.services.engine),
-            self.services.clock.clone(),
-        );
-        let resolver = Arc::clone(&self.resolver);
-        let policies = relay::sts::Policies::new(engine, resolver, Arc::new(fetch), clock);
-        Ok(followed.then_some(policies))
     }
 
     fn start_listeners(&self, ports: Vec<Port>) -> Result<(), StartError> {

@@ -49,6 +49,7 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     named(config, Files::Named)?;
     pacing::limits(config)?;
     demanded(config)?;
+    tls_reports(config)?;
     lmtp_access(config)?;
     let filter = observe::check_filter(&config.log.filter);
     filter.map_err(|error| Misfit::new("log.filter", error.to_string()))
@@ -287,6 +288,23 @@ pub(super) fn relay(config: &Config) -> Result<relay::Options, Misfit> {
             .saturating_sub(relay::ABORT_TIME + STOP_MARGIN),
         ..relay::Options::default()
     })
+}
+
+/// Whom to ask about reports to other domains, where those are sent.
+pub(super) fn tls_reports(config: &Config) -> Result<Option<Address>, Misfit> {
+    if !config.relay.tls_reports {
+        return Ok(None);
+    }
+    let key = "relay.tls_report_contact";
+    let contact = Address::parse(&config.relay.tls_report_contact);
+    let contact = contact.map_err(|error| {
+        let text = format!("reports (relay.tls_reports) are from an address: {error}");
+        Misfit::new(key, text)
+    })?;
+    match contact.is_ascii() {
+        true => Ok(Some(contact)),
+        false => Err(Misfit::new(key, "reports are from an address in ASCII")),
+    }
 }
 
 /// What the operator demands of the mail servers of some domains.

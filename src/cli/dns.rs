@@ -36,7 +36,8 @@ pub(super) fn run(common: &Common, command: &Dns) -> Result<(), Failure> {
         .filter_map(key)
         .collect();
     let name = domain.trim_end_matches('.').to_ascii_lowercase();
-    let records = records::of(&config, &name, &keys);
+    let tlsa = published::own_tlsa(&config);
+    let records = records::of(&config, &name, &keys, tlsa.as_deref());
     let states = match check {
         true => Some(published::states(&config, &records)?),
         false => None,
@@ -51,12 +52,15 @@ pub(super) fn run(common: &Common, command: &Dns) -> Result<(), Failure> {
             why = record.why;
         }
         say(record)?;
+        for line in record.file.iter().flat_map(|file| file.lines()) {
+            say(format_args!(";   {line}"))?;
+        }
         if let Some(state) = states.as_ref().and_then(|states| states.get(at)) {
             say(format_args!(";   {}", shown(state)))?;
         }
     }
     let states = states.iter().flatten().zip(&records);
-    let mut needed = states.filter(|(_, record)| !record.needs_web_server);
+    let mut needed = states.filter(|(_, record)| !record.needs_web_server && !record.needs_dnssec);
     match needed.any(|(state, _)| matches!(state, State::Missing | State::Unknown(_))) {
         true => Err("not all of it is published, as far as name servers say".into()),
         false => Ok(()),

@@ -313,6 +313,10 @@ table! {
         dane: bool = true,
         /// Follows the MTA-STS policies of other domains.
         mta_sts: bool = true,
+        /// Reports to other domains how TLS with their servers did.
+        tls_reports: bool = false,
+        /// From this address.
+        tls_report_contact: String = String::new(),
         /// Our addresses for connections to other servers, one of each family at most; empty: the
         /// system chooses.
         source: Vec<IpAddr> = Vec::new(),

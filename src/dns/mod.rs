@@ -14,7 +14,7 @@ mod system;
 pub use fake::Fake;
 pub use system::{Options, SetupError, System};
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::base::future::BoxFuture;
 
@@ -98,6 +98,20 @@ pub struct Tlsa {
     pub matching: u8,
     /// What to compare with.
     pub data: Vec<u8>,
+}
+
+/// RFC 6698 2.2.
+impl fmt::Display for Tlsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            usage,
+            selector,
+            matching,
+            data,
+        } = self;
+        write!(f, "{usage} {selector} {matching} ")?;
+        data.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// An answer, and what it is worth.

@@ -103,6 +103,12 @@ impl System {
         })
     }
 
+    /// Whether the name servers prove what is surely signed: who serves the root.
+    pub async fn proves_the_root(&self) -> Answer<bool> {
+        let (answer, worth) = self.asked(Name::root(), RecordType::NS).await;
+        answer.map(|_| worth.secure)
+    }
+
     /// The records of one type, in an answer that took a bounded time.
     async fn ask(&self, name: &str, kind: RecordType) -> Answer<Vec<RData>> {
         self.ask_whole(name, kind).await.0
@@ -114,6 +120,10 @@ impl System {
             // What the DNS cannot spell does not exist in it.
             return (Answer::NoSuchName, Worth::default());
         };
+        self.asked(name, kind).await
+    }
+
+    async fn asked(&self, name: Name, kind: RecordType) -> (Answer<Vec<RData>>, Worth) {
         if let Some(known) = self.cache.find(&name, kind) {
             told(&name, kind, &known.0, None);
             return known;

@@ -35,7 +35,7 @@ use crate::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
     },
-    smtp::client::{Mail, Sent},
+    smtp::client::{Fate, Mail, Sent},
 };
 
 /// Whether work goes on.
@@ -219,7 +219,11 @@ impl<'a> Hand<'a> {
             self.shared
                 .tell_begun(self.to, work, (&*live.session, fresh));
             let sent = self.shared.transact(work, &mut live.session).await;
-            if sent.fates.iter().any(|fate| matches!(fate, Fate::Delivered(_))) {
+            if sent
+                .fates
+                .iter()
+                .any(|fate| matches!(fate, Fate::Delivered(_)))
+            {
                 let bytes = work.message.sent_bytes();
                 self.shared.tell_carried(self.to, bytes);
             }

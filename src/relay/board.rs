@@ -335,7 +335,7 @@ impl Board {
     /// How many attempts for a destination may run at the same time.
     pub(super) fn window(&self, to: &Destination) -> Option<usize> {
         let lane = self.lanes.get(to)?;
-        Some(lane.window.min(self.window_max))
+        Some(lane.pace.window())
     }
 
     /// Whether the destination talks to another attempt: then it is not down, it only wants no more

@@ -11,6 +11,7 @@ mod board;
 mod conclude;
 mod here;
 pub mod hosts;
+mod https;
 mod kind;
 mod lines;
 mod news;
@@ -24,6 +25,7 @@ mod run;
 mod seats;
 mod source;
 pub mod sts;
+pub mod tlsrpt;
 mod verdict;
 
 use std::{
@@ -34,6 +36,7 @@ use std::{
     time::Duration,
 };
 
+pub use https::{FetchError, Https};
 pub use open::{Connector, Tcp};
 pub use routes::{Route, Routes, Way};
 pub use run::ABORT_TIME;
@@ -71,6 +74,8 @@ pub struct Parts {
     pub connector: Arc<dyn Connector>,
     /// Knows what other domains demand by MTA-STS, where that is followed.
     pub policies: Option<sts::Policies>,
+    /// Counts sessions for reports to other domains, where those are sent.
+    pub ledger: Option<tlsrpt::Ledger>,
     /// Takes reports to senders.
     pub postman: Arc<dyn Postman>,
     /// Makes TLS connections of plain ones.

@@ -21,7 +21,11 @@ impl Shared {
         let news = self.parts.queue.news();
         let addresses = work.recipients.iter().map(|(_, address, _)| address);
         let first: Vec<_> = addresses.take(ADDRESSES_MAX).collect();
-        let event = self.event(("attempted", work.id), &work.message.sender, (&first[..], to));
+        let event = self.event(
+            ("attempted", work.id),
+            &work.message.sender,
+            (&first[..], to),
+        );
         news.tell(Event {
             recipients: work.recipients.len(),
             host: Some(session.host.clone()),

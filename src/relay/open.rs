@@ -22,10 +22,10 @@ use super::{
     Destination, Route, Shared, Sources,
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::{Place, Session},
-    protect::{By, Known, Protection},
+    protect::{By, Known, Protection, Unfit},
     race::Race,
     seats::Seat,
-    sts::Policy,
+    tlsrpt::tally::{self, Outcome},
     verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
 use crate::{
@@ -88,6 +88,7 @@ fn unbound(from: IpAddr, error: &io::Error) -> io::Error {
 
 /// How to call the hosts of a destination.
 struct Call<'a> {
+    to: &'a Destination,
     targets: Vec<Target>,
     /// connections to a host at most.
     connections: usize,
@@ -97,7 +98,7 @@ struct Call<'a> {
 }
 
 /// How each host of a call, by name and port, is to be protected, once that is known.
-type Protections = HashMap<(String, u16), OnceCell<Result<Protection, Diagnosis>>>;
+type Protections = HashMap<(String, u16), OnceCell<Result<Protection, Unfit>>>;
 
 /// A connection, the protection of the conversation that it is for, and its seat.
 type Reached = (Protection, Box<dyn Transport>, Seat);
@@ -209,7 +210,7 @@ impl Shared {
     ) -> Result<Reached, NotOpened> {
         let silent = |why| NotOpened::Because { why, answer: false };
         let protection = self.protected(call, protections, &target).await;
-        let protection = protection.map_err(silent)?;
+        let protection = protection.map_err(|unfit| silent(unfit.why))?;
         let seat = self.seats.take(&target.host, target.port, call.connections);
         let seat = seat.ok_or(NotOpened::Full)?;
         match self.connect(&target, call.sources).await {
@@ -224,14 +225,18 @@ impl Shared {
         call: &Call<'_>,
         protections: &Protections,
         target: &Target,
-    ) -> Result<Protection, Diagnosis> {
+    ) -> Result<Protection, Unfit> {
         let host = (target.host.as_str(), target.port);
-        match protections.get(&(target.host.clone(), target.port)) {
-            Some(known) => {
-                let known = known.get_or_init(|| self.protection(&call.known, host));
-                known.await.clone()
+        let found_out = || async {
+            let protection = self.protection(&call.known, host).await;
+            if let Err(unfit) = &protection {
+                self.count(call.to, (unfit.told.as_ref(), (host.0, None)), None);
             }
-            None => self.protection(&call.known, host).await,
+            protection
+        };
+        match protections.get(&(target.host.clone(), target.port)) {
+            Some(known) => known.get_or_init(found_out).await.clone(),
+            None => found_out().await,
         }
     }
 
@@ -244,6 +249,13 @@ impl Shared {
     ) -> Result<Box<Session>, NotOpened> {
         let host = shown(target);
         let place = call.place(target, &protection);
+        // What TLS failed with the first time is what is told of the session.
+        let mut failed = None;
+        let told = protection.told.take();
+        let count = |failure| {
+            let place = (target.host.as_str(), Some(target.address));
+            self.count(call.to, (told.as_ref(), place), failure);
+        };
         loop {
             match self.converse(call, &protection, stream).await {
                 Ok(mut conversation) => {
@@ -251,6 +263,13 @@ impl Shared {
                         // RFC 8689 4.2.1 wants a policy that is meant.
                         conversation.distrust();
                     }
+                    let plain = || {
+                        (
+                            Outcome::StarttlsNotSupported,
+                            "the session is plain".to_owned(),
+                        )
+                    };
+                    count(failed.or_else(|| (!conversation.is_encrypted()).then(plain)));
                     return Ok(Box::new(Session {
                         conversation,
                         host,
@@ -263,9 +282,13 @@ impl Shared {
                 Err(failure) => match protection.weakened(&failure) {
                     Some(weaker) => {
                         tracing::debug!(%host, error = %failure.cause, "again with less TLS");
+                        failed = failed.or_else(|| tally::outcome(&failure));
                         protection = weaker;
                     }
                     None => {
+                        if let Some(outcome) = failed.or_else(|| tally::outcome(&failure)) {
+                            count(Some(outcome));
+                        }
                         return Err(NotOpened::Because {
                             why: unopened(&host, &failure, protection.by),
                             answer: true,
@@ -323,7 +346,11 @@ impl Shared {
     }
 
     /// The host that an operator named for this mail: as a route in its short form, and not us.
-    async fn to_named(&self, host: &NamedHost) -> Result<Call<'_>, Unroutable> {
+    async fn to_named<'a>(
+        &'a self,
+        to: &'a Destination,
+        host: &NamedHost,
+    ) -> Result<Call<'a>, Unroutable> {
         let route = Route {
             hosts: vec![(host.name.clone(), host.port.unwrap_or(self.options.port))],
             security: Security::Opportunistic,
@@ -337,6 +364,7 @@ impl Shared {
             return Err(Unroutable::to_ourselves(&host.to_string()));
         }
         Ok(Call {
+            to,
             targets,
             connections: self.options.limits.all().connections,
             sources: route.sources,
@@ -346,12 +374,12 @@ impl Shared {
     }
 
     /// Whom to call for `to`.
-    async fn plan(&self, to: &Destination) -> Result<Call<'_>, Unroutable> {
+    async fn plan<'a>(&'a self, to: &'a Destination) -> Result<Call<'a>, Unroutable> {
         let options = &self.options;
         let connections = options.limits(to).connections;
         let demanded = match to {
             Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
-            Destination::Named(host) => return self.to_named(host).await,
+            Destination::Named(host) => return self.to_named(to, host).await,
             _ => None,
         };
         let mut known = Known {
@@ -362,6 +390,7 @@ impl Shared {
             let chosen = Some(route.security).filter(|of| *of != Security::Opportunistic);
             known.chosen = known.chosen.or(chosen);
             return Ok(Call {
+                to,
                 targets: self.named(route, &mut known).await?,
                 connections,
                 sources: route.sources,
@@ -371,13 +400,14 @@ impl Shared {
         }
         let targets = match to {
             Destination::Direct(domain) => {
-                known.sts = self.policy(domain, &known).await?;
+                self.ask_policy(domain, &mut known).await?;
                 self.direct(domain, &mut known).await?
             }
             // A route that is named and not there cannot be: options do not change.
             _ => Vec::new(),
         };
         Ok(Call {
+            to,
             targets,
             connections,
             sources: options.sources,
@@ -387,21 +417,24 @@ impl Shared {
     }
 
     /// The MTA-STS policy of a domain, where the operator leaves it to policies.
-    async fn policy(&self, domain: &Domain, known: &Known) -> Result<Option<Policy>, Unroutable> {
+    async fn ask_policy(&self, domain: &Domain, known: &mut Known) -> Result<(), Unroutable> {
+        domain.as_str().clone_into(&mut known.recipient);
         let Some(policies) = &self.parts.policies else {
-            return Ok(None);
+            return Ok(());
         };
         if known.chosen.is_some() || domain.literal().is_some() {
-            return Ok(None);
+            return Ok(());
         }
-        policies.of(domain.as_str()).await.map_err(|error| {
+        let found = policies.of(domain.as_str()).await;
+        (known.sts, known.trouble) = found.map_err(|error| {
             let error = Causes(&error);
             Unroutable {
                 permanent: false,
                 status: Status(4, 3, 0),
                 text: format!("the MTA-STS policy of {domain} could not be read: {error}"),
             }
-        })
+        })?;
+        Ok(())
     }
 
     /// The hosts of a domain, as the DNS has them.

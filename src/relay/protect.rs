@@ -5,13 +5,14 @@
 //! be found out about a host whose way is proven keeps mail from it: an attacker can make questions
 //! fail (RFC 7672 2.1.2).
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use tokio_rustls::rustls::ClientConfig;
 
 use super::{
-    Shared,
+    Destination, Shared,
     sts::{Mode, Policy},
+    tlsrpt::tally::{self, Detail, Kind, Outcome, Tally},
 };
 use crate::{
     base::text::Quoted,
@@ -30,6 +31,23 @@ pub(super) struct Protection {
     /// What proves it instead.
     pub(super) proof: Option<Arc<ClientConfig>>,
     pub(super) by: By,
+    /// What the report to the domain says of it; the operator's word is nobody's business.
+    pub(super) told: Option<Told>,
+}
+
+/// What a report says of a policy.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) policy: tally::Policy,
+    /// What is wrong with it already, whatever comes of the session.
+    pub(super) flaw: Option<(Outcome, &'static str)>,
+}
+
+/// A host that is not called, and what a report says of that.
+#[derive(Clone)]
+pub(super) struct Unfit {
+    pub(super) why: Diagnosis,
+    pub(super) told: Option<Told>,
 }
 
 /// Whose word it follows.
@@ -79,6 +97,10 @@ pub(super) struct Known {
     pub(super) proven: HashMap<String, Vec<String>>,
     /// The domain's MTA-STS policy.
     pub(super) sts: Option<Policy>,
+    /// What kept a policy from us.
+    pub(super) trouble: Option<Outcome>,
+    /// The domain whose mail it is.
+    pub(super) recipient: String,
     /// The domain, when its hosts are named by a proven record: a name that certificates from a
     /// trust anchor may be for (RFC 7672 3.2.2).
     pub(super) domain: Option<String>,
@@ -91,7 +113,13 @@ impl Protection {
             name: host.to_owned(),
             proof: None,
             by,
+            told: None,
         }
+    }
+
+    fn told(mut self, policy: tally::Policy, flaw: Option<(Outcome, &'static str)>) -> Self {
+        self.told = Some(Told { policy, flaw });
+        self
     }
 
     /// What may be tried with the same host after `failure`.
@@ -120,7 +148,7 @@ impl Shared {
         &self,
         known: &Known,
         (host, port): (&str, u16),
-    ) -> Result<Protection, Diagnosis> {
+    ) -> Result<Protection, Unfit> {
         if let Some(chosen) = known.chosen {
             return Ok(Protection::plainly(chosen, host, By::Operator));
         }
@@ -135,35 +163,21 @@ impl Shared {
                 // RFC 7672 2.1.2: never taken for "there is none".
                 Answer::Temporary(why) => {
                     let text = format!("the TLSA records of {asked} could not be found out: {why}");
-                    let why = Diagnosis::new(Some(host), 0, Status(4, 7, 5), &text);
-                    return Err(why.of(Class::Tls));
+                    let flaw = Outcome::DnssecInvalid;
+                    let policy = tally::Policy::new(Kind::Tlsa, base);
+                    return Err(Unfit::new(host, &text, (policy, flaw)));
                 }
                 // Unproven records say nothing (RFC 7672 2.1.1).
                 Answer::Found(_) | Answer::NoRecords | Answer::NoSuchName => {}
             }
         }
-        let Some(policy) = &known.sts else {
-            return Ok(Protection::plainly(
-                Security::Opportunistic,
-                host,
-                By::Nobody,
-            ));
-        };
-        match (policy.mode, policy.names(host)) {
-            (Mode::Enforce, true) => Ok(Protection::plainly(Security::Required, host, By::Sts)),
-            (Mode::Enforce, false) => {
-                let text = "the MTA-STS policy of the domain does not name the host";
-                Err(Diagnosis::new(Some(host), 0, Status(4, 7, 5), text).of(Class::Tls))
-            }
-            (_, true) => {
-                let by = By::StsTesting;
-                Ok(Protection::plainly(Security::Required, host, by))
-            }
-            (_, false) => {
-                let host_shown = Quoted::str(host);
-                tracing::info!(host = %host_shown, "its MTA-STS policy, in testing, names others");
-                let by = By::StsTesting;
-                Ok(Protection::plainly(Security::Opportunistic, host, by))
+        match &known.sts {
+            Some(policy) => by_sts(policy, &known.recipient, host),
+            None => {
+                let none = Protection::plainly(Security::Opportunistic, host, By::Nobody);
+                let policy = tally::Policy::new(Kind::NoPolicyFound, &known.recipient);
+                let flaw = known.trouble.map(|trouble| (trouble, "no policy was had"));
+                Ok(none.told(policy, flaw))
             }
         }
     }
@@ -175,26 +189,92 @@ impl Shared {
         base: &str,
         host: &str,
         records: Vec<Tlsa>,
-    ) -> Result<Protection, Diagnosis> {
+    ) -> Result<Protection, Unfit> {
+        let mut policy = tally::Policy::new(Kind::Tlsa, base);
+        if self.parts.ledger.is_some() {
+            policy.strings = records.iter().map(ToString::to_string).collect();
+        }
+        policy.hosts = vec![host.to_owned()];
         let fields = |tlsa: Tlsa| (tlsa.usage, tlsa.selector, tlsa.matching, tlsa.data);
         let usable = dane::associations(records.into_iter().map(fields));
         if usable.is_empty() {
-            return Ok(Protection::plainly(
-                Security::Encrypted,
-                base,
-                By::DaneUnusable,
-            ));
+            let any = Protection::plainly(Security::Encrypted, base, By::DaneUnusable);
+            let flaw = (Outcome::TlsaInvalid, "no record can be used");
+            return Ok(any.told(policy, Some(flaw)));
         }
         // RFC 7672 3.2.2: where the records are, the host as it was named, and who named it.
         let mut names = vec![base, host];
         names.extend(known.domain.as_deref());
-        let proof = dane::config(usable, &names)
-            .map_err(|error| Diagnosis::new(Some(host), 0, Status(4, 3, 0), &error.to_string()))?;
+        let proof = dane::config(usable, &names).map_err(|error| Unfit {
+            why: Diagnosis::new(Some(host), 0, Status(4, 3, 0), &error.to_string()),
+            told: None,
+        })?;
         Ok(Protection {
             security: Security::Required,
             name: base.to_owned(),
             proof: Some(proof),
             by: By::Dane,
+            told: Some(Told { policy, flaw: None }),
         })
+    }
+
+    /// Counts a session with `host` for the report to the domain `to`: what came of it, if TLS
+    /// failed.
+    pub(super) fn count(
+        &self,
+        to: &Destination,
+        (told, host): (Option<&Told>, (&str, Option<IpAddr>)),
+        failure: Option<(Outcome, String)>,
+    ) {
+        // RFC 8460 1.1: a smarthost and a route are between the operators.
+        let (Some(ledger), Destination::Direct(domain)) = (&self.parts.ledger, to) else {
+            return;
+        };
+        let Some(Told { policy, flaw }) = told.filter(|_| domain.literal().is_none()) else {
+            return;
+        };
+        let flaw = flaw.map(|(outcome, why)| (outcome, why.to_owned()));
+        let detail = failure.or(flaw).map(|(result, reason)| Detail {
+            result,
+            host: host.0.to_owned(),
+            ip: host.1.map(|ip| ip.to_string()),
+            reason,
+        });
+        ledger.count(domain.as_str(), Tally::of(policy.clone(), detail));
+    }
+}
+
+impl Unfit {
+    fn new(host: &str, text: &str, (policy, flaw): (tally::Policy, Outcome)) -> Self {
+        Self {
+            why: Diagnosis::new(Some(host), 0, Status(4, 7, 5), text).of(Class::Tls),
+            told: Some(Told {
+                policy,
+                flaw: Some((flaw, "the host was not called")),
+            }),
+        }
+    }
+}
+
+/// What an MTA-STS policy demands of `host`.
+fn by_sts(policy: &Policy, domain: &str, host: &str) -> Result<Protection, Unfit> {
+    let mut told = tally::Policy::new(Kind::Sts, domain);
+    told.strings = policy.lines();
+    told.hosts.clone_from(&policy.mx);
+    let required = |by| Protection::plainly(Security::Required, host, by);
+    match (policy.mode, policy.names(host)) {
+        (Mode::Enforce, true) => Ok(required(By::Sts).told(told, None)),
+        (Mode::Enforce, false) => {
+            let text = "the MTA-STS policy of the domain does not name the host";
+            Err(Unfit::new(host, text, (told, Outcome::ValidationFailure)))
+        }
+        (_, true) => Ok(required(By::StsTesting).told(told, None)),
+        (_, false) => {
+            let shown = Quoted::str(host);
+            tracing::info!(host = %shown, "its MTA-STS policy, in testing, names others");
+            let any = Protection::plainly(Security::Opportunistic, host, By::StsTesting);
+            let flaw = (Outcome::ValidationFailure, "the policy names other hosts");
+            Ok(any.told(told, Some(flaw)))
+        }
     }
 }

@@ -9,7 +9,7 @@
 use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::{Id, JoinError, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
@@ -45,8 +45,25 @@ struct Plan {
 }
 
 impl Relay {
-    /// Works until `stop` resolves and attempts in flight have ended.
+    /// Works until `stop` resolves and attempts in flight have ended; what they were is written
+    /// down then.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let Some(ledger) = &self.0.parts.ledger else {
+            return self.work(stop).await;
+        };
+        let (ended, over) = oneshot::channel::<()>();
+        let working = async {
+            self.work(stop).await;
+            drop(ended);
+        };
+        let over = async {
+            // An error is the end, too.
+            let _ = over.await;
+        };
+        tokio::join!(working, ledger.run(over));
+    }
+
+    async fn work(&self, stop: impl Future<Output = ()>) {
         let shared = &self.0;
         let (phase, _) = watch::channel(Phase::Running);
         let mut tasks = Tasks {

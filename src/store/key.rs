@@ -27,7 +27,7 @@ pub use directory::{
     account, account_counter, account_numbered, accounts, address, addresses, addresses_of,
     directory_version, domain, domains, removed_account, removed_accounts, rewriting_secrets,
 };
-pub use elsewhere::{sts_policies, sts_policy};
+pub use elsewhere::{sts_policies, sts_policy, tls_tallies, tls_tally};
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 480;
@@ -157,6 +157,7 @@ mod space {
     pub(super) const QUEUE_DUE: u8 = 0x52;
     pub(super) const STS_POLICY: u8 = 0x53;
     pub(super) const QUEUE_PAUSE: u8 = 0x54;
+    pub(super) const TLS_TALLY: u8 = 0x55;
 }
 
 /// Builds a key field by field.

@@ -77,6 +77,15 @@ pub fn associations(records: impl IntoIterator<Item = (u8, u8, u8, Vec<u8>)>) ->
     usable.iter().filter(|one| !outdone(one)).cloned().collect()
 }
 
+/// What a record says that speaks of this certificate's key alone, as RFC 7672 3.1 recommends:
+/// DANE-EE, SPKI, SHA2-256.
+pub fn of_key(certificate: &CertificateDer<'_>) -> Option<(u8, u8, u8, Vec<u8>)> {
+    let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+    let key = parsed.subject_public_key_info();
+    let digest = digest::digest(&digest::SHA256, key.as_ref());
+    Some((3, 1, 1, digest.as_ref().to_vec()))
+}
+
 impl Association {
     fn of((usage, selector, matching): (u8, u8, u8), data: Vec<u8>) -> Option<Self> {
         let usage = match usage {

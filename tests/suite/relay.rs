@@ -12,6 +12,7 @@ mod routes;
 mod simulation;
 mod sts;
 mod times;
+mod tlsrpt;
 pub(crate) mod world;
 
 use std::{

@@ -138,6 +138,7 @@ impl TestServer {
             resolver: Arc::new(self.dns.clone()),
             connector,
             policies: None,
+            ledger: None,
             postman: Arc::new(Reports::new(self.router.clone())),
             tls: TlsClient::new(RootCertStore::empty()).unwrap(),
             clock: self.clock.clone(),

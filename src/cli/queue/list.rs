@@ -28,8 +28,7 @@ pub(super) fn list(
     let now = Clock::system().wall().secs();
     let (begun, mut from) = (from.clone(), from);
     let (mut listed, mut found) = (0, Vec::new());
-    let mut paused = Value::Null;
-    loop {
+    let paused = loop {
         let answer = of_queue(
             common,
             QueueRequest::List {
@@ -49,11 +48,10 @@ pub(super) fn list(
                 .try_for_each(say)?,
         }
         from = text(&answer, "next").map(str::to_owned);
-        paused = answer.get("paused").cloned().unwrap_or_default();
         if from.is_none() || listed >= limit.max(1) {
-            break;
+            break answer.get("paused").cloned().unwrap_or_default();
         }
-    }
+    };
     if common.json {
         let all = json!({ "messages": found, "next": from, "paused": paused });
         return Ok(say(format_args!("{all:#}"))?);

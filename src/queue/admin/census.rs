@@ -170,7 +170,7 @@ impl Counts {
 }
 
 /// Domains that are counted.
-pub const DOMAINS_MAX: usize = 10_000;
+pub(super) const DOMAINS_MAX: usize = 10_000;
 /// What was counted is kept for so many times the time that it took,
 const KEPT: u32 = 5;
 /// and for this long, unless counting costs nothing.

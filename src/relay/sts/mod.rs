@@ -12,9 +12,13 @@ use std::{sync::Arc, time::Duration};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-pub use fetch::{Fetch, FetchError, Https};
+pub use fetch::Fetch;
 pub use policy::{Mode, Policy};
 
+use super::{
+    https::FetchError,
+    tlsrpt::tally::{Outcome, of_handshake},
+};
 use crate::{
     base::{
         clock::{Clock, Timestamp},
@@ -33,8 +37,8 @@ struct Inner {
     resolver: Arc<dyn Resolver>,
     fetch: Arc<dyn Fetch>,
     clock: Clock,
-    /// Domains whose policy could not be fetched a moment ago.
-    failed: Cache<String, ()>,
+    /// Domains whose policy could not be fetched a moment ago, and why.
+    failed: Cache<String, Outcome>,
 }
 
 /// A policy as it is stored.
@@ -85,11 +89,14 @@ impl Policies {
         }))
     }
 
-    /// The policy of `domain` that is in force, if there is one.
+    /// The policy of `domain` that is in force, if there is one, and what kept a new one from us.
     ///
     /// # Errors
     /// When it cannot be found out whether one was in force: then mail has to wait.
-    pub(super) async fn of(&self, domain: &str) -> Result<Option<Policy>, ReadError> {
+    pub(super) async fn of(
+        &self,
+        domain: &str,
+    ) -> Result<(Option<Policy>, Option<Outcome>), ReadError> {
         let known = self.known(domain).await?;
         let asked = format!("_mta-sts.{domain}");
         let announced = match self.0.resolver.texts(&asked).await {
@@ -98,14 +105,18 @@ impl Policies {
             Answer::NoRecords | Answer::NoSuchName | Answer::Temporary(_) => None,
         };
         let now = self.0.clock.wall();
-        let fresh = match announced {
+        let (fresh, trouble) = match announced {
             Some(id) if known.as_ref().is_none_or(|known| known.wants(&id, now)) => {
-                self.fetched(domain, id, now).await
+                match self.fetched(domain, id, now).await {
+                    Ok(fresh) => (Some(fresh), None),
+                    Err(trouble) => (None, Some(trouble)),
+                }
             }
-            _ => None,
+            _ => (None, None),
         };
         let in_force = fresh.or(known).map(|known| known.policy);
-        Ok(in_force.filter(|policy| policy.mode != Mode::None))
+        let in_force = in_force.filter(|policy| policy.mode != Mode::None);
+        Ok((in_force, trouble))
     }
 
     /// The policy that was fetched before, if its time is not over.
@@ -118,20 +129,21 @@ impl Policies {
     }
 
     /// Fetches the policy of `domain` and keeps it.
-    async fn fetched(&self, domain: &str, id: String, now: Timestamp) -> Option<Known> {
+    async fn fetched(&self, domain: &str, id: String, now: Timestamp) -> Result<Known, Outcome> {
         // RFC 8461 3.3: not again at once.
-        if self.0.failed.contains_key(domain) {
-            return None;
+        if let Some(trouble) = self.0.failed.get(domain) {
+            return Err(trouble);
         }
         let fetched = self.0.fetch.fetch(domain).await;
         let policy = fetched.and_then(|text| Policy::parse(&text).ok_or(FetchError::Malformed));
         let policy = match policy {
             Ok(policy) => policy,
             Err(error) => {
+                let trouble = trouble(&error);
+                self.0.failed.insert(domain.to_owned(), trouble);
                 let (domain, error) = (Quoted::str(domain), Causes(&error).to_string());
                 tracing::info!(%domain, error, "an MTA-STS policy could not be fetched");
-                self.0.failed.insert(domain.to_string(), ());
-                return None;
+                return Err(trouble);
             }
         };
         let fetched = Known {
@@ -142,7 +154,7 @@ impl Policies {
         if let Err(error) = self.keep(domain, &fetched, now).await {
             tracing::warn!(error, "an MTA-STS policy could not be kept");
         }
-        Some(fetched)
+        Ok(fetched)
     }
 
     /// Stores a policy; where there are too many, those go whose time is over, and then the one
@@ -177,6 +189,17 @@ impl Policies {
         let committed = self.0.engine.commit(batch).await;
         committed.map_err(|error| Causes(&error).to_string())?;
         Ok(())
+    }
+}
+
+/// What a failed fetch is to a report (RFC 8460 4.3.2.2).
+fn trouble(error: &FetchError) -> Outcome {
+    match error {
+        FetchError::Malformed => Outcome::StsPolicyInvalid,
+        FetchError::Connection(error) if of_handshake(error) != Outcome::ValidationFailure => {
+            Outcome::StsWebpkiInvalid
+        }
+        _ => Outcome::StsPolicyFetchError,
     }
 }
 

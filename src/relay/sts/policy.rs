@@ -81,6 +81,19 @@ impl Policy {
             })
     }
 
+    /// What it says, line by line.
+    pub(in crate::relay) fn lines(&self) -> Vec<String> {
+        let mode = match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Testing => "testing",
+            Mode::None => "none",
+        };
+        let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {mode}")];
+        lines.push(format!("max_age: {}", self.max_age));
+        lines.extend(self.mx.iter().map(|mx| format!("mx: {mx}")));
+        lines
+    }
+
     /// How long it holds.
     pub fn holds(&self) -> Duration {
         Duration::from_secs(self.max_age.into())
@@ -185,6 +198,20 @@ mod tests {
         assert_eq!(Policy::parse(b"\xff\xfe"), None);
         let long = Policy::parse(good.replace("86400", "9999999999").as_bytes()).unwrap();
         assert_eq!(u64::from(long.max_age), MAX_AGE_MAX);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_shown_of_a_policy_is_the_policy(
+            mode in 0usize..3,
+            mx in proptest::collection::vec("(\\*\\.)?[a-z0-9-]{1,20}(\\.[a-z]{1,10}){0,3}", 1..20),
+            max_age in 0u32..31_557_601,
+        ) {
+            let mode = [Mode::Enforce, Mode::Testing, Mode::None][mode];
+            let policy = Policy { mode, mx, max_age };
+            let text = policy.lines().join("\r\n");
+            proptest::prop_assert_eq!(Policy::parse(text.as_bytes()), Some(policy));
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl World {
     }
 
     async fn mode(&self) -> Option<Mode> {
-        let policy = self.policies().of(DOMAIN).await.unwrap();
+        let (policy, _) = self.policies().of(DOMAIN).await.unwrap();
         policy.map(|policy| policy.mode)
     }
 }
@@ -134,7 +134,8 @@ async fn who_does_not_give_a_policy_is_left_alone_for_a_while() {
     world.announce("1");
     let policies = world.policies();
     for _ in 0..5 {
-        assert_eq!(policies.of(DOMAIN).await.unwrap(), None);
+        let expected = (None, Some(Outcome::StsPolicyFetchError));
+        assert_eq!(policies.of(DOMAIN).await.unwrap(), expected);
     }
     assert_eq!(world.fetches(), 1);
 }

@@ -112,6 +112,16 @@ fn tls_07_every_selector_and_matching_type_is_compared() {
 }
 
 #[test]
+fn tls_07_what_is_suggested_for_a_certificate_speaks_of_it() {
+    let (made, other) = (made(false), made(false));
+    let record = of_key(made.server.der()).unwrap();
+    assert_eq!(record.3, digested(1, &made.server_key));
+    assert!(believed(&made, vec![record.clone()], &[], false));
+    assert!(!believed(&other, vec![record], &[], false));
+    assert_eq!(of_key(&CertificateDer::from(&b"x"[..])), None);
+}
+
+#[test]
 fn tls_07_dates_count_for_chains_and_not_for_keys() {
     let made = made(true);
     let key = |usage, of: &[u8]| vec![(usage, 1, 1, digested(1, of))];

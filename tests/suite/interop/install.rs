@@ -19,6 +19,8 @@ use super::{
 pub(super) struct Installed {
     pub(super) dir: PathBuf,
     pub(super) config: String,
+    /// What it finds in its environment besides.
+    pub(super) environment: Vec<(&'static str, String)>,
     child: Option<Child>,
     log: Arc<Mutex<String>>,
 }
@@ -46,6 +48,7 @@ impl Installed {
         Self {
             dir,
             config: config.display().to_string(),
+            environment: Vec::new(),
             child: None,
             log: Arc::default(),
         }
@@ -61,6 +64,7 @@ impl Installed {
     pub(super) fn start(&mut self) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_buzon"))
             .args(["serve", "--config", &self.config])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

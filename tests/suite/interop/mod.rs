@@ -21,6 +21,7 @@ mod forwarding;
 mod install;
 mod keepers;
 mod peers;
+mod policies;
 mod relayed;
 pub(crate) mod server;
 mod story;

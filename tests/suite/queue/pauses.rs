@@ -21,7 +21,9 @@ fn domain(text: &str) -> Domain {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_attempted_for_a_paused_domain() {
     let mut world = World::new(Mta::good());
-    world.dns.set_mx("other.example", &[(10, "mx2.there.example")]);
+    world
+        .dns
+        .set_mx("other.example", &[(10, "mx2.there.example")]);
     let there = domain("there.example");
     assert!(world.queue.pause(Some(&there)).await.unwrap());
     assert!(!world.queue.pause(Some(&there)).await.unwrap());
@@ -80,7 +82,11 @@ async fn what_stands_ready_is_paused_too() {
     world.mta.change(|_| Act::Usual);
     world.pass(minutes(30)).await;
     // Those in hand came to their end, and no others began.
-    assert!(world.mta.connects() <= begun * 2, "{}", world.mta.connects());
+    assert!(
+        world.mta.connects() <= begun * 2,
+        "{}",
+        world.mta.connects()
+    );
     assert!(world.listed().await.len() >= 20);
     world.queue.resume(None).await.unwrap();
     world.drained(minutes(60)).await;
@@ -101,7 +107,9 @@ async fn so_many_domains_can_be_paused() {
 #[tokio::test(start_paused = true)]
 async fn the_queue_is_counted_by_domain() {
     let world = World::new(Mta::good());
-    world.submit(&["a@x.example", "b@x.example", "c@y.example"]).await;
+    world
+        .submit(&["a@x.example", "b@x.example", "c@y.example"])
+        .await;
     world.pass(minutes(1)).await;
     let held = world.submit(&["d@y.example"]).await;
     let held = Selection::Message(held);

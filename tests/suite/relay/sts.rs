@@ -11,8 +11,8 @@ use buzon::{
     dns::Fake,
     mail::envelope::{MailOptions, RcptOptions},
     relay::{
-        Connector,
-        sts::{Fetch, FetchError, Https, Policies},
+        Connector, FetchError, Https,
+        sts::{Fetch, Policies},
     },
     smtp::client::{TlsClient, Transport},
     tls::client,
@@ -40,7 +40,7 @@ impl Fetch for Given {
 }
 
 /// A world in which there.example has a policy, and these certificates are believed.
-fn world(servers: &Servers, policy: &str, trusted: &[&Identity]) -> World {
+pub(super) fn world(servers: &Servers, policy: &str, trusted: &[&Identity]) -> World {
     let mut world = World::new(Mta::good());
     world.connector = Some(Arc::new(servers.clone()));
     world

@@ -26,7 +26,7 @@ use buzon::{
         admin::{Filter, MessageSummary, RecipientSummary},
         schedule::Schedule,
     },
-    relay::{Connector, Options, Parts, Relay, sts::Policies},
+    relay::{Connector, Options, Parts, Relay, sts::Policies, tlsrpt::Ledger},
     route::{Fault, PostError, Posted, Postman, Refusal, Report, Waited},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// Makes the connections instead.
     pub(crate) connector: Option<Arc<dyn Connector>>,
     pub(crate) policies: Option<Policies>,
+    /// Counts sessions.
+    pub(crate) ledger: Option<Ledger>,
     pub(crate) postman: Keeper,
     /// Takes the reports instead.
     pub(crate) door: Option<Arc<dyn Postman>>,
@@ -203,6 +205,7 @@ impl World {
             mta,
             connector: None,
             policies: None,
+            ledger: None,
             postman,
             door: None,
             options,
@@ -218,6 +221,7 @@ impl World {
             queue: self.queue.clone(),
             resolver: Arc::new(self.dns.clone()),
             policies: self.policies.clone(),
+            ledger: self.ledger.clone(),
             connector: match &self.connector {
                 Some(connector) => Arc::clone(connector),
                 None => Arc::new(self.mta.clone()),

@@ -65,6 +65,7 @@ impl Node {
         let services = services.await.unwrap();
         let parts = Parts {
             policies: None,
+            ledger: None,
             queue: services.queue.clone(),
             resolver: Arc::new(ground.dns.clone()),
             connector: Arc::new(ground.remotes.clone()),
