@@ -53,7 +53,7 @@ impl Operations {
             QueueRequest::Pause { domain } => self.queue_pause(domain.as_deref()).await,
             QueueRequest::Resume { domain } => self.queue_resume(domain.as_deref()).await,
             QueueRequest::Stats { limit } => self.queue_stats(limit).await,
-            QueueRequest::Watch { from, filters } => Ok(self.queue_watch(from, &filters)?),
+            QueueRequest::Watch { from, filters } => self.queue_watch(from, &filters),
         }
     }
 

@@ -97,7 +97,7 @@ fn rows(
     });
     names.truncate(limit.clamp(1, ROWS_MAX));
     let none = Counts::default();
-    let row = |name: &String| {
+    let row = |name: &String| -> Outcome {
         let counts = census.destinations.get(name).unwrap_or(&none);
         let mut row = counted(counts, traffic.get(name))?;
         if let Value::Object(fields) = &mut row {
@@ -114,7 +114,8 @@ fn rows(
 /// Counts and sums in one object.
 fn counted(counts: &Counts, traffic: Option<&Traffic>) -> Outcome {
     let mut value = serde_json::to_value(counts)?;
-    let sums = serde_json::to_value(traffic.unwrap_or(&Traffic::default()))?;
+    let nothing = Traffic::default();
+    let sums = serde_json::to_value(traffic.unwrap_or(&nothing))?;
     if let (Value::Object(fields), Value::Object(more)) = (&mut value, sums) {
         fields.extend(more);
     }

@@ -1,11 +1,7 @@
 //! Hosts that the operator names, from the configuration to what the relay needs of them:
 //! the smarthost and the routes, their credentials and our addresses towards them.
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{fs, net::IpAddr, path::Path};
 
 use crate::{
     base::secret::Secret,
@@ -188,11 +184,11 @@ impl Reading {
     }
 
     /// The token's file is read for each session, but must be there now.
-    fn token(&self, key: &str, path: &PathBuf) -> Result<Proof, Misfit> {
+    fn token(&self, key: &str, path: &Path) -> Result<Proof, Misfit> {
         if self.files == Files::Read {
             first_line(&format!("{key}.token_file"), path)?;
         }
-        Ok(Proof::TokenFile(path.clone()))
+        Ok(Proof::TokenFile(path.to_path_buf()))
     }
 }
 
@@ -206,11 +202,9 @@ fn mechanism(name: &str, proof: &Proof) -> Result<Mechanism, String> {
         .clone()
         .find(|m| m.name().eq_ignore_ascii_case(name));
     named.ok_or_else(|| {
-        let (what, names) = match token {
-            true => ("token_file", fitting.map(Mechanism::name)),
-            false => ("password_file", fitting.map(Mechanism::name)),
-        };
-        let names: Vec<_> = names.map(str::to_ascii_lowercase).collect();
+        let what = if token { "token_file" } else { "password_file" };
+        let names = fitting.map(|mechanism| mechanism.name().to_ascii_lowercase());
+        let names: Vec<_> = names.collect();
         format!("is no way to log in with {what}: {}", names.join(", "))
     })
 }
@@ -256,8 +250,6 @@ const HOSTS_MAX: usize = 5;
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::load_text;
 

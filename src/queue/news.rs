@@ -219,7 +219,7 @@ impl Traffic {
         self.failed += sums.failed;
         self.bytes = self.bytes.saturating_add(sums.bytes);
         self.window = sums.window.or(self.window);
-        self.last_words = sums.words.or(self.last_words.take());
+        self.last_words = sums.words.or_else(|| self.last_words.take());
     }
 }
 

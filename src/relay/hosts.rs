@@ -190,7 +190,7 @@ pub(super) fn targets(
                 special |= usable.len() < found.len();
                 let (usable, beyond): (Vec<_>, Vec<_>) =
                     usable.into_iter().partition(|ip| sources.reach(*ip));
-                unreached = unreached.or(beyond.first().map(|_| &exchange.host));
+                unreached = unreached.or_else(|| beyond.first().map(|_| &exchange.host));
                 targets.extend(families_in_turn(&usable).map(|address| Target {
                     host: exchange.host.clone(),
                     address,

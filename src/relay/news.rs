@@ -57,7 +57,8 @@ impl Shared {
         for decision in decisions {
             let (word, why) = (decision.word(), &decision.why);
             let sender = &lease.message.sender;
-            let to = (&[&decision.address][..], &decision.to);
+            let addresses = [&decision.address];
+            let to = (&addresses[..], &decision.to);
             let event = self.event((word, lease.id), sender, to);
             let reply = why.said();
             news.tell(Event {

@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use tokio::{
@@ -23,7 +24,7 @@ use super::{
     hosts::{Exchange, Target, Unroutable, exchanges, targets},
     pool::{Place, Session},
     protect::{By, Known, Protection, Unfit},
-    race::Race,
+    race::{PATIENCE, Race},
     seats::Seat,
     tlsrpt::tally::{self, Outcome},
     verdict::{Finding, shown, shown_error, unconnected, unopened},
@@ -97,11 +98,33 @@ struct Call<'a> {
     login: Option<&'a Login>,
 }
 
-/// How each host of a call, by name and port, is to be protected, once that is known.
-type Protections = HashMap<(String, u16), OnceCell<Result<Protection, Unfit>>>;
+/// The hosts of a call, by name and port.
+type Hosts = HashMap<(String, u16), Host>;
+
+/// What is found out once for all addresses of a host.
+#[derive(Default)]
+struct Host {
+    /// How it is to be protected.
+    protection: OnceCell<Result<Protection, Box<Unfit>>>,
+    /// The seat of this call, while there is a connection.
+    seat: Mutex<Weak<Seat>>,
+}
+
+impl Host {
+    /// The seat of this call: one, however many addresses it tries.
+    fn seated(&self, take: impl FnOnce() -> Option<Seat>) -> Option<Arc<Seat>> {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = seat.upgrade() {
+            return Some(taken);
+        }
+        let taken = Arc::new(take()?);
+        *seat = Arc::downgrade(&taken);
+        Some(taken)
+    }
+}
 
 /// A connection, the protection of the conversation that it is for, and its seat.
-type Reached = (Protection, Box<dyn Transport>, Seat);
+type Reached = (Protection, Box<dyn Transport>, Arc<Seat>);
 
 /// No conversation.
 pub(super) enum Closed {
@@ -134,16 +157,12 @@ impl Shared {
         let call = self.plan(to).await;
         let call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
         let call = &call;
-        let hosts = call
-            .targets
-            .iter()
-            .map(|target| ((target.host.clone(), target.port), OnceCell::new()));
-        let protections: HashMap<_, _> = hosts.collect();
-        let protections = &protections;
-        let begin = move |target: Target| -> BoxFuture<'_, _> {
-            Box::pin(self.reach(call, protections, target))
-        };
-        if let Some(session) = self.waiting(call, protections).await {
+        let hosts = call.targets.iter();
+        let hosts = hosts.map(|target| ((target.host.clone(), target.port), Host::default()));
+        let hosts: &Hosts = &hosts.collect();
+        let begin =
+            move |target: Target| -> BoxFuture<'_, _> { Box::pin(self.reach(call, hosts, target)) };
+        if let Some(session) = self.waiting(call, hosts).await {
             return Ok((session, false));
         }
         let mut race = Race::new(call.targets.clone(), begin);
@@ -178,7 +197,7 @@ impl Shared {
 
     /// A conversation that waits for more mail to a host that may be called first: no better one is
     /// there, or none that could be reached lately.
-    async fn waiting(&self, call: &Call<'_>, protections: &Protections) -> Option<Box<Session>> {
+    async fn waiting(&self, call: &Call<'_>, hosts: &Hosts) -> Option<Box<Session>> {
         let now = Instant::now();
         for target in &call.targets {
             let mut better = call.targets.iter();
@@ -190,7 +209,10 @@ impl Shared {
             if !self.pool().has(target.socket(), now) {
                 continue;
             }
-            if let Ok(protection) = self.protected(call, protections, target).await {
+            let Some(host) = hosts.get(&(target.host.clone(), target.port)) else {
+                continue;
+            };
+            if let Ok(protection) = self.protected(call, host, target).await {
                 let place = call.place(target, &protection);
                 let session = self.pool().take(&place, now);
                 if session.is_some() {
@@ -205,13 +227,16 @@ impl Shared {
     async fn reach(
         &self,
         call: &Call<'_>,
-        protections: &Protections,
+        hosts: &Hosts,
         target: Target,
     ) -> Result<Reached, NotOpened> {
         let silent = |why| NotOpened::Because { why, answer: false };
-        let protection = self.protected(call, protections, &target).await;
+        let (name, port) = (target.host.as_str(), target.port);
+        let host = hosts.get(&(name.to_owned(), port));
+        let host = host.ok_or_else(|| silent(unconnected(name, "it is not known")))?;
+        let protection = self.protected(call, host, &target).await;
         let protection = protection.map_err(|unfit| silent(unfit.why))?;
-        let seat = self.seats.take(&target.host, target.port, call.connections);
+        let seat = host.seated(|| self.seats.take(name, port, call.connections));
         let seat = seat.ok_or(NotOpened::Full)?;
         match self.connect(&target, call.sources).await {
             Ok(stream) => Ok((protection, stream, seat)),
@@ -223,21 +248,18 @@ impl Shared {
     async fn protected(
         &self,
         call: &Call<'_>,
-        protections: &Protections,
+        host: &Host,
         target: &Target,
-    ) -> Result<Protection, Unfit> {
-        let host = (target.host.as_str(), target.port);
+    ) -> Result<Protection, Box<Unfit>> {
+        let place = (target.host.as_str(), target.port);
         let found_out = || async {
-            let protection = self.protection(&call.known, host).await;
+            let protection = self.protection(&call.known, place).await;
             if let Err(unfit) = &protection {
-                self.count(call.to, (unfit.told.as_ref(), (host.0, None)), None);
+                self.count(call.to, (unfit.told.as_ref(), (place.0, None)), None);
             }
             protection
         };
-        match protections.get(&(target.host.clone(), target.port)) {
-            Some(known) => known.get_or_init(found_out).await.clone(),
-            None => found_out().await,
-        }
+        host.protection.get_or_init(found_out).await.clone()
     }
 
     /// One call, and another one with less TLS where that may help.
@@ -307,11 +329,13 @@ impl Shared {
     /// A connection; what came of it is remembered.
     async fn connect(&self, target: &Target, sources: Sources) -> io::Result<Box<dyn Transport>> {
         let (to, from) = (target.socket(), sources.of(target.address));
+        let slow = Slow(self, to, Instant::now());
         let connecting = self.parts.connector.connect(to, from);
         let made = match timeout(self.options.connect_timeout, connecting).await {
             Ok(result) => result,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
+        drop(slow);
         match &made {
             Ok(_) => self.recall().worked(to, Instant::now()),
             // Not the other side's doing.
@@ -520,6 +544,19 @@ impl Shared {
                 }
             }),
             Err(_) => self.parts.resolver.located(host),
+        }
+    }
+}
+
+/// A connection that is being made. One that took so long that others were called instead is
+/// remembered, though nobody waited for its end.
+struct Slow<'a>(&'a Shared, SocketAddr, Instant);
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        let Self(shared, to, begun) = self;
+        if begun.elapsed() >= PATIENCE {
+            shared.recall().failed(*to, Instant::now());
         }
     }
 }

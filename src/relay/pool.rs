@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ pub(super) struct Session {
     /// Transactions so far.
     pub(super) messages: u32,
     /// Counts it.
-    pub(super) _seat: Seat,
+    pub(super) _seat: Arc<Seat>,
 }
 
 /// What conversations have in common that can be used for each other's mail.

@@ -148,7 +148,7 @@ impl Shared {
         &self,
         known: &Known,
         (host, port): (&str, u16),
-    ) -> Result<Protection, Unfit> {
+    ) -> Result<Protection, Box<Unfit>> {
         if let Some(chosen) = known.chosen {
             return Ok(Protection::plainly(chosen, host, By::Operator));
         }
@@ -165,7 +165,7 @@ impl Shared {
                     let text = format!("the TLSA records of {asked} could not be found out: {why}");
                     let flaw = Outcome::DnssecInvalid;
                     let policy = tally::Policy::new(Kind::Tlsa, base);
-                    return Err(Unfit::new(host, &text, (policy, flaw)));
+                    return Err(Unfit::boxed(host, &text, (policy, flaw)));
                 }
                 // Unproven records say nothing (RFC 7672 2.1.1).
                 Answer::Found(_) | Answer::NoRecords | Answer::NoSuchName => {}
@@ -189,7 +189,7 @@ impl Shared {
         base: &str,
         host: &str,
         records: Vec<Tlsa>,
-    ) -> Result<Protection, Unfit> {
+    ) -> Result<Protection, Box<Unfit>> {
         let mut policy = tally::Policy::new(Kind::Tlsa, base);
         if self.parts.ledger.is_some() {
             policy.strings = records.iter().map(ToString::to_string).collect();
@@ -205,9 +205,11 @@ impl Shared {
         // RFC 7672 3.2.2: where the records are, the host as it was named, and who named it.
         let mut names = vec![base, host];
         names.extend(known.domain.as_deref());
-        let proof = dane::config(usable, &names).map_err(|error| Unfit {
-            why: Diagnosis::new(Some(host), 0, Status(4, 3, 0), &error.to_string()),
-            told: None,
+        let proof = dane::config(usable, &names).map_err(|error| {
+            Box::new(Unfit {
+                why: Diagnosis::new(Some(host), 0, Status(4, 3, 0), &error.to_string()),
+                told: None,
+            })
         })?;
         Ok(Protection {
             security: Security::Required,
@@ -245,19 +247,19 @@ impl Shared {
 }
 
 impl Unfit {
-    fn new(host: &str, text: &str, (policy, flaw): (tally::Policy, Outcome)) -> Self {
-        Self {
+    fn boxed(host: &str, text: &str, (policy, flaw): (tally::Policy, Outcome)) -> Box<Self> {
+        Box::new(Self {
             why: Diagnosis::new(Some(host), 0, Status(4, 7, 5), text).of(Class::Tls),
             told: Some(Told {
                 policy,
                 flaw: Some((flaw, "the host was not called")),
             }),
-        }
+        })
     }
 }
 
 /// What an MTA-STS policy demands of `host`.
-fn by_sts(policy: &Policy, domain: &str, host: &str) -> Result<Protection, Unfit> {
+fn by_sts(policy: &Policy, domain: &str, host: &str) -> Result<Protection, Box<Unfit>> {
     let mut told = tally::Policy::new(Kind::Sts, domain);
     told.strings = policy.lines();
     told.hosts.clone_from(&policy.mx);
@@ -266,7 +268,7 @@ fn by_sts(policy: &Policy, domain: &str, host: &str) -> Result<Protection, Unfit
         (Mode::Enforce, true) => Ok(required(By::Sts).told(told, None)),
         (Mode::Enforce, false) => {
             let text = "the MTA-STS policy of the domain does not name the host";
-            Err(Unfit::new(host, text, (told, Outcome::ValidationFailure)))
+            Err(Unfit::boxed(host, text, (told, Outcome::ValidationFailure)))
         }
         (_, true) => Ok(required(By::StsTesting).told(told, None)),
         (_, false) => {

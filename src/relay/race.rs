@@ -94,7 +94,7 @@ async fn first<T, E>(running: &mut Vec<Running<'_, T, E>>) -> (Target, Result<T,
 }
 
 /// How long an address has for itself.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Addresses that are called at the same time.
 const AT_ONCE_MAX: usize = 2;
 

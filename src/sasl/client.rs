@@ -86,7 +86,7 @@ impl Offered {
 
     /// Whether this one is among them.
     pub fn has(self, mechanism: Mechanism) -> bool {
-        self.0 & 1 << mechanism as u8 != 0
+        self.0 & (1 << mechanism as u8) != 0
     }
 }
 
@@ -175,15 +175,15 @@ enum State {
     Over,
 }
 
+/// An exchange that has begun, and what is said at once.
+type Started = (Exchange, Option<Secret<Vec<u8>>>);
+
 impl Exchange {
     /// Begins an exchange; with what is said at once, if the mechanism lets the client begin.
     ///
     /// # Errors
     /// When the mechanism cannot carry what is there.
-    pub fn start(
-        mechanism: Mechanism,
-        who: Who<'_>,
-    ) -> Result<(Self, Option<Secret<Vec<u8>>>), Fault> {
+    pub fn start(mechanism: Mechanism, who: Who<'_>) -> Result<Started, Fault> {
         use Mechanism as M;
         let secret = match who.secrets {
             Secrets::Password(secret) | Secrets::Token(secret) => secret,
@@ -217,11 +217,7 @@ impl Exchange {
         Ok((Self::at(state), Some(Secret::new(first.into_bytes()))))
     }
 
-    fn scram(
-        mechanism: Mechanism,
-        hash: Hash,
-        who: Who<'_>,
-    ) -> Result<(Self, Option<Secret<Vec<u8>>>), Fault> {
+    fn scram(mechanism: Mechanism, hash: Hash, who: Who<'_>) -> Result<Started, Fault> {
         let offers_plus = Mechanism::ALL
             .into_iter()
             .any(|other| other.binds() && who.offered.has(other));

@@ -9,7 +9,7 @@ use super::{
     shown::{counted, text},
 };
 use crate::{
-    admin::{QueueAction, QueueRequest, Selected},
+    admin::{Filters, QueueAction, QueueRequest, Selected},
     cli::{
         Failure,
         args::{Common, Which},
@@ -68,8 +68,10 @@ pub(super) fn act(common: &Common, action: &QueueAction, which: Which) -> Result
 
 /// What cannot be taken back is not done to many at once without a word.
 pub(super) fn confirm(which: &Which, yes: bool, what: &str) -> Result<(), Failure> {
+    let none = which.id.is_none() && filters(&which.filters)? == Filters::default();
     let one = which.id.as_deref().is_some_and(|id| id != "all");
-    if one || yes {
+    // Without a word of which mail, the server says what is missing.
+    if one || none || yes {
         return Ok(());
     }
     let stdin = io::stdin();

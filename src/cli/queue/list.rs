@@ -129,7 +129,9 @@ fn shown(message: &Value, now: i64) -> Vec<String> {
             ("last_attempt_secs", "last attempt"),
             ("due_secs", "next attempt"),
         ] {
-            if secs(recipient, name).is_some() {
+            // What is being attempted has the end of its lease there.
+            let is_meant = name != "due_secs" || field(recipient, "state") != "attempting";
+            if is_meant && secs(recipient, name).is_some() {
                 lines.push(format!("    {what} {}", time(recipient, name)));
             }
         }

@@ -1,6 +1,6 @@
-//! kill -9 amid relaying: every message that was taken for somebody elsewhere gets there. Twice only
-//! what was under way when the server was killed. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES` say
-//! how often, and how many.
+//! kill -9 amid relaying: every message that was taken for somebody elsewhere gets there. Twice
+//! only what was under way when the server was killed. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES`
+//! say how often, and how many.
 
 use std::{
     collections::HashMap,
@@ -82,7 +82,8 @@ fn submit(round: usize, sender: usize, count: usize) -> Vec<String> {
         m.login('me@k.test','long enough')\n\
         for i in range(int(n)):\n\
         \x20x=f'{r}-{s}-{i}'\n\
-        \x20try: m.sendmail('me@k.test',[f'{x}@sink.test'],f'Subject: {x}\\r\\n\\r\\nhello\\r\\n')\n\
+        \x20t=f'Subject: {x}\\r\\n\\r\\nhello\\r\\n'\n\
+        \x20try: m.sendmail('me@k.test',[f'{x}@sink.test'],t)\n\
         \x20except Exception: break\n\
         \x20print(x,flush=True)\n";
     let words = [round, sender, count].map(|number| number.to_string());
@@ -125,7 +126,7 @@ fn dur_08_kill_9_amid_relaying_loses_nothing_and_repeats_only_what_was_under_way
             .collect();
         // Amid the work: some went, some are under way, some wait.
         let begun = Instant::now();
-        while sink.taken().len() < before + each / 2 && begun.elapsed().as_secs() < 30 {
+        while sink.taken().len() < before + SENDERS * each / 2 && begun.elapsed().as_secs() < 30 {
             thread::sleep(Duration::from_millis(3));
         }
         server.kill();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use buzon::{relay::Limits, smtp::client::conversation::Security};
+use buzon::{mail::by_domain::ByDomain, relay::Limits, smtp::client::conversation::Security};
 
 use super::{
     mta::{Act, Event, Mta, Seen},
@@ -15,6 +15,12 @@ fn silent(prefix: &'static str) -> Mta {
         Event::Connect if seen.to.ip().to_string().starts_with(prefix) => Act::Ignore,
         _ => Act::Usual,
     })
+}
+
+/// So many connections to each destination.
+fn at_once(connections: usize) -> ByDomain<Limits> {
+    let rate = None;
+    Limits { connections, rate }.into()
 }
 
 fn called(world: &World) -> Vec<String> {
@@ -40,6 +46,22 @@ async fn a_silent_address_is_overtaken_and_remembered() {
     world.submit(&["b@there.example"]).await;
     world.drained(Duration::from_secs(1)).await;
     assert_eq!(called(&world).len(), 2);
+    // Nor is it waited for when nothing waits, though nobody saw it fail.
+    world.pass(minutes(1)).await;
+    world.submit(&["c@there.example"]).await;
+    world.drained(Duration::from_secs(1)).await;
+    assert_eq!(called(&world)[2..], ["198.51.100.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_06_two_addresses_of_a_host_are_one_of_its_connections() {
+    let mut world = World::new(silent("2001:"));
+    addressed(&world, &["2001:db8:0:1::1", "198.51.100.1"]);
+    world.options.limits = at_once(1);
+    world.start();
+    world.submit(&["a@there.example"]).await;
+    world.drained(Duration::from_secs(3)).await;
+    assert_eq!(called(&world), ["2001:db8:0:1::1", "198.51.100.1"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,11 +112,7 @@ async fn rfc_5321_5_1_a_backup_is_called_only_when_better_hosts_failed() {
 #[tokio::test(start_paused = true)]
 async fn q_06_a_host_of_many_domains_gets_no_more_connections_than_one() {
     let mut world = World::new(Mta::good());
-    let two = Limits {
-        connections: 2,
-        ..Limits::default()
-    };
-    world.options.limits = two.into();
+    world.options.limits = at_once(2);
     for n in 0..10 {
         let domain = format!("d{n}.example");
         world.dns.set_mx(
