@@ -51,7 +51,7 @@ impl Sink {
                             break;
                         }
                         let found = line.strip_prefix("Subject: ");
-                        subject = subject.or(found.map(str::to_owned));
+                        subject = subject.or_else(|| found.map(str::to_owned));
                     }
                     self.0.lock().unwrap().push(subject?);
                     // So that some are under way whenever the server is killed.

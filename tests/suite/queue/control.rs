@@ -94,7 +94,7 @@ fn filters(world: &World) -> Vec<(Filter, Vec<&'static str>)> {
         (state(Standing::Damaged), vec![]),
         (
             Filter {
-                domain: x.clone(),
+                domain: x,
                 received_before: old,
                 ..all()
             },

@@ -65,6 +65,7 @@ const NAMES_FIRST: &str = "mx: mx1.there.example\n";
 const NAMES_BOTH: &str = "mx: *.there.example\n";
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "one flat table")]
 async fn tls_07_policies_decide_to_whom_mail_is_given() {
     let (first, stranger) = (identity("mx1.there.example"), identity("evil.example"));
     let second = identity("mx2.there.example");

@@ -103,6 +103,7 @@ async fn reported(mut world: World) -> Vec<Value> {
 const NAMES_FIRST: &str = "mx: mx1.there.example\n";
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "one flat table")]
 async fn a_report_says_what_came_of_each_policy() {
     let (right, stranger) = (identity("mx1.there.example"), identity("evil.example"));
     let (there, mx1) = ("there.example", "mx1.there.example");

@@ -370,7 +370,7 @@ impl Remote {
     }
 
     /// What goes wrong before the content has ended: nobody can have taken it.
-    async fn amid<S: Stream>(&mut self, stream: &mut S, trouble: Option<Trouble>) -> Said {
+    async fn amid<S: Stream>(&self, stream: &mut S, trouble: Option<Trouble>) -> Said {
         match trouble {
             Some(Trouble::Never) => {
                 self.world.0.ledger.refused(&self.taken);
