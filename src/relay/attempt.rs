@@ -16,6 +16,7 @@ use super::{
     Destination, Shared,
     board::{Group, Heard},
     open::Closed,
+    plan::Elsewhere,
     pool::Session,
     verdict::{Finding, heard, ours, too_late},
 };
@@ -201,17 +202,23 @@ impl<'a> Hand<'a> {
         if let Some(down) = &self.down {
             return work.all(down);
         }
+        // What one host said that wants us to try elsewhere.
+        let mut refused: Option<(Elsewhere, Vec<(u32, Finding)>)> = None;
         loop {
+            let elsewhere = refused.as_ref().map(|(elsewhere, _)| *elsewhere);
             let (mut live, fresh) = match self.warm().await {
                 Some(live) => (live, false),
-                None => match asked::of(work.id, self.shared.open(self.to)).await {
+                None => match asked::of(work.id, self.shared.open(self.to, elsewhere)).await {
                     Ok((session, fresh)) => (Live::new(session, self.shared, self.to), fresh),
-                    Err(Closed::Full) => {
-                        self.shared.heard(self.to, Heard::Busy);
-                        return Round::Crowded;
-                    }
-                    Err(Closed::Because(finding)) => {
-                        return self.unopened(work, finding);
+                    Err(closed) => {
+                        return match (refused, closed) {
+                            (Some((_, findings)), _) => self.found(findings),
+                            (None, Closed::Full) => {
+                                self.shared.heard(self.to, Heard::Busy);
+                                Round::Crowded
+                            }
+                            (None, Closed::Because(finding)) => self.unopened(work, finding),
+                        };
                     }
                 },
             };
@@ -227,7 +234,7 @@ impl<'a> Hand<'a> {
                 let bytes = work.message.sent_bytes();
                 self.shared.tell_carried(self.to, bytes);
             }
-            let host = live.session.host.clone();
+            let (host, at) = (live.session.host.clone(), live.session.place.to);
             if sent.usable {
                 self.live = Some(live);
             } else if !fresh && !sent.content_begun {
@@ -242,11 +249,26 @@ impl<'a> Hand<'a> {
             let findings =
                 fates.filter_map(|((n, ..), fate)| Some((*n, told(Finding::of(&host, fate)?))));
             let findings = settled(findings.collect());
-            if let Some(what) = heard(&findings) {
-                self.shared.heard(self.to, what);
+            match Elsewhere::of(&findings, at.ip()) {
+                Some(elsewhere) if refused.is_none() => {
+                    tracing::debug!(id = %work.id, host, "refused here; another address may do");
+                    self.shared.recall().failed(at, Instant::now());
+                    if let Some(Live { session, .. }) = self.live.take() {
+                        session.conversation.quit().await;
+                    }
+                    refused = Some((elsewhere, findings));
+                }
+                _ => return self.found(findings),
             }
-            return Round::Found(findings);
         }
+    }
+
+    /// What a conversation brought, of which the pace is told.
+    fn found(&self, findings: Vec<(u32, Finding)>) -> Round {
+        if let Some(what) = heard(&findings) {
+            self.shared.heard(self.to, what);
+        }
+        Round::Found(findings)
     }
 
     /// No host could be spoken to. One that talks to others of us and wants no more of them gets

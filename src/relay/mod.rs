@@ -16,6 +16,7 @@ mod kind;
 mod lines;
 mod news;
 mod open;
+mod plan;
 mod pool;
 mod protect;
 mod race;

@@ -1,4 +1,4 @@
-//! From a destination to a conversation: whom to call, and the calls until somebody answers.
+//! From a destination to a conversation: the calls until somebody answers.
 //!
 //! At most five addresses and two hosts that answered per attempt; a slow address is
 //! overtaken by the next one of its preference, and what failed lately goes last among its equals.
@@ -20,27 +20,20 @@ use tokio::{
 };
 
 use super::{
-    Destination, Route, Shared, Sources,
-    hosts::{Exchange, Target, Unroutable, exchanges, targets},
-    pool::{Place, Session},
-    protect::{By, Known, Protection, Unfit},
+    Destination, Shared, Sources,
+    hosts::Target,
+    plan::{Call, Elsewhere},
+    pool::Session,
+    protect::{By, Protection, Unfit},
     race::{PATIENCE, Race},
     seats::Seat,
     tlsrpt::tally::{self, Outcome},
     verdict::{Finding, shown, shown_error, unconnected, unopened},
 };
 use crate::{
-    base::{
-        future::{BoxFuture, all},
-        text::Causes,
-    },
-    dns::{Answer, Located},
-    mail::address::Domain,
-    queue::record::{Diagnosis, NamedHost, Status},
-    smtp::client::{
-        Conversation, Failure, Login, Transport,
-        conversation::{Opening, Security},
-    },
+    base::future::BoxFuture,
+    queue::record::Diagnosis,
+    smtp::client::{Conversation, Failure, Transport, conversation::Opening},
 };
 
 /// Makes connections. Tests have one that makes pipes.
@@ -87,17 +80,6 @@ fn unbound(from: IpAddr, error: &io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, text)
 }
 
-/// How to call the hosts of a destination.
-struct Call<'a> {
-    to: &'a Destination,
-    targets: Vec<Target>,
-    /// connections to a host at most.
-    connections: usize,
-    sources: Sources,
-    known: Known,
-    login: Option<&'a Login>,
-}
-
 /// The hosts of a call, by name and port.
 type Hosts = HashMap<(String, u16), Host>;
 
@@ -134,28 +116,20 @@ pub(super) enum Closed {
     Because(Finding),
 }
 
-impl Call<'_> {
-    /// What a conversation is that this call may use.
-    fn place(&self, target: &Target, protection: &Protection) -> Place {
-        // RFC 7672 3.2.2: a certificate may be for the domain; for another one it proves nothing.
-        let domain = self.known.domain.as_ref();
-        Place {
-            host: target.host.clone(),
-            to: target.socket(),
-            from: self.sources.of(target.address),
-            user: self.login.map(|login| login.user.clone()),
-            asked: (protection.security, protection.name.clone(), protection.by),
-            domain: domain.filter(|_| protection.by == By::Dane).cloned(),
-        }
-    }
-}
-
 impl Shared {
     /// A conversation with some host of `to` and whether it is a new one, or what its absence means
     /// for the mail.
-    pub(super) async fn open(&self, to: &Destination) -> Result<(Box<Session>, bool), Closed> {
+    pub(super) async fn open(
+        &self,
+        to: &Destination,
+        elsewhere: Option<Elsewhere>,
+    ) -> Result<(Box<Session>, bool), Closed> {
         let call = self.plan(to).await;
-        let call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
+        let mut call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
+        if let Some(elsewhere) = elsewhere {
+            call.targets
+                .retain(|target| elsewhere.is_at(target.address));
+        }
         let call = &call;
         let hosts = call.targets.iter();
         let hosts = hosts.map(|target| ((target.host.clone(), target.port), Host::default()));
@@ -345,12 +319,6 @@ impl Shared {
         made
     }
 
-    /// How much speaks against calling an address before others that are as good.
-    fn doubt(&self) -> impl Fn(SocketAddr) -> u8 {
-        let now = Instant::now();
-        move |to| self.recall().doubt(to, now)
-    }
-
     async fn converse(
         &self,
         call: &Call<'_>,
@@ -367,184 +335,6 @@ impl Shared {
             random: &self.parts.random,
         };
         Conversation::open(stream, &opening, self.options.timeouts).await
-    }
-
-    /// The host that an operator named for this mail: as a route in its short form, and not us.
-    async fn to_named<'a>(
-        &'a self,
-        to: &'a Destination,
-        host: &NamedHost,
-    ) -> Result<Call<'a>, Unroutable> {
-        let route = Route {
-            hosts: vec![(host.name.clone(), host.port.unwrap_or(self.options.port))],
-            security: Security::Opportunistic,
-            login: None,
-            sources: self.options.sources,
-        };
-        let mut known = Known::default();
-        let mut targets = self.named(&route, &mut known).await?;
-        targets.retain(|target| !self.options.own.is_at(target.socket()));
-        if targets.is_empty() {
-            return Err(Unroutable::to_ourselves(&host.to_string()));
-        }
-        Ok(Call {
-            to,
-            targets,
-            connections: self.options.limits.all().connections,
-            sources: route.sources,
-            known,
-            login: None,
-        })
-    }
-
-    /// Whom to call for `to`.
-    async fn plan<'a>(&'a self, to: &'a Destination) -> Result<Call<'a>, Unroutable> {
-        let options = &self.options;
-        let connections = options.limits(to).connections;
-        let demanded = match to {
-            Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
-            Destination::Named(host) => return self.to_named(to, host).await,
-            _ => None,
-        };
-        let mut known = Known {
-            chosen: demanded.copied(),
-            ..Known::default()
-        };
-        if let Some(route) = options.route(to) {
-            let chosen = Some(route.security).filter(|of| *of != Security::Opportunistic);
-            known.chosen = known.chosen.or(chosen);
-            return Ok(Call {
-                to,
-                targets: self.named(route, &mut known).await?,
-                connections,
-                sources: route.sources,
-                known,
-                login: route.login.as_ref(),
-            });
-        }
-        let targets = match to {
-            Destination::Direct(domain) => {
-                self.ask_policy(domain, &mut known).await?;
-                self.direct(domain, &mut known).await?
-            }
-            // A route that is named and not there cannot be: options do not change.
-            _ => Vec::new(),
-        };
-        Ok(Call {
-            to,
-            targets,
-            connections,
-            sources: options.sources,
-            known,
-            login: None,
-        })
-    }
-
-    /// The MTA-STS policy of a domain, where the operator leaves it to policies.
-    async fn ask_policy(&self, domain: &Domain, known: &mut Known) -> Result<(), Unroutable> {
-        domain.as_str().clone_into(&mut known.recipient);
-        let Some(policies) = &self.parts.policies else {
-            return Ok(());
-        };
-        if known.chosen.is_some() || domain.literal().is_some() {
-            return Ok(());
-        }
-        let found = policies.of(domain.as_str()).await;
-        (known.sts, known.trouble) = found.map_err(|error| {
-            let error = Causes(&error);
-            Unroutable {
-                permanent: false,
-                status: Status(4, 3, 0),
-                text: format!("the MTA-STS policy of {domain} could not be read: {error}"),
-            }
-        })?;
-        Ok(())
-    }
-
-    /// The hosts of a domain, as the DNS has them.
-    async fn direct(&self, domain: &Domain, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
-        let (own, port) = (&self.options.own, self.options.port);
-        let mut resolved = Vec::new();
-        if let Some(ip) = domain.literal() {
-            let exchange = Exchange {
-                preference: 0,
-                host: ip.to_string(),
-                port,
-            };
-            resolved.push((exchange, Answer::Found(vec![ip])));
-        } else {
-            let records = self.parts.resolver.proven_mx(domain.as_str()).await;
-            // RFC 7672 2.2.1: what an unproven record names proves nothing. Where there is none,
-            // the domain itself is the host, and its own answer counts (2.2.2).
-            let proven = records.secure || !matches!(records.answer, Answer::Found(_));
-            let mut random = |bound| self.parts.random.below(bound);
-            let hosts = exchanges(domain.as_str(), records.answer, (own, port), &mut random)?;
-            // All at once (there are at most `EXCHANGES_MAX`): one slow name server must not keep
-            // the best host waiting for the time of all.
-            let questions = hosts.iter();
-            let questions = questions.map(|mx| self.parts.resolver.located(&mx.host));
-            let answers = all(questions.collect()).await;
-            for (exchange, located) in hosts.into_iter().zip(answers) {
-                if proven && self.options.dane {
-                    let host = exchange.host.clone();
-                    known.proven.insert(host, located.proven_names);
-                    known.domain = Some(domain.as_str().to_owned());
-                }
-                resolved.push((exchange, located.addresses));
-            }
-        }
-        targets(
-            domain.as_str(),
-            &resolved,
-            own,
-            self.options.sources,
-            &self.doubt(),
-        )
-    }
-
-    /// Hosts that the operator named, in his order: any address will do.
-    async fn named(&self, route: &Route, known: &mut Known) -> Result<Vec<Target>, Unroutable> {
-        let questions = route.hosts.iter();
-        let questions = questions.map(|(host, _)| self.located(host));
-        let answers = all(questions.collect()).await;
-        let mut resolved = Vec::new();
-        for (preference, ((host, port), located)) in (0..).zip(route.hosts.iter().zip(answers)) {
-            if self.options.dane {
-                known.proven.insert(host.clone(), located.proven_names);
-            }
-            let exchange = Exchange {
-                preference,
-                host: host.clone(),
-                port: *port,
-            };
-            resolved.push((exchange, located.addresses));
-        }
-        let own = super::hosts::Own {
-            insecure_allow_private_targets: true,
-            ..Default::default()
-        };
-        let names: Vec<_> = route.hosts.iter().map(|(host, _)| host.as_str()).collect();
-        // A mistake in our configuration is no reason to return mail.
-        let names = names.join(", ");
-        let targets = targets(&names, &resolved, &own, route.sources, &self.doubt());
-        targets.map_err(|why| Unroutable {
-            permanent: false,
-            status: Status(4, why.status.1, why.status.2),
-            ..why
-        })
-    }
-
-    /// Where a host is that may itself be an address.
-    fn located<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Located> {
-        match host.parse::<IpAddr>() {
-            Ok(ip) => Box::pin(async move {
-                Located {
-                    addresses: Answer::Found(vec![ip]),
-                    proven_names: Vec::new(),
-                }
-            }),
-            Err(_) => self.parts.resolver.located(host),
-        }
     }
 }
 

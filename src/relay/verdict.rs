@@ -102,6 +102,11 @@ impl Finding {
         }
     }
 
+    /// What follows from a refusal beside the schedule.
+    pub(super) fn advice(&self) -> Option<Advice> {
+        self.refusal().map(Diagnosis::advice)
+    }
+
     /// The same from a peer that does not know what senders want to be told (RFC 3461 5.2.2).
     pub(super) fn untold(self) -> Self {
         match self {

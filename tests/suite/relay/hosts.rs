@@ -5,7 +5,7 @@ use std::time::Duration;
 use buzon::{mail::by_domain::ByDomain, relay::Limits, smtp::client::conversation::Security};
 
 use super::{
-    mta::{Act, Event, Mta, Seen},
+    mta::{Act, Event, Mta, Seen, say},
     world::{World, minutes},
 };
 
@@ -62,6 +62,58 @@ async fn q_06_two_addresses_of_a_host_are_one_of_its_connections() {
     world.submit(&["a@there.example"]).await;
     world.drained(Duration::from_secs(3)).await;
     assert_eq!(called(&world), ["2001:db8:0:1::1", "198.51.100.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_03_another_address_is_tried_at_once_where_the_refusal_says_so() {
+    let six = "2001:db8:0:1::1";
+    for (verb, words, addresses, tried, taken) in [
+        // What refuses IPv6 may take the same by IPv4.
+        (
+            "RCPT",
+            "550 5.7.1 this message does not meet IPv6 sending guidelines",
+            &[six, "198.51.100.1"][..],
+            &[six, "198.51.100.1"][..],
+            true,
+        ),
+        (
+            "RCPT",
+            "550 5.7.1 this message does not meet IPv6 sending guidelines",
+            &[six, "2001:db8:0:1::2"],
+            &[six],
+            false,
+        ),
+        (
+            "MAIL",
+            "451 4.3.0 temporary local problem",
+            &[six, "198.51.100.1"],
+            &[six, "198.51.100.1"],
+            true,
+        ),
+        (
+            "RCPT",
+            "550 5.1.1 user unknown",
+            &[six, "198.51.100.1"],
+            &[six],
+            false,
+        ),
+    ] {
+        let refuses = move |seen: &Seen| match seen.command().starts_with(verb) {
+            true if seen.to.is_ipv6() => say(words),
+            _ => Act::Usual,
+        };
+        let mut world = World::new(Mta::new(refuses));
+        let only = [(10, "mx1.there.example")];
+        world.dns.set_mx("there.example", &only);
+        addressed(&world, addresses);
+        world.start();
+        world.submit(&["a@there.example"]).await;
+        world.drained(Duration::from_secs(2)).await;
+        assert_eq!(called(&world), tried, "{words}");
+        let (contents, reports) = (world.mta.contents(), world.postman.reports());
+        let fates = (contents.len(), reports.len());
+        assert_eq!(fates, if taken { (1, 0) } else { (0, 1) }, "{words}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

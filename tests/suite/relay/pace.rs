@@ -110,7 +110,8 @@ async fn q_02_a_domain_has_a_schedule_of_its_own() {
     world.drained(minutes(12)).await;
     let attempts = world.mta.commands();
     let attempts = attempts.iter().filter(|c| c.starts_with("RCPT")).count();
-    assert!((10..=12).contains(&attempts), "{attempts}");
+    // Its other host is tried each time, too.
+    assert!((20..=24).contains(&attempts), "{attempts}");
     let report = world.postman.reports().remove(0);
     assert!(report.contains("troubles"), "{report}");
 }
