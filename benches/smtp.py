@@ -7,9 +7,10 @@
 Each row sends --messages of a size over so many connections and waits until all of them are in the mailboxes. CPU is
 what the kernel counted for the server's processes; written is what they gave to the disk. --flood sends over one
 connection with the limits that the server has by default (but for how many messages a sender may send), first alone,
-then beside 2,000 connections that say nothing, 50 that send a byte a second, and 100 that talk nonsense. --verify leaves the sender checks on (their
-questions go to this machine's resolver); without it both servers check nothing. The peer wants root and the packages
-postfix, dovecot-imapd and dovecot-lmtpd.
+then beside 2,000 connections that say nothing, 50 that send a byte a second, and 100 that talk nonsense. --verify leaves
+the sender checks on: messages are signed (RSA, 2048 bits; python3-dkim), SPF, DKIM and DMARC pass, and the name server is
+this program; without it both servers check nothing. The peer, which never checks, wants root and the packages postfix,
+dovecot-imapd and dovecot-lmtpd.
 """
 
 import argparse
@@ -17,9 +18,12 @@ import asyncio
 import pathlib
 import resource
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from imap import Buzon, Client, Dovecot, cpu_ns
@@ -30,6 +34,8 @@ LIMITS = (
     "[smtp]\ntransactions = 1000000\ninsecure_any_sender = true\n"
 )
 OFF = '[verify]\npolicy = "off"\n'
+NAMES = 23053
+ON = f'[dns]\nservers = ["127.0.0.1:{NAMES}"]\n'
 
 
 def written(root):
@@ -114,10 +120,49 @@ class There(Dovecot):
         return [self.process.pid, self.master]
 
 
+def answer_questions(texts):
+    """A name server that knows texts and nothing else."""
+    door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    door.bind(("127.0.0.1", NAMES))
+    while True:
+        data, peer = door.recvfrom(512)
+        end = data.index(b"\0", 12)
+        labels, at = [], 12
+        while data[at]:
+            labels.append(data[at + 1 : at + 1 + data[at]].lower())
+            at += 1 + data[at]
+        kind, answer = data[end + 1 : end + 3], b""
+        text = texts.get(b".".join(labels)) if kind == b"\0\x10" else None
+        if text:
+            parts = [text[i : i + 255] for i in range(0, len(text), 255)]
+            value = b"".join(bytes([len(part)]) + part for part in parts)
+            answer = b"\xc0\x0c" + struct.pack(">HHIH", 16, 1, 60, len(value)) + value
+        head = data[:2] + b"\x84\x00" + struct.pack(">HHHH", 1, 1 if answer else 0, 0, 0)
+        door.sendto(head + data[12 : end + 5] + answer, peer)
+
+
+def signing(scratch):
+    """Signs as example.org, whose records are answered from here."""
+    import dkim
+
+    key = scratch / "key.pem"
+    subprocess.run(["openssl", "genrsa", "-traditional", "-out", key, "2048"], check=True, capture_output=True)
+    public = subprocess.run(["openssl", "rsa", "-in", key, "-pubout"], check=True, capture_output=True).stdout
+    texts = {
+        b"example.org": b"v=spf1 ip4:127.0.0.1 -all",
+        b"_dmarc.example.org": b"v=DMARC1; p=reject",
+        b"s._domainkey.example.org": b"v=DKIM1; k=rsa; p=" + b"".join(public.splitlines()[1:-1]),
+    }
+    threading.Thread(target=answer_questions, args=(texts,), daemon=True).start()
+    secret = key.read_bytes()
+    return lambda message: dkim.sign(message, b"s", b"example.org", secret, canonicalize=(b"relaxed", b"relaxed"))
+
+
 def content(size):
     line = b"A line of a text that is about nothing in particular, and so on and on.\r\n"
     head = b"From: <carol@example.org>\r\nSubject: bench\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\r\n"
-    return head + line * max(1, (size - len(head)) // len(line))
+    body = head + line * max(1, (size - len(head)) // len(line))
+    return sign(body) + body
 
 
 async def reply(reader):
@@ -148,6 +193,11 @@ async def send(port, users, body, latencies, host=None):
     writer.write(b"QUIT\r\n")
     await reader.read()
     writer.close()
+
+
+def sign(_message):
+    """Nothing, unless there are checks."""
+    return b""
 
 
 def percent(values, part):
@@ -261,7 +311,10 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="buzon-bench-"))
     scratch.chmod(0o755)
-    checks = "" if arguments.verify else OFF
+    checks = ON if arguments.verify else OFF
+    if arguments.verify:
+        global sign
+        sign = signing(scratch)
     if arguments.flood:
         # One sender sends more than a stranger may.
         allowed = "[smtp]\ntransactions = 1000000\ninsecure_any_sender = true\n"
