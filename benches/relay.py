@@ -8,8 +8,8 @@ Rows: `waited` queues --messages of 4 KiB while the next server answers no call,
 as many over 64 connections to a next server that takes them at once; `destinations` sends to 1,000 domains at once,
 whose name server is this program. CPU is what the kernel counted for the server's processes from the release (or the
 first submission) to the last message. --million queues so many recipients, a thousand in each message, for a server
-that answers no call, and tells the memory, the time to start again, and that of `queue list`. --peer, for the first
-two rows, is Postfix, and wants root.
+that answers no call, and tells the memory, the time to start again, and those of `queue list` and `queue stats`.
+--peer, for the first two rows, is Postfix, and wants root.
 """
 
 import argparse
@@ -291,10 +291,11 @@ def million(server, count):
 
 
 def listed(server):
-    command = [server.binary, "--config", server.config, "queue", "list"]
-    begun = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    print(f"queue list in {(time.monotonic() - begun) * 1e3:.0f} ms")
+    for what in ("list", "stats"):
+        command = [server.binary, "--config", server.config, "queue", what]
+        begun = time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        print(f"queue {what} in {(time.monotonic() - begun) * 1e3:.0f} ms")
 
 
 def main():

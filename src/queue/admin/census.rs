@@ -1,8 +1,8 @@
 //! How many recipients wait for which domain, in which state.
 //!
 //! Counted when it is asked for, by one pass over the recipients: nothing is kept up to date beside
-//! the truth. A pass takes about a second for each half million recipients, so its result is kept
-//! for a while, longer the longer it took; how old it is is said.
+//! the truth. What a pass costs grows with the queue, so its result is kept for a while, longer the
+//! longer it took; how old it is is said.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
