@@ -1,4 +1,5 @@
-//! What goes wrong on our side: crashes, leases that run out, a store that fails or is full, a stop.
+//! What goes wrong on our side: crashes, leases that run out, a store that fails or is full, a
+//! stop.
 
 use super::*;
 
