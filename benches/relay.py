@@ -29,6 +29,7 @@ import time
 
 from idle import pss_kib
 from imap import PASSWORD, USER, Buzon, Server, cpu_ns
+from postfix import Postfix
 from smtp import content, reply
 
 SINK, NAMES, SUBMIT = 23525, 23053, 23587
@@ -150,40 +151,19 @@ class There(Server):
 
     def __init__(self, directory, _binary, _routes):
         super().__init__(directory, (23145, 23995))
-        for name in ("etc", "queue", "data"):
-            (directory / name).mkdir()
-        shutil.chown(directory / "data", "postfix")
-        (directory / "etc/main.cf").write_text(
-            f"compatibility_level = 3.6\nqueue_directory = {directory}/queue\ndata_directory = {directory}/data\n"
-            "myhostname = bench.test\nmydestination =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n"
-            "maillog_file = /var/log/buzon-bench-postfix.log\nmaillog_file_prefixes = /var\n"
+        self.postfix = Postfix(
+            directory,
+            self.submit,
             f"transport_maps = inline:{{ sink.test=smtp:[{HOME}]:{SINK} }}\nsmtp_host_lookup = native\n"
-            "alias_maps =\nalias_database =\nlocal_recipient_maps =\nsmtpd_client_connection_count_limit = 0\n"
-            "default_process_limit = 300\nsmtpd_peername_lookup = no\nin_flow_delay = 0\n"
-            "smtpd_recipient_limit = 100000\n"
+            "smtpd_recipient_limit = 100000\n",
         )
-        services = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines()
-        kept = [f"{self.submit} inet n - n - 300 smtpd"]
-        for line in services:
-            words = line.split()
-            if line.startswith(("smtp      inet", "#")) or not words:
-                continue
-            if line[0].isalpha() and len(words) > 7:
-                words[4] = "n"  # no chroot: nothing is there to live in
-                line = " ".join(words)
-            kept.append(line)
-        (directory / "etc/master.cf").write_text("\n".join(kept) + "\n")
-
-    def postfix(self, what):
-        subprocess.run(["/usr/sbin/postfix", "-c", self.directory / "etc", what], check=True, capture_output=True)
 
     def start(self):
-        self.postfix("start")
-        self.master = int((self.directory / "queue/pid/master.pid").read_text())
+        self.master = self.postfix.start()
         time.sleep(1)
 
     def stop(self):
-        self.postfix("stop")
+        self.postfix.stop()
 
     def roots(self):
         return [self.master]

@@ -27,6 +27,7 @@ import threading
 import time
 
 from imap import Buzon, Client, Dovecot, cpu_ns
+from postfix import Postfix
 
 USERS = [f"bench{n}@bench.test" for n in range(50)]
 LIMITS = (
@@ -80,40 +81,19 @@ class There(Dovecot):
             + "service lmtp {\n  client_limit = 1\n  process_min_avail = 4\n  service_count = 1000\n"
             f"  unix_listener {directory}/lmtp {{\n    mode = 0666\n  }}\n}}\n"
         )
-        for name in ("etc", "queue", "data"):
-            (directory / name).mkdir()
-        shutil.chown(directory / "data", "postfix")
-        (directory / "etc/main.cf").write_text(
-            f"compatibility_level = 3.6\nqueue_directory = {directory}/queue\ndata_directory = {directory}/data\n"
-            "myhostname = bench.test\nmydestination =\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n"
-            "maillog_file = /var/log/buzon-bench-postfix.log\nmaillog_file_prefixes = /var\n"
+        self.postfix = Postfix(
+            directory,
+            self.smtp,
             f"virtual_mailbox_domains = bench.test\nvirtual_transport = lmtp:unix:{directory}/lmtp\n"
-            "alias_maps =\nalias_database =\nlocal_recipient_maps =\nsmtpd_client_connection_count_limit = 0\n"
-            "default_process_limit = 300\nlmtp_destination_concurrency_limit = 20\nsmtpd_peername_lookup = no\n"
-            "in_flow_delay = 0\n"
+            "lmtp_destination_concurrency_limit = 20\n",
         )
-        services = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines()
-        kept = [f"{self.smtp} inet n - n - 300 smtpd"]
-        for line in services:
-            words = line.split()
-            if line.startswith(("smtp      inet", "#")) or not words:
-                continue
-            if line[0].isalpha() and len(words) > 7:
-                words[4] = "n"  # no chroot: nothing is there to live in
-                line = " ".join(words)
-            kept.append(line)
-        (directory / "etc/master.cf").write_text("\n".join(kept) + "\n")
-
-    def postfix(self, what):
-        subprocess.run(["/usr/sbin/postfix", "-c", self.directory / "etc", what], check=True, capture_output=True)
 
     def start(self):
         super().start()
-        self.postfix("start")
-        self.master = int((self.directory / "queue/pid/master.pid").read_text())
+        self.master = self.postfix.start()
 
     def stop(self):
-        self.postfix("stop")
+        self.postfix.stop()
         super().stop()
 
     def roots(self):
