@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{
     Failure,
-    args::{Common, Filters as Given, Queue},
+    args::{Common, Filters as Given, Queue, Watched},
     manage::ask,
 };
 use crate::{
@@ -56,11 +56,18 @@ fn filters(given: &Given) -> Result<Filters, Failure> {
     let span = |text: &String| text.parse::<Span>().map(|span| span.0);
     let older = given.older_than.as_ref().map(span).transpose()?;
     Ok(Filters {
+        older_than_secs: older.as_ref().map(Duration::as_secs),
+        state: given.state.clone(),
+        ..watched(&given.watched)
+    })
+}
+
+fn watched(given: &Watched) -> Filters {
+    Filters {
         domain: given.domain.clone(),
         recipient: given.recipient.clone(),
         sender: given.sender.clone(),
-        older_than_secs: older.as_ref().map(Duration::as_secs),
-        state: given.state.clone(),
         error: given.error.clone(),
-    })
+        ..Filters::default()
+    }
 }

@@ -78,7 +78,7 @@ pub(in crate::cli) enum Queue {
     },
 }
 
-/// Which events are shown.
+/// Which events are shown, and a part of what mail is chosen by.
 #[derive(Clone, Debug, ClapArgs)]
 pub(in crate::cli) struct Watched {
     /// Only recipients of this domain
@@ -87,10 +87,10 @@ pub(in crate::cli) struct Watched {
     /// Only this recipient
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::cli) recipient: Option<String>,
-    /// Only mail from this sender; "<>" for reports
+    /// Only mail from this sender; "<>" for reports, which have none
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::cli) sender: Option<String>,
-    /// Only with these words or codes in the reply
+    /// Only with these words or codes in the last reply, as greylist, 450 or 4.7.1
     #[arg(long, value_name = "WORDS")]
     pub(in crate::cli) error: Option<String>,
 }
@@ -107,22 +107,12 @@ pub(in crate::cli) struct Which {
 /// Which recipients, of which messages.
 #[derive(Clone, Debug, ClapArgs)]
 pub(in crate::cli) struct Filters {
-    /// Only recipients of this domain
-    #[arg(long)]
-    pub(in crate::cli) domain: Option<String>,
-    /// Only this recipient
-    #[arg(long, value_name = "ADDRESS")]
-    pub(in crate::cli) recipient: Option<String>,
-    /// Only mail from this sender; "<>" for reports, which have none
-    #[arg(long, value_name = "ADDRESS")]
-    pub(in crate::cli) sender: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) watched: Watched,
     /// Only mail that came longer ago, as 30m, 4h or 2d
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) older_than: Option<String>,
     /// Only what is waiting, scheduled, bouncing, attempting, held or damaged
     #[arg(long)]
     pub(in crate::cli) state: Option<String>,
-    /// Only with these words or codes in the last reply, as greylist, 450 or 4.7.1
-    #[arg(long, value_name = "WORDS")]
-    pub(in crate::cli) error: Option<String>,
 }

@@ -20,13 +20,7 @@ use crate::{
 /// Asks the server again and again, until the operator has seen enough.
 pub(super) fn watch(common: &Common, watched: &Watched) -> Result<(), Failure> {
     let config = app::config_of(&common.config, &common.set)?;
-    let filters = Filters {
-        domain: watched.domain.clone(),
-        recipient: watched.recipient.clone(),
-        sender: watched.sender.clone(),
-        error: watched.error.clone(),
-        ..Filters::default()
-    };
+    let filters = super::watched(watched);
     let mut from = None;
     loop {
         let seen = ask(&config, from, &filters)?;

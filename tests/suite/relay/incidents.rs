@@ -3,13 +3,17 @@
 
 use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn work_of_a_crashed_relay_is_taken_up_when_its_lease_ends() {
-    let mta = Mta::new(|seen| match seen.event {
+/// A server that takes the content and never says so.
+fn says_nothing_in_the_end() -> Mta {
+    Mta::new(|seen| match seen.event {
         Event::Content(_) => Act::Silence,
         _ => Act::Usual,
-    });
-    let mut world = World::new(mta);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_of_a_crashed_relay_is_taken_up_when_its_lease_ends() {
+    let mut world = World::new(says_nothing_in_the_end());
     world.submit(&["a@there.example"]).await;
     world.start();
     world.pass(minutes(1)).await;
@@ -29,10 +33,7 @@ async fn work_of_a_crashed_relay_is_taken_up_when_its_lease_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn q_07_mail_that_crashes_the_server_three_times_is_held() {
-    let mut world = World::new(Mta::new(|seen| match seen.event {
-        Event::Content(_) => Act::Silence,
-        _ => Act::Usual,
-    }));
+    let mut world = World::new(says_nothing_in_the_end());
     let id = world.submit(&["a@there.example"]).await;
     for crashes in 1..=3 {
         world.start();
@@ -54,11 +55,7 @@ async fn q_07_mail_that_crashes_the_server_three_times_is_held() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_longer_than_its_lease_keeps_it() {
-    let mta = Mta::new(|seen| match seen.event {
-        Event::Content(_) => Act::Silence,
-        _ => Act::Usual,
-    });
-    let mut world = World::new(mta);
+    let mut world = World::new(says_nothing_in_the_end());
     world.submit(&["a@there.example"]).await;
     world.start();
     // RFC 5321 4.5.3.2.6: ten minutes for the final dot; the lease lasts five.
