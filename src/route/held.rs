@@ -21,7 +21,7 @@ use crate::{
     },
     mail::{
         address::Address,
-        envelope::{Envelope, ForwardPath, RcptOptions},
+        envelope::{Envelope, ForwardPath, MailOptions, RcptOptions},
     },
     queue::record::MessageRecord,
     store::{Batch, Room},
@@ -105,6 +105,11 @@ impl Router {
             options: RcptOptions::default(),
             returned: false,
         });
+        // Its time has come, also when an operator said so.
+        let options = MailOptions {
+            release: None,
+            ..message.options
+        };
         let acceptance = Acceptance {
             id,
             origin: message.origin.map_or(Origin::Peer, Origin::Account),
@@ -114,7 +119,7 @@ impl Router {
                 recipients: to.into_iter().map(|(_, address)| address).collect(),
                 body: message.body,
                 smtputf8: message.smtputf8,
-                options: message.options,
+                options,
             },
             arrived: intake.finish().await.map_err(fault)?,
             editions: Vec::new(),

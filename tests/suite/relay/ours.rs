@@ -10,7 +10,7 @@ use std::{
 use buzon::{
     base::future::BoxFuture,
     mail::address::Domain,
-    queue::admin::{Filter, Standing},
+    queue::admin::{Action, Filter, Selection, Standing},
     relay::Connector,
     smtp::client::Transport,
 };
@@ -132,6 +132,39 @@ fn what_waits_goes_to_the_next_server_when_its_time_has_come() {
         assert_eq!(waiting.state, Standing::Scheduled);
         let (_ours, theirs) = sent(" HOLDFOR=600", body, 11).await;
         assert!(!inbox(&theirs).await.is_empty());
+    });
+}
+
+#[test]
+fn what_an_operator_lets_go_before_its_time_comes_into_mailboxes_here() {
+    run(async {
+        let mut ours = Player::new(Speaks::Smtp).await;
+        ours.server.add_account("alice").await;
+        ours.server.add_account("bob").await;
+        let mut client = ours.server.connect("submissions").await;
+        let lines = [
+            ("", "220"),
+            ("EHLO c.example", "250"),
+            (
+                "AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==",
+                "235",
+            ),
+            ("MAIL FROM:<alice@example.org> HOLDFOR=7200", "250"),
+            ("RCPT TO:<bob@example.org> NOTIFY=SUCCESS", "250"),
+            ("DATA", "354"),
+            ("Subject: x\r\n\r\ntext\r\n.", "250 2.0.0 accepted"),
+        ];
+        say(&mut client, &lines).await;
+        let all = Selection::Matching(Filter::default());
+        let released = ours.server.queue.apply(Action::Release, &all).await;
+        assert_eq!(released.unwrap().changed, 1);
+        let (ask, _asked) = mpsc::channel(1);
+        let minute = tokio::time::sleep(std::time::Duration::from_secs(60));
+        ours.server.relay(Arc::new(Line(ask))).run(minute).await;
+        let bob = ours.message("bob", "INBOX", 1).await.unwrap_or_default();
+        assert!(bob.ends_with(b"\r\n\r\ntext\r\n"));
+        let told = ours.message("alice", "INBOX", 1).await.unwrap();
+        assert!(String::from_utf8_lossy(&told).contains("Action: delivered"));
     });
 }
 
