@@ -1,84 +1,121 @@
-//! What was posted, what the world's servers took and refused, and whether it all came to an end
-//! that is true: each recipient was delivered to once, or is reported as failed once.
+//! What was posted, what the world's servers took and refused, what our operator did, and whether
+//! it all came to an end that is true (`judge`).
 
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    ops::AddAssign,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use buzon::{
     base::clock::{Clock, Timestamp},
-    mail::{date::parse_header_date, dsn::Notify},
+    mail::{
+        dsn::Notify,
+        urgency::{ByMode, Deadline},
+    },
 };
+
+use super::{guard::Guard, places::DETOUR};
 
 /// Shared by the driver and the servers.
 #[derive(Clone)]
 pub(super) struct Ledger(Arc<Mutex<Book>>, Clock);
 
 #[derive(Default)]
-struct Book {
-    mails: BTreeMap<String, Mail>,
+pub(super) struct Book {
+    pub(super) mails: BTreeMap<String, Mail>,
     /// By address.
-    recipients: BTreeMap<String, Recipient>,
-    takings: Vec<Taking>,
+    pub(super) recipients: BTreeMap<String, Recipient>,
+    pub(super) takings: Vec<Taking>,
     /// When the server was killed, or made to stop.
-    ends: Vec<Timestamp>,
+    pub(super) ends: Vec<Timestamp>,
     /// Of senders elsewhere: report after report.
-    reports: Vec<Vec<u8>>,
+    pub(super) reports: Vec<Vec<u8>>,
+    /// TLS reports, by what names them.
+    tls_reports: BTreeMap<String, Vec<u8>>,
+    /// When the MTA-STS policies of a domain were fetched, and until when each holds.
+    policies: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    /// Since when nothing may begin: for a domain, or for all without a name.
+    pauses: BTreeMap<String, Timestamp>,
+    /// What ought not to have happened.
+    pub(super) wrongs: Vec<String>,
 }
 
 /// By sender.
-struct Mail {
-    content: Vec<u8>,
-    posted: Timestamp,
-    is_told: bool,
+pub(super) struct Mail {
+    pub(super) content: Vec<u8>,
+    pub(super) posted: Timestamp,
+    pub(super) is_told: bool,
+    pub(super) release: Option<Timestamp>,
+    pub(super) by: Option<Deadline>,
+    pub(super) require_tls: bool,
 }
 
-struct Recipient {
-    sender: String,
-    notify: Option<Notify>,
-    /// The servers of his domain.
-    servers: Vec<IpAddr>,
-    /// He, or his domain, was refused for good, or may be.
-    may_fail: bool,
-    takings: Vec<usize>,
+pub(super) struct Recipient {
+    pub(super) sender: String,
+    pub(super) to: To,
+    pub(super) takings: Vec<usize>,
+    /// What our operator certainly did.
+    pub(super) ordered: Option<(Order, Timestamp)>,
+    /// He may have forgotten it, or not.
+    pub(super) may_be_dropped: bool,
+    /// He may have let it go before its time.
+    may_go: bool,
+}
+
+/// After this a recipient is asked for no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Hold,
+    Drop,
+    Bounce,
 }
 
 /// A message that a server took for some recipients.
-struct Taking {
-    at: Timestamp,
-    /// The server said so, and whether it reports success.
-    acknowledged: Option<bool>,
+pub(super) struct Taking {
+    pub(super) at: Timestamp,
+    /// The server said so, and what it offers.
+    pub(super) acknowledged: Option<Offers>,
+}
+
+/// What a server does for senders.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offers {
+    pub(super) dsn: bool,
+    pub(super) deliver_by: bool,
+}
+
+/// How a message came to a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) at: IpAddr,
+    /// In TLS, to who has the right key.
+    pub(super) is_proven: bool,
+    /// With REQUIRETLS.
+    pub(super) requires: bool,
 }
 
 /// Who is posted to.
+#[derive(Clone)]
 pub(super) struct To {
     pub(super) address: String,
     pub(super) notify: Option<Notify>,
+    /// The servers of his domain; none for somebody here.
     pub(super) servers: Vec<IpAddr>,
+    /// He, or his domain, was refused for good, or may be.
     pub(super) may_fail: bool,
+    pub(super) guard: Guard,
 }
 
-/// How it all ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Count {
-    pub(super) delivered: usize,
-    pub(super) bounced: usize,
-    /// Copies beyond the first one, each of an attempt whose end nobody could know.
-    pub(super) duplicates: usize,
-    /// Both delivered, in the end of an attempt that nobody could know, and reported as failed.
-    pub(super) both: usize,
-}
+impl To {
+    pub(super) fn is_here(&self) -> bool {
+        self.servers.is_empty()
+    }
 
-impl AddAssign for Count {
-    fn add_assign(&mut self, other: Self) {
-        self.delivered += other.delivered;
-        self.bounced += other.bounced;
-        self.duplicates += other.duplicates;
-        self.both += other.both;
+    fn domain(&self) -> &str {
+        self.address.rsplit('@').next().unwrap()
     }
 }
 
@@ -87,27 +124,31 @@ impl Ledger {
         Self(Arc::default(), clock)
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap()
     }
 
-    pub(super) fn posted(&self, sender: &str, is_told: bool, content: &[u8], to: Vec<To>) {
+    pub(super) fn posted(&self, sender: &str, mail: Mail, to: Vec<To>) {
         let mut book = self.book();
-        let mail = Mail {
-            content: content.to_vec(),
-            posted: self.1.wall(),
-            is_told,
-        };
         book.mails.insert(sender.to_owned(), mail);
         for to in to {
             let recipient = Recipient {
                 sender: sender.to_owned(),
-                notify: to.notify,
-                servers: to.servers,
-                may_fail: to.may_fail,
                 takings: Vec::new(),
+                ordered: None,
+                may_be_dropped: false,
+                may_go: false,
+                to,
             };
-            book.recipients.insert(to.address, recipient);
+            let address = recipient.to.address.clone();
+            book.recipients.insert(address, recipient);
+        }
+    }
+
+    /// Something that has to be so.
+    pub(super) fn expect(&self, is_so: bool, wrong: impl FnOnce() -> String) {
+        if !is_so {
+            self.book().wrongs.push(wrong());
         }
     }
 
@@ -115,8 +156,9 @@ impl Ledger {
     pub(super) fn refused_mail(&self, sender: &str, at: IpAddr) {
         let mut book = self.book();
         let all = book.recipients.values_mut();
-        for recipient in all.filter(|to| to.sender == sender && to.servers.contains(&at)) {
-            recipient.may_fail = true;
+        let there = |to: &To| to.servers.contains(&at) || at == DETOUR;
+        for recipient in all.filter(|one| one.sender == sender && there(&one.to)) {
+            recipient.to.may_fail = true;
         }
     }
 
@@ -125,46 +167,88 @@ impl Ledger {
         let mut book = self.book();
         for who in who {
             if let Some(recipient) = book.recipients.get_mut(who) {
-                recipient.may_fail = true;
+                recipient.to.may_fail = true;
             }
         }
     }
 
+    /// A server is asked whether it takes mail for somebody.
+    pub(super) fn asked(&self, who: &str) {
+        let now = self.1.wall();
+        let mut book = self.book();
+        let Some(recipient) = book.recipients.get(who) else {
+            return;
+        };
+        let mut wrongs = Vec::new();
+        if let Some((order, at)) = recipient.ordered
+            && now.since(at) > SWIFT
+        {
+            wrongs.push(format!("{who} is asked for after {order:?} at {at:?}"));
+        }
+        let early = book.mails[&recipient.sender].release.filter(|at| now < *at);
+        if early.is_some() && !recipient.may_go {
+            wrongs.push(format!("{who} is asked for before {early:?}"));
+        }
+        for name in ["", recipient.to.domain()] {
+            if book
+                .pauses
+                .get(name)
+                .is_some_and(|at| now.since(*at) > SLOW)
+            {
+                wrongs.push(format!("{who} is asked for in a pause"));
+            }
+        }
+        book.wrongs.append(&mut wrongs);
+    }
+
     /// A server has all of a message and may say so.
-    pub(super) fn taken(&self, (sender, to): (&str, &[String]), content: &[u8]) -> usize {
+    pub(super) fn taken(&self, (sender, to): (&str, &[String]), content: &[u8], by: Link) -> usize {
+        let now = self.1.wall();
         let mut book = self.book();
         let number = book.takings.len();
         book.takings.push(Taking {
-            at: self.1.wall(),
+            at: now,
             acknowledged: None,
         });
-        if sender.is_empty() && to.iter().any(|to| to.ends_with("@far.example")) {
-            assert_eq!(to.len(), 1, "a report has one recipient");
-            if !book.reports.iter().any(|report| report == content) {
-                book.reports.push(content.to_vec());
-            }
+        if to.iter().any(|to| to.ends_with("@far.example")) {
+            book.report(to, content);
             return number;
         }
         for to in to {
-            let recipient = book.recipients.get_mut(to);
-            let recipient = recipient.unwrap_or_else(|| panic!("nobody wrote to {to}"));
+            let Some(recipient) = book.recipients.get_mut(to) else {
+                book.wrongs.push(format!("nobody wrote to {to}"));
+                continue;
+            };
             recipient.takings.push(number);
             let wrote = recipient.sender.clone();
-            assert!(wrote == sender || wrote.starts_with("null-") && sender.is_empty());
-            assert!(
-                book.mails[&wrote].content == content,
-                "{to} got other content"
-            );
+            let is_sender = wrote == sender || wrote.starts_with("null-") && sender.is_empty();
+            let mail = &book.mails[&wrote];
+            let is_same =
+                mail.content == content || in_binary(content).as_ref() == Some(&mail.content);
+            let was_late = mail.by.is_some_and(|by| {
+                by.mode == ByMode::Return && by.at < now && now.since(by.at) > SLOW
+            });
+            let is_trusted = book.is_trusted(to, by, now);
+            for (is_so, wrong) in [
+                (is_sender, "from another sender"),
+                (is_same, "other content"),
+                (!was_late, "got it after it was wanted back"),
+                (is_trusted, "given to somebody who is not proven"),
+            ] {
+                if !is_so {
+                    book.wrongs.push(format!("{to}: {wrong} ({by:?})"));
+                }
+            }
         }
         number
     }
 
     /// The server said 250.
-    pub(super) fn acknowledged(&self, number: usize, reports: bool) {
+    pub(super) fn acknowledged(&self, number: usize, offers: Offers) {
         let mut book = self.book();
         // What counts is when the client could know.
         book.takings[number].at = self.1.wall();
-        book.takings[number].acknowledged = Some(reports);
+        book.takings[number].acknowledged = Some(offers);
     }
 
     /// The server ends here, in order or not: what was under way has an end that nobody knows.
@@ -173,121 +257,125 @@ impl Ledger {
         self.book().ends.push(now);
     }
 
+    /// A policy that is enforced was given away.
+    pub(super) fn fetched(&self, domain: &str, from: Timestamp, until: Timestamp) {
+        let mut book = self.book();
+        let known = book.policies.entry(domain.to_owned()).or_default();
+        known.push((from, until));
+    }
+
+    /// Nothing begins for a domain, or at all.
+    pub(super) fn paused(&self, domain: &str) {
+        let now = self.1.wall();
+        self.book().pauses.entry(domain.to_owned()).or_insert(now);
+    }
+
+    /// Things may begin again: for a domain, or for all.
+    pub(super) fn resumed(&self, domain: &str) {
+        self.book()
+            .pauses
+            .retain(|name, _| !domain.is_empty() && name != domain);
+    }
+
+    pub(super) fn knows(&self, address: &str) -> bool {
+        self.book().recipients.contains_key(address)
+    }
+
+    /// Our operator certainly did this to somebody.
+    pub(super) fn ordered(&self, who: &str, order: Order) {
+        let now = self.1.wall();
+        let mut book = self.book();
+        let recipient = book.recipients.get_mut(who).unwrap();
+        recipient.ordered = Some((order, now));
+        recipient.to.may_fail |= order == Order::Bounce;
+    }
+
+    /// Our operator may do this to somebody, or be about to.
+    pub(super) fn may_be(&self, who: &str, order: Order) {
+        let mut book = self.book();
+        let recipient = book.recipients.get_mut(who).unwrap();
+        recipient.may_be_dropped |= order == Order::Drop;
+        recipient.to.may_fail |= order == Order::Bounce;
+    }
+
+    /// Our operator is about to let somebody's mail go, or everybody's.
+    pub(super) fn released(&self, who: Option<&str>) {
+        let mut book = self.book();
+        let all = book.recipients.iter_mut();
+        for (_, recipient) in all.filter(|(address, _)| who.is_none_or(|who| who == *address)) {
+            recipient.may_go = true;
+            recipient
+                .ordered
+                .take_if(|(order, _)| *order == Order::Hold);
+        }
+    }
+
     pub(super) fn last_posted(&self) -> Timestamp {
         let book = self.book();
         book.mails.values().map(|mail| mail.posted).max().unwrap()
     }
-
-    /// Whether the story of each recipient is a true one; `inbox` are the reports of senders here.
-    pub(super) fn judge(&self, inbox: &[Vec<u8>]) -> Count {
-        let book = self.book();
-        let reports = inbox.iter().chain(&book.reports);
-        let entries: Vec<_> = reports.flat_map(|report| entries(report)).collect();
-        for entry in &entries {
-            let to = book.recipients.get(&entry.recipient);
-            let to = to.unwrap_or_else(|| panic!("a report of a stranger: {entry:?}"));
-            let told = entry.to == to.sender && book.mails[&to.sender].is_told;
-            assert!(told, "told to another one than {}: {entry:?}", to.sender);
-        }
-        let mut count = Count::default();
-        for (address, recipient) in &book.recipients {
-            let about = entries.iter().filter(|entry| entry.recipient == *address);
-            let about: Vec<_> = about.collect();
-            book.judge_one(address, recipient, &about, &mut count);
-        }
-        count
-    }
 }
 
 impl Book {
-    fn judge_one(&self, address: &str, to: &Recipient, entries: &[&Entry], count: &mut Count) {
-        let mail = &self.mails[&to.sender];
-        let number = |action: &str| entries.iter().filter(|e| e.action == action).count();
-        let (failed, relayed) = (number("failed"), number("relayed"));
-        let wants_failure = mail.is_told && to.notify.is_none_or(|notify| notify.failure);
-        let wants_success = mail.is_told && to.notify.is_some_and(|notify| notify.success);
-        assert!(
-            failed <= usize::from(wants_failure),
-            "{address}: {entries:?}"
-        );
-        assert!(
-            relayed <= usize::from(wants_success),
-            "{address}: {entries:?}"
-        );
-        let takings: Vec<_> = to.takings.iter().map(|n| &self.takings[*n]).collect();
-        // After the server's word nothing more goes there, unless ours ended before it was noted.
-        let known = takings.iter().position(|taking| self.is_known(taking));
-        if let Some(at) = known {
-            assert_eq!(at + 1, takings.len(), "{address}: taken, and sent again");
-            assert_eq!(failed, 0, "{address}: taken, and reported as failed");
-            let reports = takings[at].acknowledged == Some(true);
-            let is_told = wants_success && !reports;
-            assert_eq!(relayed, usize::from(is_told), "{address}: {entries:?}");
+    /// Mail for far.example, where senders are, and who reads TLS reports.
+    fn report(&mut self, to: &[String], content: &[u8]) {
+        if to.len() != 1 {
+            self.wrongs.push(format!("a report for {to:?}"));
         }
-        if let Some(failure) = entries.iter().find(|entry| entry.action == "failed") {
-            let late = failure.at.since(mail.posted) >= PATIENCE;
-            assert!(
-                late || to.may_fail,
-                "{address}: nobody refused: {failure:?}"
-            );
-        }
-        match (takings.len(), failed) {
-            (0, 0) => {
-                // Nobody was to be told; still it must not have vanished without a reason.
-                assert!(!wants_failure, "{address}: lost");
-                count.bounced += 1;
+        if !to.iter().any(|to| to == "tlsrpt@far.example") {
+            // The same in the end of an attempt that nobody could know.
+            if !self.reports.iter().any(|report| report == content) {
+                self.reports.push(content.to_vec());
             }
-            (0, _) => count.bounced += 1,
-            (copies, failed) => {
-                count.delivered += 1;
-                count.duplicates += copies - 1;
-                count.both += failed;
-            }
+            return;
+        }
+        let text = String::from_utf8_lossy(content);
+        let id = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Message-ID: "));
+        let id = id.unwrap_or_default().to_owned();
+        let known = self.tls_reports.entry(id.clone());
+        if known.or_insert_with(|| content.to_vec()) != content {
+            self.wrongs.push(format!("two TLS reports are {id}"));
         }
     }
 
-    /// Whether the client has read the server's word for certain, and had time to note it.
-    fn is_known(&self, taking: &Taking) -> bool {
-        let near = |end: &&Timestamp| **end >= taking.at && end.since(taking.at) <= NOTED;
-        taking.acknowledged.is_some() && !self.ends.iter().any(|end| near(&end))
+    /// Whether a message for somebody may come there so.
+    fn is_trusted(&self, to: &str, by: Link, now: Timestamp) -> bool {
+        let recipient = &self.recipients[to];
+        let guard = recipient.to.guard;
+        let policies = self.policies.get(recipient.to.domain());
+        let fetched = |early: Duration| {
+            let holds =
+                |(from, until): &(Timestamp, Timestamp)| from.plus(early) <= now && now < *until;
+            policies.is_some_and(|policies| policies.iter().any(holds))
+        };
+        let (must, may) = match guard {
+            Guard::None | Guard::StsTesting => (false, false),
+            Guard::Dane | Guard::Operator => (true, true),
+            // What began before the policy was there, ends.
+            Guard::Sts => (fetched(SLOW), policies.is_some()),
+        };
+        let mail = &self.mails[&recipient.sender];
+        if mail.require_tls && mail.is_told {
+            // RFC 8689 4.2.1.
+            return by.is_proven && by.requires && may && by.at != DETOUR;
+        }
+        !must || by.is_proven || by.at == DETOUR
     }
 }
 
-/// What a report says of one recipient.
-#[derive(Debug)]
-struct Entry {
-    to: String,
-    at: Timestamp,
-    recipient: String,
-    action: String,
+/// What was a binary body before it was written in base64.
+fn in_binary(content: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(content).ok()?;
+    let (header, body) = text.split_once("\r\n\r\n")?;
+    let header = header.strip_suffix("Content-Transfer-Encoding: base64")?;
+    let body = STANDARD.decode(body.replace("\r\n", "")).ok()?;
+    let header = format!("{header}Content-Transfer-Encoding: binary\r\n\r\n");
+    Some([header.into_bytes(), body].concat())
 }
 
-fn entries(report: &[u8]) -> Vec<Entry> {
-    let text = String::from_utf8_lossy(report);
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.map(|line| line.rsplit(' ').next().unwrap().to_owned());
-        value.unwrap_or_else(|| panic!("no {name} in {text}"))
-    };
-    let to = field(&text, "To:");
-    let to = to.trim_matches(['<', '>']).to_owned();
-    let at = text.lines().find_map(|line| line.strip_prefix("Date: "));
-    let at = parse_header_date(at.unwrap().as_bytes()).unwrap().secs;
-    let mut found = Vec::new();
-    for part in text.split("Final-Recipient:").skip(1) {
-        let recipient = part.lines().next().unwrap();
-        found.push(Entry {
-            to: to.clone(),
-            at: Timestamp::from_secs(at),
-            recipient: recipient.rsplit(' ').next().unwrap().to_owned(),
-            action: field(part, "Action:"),
-        });
-    }
-    assert!(!found.is_empty(), "a report of nobody: {text}");
-    found
-}
-
-/// The patience of the schedule; a report tells its time in whole seconds.
-const PATIENCE: Duration = Duration::from_secs(5 * 86_400 - 1);
-/// Noting an outcome is tried for so long.
-const NOTED: Duration = Duration::from_secs(20);
+/// What was not in hand when an operator acted is in nobody's hand after this.
+const SWIFT: Duration = Duration::from_secs(60);
+/// So long may a message in hand take: many transactions, each reply of which is waited for.
+const SLOW: Duration = Duration::from_secs(4 * 3600);

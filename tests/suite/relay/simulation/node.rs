@@ -1,10 +1,6 @@
 //! Our server, as far as outbound mail goes, over a store that outlives it: route, queue and relay.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use buzon::{
     app::services::Services,
@@ -18,22 +14,17 @@ use buzon::{
     config::Config,
     dns::Fake,
     mail::address::{Address, Domain},
-    relay::{Options, Parts, Relay, hosts::Own},
+    relay::{Options, Parts, Relay, hosts::Own, sts::Policies, tlsrpt},
     route::Reports,
-    smtp::client::TlsClient,
+    smtp::client::conversation::Security,
     store::{Batch, fault::Fault, memory::Memory},
 };
 use tokio::{sync::oneshot, task::JoinSet};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    },
-};
 
-use super::remote::Remotes;
+use super::{
+    guard::{Desk, Web, client},
+    remote::Remotes,
+};
 
 /// Our server between two starts.
 pub(super) struct Node {
@@ -50,6 +41,9 @@ pub(super) struct Ground {
     pub(super) random: Random,
     pub(super) dns: Fake,
     pub(super) remotes: Remotes,
+    pub(super) web: Web,
+    /// What our operator demands of the servers of some domains.
+    pub(super) demands: HashMap<Domain, Security>,
 }
 
 impl Node {
@@ -63,19 +57,37 @@ impl Node {
         config.auth.argon2_passes = 1;
         let services = Services::over(engine.clone(), chance, &config);
         let services = services.await.unwrap();
+        let resolver = Arc::new(ground.dns.clone());
+        let postman = Arc::new(Reports::new(services.router.clone()));
+        let ledger = tlsrpt::Parts {
+            engine: engine.clone(),
+            resolver: resolver.clone(),
+            postman: postman.clone(),
+            post: Arc::new(Desk),
+            clock: ground.clock.clone(),
+            random: ground.random.clone(),
+            organization: NAME.to_owned(),
+            contact: Address::parse("tls@example.org").unwrap(),
+        };
+        let web = Arc::new(ground.web.clone());
+        let policies = Policies::new(engine.clone(), resolver.clone(), web, ground.clock.clone());
         let parts = Parts {
-            policies: None,
-            ledger: None,
+            policies: Some(policies),
+            ledger: Some(tlsrpt::Ledger::new(ledger)),
             queue: services.queue.clone(),
-            resolver: Arc::new(ground.dns.clone()),
+            resolver,
             connector: Arc::new(ground.remotes.clone()),
-            postman: Arc::new(Reports::new(services.router.clone())),
-            tls: TlsClient::new(RootCertStore::empty()).unwrap(),
+            postman,
+            tls: client(),
             clock: ground.clock.clone(),
             random: ground.random.clone(),
         };
         services.queue.reclaim().await.unwrap();
-        let relay = Relay::new(parts, options());
+        let options = Options {
+            tls: ground.demands.clone(),
+            ..options()
+        };
+        let relay = Relay::new(parts, options);
         let (stop, stopped) = oneshot::channel::<()>();
         let mut running = JoinSet::new();
         running.spawn(async move {
@@ -92,12 +104,13 @@ impl Node {
         }
     }
 
-    /// Who writes from here.
-    pub(super) async fn add_alice(&self) -> AccountId {
+    /// Who writes from here, or is written to.
+    pub(super) async fn add(&self, who: &str) -> AccountId {
         let directory = &self.services.directory;
         let domain = Domain::parse("example.org").unwrap();
-        directory.add_domain(&domain).await.unwrap();
-        let address = Address::parse("alice@example.org").unwrap();
+        // The second time it is there.
+        let _ = directory.add_domain(&domain).await;
+        let address = Address::parse(&format!("{who}@example.org")).unwrap();
         let password = Secret::new("secret".to_owned());
         let provision = |batch: &mut Batch, id| self.services.mailboxes.provision(batch, id);
         let added = directory.add_account(&address, &password, &provision);
@@ -120,8 +133,14 @@ impl Node {
     /// The messages of an account.
     pub(super) async fn messages(&self, account: AccountId) -> Vec<Vec<u8>> {
         let mailboxes = &self.services.mailboxes;
-        let emails = mailboxes.emails_after(account, EmailId(0)).await.unwrap();
         let mut found = Vec::new();
+        let (mut last, mut emails) = (EmailId(0), Vec::new());
+        loop {
+            let some = mailboxes.emails_after(account, last).await.unwrap();
+            let Some((id, _)) = some.last() else { break };
+            last = *id;
+            emails.extend(some);
+        }
         for (_, email) in emails {
             let email = email.unwrap();
             let mut text = Vec::new();
@@ -145,22 +164,6 @@ fn options() -> Options {
         },
         ..Options::default()
     }
-}
-
-/// TLS of the world's servers; one key for all, because making it takes time.
-pub(super) fn acceptor() -> TlsAcceptor {
-    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        let made = rcgen::generate_simple_self_signed(["mx".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::Pkcs8(key));
-        Arc::new(config.unwrap())
-    });
-    TlsAcceptor::from(Arc::clone(config))
 }
 
 pub(super) fn beginning() -> Timestamp {

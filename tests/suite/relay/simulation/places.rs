@@ -1,15 +1,18 @@
 //! The domains of the world: their records, which change, and the servers behind them.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use buzon::{
     base::random::Random,
     dns::{Answer, Fake, Mx},
+    mail::address::Domain,
+    smtp::client::conversation::Security,
 };
 
 use super::{
+    guard::{self, Guard},
+    mood::{Mood, any_trouble, one_of},
     node::{Ground, NAME, OWN, beginning},
-    remote::{Mood, any_trouble, one_of},
 };
 
 /// A domain.
@@ -20,6 +23,7 @@ pub(super) struct Place {
     /// Whether mail for it may come back without any server's word: nobody takes it, or nothing as
     /// large.
     pub(super) may_fail: bool,
+    pub(super) guard: Guard,
     records: Records,
 }
 
@@ -52,12 +56,18 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn draw(chance: &Random, ground: &Ground) -> Self {
+    /// Where `calm`, policies vanish as well.
+    pub(super) fn draw(chance: &Random, ground: &Ground, calm: bool) -> Self {
         let far: IpAddr = [203, 0, 113, 1].into();
         ground.dns.set_addresses("far.example", &[far]);
         ground.remotes.set(far, sound());
+        ground.dns.set_addresses("detour.example", &[DETOUR]);
+        let trouble = one_of(chance, &[0, 30]);
+        ground.remotes.set(DETOUR, Mood { trouble, ..sound() });
         let all = (0..5 + chance.below(4)).map(|n| {
             let place = Place::draw(n, chance, ground);
+            let table = (&ground.dns, &ground.web);
+            place.guard.establish(&place.domain, table, chance, calm);
             place.publish(&ground.dns);
             place
         });
@@ -65,6 +75,14 @@ impl Places {
             all: all.collect(),
             dns: ground.dns.clone(),
         }
+    }
+
+    /// What our operator demands.
+    pub(super) fn demands(&self) -> HashMap<Domain, Security> {
+        let all = self.all.iter();
+        let demanding = all.filter(|place| place.guard == Guard::Operator);
+        let demand = |place: &Place| (Domain::parse(&place.domain).unwrap(), Security::Required);
+        demanding.map(demand).collect()
     }
 
     pub(super) fn any(&self, chance: &Random) -> &Place {
@@ -81,8 +99,9 @@ impl Places {
                 Records::Sound if is_down => {
                     let why = "servfail".to_owned();
                     let (dns, host) = (&self.dns, place.host(0));
-                    match chance.below(2) {
+                    match chance.below(3) {
                         0 => dns.set_mx_answer(&place.domain, Answer::Temporary(why)),
+                        1 => place.guard.prove(&host, dns, true),
                         _ => dns.set_addresses_answer(&host, Answer::Temporary(why)),
                     }
                 }
@@ -106,6 +125,10 @@ impl Place {
             0 => one_of(chance, RECORDS),
             _ => Records::Sound,
         };
+        let guard = match records {
+            Records::Sound => Guard::draw(chance),
+            _ => Guard::None,
+        };
         let mut may_fail = !matches!(
             records,
             Records::Sound | Records::Plain | Records::BeforeUs | Records::Later | Records::Broken
@@ -114,7 +137,10 @@ impl Place {
         for host in 0..=chance.below(3) {
             let last = u8::try_from(n * 8 + host).unwrap();
             let address: IpAddr = [198, 51, 100, last].into();
-            let mood = any_mood(chance, &mut may_fail);
+            let mut mood = any_mood(chance, &mut may_fail);
+            if guard != Guard::None && !mood.offers.contains(&"STARTTLS") {
+                mood.offers.push("STARTTLS");
+            }
             ground.remotes.set(address, mood);
             servers.push(address);
         }
@@ -122,17 +148,22 @@ impl Place {
             domain: format!("d{n}.example"),
             servers,
             may_fail,
+            guard,
             records,
         }
     }
 
     fn host(&self, n: usize) -> String {
-        format!("mx{n}.{}", self.domain)
+        match self.guard {
+            Guard::None => format!("mx{n}.{}", self.domain),
+            _ => guard::host(&self.domain, n),
+        }
     }
 
     fn publish(&self, dns: &Fake) {
         for (n, address) in self.servers.iter().enumerate() {
             dns.set_addresses(&self.host(n), &[*address]);
+            self.guard.prove(&self.host(n), dns, false);
         }
         let domain = &self.domain;
         let first = self.host(0);
@@ -176,8 +207,9 @@ fn sound() -> Mood {
     Mood {
         trouble: 0,
         always: None,
-        mends: beginning(),
-        offers: vec!["PIPELINING", "8BITMIME"],
+        mends: beginning().plus(Duration::from_secs(100 * 3600)),
+        masks: 0,
+        offers: vec!["PIPELINING", "8BITMIME", "SMTPUTF8"],
         pipe: 64 * 1024,
     }
 }
@@ -195,6 +227,7 @@ fn any_mood(chance: &Random, may_fail: &mut bool) -> Mood {
         trouble: one_of(chance, &[0, 0, 30, 60, 100]),
         always: (chance.below(3) == 0).then(|| any_trouble(chance)),
         mends: beginning().plus(Duration::from_secs(hours * 3600)),
+        masks: one_of(chance, &[0, 0, 0, 30, 100]),
         // RFC 2920 3.1: replies to a group of commands must have room.
         pipe: match offers.contains(&"PIPELINING") {
             true => one_of(chance, &[4096, 64 * 1024]),
@@ -212,7 +245,15 @@ const OFFERS: &[&str] = &[
     "STARTTLS",
     "SIZE 10000000",
     "LIMITS RCPTMAX=2",
+    "SMTPUTF8",
+    "BINARYMIME",
+    "DELIVERBY 600",
+    "MT-PRIORITY MIXER",
+    "REQUIRETLS",
 ];
+
+/// Where our operator sends mail at times.
+pub(super) const DETOUR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
 const RECORDS: &[Records] = &[
     Records::Plain,

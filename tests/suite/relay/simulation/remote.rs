@@ -11,11 +11,7 @@ use std::{
 };
 
 use buzon::{
-    base::{
-        clock::{Clock, Timestamp},
-        future::BoxFuture,
-        random::Random,
-    },
+    base::{clock::Clock, future::BoxFuture, random::Random},
     relay::Connector,
     smtp::client::Transport,
 };
@@ -27,72 +23,12 @@ use tokio::{
     task::JoinSet,
     time::sleep,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::ledger::Ledger;
-
-/// Where in a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Connect,
-    Greeting,
-    Hello,
-    StartTls,
-    Handshake,
-    Mail,
-    Rcpt,
-    Data,
-    /// Amid the content.
-    Content,
-    /// Behind it.
-    Dot,
-    Reset,
-    Quit,
-}
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    Hang,
-    Drop,
-    /// 4yz.
-    Later,
-    /// 5yz.
-    Never,
-    /// 421 and gone.
-    Closing,
-    Junk,
-    /// A line without an end.
-    Endless,
-    /// A positive code that has no place here.
-    Wrong,
-    /// A byte a second.
-    Slow,
-    /// A byte every twenty seconds.
-    Crawl,
-    /// Each byte by itself.
-    Split,
-    /// The reply, and another one that nothing asked for.
-    Twice,
-    /// The reply, and gone.
-    ThenDrop,
-    /// Half of the reply, and gone.
-    Half,
-}
-
-/// How the server at one address is.
-#[derive(Clone, Debug)]
-pub(super) struct Mood {
-    /// Of a hundred connections so many have a trouble.
-    pub(super) trouble: u64,
-    /// The trouble that it has, instead of any.
-    pub(super) always: Option<(Stage, Trouble)>,
-    /// When all that ends.
-    pub(super) mends: Timestamp,
-    pub(super) offers: Vec<&'static str>,
-    /// What the pipe holds in each direction.
-    pub(super) pipe: usize,
-}
+use super::{
+    guard::Face,
+    ledger::{Ledger, Link, Offers},
+    mood::{Mood, Stage, Trouble, any_trouble, one_of},
+};
 
 /// The world's servers.
 #[derive(Clone)]
@@ -102,18 +38,16 @@ struct World {
     seed: u64,
     clock: Clock,
     ledger: Ledger,
-    tls: TlsAcceptor,
     moods: Mutex<HashMap<IpAddr, (Mood, u64)>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Remotes {
-    pub(super) fn new(seed: u64, clock: Clock, ledger: Ledger, tls: TlsAcceptor) -> Self {
+    pub(super) fn new(seed: u64, clock: Clock, ledger: Ledger) -> Self {
         Self(Arc::new(World {
             seed,
             clock,
             ledger,
-            tls,
             moods: Mutex::default(),
             tasks: Mutex::default(),
         }))
@@ -132,9 +66,14 @@ impl Remotes {
         let IpAddr::V4(ip) = to.ip() else { return None };
         let number = u64::from(u32::from(ip)) << 20 | *count;
         let chance = Random::seeded(self.0.seed.wrapping_mul(0x9e37_79b9) ^ number);
-        let mut plan = None;
-        if self.0.clock.wall() < mood.mends && chance.below(100) < mood.trouble {
-            plan = Some(mood.always.unwrap_or_else(|| any_trouble(&chance)));
+        let (mut plan, mut face) = (None, Face::Right);
+        if self.0.clock.wall() < mood.mends {
+            if chance.below(100) < mood.trouble {
+                plan = Some(mood.always.unwrap_or_else(|| any_trouble(&chance)));
+            }
+            if chance.below(100) < mood.masks {
+                face = one_of(&chance, &[Face::Stranger, Face::Stripped]);
+            }
         }
         Some(Remote {
             world: self.clone(),
@@ -142,22 +81,16 @@ impl Remotes {
             chance,
             plan,
             mood: mood.clone(),
+            face,
             tls: false,
             greeted: false,
+            requires: false,
             recipients_before: 0,
             sender: String::new(),
             taken: Vec::new(),
             content: Vec::new(),
         })
     }
-}
-
-pub(super) fn any_trouble(chance: &Random) -> (Stage, Trouble) {
-    (one_of(chance, STAGES), one_of(chance, TROUBLES))
-}
-
-pub(super) fn one_of<T: Copy>(chance: &Random, all: &[T]) -> T {
-    all[usize::try_from(chance.below(all.len() as u64)).unwrap()]
 }
 
 impl Connector for Remotes {
@@ -193,9 +126,12 @@ struct Remote {
     chance: Random,
     plan: Option<(Stage, Trouble)>,
     mood: Mood,
+    face: Face,
     tls: bool,
     /// EHLO was answered, so what is offered is known.
     greeted: bool,
+    /// MAIL said REQUIRETLS.
+    requires: bool,
     /// RCPT commands that go well before the trouble.
     recipients_before: u64,
     sender: String,
@@ -239,9 +175,9 @@ impl Remote {
             }
             Some(_) => return,
         }
-        let accepted = self.world.0.tls.accept(plain.into_inner()).await;
+        let accepted = self.face.acceptor().accept(plain.into_inner()).await;
         if let Ok(stream) = accepted {
-            self.tls = true;
+            (self.tls, self.greeted) = (true, false);
             self.talk(&mut BufReader::new(stream)).await;
         }
     }
@@ -304,10 +240,43 @@ impl Remote {
     }
 
     fn hello(&self) -> String {
-        let offers = self.mood.offers.iter();
-        let offers = offers.filter(|offer| !(self.tls && **offer == "STARTTLS"));
+        let offers = self.mood.offers.iter().filter(|offer| self.has(offer));
         let lines: String = offers.map(|offer| format!("250-{offer}\r\n")).collect();
         format!("250-mx\r\n{lines}250 HELP\r\n")
+    }
+
+    /// Whether an offer is made here and now.
+    fn has(&self, offer: &str) -> bool {
+        match offer {
+            "STARTTLS" => !self.tls && self.face != Face::Stripped,
+            "REQUIRETLS" => self.tls,
+            _ => true,
+        }
+    }
+
+    /// Whether the client knows that this is offered.
+    fn offers(&self, keyword: &str) -> bool {
+        let named = |offer: &&&str| offer.split(' ').next() == Some(keyword);
+        let mut offers = self.mood.offers.iter().filter(named);
+        self.greeted && offers.any(|offer| self.has(offer))
+    }
+
+    /// What a command says is of what is offered.
+    fn weigh(&self, line: &str) {
+        let (_, parameters) = line.rsplit_once('>').unwrap_or_default();
+        for parameter in parameters.split_whitespace() {
+            let name = parameter.split('=').next().unwrap_or_default();
+            let needed = match (name, parameter) {
+                (_, "BODY=BINARYMIME") => &["BINARYMIME", "CHUNKING"][..],
+                (_, "BODY=8BITMIME") => &["8BITMIME"],
+                ("RET" | "ENVID" | "NOTIFY" | "ORCPT", _) => &["DSN"],
+                ("BY", _) => &["DELIVERBY"],
+                (name, _) => &[name],
+            };
+            let offered = needed.iter().all(|keyword| self.offers(keyword));
+            let ledger = &self.world.0.ledger;
+            ledger.expect(offered, || format!("{} does not offer it: {line}", self.at));
+        }
     }
 
     fn begin(&mut self, sender: &str) {
@@ -318,6 +287,8 @@ impl Remote {
 
     async fn mail<S: Stream>(&mut self, stream: &mut S, line: &str) -> Said {
         self.begin(in_brackets(line));
+        self.weigh(line);
+        self.requires = line.ends_with(" REQUIRETLS") || line.contains(" REQUIRETLS ");
         let said = self.say(stream, Stage::Mail, "250 ok\r\n").await;
         if said.code / 100 == 5 {
             self.world.0.ledger.refused_mail(&self.sender, self.at);
@@ -327,6 +298,8 @@ impl Remote {
 
     async fn recipient<S: Stream>(&mut self, stream: &mut S, line: &str) -> Said {
         let to = in_brackets(line).to_owned();
+        self.weigh(line);
+        self.world.0.ledger.asked(&to);
         let said = self.say(stream, Stage::Rcpt, "250 ok\r\n").await;
         match said.code / 100 {
             2 => self.taken.push(to),
@@ -416,13 +389,21 @@ impl Remote {
         };
         let ledger = &self.world.0.ledger;
         let who = (self.sender.as_str(), &self.taken[..]);
-        let number = takes.then(|| ledger.taken(who, &self.content));
+        let link = Link {
+            at: self.at,
+            is_proven: self.tls && self.face == Face::Right,
+            requires: self.requires,
+        };
+        let number = takes.then(|| ledger.taken(who, &self.content, link));
         let said = self.say(stream, Stage::Dot, "250 2.0.0 taken\r\n").await;
         let ledger = &self.world.0.ledger;
         match (said.code, number) {
             (250, Some(number)) => {
-                let reports = self.greeted && self.mood.offers.contains(&"DSN");
-                ledger.acknowledged(number, reports);
+                let offers = Offers {
+                    dsn: self.offers("DSN"),
+                    deliver_by: self.offers("DELIVERBY"),
+                };
+                ledger.acknowledged(number, offers);
             }
             (500.., _) => ledger.refused(&self.taken),
             _ => {}
@@ -513,37 +494,3 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 const GONE: Said = Said { code: 0, on: false };
-
-const STAGES: &[Stage] = &[
-    Stage::Connect,
-    Stage::Greeting,
-    Stage::Hello,
-    Stage::StartTls,
-    Stage::Handshake,
-    Stage::Mail,
-    Stage::Rcpt,
-    Stage::Data,
-    Stage::Content,
-    Stage::Dot,
-    Stage::Dot,
-    Stage::Reset,
-    Stage::Quit,
-];
-
-const TROUBLES: &[Trouble] = &[
-    Trouble::Hang,
-    Trouble::Drop,
-    Trouble::Later,
-    Trouble::Later,
-    Trouble::Never,
-    Trouble::Closing,
-    Trouble::Junk,
-    Trouble::Endless,
-    Trouble::Wrong,
-    Trouble::Slow,
-    Trouble::Crawl,
-    Trouble::Split,
-    Trouble::Twice,
-    Trouble::ThenDrop,
-    Trouble::Half,
-];
