@@ -22,4 +22,5 @@ pub mod smtp;
 pub mod store;
 pub mod tls;
 pub mod verify;
+pub mod web;
 pub mod wire;

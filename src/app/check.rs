@@ -1,6 +1,8 @@
 //! `buzon check`: everything that can be found out without starting, and for each failure the thing
 //! to fix.
 
+mod policies;
+
 use std::{collections::BTreeSet, fs, io, net::IpAddr, path::Path, time::Duration};
 
 use rustix::fs::{Access, access};
@@ -242,16 +244,23 @@ async fn names(config: &Config, say: &mut dyn FnMut(Finding) -> io::Result<()>) 
         return say(silent(&format!("address of {host}")));
     };
     say(found)?;
+    // What is wrong with it was said before.
+    let certificate = certificate_of(config).ok();
     for domain in local_domains(config).await {
         let Some(found) = in_time(mail_exchange(&resolver, &domain, host)).await else {
             return say(silent(&format!("mail for {domain}")));
         };
         say(found)?;
+        let policy = policies::policy(config, certificate.as_deref(), &resolver, &domain);
+        let Some(found) = in_time(policy).await else {
+            return say(silent(&format!("MTA-STS of {domain}")));
+        };
+        found.into_iter().try_for_each(&mut *say)?;
     }
     Ok(())
 }
 
-async fn in_time(question: impl Future<Output = Finding>) -> Option<Finding> {
+async fn in_time<T>(question: impl Future<Output = T>) -> Option<T> {
     timeout(QUESTION_TIME_MAX, question).await.ok()
 }
 
@@ -428,7 +437,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn name_servers_that_say_nothing_are_given_up() {
-        assert!(in_time(std::future::pending()).await.is_none());
+        assert!(in_time(std::future::pending::<Finding>()).await.is_none());
         let said = silent("mail for example.org");
         assert!(matches!(said.verdict, Verdict::Doubtful(text) if text.contains("8 s")));
     }

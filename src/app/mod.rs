@@ -6,6 +6,7 @@ pub mod demo;
 mod named;
 pub mod offline;
 mod outbound;
+mod own_policy;
 pub mod owner;
 mod pacing;
 pub mod ports;

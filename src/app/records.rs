@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::own_policy;
 use crate::config::Config;
 
 /// One record.
@@ -21,7 +22,7 @@ pub struct Record {
     pub value: String,
     /// What it is good for, or needs.
     pub why: &'static str,
-    /// It does nothing without a web server, which is somebody else's.
+    /// It does nothing without a web server, and this one is none for it.
     pub needs_web_server: bool,
     /// It does nothing where the zone is not signed.
     pub needs_dnssec: bool,
@@ -122,7 +123,7 @@ pub fn of(
         needs_dnssec: true,
         ..Record::new(&format!("_25._tcp.{host}"), "TLSA", tlsa, DANE)
     }));
-    records.extend(with_web_server(domain, host));
+    records.extend(with_web_server(config, domain, host));
     records
 }
 
@@ -154,38 +155,44 @@ fn services(config: &Config, domain: &str, host: &str) -> Vec<Record> {
     ports.into_iter().map(record).collect()
 }
 
-/// What is only of use where a web server answers; this server is none.
-fn with_web_server(domain: &str, host: &str) -> Vec<Record> {
-    let policy = policy(host);
-    let id = crc32fast::hash(policy.as_bytes());
-    let mut records = vec![
-        Record {
-            file: Some(policy),
-            ..Record::new(
-                &format!("_mta-sts.{domain}"),
-                "TXT",
-                format!("v=STSv1; id={id:08x}"),
-                "needs the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt (RFC 8461); \
-                 another id whenever it changes",
-            )
-        },
-        Record::new(&format!("mta-sts.{domain}"), "CNAME", host, WEB),
-        Record::new(&format!("autoconfig.{domain}"), "CNAME", host, WEB),
-        Record::new(&format!("autodiscover.{domain}"), "CNAME", host, WEB),
-    ];
-    for record in &mut records {
-        record.needs_web_server = true;
-    }
-    records
-}
-
-/// The MTA-STS policy of a domain whose mail comes to us (RFC 8461 3.2).
-fn policy(host: &str) -> String {
-    format!("version: STSv1\r\nmode: testing\r\nmx: {host}\r\nmax_age: 604800\r\n")
+/// What is only of use where a web server answers: this one for policies, where it listens.
+fn with_web_server(config: &Config, domain: &str, host: &str) -> Vec<Record> {
+    let answered = !config.listen.https.is_empty();
+    // `app::settings` has refused a configuration without one.
+    let policy = own_policy::text(config).unwrap_or_default();
+    let record = Record {
+        file: Some(policy.clone()).filter(|_| !answered),
+        needs_web_server: !answered,
+        ..Record::new(
+            &format!("_mta-sts.{domain}"),
+            "TXT",
+            format!("v=STSv1; id={}", own_policy::id(&policy)),
+            if answered { STS } else { STS_ELSEWHERE },
+        )
+    };
+    let host_of_policy = Record {
+        needs_web_server: !answered,
+        ..Record::new(
+            &format!("mta-sts.{domain}"),
+            "CNAME",
+            host,
+            if answered { STS_HOST } else { WEB },
+        )
+    };
+    let others = ["autoconfig", "autodiscover"].map(|name| Record {
+        needs_web_server: true,
+        ..Record::new(&format!("{name}.{domain}"), "CNAME", host, WEB)
+    });
+    [record, host_of_policy].into_iter().chain(others).collect()
 }
 
 const DANE: &str = "our certificate's key, for others to compare with (DANE, RFC 7672): of use \
                     where the host's zone is signed; a new key is published before it is used";
+const STS: &str = "others are told that our servers have TLS, by a policy that is answered here \
+                   (RFC 8461); another id whenever [mta_sts] changes";
+const STS_HOST: &str = "where they ask for the policy; our certificate must have this name, too";
+const STS_ELSEWHERE: &str = "needs the policy at https://mta-sts.DOMAIN/.well-known/mta-sts.txt \
+                             (RFC 8461): listen.https answers it; another id whenever it changes";
 const WEB: &str = "needs a web server there";
 /// RFC 1035 3.3.
 const STRING_CHARS_MAX: usize = 255;
@@ -195,24 +202,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_policy_has_another_id() {
-        let id = |host: &str| {
-            let mut config = Config::default();
-            config.server.hostname = host.to_owned();
-            let records = of(&config, "example.org", &[], None);
-            let record = records.into_iter().find(|record| record.file.is_some());
-            let record = record.unwrap();
-            let policy = record.file.unwrap();
-            assert!(policy.contains(&format!("mx: {host}\r\n")), "{policy}");
-            let id = record
-                .value
-                .strip_prefix("v=STSv1; id=")
-                .unwrap()
-                .to_owned();
-            assert!(id.len() == 8 && id.bytes().all(|b| b.is_ascii_alphanumeric()));
-            id
+    fn a_policy_is_printed_where_another_web_server_must_answer_it() {
+        let mut config = Config::default();
+        config.server.hostname = "mx.example.org".to_owned();
+        let of_policy = |config: &Config| -> Vec<_> {
+            let records = of(config, "example.org", &[], None);
+            let is = |record: &Record| record.name.contains("mta-sts.");
+            records.into_iter().filter(is).collect()
         };
-        assert_ne!(id("mx.example.org"), id("mx2.example.org"));
+        let elsewhere = of_policy(&config);
+        let policy = elsewhere[0].file.clone().unwrap();
+        assert_eq!(policy, own_policy::text(&config).unwrap());
+        assert!(elsewhere.iter().all(|record| record.needs_web_server));
+        config.listen.https = vec!["[::]:443".parse().unwrap()];
+        let here = of_policy(&config);
+        assert!(
+            here.iter()
+                .all(|record| !record.needs_web_server && record.file.is_none())
+        );
+        let values = |records: &[Record]| -> Vec<_> {
+            records.iter().map(|record| record.value.clone()).collect()
+        };
+        assert_eq!(values(&here), values(&elsewhere));
+        let id = own_policy::id(&policy);
+        assert_eq!(
+            values(&here),
+            [format!("v=STSv1; id={id}"), "mx.example.org".to_owned()]
+        );
     }
 
     #[test]

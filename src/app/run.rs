@@ -25,8 +25,8 @@ use crate::{
     config::{Config, Misfit, Place},
     dns::{self, Resolver},
     net::{
-        listen::{Door, Security, Shared, listen},
-        sessions::{Opening, Sessions},
+        listen::{Consumer, Door, Security, Shared, listen},
+        sessions::Sessions,
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
     },
@@ -149,6 +149,7 @@ impl Server {
         };
         let tls = |alpn: &str| tls::server::config(Arc::clone(&self.certificate), alpn);
         let (smtp, imap, pop3) = (tls("smtp")?, tls("imap")?, tls("pop3")?);
+        let web = tls("http/1.1")?;
         for port in ports {
             let Port {
                 name,
@@ -163,9 +164,10 @@ impl Server {
                 shared: shared.clone(),
             };
             match name {
-                "imap" | "imaps" => open(&imap).serve(servers.imap(config, name)),
-                "pop3" | "pop3s" => open(&pop3).serve(servers.pop3(config, name)),
-                _ => open(&smtp).serve(servers.smtp(config, name, &place)?),
+                "imap" | "imaps" => open(&imap).serve(Sessions(servers.imap(config, name))),
+                "pop3" | "pop3s" => open(&pop3).serve(Sessions(servers.pop3(config, name))),
+                "http" | "https" => open(&web).serve(servers.web(config, name)?),
+                _ => open(&smtp).serve(Sessions(servers.smtp(config, name, &place)?)),
             }
         }
         Ok(())
@@ -229,10 +231,9 @@ struct Open {
 }
 
 impl Open {
-    fn serve<O: Opening>(self, opening: O) {
+    fn serve<C: Consumer>(self, consumer: C) {
         let tasks = self.shared.tasks.clone();
-        let consumer = Arc::new(Sessions(opening));
-        let listening = listen(self.listener, consumer, self.door, self.shared);
+        let listening = listen(self.listener, Arc::new(consumer), self.door, self.shared);
         tasks.spawn_essential(self.name, listening);
     }
 }
@@ -241,6 +242,7 @@ impl Open {
 fn security(name: &str, place: &Place, tls: &Arc<ServerConfig>) -> Security {
     match (name.ends_with('s'), place) {
         (_, Place::Unix(_)) => Security::Plain,
+        (false, _) if name == "http" => Security::Plain,
         (true, Place::Tcp(_)) => Security::Implicit(Arc::clone(tls)),
         (false, Place::Tcp(_)) => Security::Upgrade(Arc::clone(tls)),
     }

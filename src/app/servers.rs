@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    StartError,
+    StartError, own_policy,
     services::{Accounts, Passwords, Services},
     settings,
 };
@@ -21,6 +21,7 @@ use crate::{
         server::{Headroom, Role, Server as SmtpServer, Services as SmtpServices},
     },
     verify::Verifier,
+    web,
 };
 
 /// Makes the server of each port.
@@ -85,6 +86,16 @@ impl Servers {
             headroom: self.headroom.clone(),
         };
         Ok(SmtpServer::new(options, services))
+    }
+
+    /// For `http` and `https`.
+    ///
+    /// # Errors
+    /// When the configured policy is none.
+    pub fn web(&self, config: &Config, name: &'static str) -> Result<web::Server, StartError> {
+        let policy = own_policy::text(config)?;
+        let options = web::Options { name, policy };
+        Ok(web::Server::new(options, self.services.directory.clone()))
     }
 
     /// For `imap` and `imaps`.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     named::{Files, named},
-    pacing, reach,
+    own_policy, pacing, reach,
     socket_file::Access,
 };
 use crate::{
@@ -51,6 +51,7 @@ pub(super) fn fit(config: &Config) -> Result<(), Misfit> {
     demanded(config)?;
     tls_reports(config)?;
     lmtp_access(config)?;
+    own_policy::text(config)?;
     let filter = observe::check_filter(&config.log.filter);
     filter.map_err(|error| Misfit::new("log.filter", error.to_string()))
 }

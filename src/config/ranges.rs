@@ -106,6 +106,8 @@ fn outbound(config: &Config) -> Vec<Rule> {
         patience("queue.give_up", queue.give_up),
         patience("queue.delay_notice", queue.delay_notice),
         time("queue.hold_max", queue.hold_max, 0..=3650 * DAY),
+        // RFC 8461 3.2 has the most.
+        time("mta_sts.max_age", config.mta_sts.max_age, HOUR..=MAX_AGE),
         count("relay.port", relay.port.into(), 1..=65_535),
         count("relay.attempts", relay.attempts, 1..=100_000),
         count(
@@ -228,5 +230,7 @@ const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+/// RFC 8461 3.2: 31557600 seconds.
+const MAX_AGE: u64 = 31_557_600 * SECOND;
 const GIB: u64 = 1 << 30;
 const MANY: RangeInclusive<u64> = 1..=1_000_000;

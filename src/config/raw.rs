@@ -75,6 +75,8 @@ table! {
         queue: Queue = Queue::default(),
         /// Mail going out.
         relay: Relay = Relay::default(),
+        /// What others are told to demand of us.
+        mta_sts: MtaSts = MtaSts::default(),
         /// Name servers.
         dns: Dns = Dns::default(),
         /// The data on the disk.
@@ -134,6 +136,12 @@ table! {
         /// IMAP, TLS.
         #[serde(deserialize_with = "listeners")]
         imaps: Vec<SocketAddr> = any(993),
+        /// HTTPS, for those who ask for our policies.
+        #[serde(deserialize_with = "listeners")]
+        https: Vec<SocketAddr> = Vec::new(),
+        /// The same without TLS, for a web server in front.
+        #[serde(deserialize_with = "listeners")]
+        http: Vec<SocketAddr> = Vec::new(),
         /// LMTP, mail from an MTA in front.
         lmtp: Vec<Place> = Vec::new(),
     }
@@ -342,6 +350,30 @@ pub enum RelayTls {
 }
 
 table! {
+    /// `[mta_sts]`
+    MtaSts {
+        /// What other servers are to do where TLS with us fails (RFC 8461 5).
+        mode: MtaStsMode = MtaStsMode::Testing,
+        /// For how long they may believe it.
+        max_age: Span = Span::secs(7 * 86_400),
+        /// The hosts that take mail for domains here; empty: this one.
+        mx: Vec<String> = Vec::new(),
+    }
+}
+
+/// What other servers are to do where TLS with us fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MtaStsMode {
+    /// Nothing, any more.
+    None,
+    /// To tell us of it (RFC 8460).
+    Testing,
+    /// To keep the mail.
+    Enforce,
+}
+
+table! {
     /// `[verify]`
     Verify {
         /// What is done about SPF, DKIM, DMARC and ARC.
@@ -464,6 +496,7 @@ impl Config {
             ("pop3", Pop3::KEYS),
             ("queue", Queue::KEYS),
             ("relay", Relay::KEYS),
+            ("mta_sts", MtaSts::KEYS),
             ("dns", Dns::KEYS),
             ("verify", Verify::KEYS),
             ("store", Store::KEYS),
@@ -524,6 +557,8 @@ impl Listen {
             ("pop3s", &self.pop3s),
             ("imap", &self.imap),
             ("imaps", &self.imaps),
+            ("https", &self.https),
+            ("http", &self.http),
         ];
         let tcp = addresses.into_iter().flat_map(|(name, list)| {
             let places = list.iter().copied().map(Place::Tcp);

@@ -304,6 +304,12 @@ impl Conn {
         self.transport = Box::new(Deflate::new(transport, raw));
     }
 
+    /// The bytes alone, for what is no line protocol. Nothing may have been read or said before.
+    pub fn into_transport(self) -> Box<dyn Transport> {
+        debug_assert!(self.input.is_empty(), "what was read is lost");
+        self.transport
+    }
+
     /// Ends the connection politely (TLS close_notify, FIN), as far as the peer lets us.
     pub async fn close(&mut self) {
         let _ = timeout(Duration::from_secs(2), self.transport.shutdown()).await;

@@ -45,12 +45,14 @@ pub enum Purpose {
     /// To hand mail over for an MTA that the operator named: LMTP. One such peer brings everybody's
     /// mail, so only LIM-01 bounds it.
     Delivery,
+    /// To fetch what is said over HTTP. As many as bring mail.
+    Web,
 }
 
 impl Options {
     fn strangers_max(&self, purpose: Purpose) -> usize {
         match purpose {
-            Purpose::Mail => self.connections_per_address,
+            Purpose::Mail | Purpose::Web => self.connections_per_address,
             Purpose::Mailboxes => self.mailbox_connections_per_address,
             Purpose::Delivery => self.connections_max,
         }

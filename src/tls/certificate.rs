@@ -21,7 +21,7 @@ use std::{
 use tokio_rustls::rustls::{
     self,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -110,6 +110,17 @@ impl Certificate {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let current = Arc::clone(&current);
         self.valid(&current.cert)
+    }
+
+    /// Whether the certificate in use is one for `name`, as who asks for that name compares.
+    pub fn covers(&self, name: &str) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(&current);
+        let first = current.cert.first().map(webpki::EndEntityCert::try_from);
+        match (first, ServerName::try_from(name)) {
+            (Some(Ok(first)), Ok(name)) => first.verify_is_valid_for_subject_name(&name).is_ok(),
+            _ => false,
+        }
     }
 
     /// Replaces the certificate by what the files hold now; on error the old one stays (TLS-05).
@@ -355,6 +366,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_names_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = make(dir.path());
+        let certificate = load(&chain, &key).unwrap();
+        let covered =
+            ["localhost", "mta-sts.localhost", "", "a b"].map(|name| certificate.covers(name));
+        assert_eq!(covered, [true, false, false, false]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod smtp;
 mod smtp_client;
 mod store;
 mod tidy;
+mod web;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -75,6 +75,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("imap/server", IMAP_SERVER),
     ("pop3/server", SERVER),
+    // It serves HTTP beside them: no line protocol, so of the mechanism only what is before those.
+    ("web", &["base", "mail", "net", "accounts", "observe"]),
     (
         "admin",
         &[

@@ -30,7 +30,7 @@ use buzon::{
     net::{
         Peer,
         gate::Gate,
-        listen::{self, Arrival, Security},
+        listen::{self, Arrival, Consumer, Security},
         sessions::{Opening, Sessions},
         shutdown::{self, Shutdown, Trigger},
         tasks::Tasks,
@@ -247,15 +247,21 @@ impl TestServer {
 
     /// A connection to a port where TLS can be begun.
     pub(crate) fn plain<O: Opening>(&self, opening: O) -> DuplexStream {
-        self.arrive(opening, Security::Upgrade(Arc::clone(&self.tls)))
+        self.arrive(Sessions(opening), Security::Upgrade(Arc::clone(&self.tls)))
     }
 
     /// A connection to a port where TLS comes first.
     pub(crate) fn implicit<O: Opening>(&self, opening: O) -> DuplexStream {
-        self.arrive(opening, Security::Implicit(Arc::clone(&self.tls)))
+        self.arrive(Sessions(opening), Security::Implicit(Arc::clone(&self.tls)))
     }
 
-    fn arrive<O: Opening>(&self, opening: O, security: Security) -> DuplexStream {
+    /// A connection to `http`, which never has TLS.
+    pub(crate) fn web(&self) -> DuplexStream {
+        let server = self.servers.web(&self.config, "http").unwrap();
+        self.arrive(server, Security::Plain)
+    }
+
+    fn arrive<C: Consumer>(&self, consumer: C, security: Security) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let peer = Peer {
             remote: SocketAddr::new(self.client, 40_000),
@@ -264,14 +270,18 @@ impl TestServer {
             via: None,
         };
         let transport = Box::new(Pipe(theirs));
-        let door = door(&self.config, opening.name(), &Place::Tcp(HERE), security);
+        let door = door(&self.config, consumer.name(), &Place::Tcp(HERE), security);
         let shared = listen::Shared {
             gate: self.gate.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let consumer = Arc::new(Sessions(opening));
-        listen::admit(Arrival { transport, peer }, &consumer, &door, &shared);
+        listen::admit(
+            Arrival { transport, peer },
+            &Arc::new(consumer),
+            &door,
+            &shared,
+        );
         ours
     }
 }

@@ -13,7 +13,7 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 pub use fetch::Fetch;
-pub use policy::{Mode, Policy};
+pub use policy::{Mode, Policy, announced};
 
 use super::{
     https::FetchError,
@@ -100,7 +100,7 @@ impl Policies {
         let known = self.known(domain).await?;
         let asked = format!("_mta-sts.{domain}");
         let announced = match self.0.resolver.texts(&asked).await {
-            Answer::Found(texts) => policy::announced(&texts),
+            Answer::Found(texts) => announced(&texts),
             // RFC 8461 5.1: who takes the record away does not end the policy.
             Answer::NoRecords | Answer::NoSuchName | Answer::Temporary(_) => None,
         };

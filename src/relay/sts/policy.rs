@@ -82,7 +82,7 @@ impl Policy {
     }
 
     /// What it says, line by line.
-    pub(in crate::relay) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let mode = match self.mode {
             Mode::Enforce => "enforce",
             Mode::Testing => "testing",
@@ -102,7 +102,7 @@ impl Policy {
 
 /// The id of the policy that TXT records of `_mta-sts` announce, if just one of them does (RFC 8461
 /// 3.1).
-pub(super) fn announced(texts: &[Vec<u8>]) -> Option<String> {
+pub fn announced(texts: &[Vec<u8>]) -> Option<String> {
     let mut records = texts.iter().filter_map(|text| {
         let text = std::str::from_utf8(text).ok()?;
         let rest = text

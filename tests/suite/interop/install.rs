@@ -33,7 +33,7 @@ impl Installed {
         let dir = std::env::temp_dir().join(format!("buzon-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
-        certify(&dir, hostname);
+        certify(&dir, &[hostname]);
         let d = dir.display();
         // Most tests' name servers know nobody's name.
         let verify = match more.contains("[verify]") {
@@ -54,6 +54,11 @@ impl Installed {
             child: None,
             log: Arc::default(),
         }
+    }
+
+    /// Has another certificate from its next start on, for these names.
+    pub(super) fn certify(&self, names: &[&str]) {
+        certify(&self.dir, names);
     }
 
     /// Runs a command of the binary with this configuration.
@@ -122,8 +127,9 @@ impl Installed {
 }
 
 /// Writes a fresh certificate and its key.
-fn certify(dir: &Path, hostname: &str) {
-    let made = rcgen::generate_simple_self_signed([hostname.to_owned()]).unwrap();
+fn certify(dir: &Path, names: &[&str]) {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
     fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
     fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     let private = fs::Permissions::from_mode(0o600);
@@ -487,14 +493,14 @@ fn tls_05_sighup_takes_a_new_certificate_and_keeps_the_old_one_if_it_is_none() {
     };
     let first = served();
     assert_eq!(first, stored());
-    certify(&server.dir, "mail.example.org");
+    certify(&server.dir, &["mail.example.org"]);
     let second = stored();
     assert_eq!(served(), first, "nobody said that it changed");
     server.signal("-HUP");
     eventually("the new certificate", || served() == second);
     // A certificate without its key: an error in the log, and everything as it was.
     let key = fs::read(server.dir.join("key.pem")).unwrap();
-    certify(&server.dir, "mail.example.org");
+    certify(&server.dir, &["mail.example.org"]);
     fs::write(server.dir.join("key.pem"), key).unwrap();
     server.signal("-HUP");
     eventually("the complaint", || {

@@ -28,3 +28,4 @@ mod story;
 mod syscalls;
 mod telnet;
 mod unfindable;
+mod web;

@@ -38,6 +38,8 @@ const ON_THE_WEB: Place = Place {
     names: 25_401,
 };
 const WEB: &str = "127.0.5.37";
+/// Where B answers for its own.
+const OURS: &str = "127.0.5.70";
 
 /// Signs the file of a zone with a key of its own; its anchor.
 fn sign(dir: &Path, zone: &str) -> String {
@@ -112,7 +114,7 @@ fn name_servers(dir: &Path, first: u16, zones: &[(&str, String)]) -> [Daemon; 2]
 }
 
 /// Ours: one that follows policies, and one that has what they speak of.
-fn servers(place: &Place) -> (Installed, Installed) {
+fn servers(place: &Place, of_b: &str) -> (Installed, Installed) {
     let Place { name, a, b, names } = place;
     let checker = names + 1;
     let more = format!(
@@ -121,7 +123,11 @@ fn servers(place: &Place) -> (Installed, Installed) {
         ports(a, 2525)
     );
     let a = Installed::prepare(&format!("{name}-a"), "mx.a6.test", &more);
-    let b = Installed::prepare(&format!("{name}-b"), "mx.dane.test", &ports(b, 2525));
+    let b = Installed::prepare(
+        &format!("{name}-b"),
+        "mx.dane.test",
+        &format!("{}{of_b}", ports(b, 2525)),
+    );
     for (server, domain) in [(&a, "a6.test"), (&b, "ok.dane.test")] {
         server
             .command(&["domain", "add", domain], "")
@@ -171,7 +177,7 @@ fn tls_07_what_a_signed_zone_says_of_a_server_is_what_it_must_show() {
     if !have("named") || !have("dnssec-signzone") {
         return;
     }
-    let (mut a, mut b) = servers(&SIGNED);
+    let (mut a, mut b) = servers(&SIGNED, "");
     also_for(&b, &["wrong.dane.test", "changed.dane.test", "plain.test"]);
     // What is printed of its certificate is what is published.
     let printed = b.command(&["dns", "records", "ok.dane.test"], "");
@@ -252,10 +258,18 @@ fn tls_07_what_a_policy_says_on_the_web_is_followed() {
         ("none", "none:"),
     ];
     let domain = |name: &str| format!("{name}.sts.test");
-    let (mut a, mut b) = servers(&ON_THE_WEB);
+    let own = format!("https = [\"{OURS}:443\"]\n[mta_sts]\nmode = \"enforce\"\n");
+    let (mut a, mut b) = servers(&ON_THE_WEB, &own);
     let domains = policies.map(|(name, _)| domain(name));
     also_for(&b, &domains.each_ref().map(String::as_str));
-    let mut records = String::new();
+    also_for(&b, &["ours.sts.test"]);
+    b.certify(&["mx.dane.test", "mta-sts.ours.sts.test"]);
+    // What is printed is what is published.
+    let printed = b.command(&["dns", "records", "ours.sts.test"], "");
+    let printed = printed.expect_success();
+    let announced = printed.lines().find(|line| line.starts_with("_mta-sts."));
+    let announced = announced.unwrap();
+    let mut records = format!("ours MX 10 mx.dane.test.\nmta-sts.ours A {OURS}\n{announced}\n",);
     for (name, _) in policies {
         records += &format!(
             "{name} MX 10 mx.dane.test.\n_mta-sts.{name} TXT \"v=STSv1; id=1\"\n\
@@ -308,10 +322,12 @@ fn tls_07_what_a_policy_says_on_the_web_is_followed() {
             ),
             ("testing.sts.test", &["MTA-STS testing", taken]),
             ("none.sts.test", &["policy=opportunistic", taken]),
+            ("ours.sts.test", &["verified=true", "policy=MTA-STS", taken]),
         ],
     );
     assert!(!fate(&a, "wrong.sts.test").contains(taken));
     assert!(a.log().contains("in testing, names others"));
+    assert!(b.log().contains("policy=ours.sts.test"), "{}", b.log());
     a.stop();
     b.stop();
     drop((names, web));
