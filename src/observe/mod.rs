@@ -3,7 +3,9 @@
 //! stories of messages (`story`).
 //!
 //! Lines are handed to a thread of their own over a bounded queue: a log sink that blocks or is
-//! full never blocks mail (LOG-01); what does not fit is counted and said later.
+//! full never blocks mail (LOG-01); what does not fit is counted and said later. That thread writes
+//! what waits at once and then rests for a moment: to wake it costs whoever logs more than the
+//! line does, and a write as much as many lines.
 
 use std::{
     io::{self, Write},
@@ -13,6 +15,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use tracing_subscriber::{
@@ -109,8 +112,15 @@ impl Lines {
 }
 
 fn write_all(waiting: &Receiver<Vec<u8>>, lost: &AtomicU64, mut sink: impl Write) {
+    let mut together = Vec::new();
     while let Ok(line) = waiting.recv() {
-        let _ = sink.write_all(&line);
+        together.extend_from_slice(&line);
+        for line in waiting.try_iter().take(QUEUED_LINES_MAX) {
+            together.extend_from_slice(&line);
+        }
+        let _ = sink.write_all(&together);
+        together.clear();
+        together.shrink_to(TOGETHER_BYTES_KEPT);
         let lost = lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let _ = writeln!(
@@ -118,6 +128,7 @@ fn write_all(waiting: &Receiver<Vec<u8>>, lost: &AtomicU64, mut sink: impl Write
                 "{lost} log lines were lost: the log is written too slowly"
             );
         }
+        thread::sleep(REST);
     }
 }
 
@@ -160,6 +171,10 @@ impl Drop for Line {
 const LOGINS: &str = "buzon::net::authn";
 /// Lines that may wait for the sink.
 const QUEUED_LINES_MAX: usize = 8192;
+/// Between two writes of lines: shorter than a person sees, longer than many messages take.
+const REST: Duration = Duration::from_millis(5);
+/// What a burst of lines took is given back.
+const TOGETHER_BYTES_KEPT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -187,11 +202,27 @@ mod tests {
         let (allow, allowed) = sync_channel(1);
         let written = Arc::new(Mutex::new(Vec::new()));
         let lines = Lines::start("log", Blocked(Mutex::new(allowed), Arc::clone(&written)));
-        for _ in 0..QUEUED_LINES_MAX + 100 {
+        // The sink may have been given as many as wait, before it blocked.
+        for _ in 0..2 * QUEUED_LINES_MAX + 101 {
             lines.make_writer().write_all(b"line\n").unwrap();
         }
         assert!(lines.lost.load(Ordering::Relaxed) >= 99);
         drop(allow);
+    }
+
+    #[test]
+    fn lines_that_wait_are_written_together_and_in_order() {
+        let (queue, waiting) = sync_channel(8);
+        for line in ["one\n", "two\n", "three\n"] {
+            queue.send(line.as_bytes().to_vec()).unwrap();
+        }
+        drop(queue);
+        let (allow, allowed) = sync_channel(1);
+        allow.send(()).unwrap();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Blocked(Mutex::new(allowed), Arc::clone(&written));
+        write_all(&waiting, &AtomicU64::new(0), sink);
+        assert_eq!(*written.lock().unwrap(), b"one\ntwo\nthree\n");
     }
 
     #[test]
