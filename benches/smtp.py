@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 
-from imap import Buzon, Client, Dovecot, cpu_ns
+from imap import Buzon, Client, Dovecot, cpu_of_all_ns
 from postfix import Postfix
 
 USERS = [f"bench{n}@bench.test" for n in range(50)]
@@ -199,7 +199,7 @@ def loaded(server, sessions, size, count):
     """One row: rates, latencies, CPU and bytes of each message."""
     readers = [Client(server.port, False, user) for user in USERS]
     before, latencies, body = in_mailboxes(readers), [], content(size)
-    cpu, disk = sum(map(cpu_ns, server.roots())), sum(map(written, server.roots()))
+    cpu, disk = sum(map(cpu_of_all_ns, server.roots())), sum(map(written, server.roots()))
     each = [[USERS[n % len(USERS)] for n in range(first, count, sessions)] for first in range(sessions)]
 
     async def everybody():
@@ -211,7 +211,7 @@ def loaded(server, sessions, size, count):
     while in_mailboxes(readers) < before + count:
         time.sleep(0.02)
     visible = time.monotonic() - begun
-    cpu = sum(map(cpu_ns, server.roots())) - cpu
+    cpu = sum(map(cpu_of_all_ns, server.roots())) - cpu
     disk = sum(map(written, server.roots())) - disk
     for reader in readers:
         reader.socket.close()
