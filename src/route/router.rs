@@ -241,6 +241,11 @@ impl Router {
         }))
     }
 
+    /// Whether anybody has keys for this message.
+    pub fn may_sign(&self, draft: &Draft) -> bool {
+        self.0.signing.may_sign(draft)
+    }
+
     /// The fields that sign a message of ours or of our users, to be put before it; empty when
     /// nobody has a key for it.
     pub async fn sign(&self, draft: Draft) -> Vec<u8> {

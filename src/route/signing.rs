@@ -47,6 +47,13 @@ impl Signing {
         }))
     }
 
+    /// Whether anybody has keys for this message: without, there is no need to look at its body.
+    pub(super) fn may_sign(&self, draft: &Draft) -> bool {
+        let snapshot = self.0.directory.snapshot();
+        let author = draft.author_domain();
+        author.is_some_and(|author| with_keys(&snapshot, &author).is_some())
+    }
+
     /// The fields that sign a message, to be put before it; empty when nobody has a key for it.
     pub(super) async fn sign(&self, draft: Draft) -> Vec<u8> {
         let snapshot = self.0.directory.snapshot();

@@ -106,6 +106,9 @@ impl Session {
         if transaction.envelope.body == BodyKind::Binary {
             reception.take_binary();
         }
+        if self.account().is_some() {
+            reception.sign_by(services.router.clone());
+        }
         if services.router.wants_header(&transaction.targets) {
             reception.keep_header();
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     mail::address::Address,
     mailbox::{Arrived, Intake, IntakeError},
-    route::Edition,
+    route::{Edition, Router},
     smtp::proto::quirk,
     verify::{Draft, Examination, Verifier},
     wire::{dot::Violations, lines::LineCheck},
@@ -30,7 +30,8 @@ pub(super) struct Reception {
     /// Who looks at what comes from strangers.
     verifier: Option<Verifier>,
     examination: Option<Examination>,
-    /// On submission, what is to be signed.
+    /// On submission, who may sign it, and what is to be signed.
+    signer: Option<Router>,
     draft: Option<Draft>,
     /// Everything so far, while the header has not ended.
     header: Option<BytesMut>,
@@ -105,6 +106,7 @@ impl Reception {
             intake,
             verifier,
             examination: None,
+            signer: None,
             draft: None,
             header: Some(BytesMut::new()),
             header_end: HeaderEnd::default(),
@@ -124,6 +126,11 @@ impl Reception {
     /// Has the header of the message kept.
     pub(super) fn keep_header(&mut self) {
         self.kept = Some(Bytes::new());
+    }
+
+    /// Has the message made ready to be signed, if this router has keys for it.
+    pub(super) fn sign_by(&mut self, router: Router) {
+        self.signer = Some(router);
     }
 
     /// Has the message looked at as one that goes on and is sealed then.
@@ -244,8 +251,10 @@ impl Reception {
         if let Some(kept) = &mut self.kept {
             kept.clone_from(&fit.bytes);
         }
-        let submitted = self.rules.submission.is_some();
-        self.draft = submitted.then(|| Draft::new(fit.bytes.clone()));
+        self.draft = self.signer.take().and_then(|router| {
+            let draft = Draft::new(fit.bytes.clone());
+            router.may_sign(&draft).then_some(draft)
+        });
         self.feed(fit.bytes).await?;
         if self.examination.is_none() && self.draft.is_none() && self.kept.is_none() {
             self.large = None;
