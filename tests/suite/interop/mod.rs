@@ -23,6 +23,7 @@ mod keepers;
 mod peers;
 mod policies;
 mod relayed;
+mod rounds;
 pub(crate) mod server;
 mod story;
 mod syscalls;

@@ -80,7 +80,7 @@ fn named(dir: &Path, name: &str, port: u16, config: &str) -> Daemon {
 
 /// A name server with these zones, of which the last two are not signed, and one that checks.
 /// `bogus.test` has another key than the checker knows.
-fn name_servers(dir: &Path, first: u16, zones: &[(&str, String)]) -> [Daemon; 2] {
+pub(super) fn name_servers(dir: &Path, first: u16, zones: &[(&str, String)]) -> [Daemon; 2] {
     let mut anchors = String::new();
     let mut served = "recursion no; dnssec-validation no; };\n".to_owned();
     for (zone, records) in zones {
@@ -227,7 +227,7 @@ fn tls_07_what_a_signed_zone_says_of_a_server_is_what_it_must_show() {
 }
 
 /// Says the policy of whoever is asked for.
-const WEB_SERVER: &str = "import http.server,ssl,sys\n\
+pub(super) const WEB_SERVER: &str = "import http.server,ssl,sys\n\
     P=dict(p.split('=') for p in sys.argv[4:])\n\
     class H(http.server.BaseHTTPRequestHandler):\n\
     \x20def do_GET(s):\n\

@@ -1,6 +1,7 @@
 //! kill -9 amid relaying: every message that was taken for somebody elsewhere gets there. Twice
-//! only what was under way when the server was killed. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES`
-//! say how often, and how many.
+//! only what was under way when the server was killed. Mail comes in meanwhile, or all of it is
+//! queued before the first kill. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES` say how often, and how
+//! many.
 
 use std::{
     collections::HashMap,
@@ -75,10 +76,25 @@ impl Sink {
     }
 }
 
+/// Our server, which sends all mail for sink.test there.
+fn relaying(name: &str, ours: &str, sink: &str) -> Installed {
+    let more = format!(
+        "{}[smtp]\nrecipients_per_hour = 1000000\ntransactions = 1000000\n\
+         [relay.routes]\n\"sink.test\" = \"{sink}\"\n",
+        ports(ours, 2525)
+    );
+    let mut server = Installed::prepare(name, "mx.k.test", &more);
+    let add = |args: &[&str], input| _ = server.command(args, input).expect_success();
+    add(&["domain", "add", "k.test"], "");
+    add(&["account", "add", "me@k.test"], "long enough\n");
+    server.start();
+    server
+}
+
 /// Submits so many over one connection, until it breaks; answers with those that were taken.
-fn submit(round: usize, sender: usize, count: usize) -> Vec<String> {
-    let script = "import smtplib,ssl,sys\nr,s,n=sys.argv[1:]\n\
-        m=smtplib.SMTP_SSL('127.0.5.40',2526,context=ssl._create_unverified_context())\n\
+fn submit(to: &str, round: usize, sender: usize, count: usize) -> Vec<String> {
+    let script = "import smtplib,ssl,sys\nh,r,s,n=sys.argv[1:]\n\
+        m=smtplib.SMTP_SSL(h,2526,context=ssl._create_unverified_context())\n\
         m.login('me@k.test','long enough')\n\
         for i in range(int(n)):\n\
         \x20x=f'{r}-{s}-{i}'\n\
@@ -87,7 +103,7 @@ fn submit(round: usize, sender: usize, count: usize) -> Vec<String> {
         \x20except Exception: break\n\
         \x20print(x,flush=True)\n";
     let words = [round, sender, count].map(|number| number.to_string());
-    let args = ["-c", script, &words[0], &words[1], &words[2]];
+    let args = ["-c", script, to, &words[0], &words[1], &words[2]];
     let ran = run("python3", &args);
     let said = ran.said();
     let names = said.lines().filter(|line| line.starts_with(&words[0]));
@@ -109,20 +125,13 @@ fn dur_08_kill_9_amid_relaying_loses_nothing_and_repeats_only_what_was_under_way
         asked("BUZON_TEST_MESSAGES", 500),
     );
     let sink = Sink::open("127.0.5.41:2525");
-    let more = "[smtp]\nrecipients_per_hour = 1000000\ntransactions = 1000000\n\
-        [relay.routes]\n\"sink.test\" = \"127.0.5.41:2525\"\n";
-    let more = format!("{}{more}", ports("127.0.5.40", 2525));
-    let mut server = Installed::prepare("relayed", "mx.k.test", &more);
-    let add = |args: &[&str], input| _ = server.command(args, input).expect_success();
-    add(&["domain", "add", "k.test"], "");
-    add(&["account", "add", "me@k.test"], "long enough\n");
-    server.start();
+    let mut server = relaying("relayed", "127.0.5.40", "127.0.5.41:2525");
     let mut acknowledged = Vec::new();
     let each = messages.div_ceil(kills * SENDERS);
     for round in 0..kills {
         let before = sink.taken().len();
         let senders: Vec<_> = (0..SENDERS)
-            .map(|sender| thread::spawn(move || submit(round, sender, each)))
+            .map(|sender| thread::spawn(move || submit("127.0.5.40", round, sender, each)))
             .collect();
         // Amid the work: some went, some are under way, some wait.
         let begun = Instant::now();
@@ -135,6 +144,53 @@ fn dur_08_kill_9_amid_relaying_loses_nothing_and_repeats_only_what_was_under_way
         }
         server.start();
     }
+    assert!(acknowledged.len() >= messages / 4, "{}", acknowledged.len());
+    judge(&sink, &acknowledged, kills);
+    server.stop();
+}
+
+#[test]
+fn dur_08_kill_9_amid_relaying_what_was_queued_before_loses_nothing() {
+    if !have("python3") {
+        return;
+    }
+    let (kills, messages) = (
+        asked("BUZON_TEST_KILLS", 3),
+        asked("BUZON_TEST_MESSAGES", 300),
+    );
+    let sink = Sink::open("127.0.5.45:2525");
+    let mut server = relaying("queued", "127.0.5.44", "127.0.5.45:2525");
+    server
+        .command(&["queue", "pause", "all"], "")
+        .expect_success();
+    let each = messages.div_ceil(SENDERS);
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| thread::spawn(move || submit("127.0.5.44", 0, sender, each)))
+        .collect();
+    let taken = senders
+        .into_iter()
+        .flat_map(|sender| sender.join().unwrap());
+    let acknowledged: Vec<_> = taken.collect();
+    assert_eq!(acknowledged.len(), SENDERS * each);
+    assert!(sink.taken().is_empty(), "sent in a pause");
+    server
+        .command(&["queue", "resume", "all"], "")
+        .expect_success();
+    for round in 1..=kills {
+        let begun = Instant::now();
+        while sink.taken().len() < acknowledged.len() * round / (kills + 1) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing goes");
+            thread::sleep(Duration::from_millis(3));
+        }
+        server.kill();
+        server.start();
+    }
+    judge(&sink, &acknowledged, kills);
+    server.stop();
+}
+
+/// All that was acknowledged comes, and not much of it twice.
+fn judge(sink: &Sink, acknowledged: &[String], kills: usize) {
     let begun = Instant::now();
     let gone = |taken: HashMap<String, usize>| acknowledged.iter().all(|x| taken.contains_key(x));
     while !gone(sink.taken()) {
@@ -148,9 +204,7 @@ fn dur_08_kill_9_amid_relaying_loses_nothing_and_repeats_only_what_was_under_way
         "{} taken, {again} of them twice, {kills} kills",
         taken.len()
     );
-    assert!(acknowledged.len() >= messages / 4, "{}", acknowledged.len());
     assert!(again <= kills * UNDER_WAY_MAX, "{again} came twice");
-    server.stop();
 }
 
 const SENDERS: usize = 4;
