@@ -1,7 +1,7 @@
 //! kill -9 amid relaying: every message that was taken for somebody elsewhere gets there. Twice
 //! only what was under way when the server was killed. Mail comes in meanwhile, or all of it is
-//! queued before the first kill. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES` say how often, and how
-//! many.
+//! queued before the first kill. `BUZON_TEST_KILLS` and `BUZON_TEST_MESSAGES` say how often, and
+//! how many.
 
 use std::{
     collections::HashMap,
