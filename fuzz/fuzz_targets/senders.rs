@@ -134,7 +134,7 @@ fn judged(header: &[u8], pieces: &[&[u8]], texts: &[Vec<u8>]) -> (String, String
     }
     let sender = Address::parse("x@a.example").unwrap();
     let client = Client {
-        ip: CLIENT,
+        ip: Some(CLIENT),
         helo: "client.example",
         sender: &ReversePath::Address(sender),
     };

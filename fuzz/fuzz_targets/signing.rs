@@ -59,25 +59,13 @@ fuzz_target!(|data: &[u8]| {
         examination.feed(piece);
     }
     let client = Client {
-        ip: [192, 0, 2, 1].into(),
+        ip: Some([192, 0, 2, 1].into()),
         helo: "client.example",
         sender: &ReversePath::Null,
     };
     let judging = verifier.judge(examination, client, Timestamp::from_secs(1_600_000_001));
     let findings = RUNTIME.block_on(judging);
-    // The first of perhaps several. Of a field that stands there too often not each is signed.
-    let names = header
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|b| *b == b':').next());
-    let names: Vec<_> = names
-        .map(|name| name.trim_ascii_end().to_ascii_lowercase())
-        .collect();
-    let often = names
-        .iter()
-        .any(|name| names.iter().filter(|other| *other == name).count() > 20);
-    if often && findings.summary.contains("dkim=policy") {
-        return;
-    }
+    // The first of perhaps several.
     assert!(
         findings.summary.contains("dkim=pass"),
         "{} {:?}",

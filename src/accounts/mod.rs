@@ -31,6 +31,6 @@ pub use keys::DkimKey;
 pub use password::{Cost, NotAPassword};
 pub use personal::{Forwarding, OutOfOffice};
 pub use record::{Account, Entry};
-pub use resolve::{List, Resolution, Targets, Unusable};
+pub use resolve::{List, MailKind, Resolution, Targets, Unusable};
 pub use rewriting::RewritingSecret;
 pub use snapshot::{LocalDomain, Snapshot};

@@ -38,6 +38,17 @@ pub enum Resolution {
     Targets(Targets),
 }
 
+/// What there is about mail that decides where it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailKind {
+    /// It has no sender: what is reported to a group is for its owners, and no list ever sends it
+    /// on.
+    pub report: bool,
+    /// It is for Junk: what accounts forward they keep instead, and nobody elsewhere takes it for
+    /// mail of theirs.
+    pub suspicious: bool,
+}
+
 /// What an address reaches, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
@@ -108,18 +119,19 @@ pub enum Unusable {
 impl Snapshot {
     /// Where mail for `path` goes.
     pub fn resolve(&self, path: &ForwardPath) -> Resolution {
-        match path {
-            ForwardPath::Address(address) => self.resolve_address(address),
-            ForwardPath::Postmaster => Expansion::of(self, Through::Everything).of_host(),
-        }
+        self.resolve_kind(path, MailKind::default())
     }
 
-    /// Where mail without a sender goes: reports. What is reported to a group is for its owners,
-    /// and no list ever sends it on.
-    pub fn resolve_report(&self, path: &ForwardPath) -> Resolution {
+    /// Where mail of this kind for `path` goes.
+    pub fn resolve_kind(&self, path: &ForwardPath, kind: MailKind) -> Resolution {
+        let through = match (path, kind.report) {
+            (ForwardPath::Address(_), true) => Through::Reports,
+            _ => Through::Everything,
+        };
+        let expansion = Expansion::of(self, through).keeping(kind.suspicious);
         match path {
-            ForwardPath::Address(address) => self.expand(address, Through::Reports),
-            ForwardPath::Postmaster => self.resolve(path),
+            ForwardPath::Address(address) => self.expanded(expansion, address),
+            ForwardPath::Postmaster => expansion.of_host(),
         }
     }
 
@@ -139,6 +151,10 @@ impl Snapshot {
     }
 
     fn expand(&self, address: &Address, through: Through) -> Resolution {
+        self.expanded(Expansion::of(self, through), address)
+    }
+
+    fn expanded<'a>(&'a self, expansion: Expansion<'a>, address: &Address) -> Resolution {
         if matches!(self.look_up(address), Found::NotLocal) {
             return Resolution::NotLocal;
         }
@@ -147,7 +163,7 @@ impl Snapshot {
             true => Within::Plain,
             false => Within::Direct,
         };
-        Expansion::of(self, through).run_from([address], within)
+        expansion.run_from([address], within)
     }
 
     /// The people behind these addresses, by groups, too.

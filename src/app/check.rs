@@ -1,6 +1,7 @@
 //! `buzon check`: everything that can be found out without starting, and for each failure the thing
-//! to fix.
+//! to fix. What is asked about keys is in `keys`.
 
+mod keys;
 mod policies;
 
 use std::{collections::BTreeSet, fs, io, net::IpAddr, path::Path, time::Duration};
@@ -8,14 +9,15 @@ use std::{collections::BTreeSet, fs, io, net::IpAddr, path::Path, time::Duration
 use rustix::fs::{Access, access};
 use tokio::time::timeout;
 
-use super::{offline, owner, ports, run::certificate_of, settings};
+use super::{owner, ports, run::certificate_of, settings};
 use crate::{
-    admin::{Answer, Request, socket},
+    admin::socket,
     base::text::Causes,
     config::Config,
     dns::{self, Resolver},
     store::embedded::Embedded,
 };
+use keys::Kept;
 
 /// One thing that was looked at.
 #[derive(Debug)]
@@ -63,9 +65,11 @@ pub fn check(
             say(introducers(config))?;
         }
         outbound(config).into_iter().try_for_each(&mut *say)?;
+        let keys = keys::kept(config).await;
+        keys::found(&keys).into_iter().try_for_each(&mut *say)?;
         insecure(config).try_for_each(&mut *say)?;
         if !offline {
-            names(config, say).await?;
+            names(config, &keys, say).await?;
         }
         Ok(())
     })
@@ -229,7 +233,11 @@ fn insecure(config: &Config) -> impl Iterator<Item = Finding> {
 }
 
 /// What the DNS says about our name and our domains. Name servers that say nothing are asked once.
-async fn names(config: &Config, say: &mut dyn FnMut(Finding) -> io::Result<()>) -> io::Result<()> {
+async fn names(
+    config: &Config,
+    keys: &[Kept],
+    say: &mut dyn FnMut(Finding) -> io::Result<()>,
+) -> io::Result<()> {
     let options = settings::dns(config);
     let resolver = match dns::System::new(&options) {
         Ok(resolver) => resolver,
@@ -246,16 +254,28 @@ async fn names(config: &Config, say: &mut dyn FnMut(Finding) -> io::Result<()>) 
     say(found)?;
     // What is wrong with it was said before.
     let certificate = certificate_of(config).ok();
-    for domain in local_domains(config).await {
-        let Some(found) = in_time(mail_exchange(&resolver, &domain, host)).await else {
+    for Kept { domain, .. } in keys {
+        let Some(found) = in_time(mail_exchange(&resolver, domain, host)).await else {
             return say(silent(&format!("mail for {domain}")));
         };
         say(found)?;
-        let policy = policies::policy(config, certificate.as_deref(), &resolver, &domain);
+        let policy = policies::policy(config, certificate.as_deref(), &resolver, domain);
         let Some(found) = in_time(policy).await else {
             return say(silent(&format!("MTA-STS of {domain}")));
         };
         found.into_iter().try_for_each(&mut *say)?;
+    }
+    for key in keys.iter().flat_map(|kept| &kept.keys) {
+        let Some(found) = in_time(keys::published(&resolver, key)).await else {
+            return say(silent(&key.name));
+        };
+        say(found)?;
+    }
+    for sealer in &config.verify.trusted_sealers {
+        let Some(found) = in_time(keys::sealer(&resolver, sealer)).await else {
+            return say(silent(&keys::of_sealer(sealer)));
+        };
+        say(found)?;
     }
     Ok(())
 }
@@ -352,18 +372,6 @@ async fn mail_exchange(resolver: &dyn Resolver, domain: &str, host: &str) -> Fin
         dns::Answer::Temporary(why) => Verdict::Doubtful(format!("cannot be looked up now: {why}")),
     };
     finding(format!("mail for {domain}"), verdict)
-}
-
-/// Local domains, as far as they can be read now.
-async fn local_domains(config: &Config) -> Vec<String> {
-    let answer = offline::ask_existing(config, &Request::DomainList).await;
-    let Some(Answer::Done(serde_json::Value::Array(domains))) = answer else {
-        return Vec::new();
-    };
-    let names = domains
-        .iter()
-        .filter_map(|domain| domain.get("domain")?.as_str());
-    names.map(str::to_owned).collect()
 }
 
 /// How long one thing may take to be found out in the DNS; mail has more patience.

@@ -67,7 +67,7 @@ pub fn own_tlsa(config: &Config) -> Option<String> {
 }
 
 /// Asks for one record. Aliases are not told by resolvers: those are known by their addresses.
-async fn state(resolver: &dyn Resolver, record: &Record) -> State {
+pub(super) async fn state(resolver: &dyn Resolver, record: &Record) -> State {
     let name = record.name.as_str();
     let found = match record.kind {
         "MX" => resolver

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::own_policy;
-use crate::config::Config;
+use crate::{config::Config, mail::address::Domain};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +67,12 @@ impl fmt::Display for Record {
         }
         write!(f, "\"{rest}\"")
     }
+}
+
+/// A domain as zones have it, with A-labels for those of other scripts (RFC 5890 2.3.2.1).
+pub fn zone_name(text: &str) -> Option<String> {
+    let domain = Domain::parse(text.trim_end_matches('.')).ok()?;
+    domain.literal().is_none().then(|| domain.to_string())
 }
 
 /// The records of a domain; `keys` are names and texts of its key records, `tlsa` is what a TLSA
@@ -200,6 +206,23 @@ const STRING_CHARS_MAX: usize = 255;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_zones_are_of_a_labels() {
+        for (given, name) in [
+            ("Example.ORG.", Some("example.org")),
+            ("b\u{fc}cher.example", Some("xn--bcher-kva.example")),
+            ("xn--bcher-kva.example", Some("xn--bcher-kva.example")),
+            ("[192.0.2.1]", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            assert_eq!(zone_name(given).as_deref(), name, "{given}");
+        }
+        let config = Config::default();
+        let records = of(&config, "xn--bcher-kva.example", &[], None);
+        assert!(records.iter().all(|record| record.to_string().is_ascii()));
+    }
 
     #[test]
     fn a_policy_is_printed_where_another_web_server_must_answer_it() {

@@ -21,8 +21,10 @@ use crate::{
 pub(super) fn run(common: &Common, command: &Dns) -> Result<(), Failure> {
     let Dns::Records { domain, check } = command;
     let config = app::config_of(&common.config, &common.set)?;
+    let name = records::zone_name(domain)
+        .ok_or_else(|| format!("\"{domain}\" is not a domain name such as example.org"))?;
     let request = Request::DkimList {
-        domain: Some(domain.clone()),
+        domain: Some(name.clone()),
     };
     let answer = ask(common, request)?;
     let key = |key: &Value| {
@@ -35,7 +37,6 @@ pub(super) fn run(common: &Common, command: &Dns) -> Result<(), Failure> {
         .flatten()
         .filter_map(key)
         .collect();
-    let name = domain.trim_end_matches('.').to_ascii_lowercase();
     let tlsa = published::own_tlsa(&config);
     let records = records::of(&config, &name, &keys, tlsa.as_deref());
     let states = match check {

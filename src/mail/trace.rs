@@ -70,8 +70,8 @@ pub struct Received<'a> {
     pub helo: &'a [u8],
     /// The name that the client's address has in the DNS, if that was verified.
     pub reverse_name: Option<&'a str>,
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address, if it is known.
+    pub client: Option<IpAddr>,
     /// This host.
     pub by: &'a Domain,
     /// How it came.
@@ -91,14 +91,16 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// The field with its line endings.
     pub fn to_field(&self) -> Vec<u8> {
-        let client = Domain::from_ip(self.client.to_canonical());
-        let mut out = format!("Received: from {} (", word(self.helo));
-        if let Some(name) = self.reverse_name {
-            out.push_str(&word(name.as_bytes()));
-            out.push(' ');
-        }
-        out.push_str(client.as_str());
-        out.push_str(")\r\n\tby ");
+        let name = self.reverse_name.map(|name| word(name.as_bytes()));
+        let client = self.client.map(|ip| Domain::from_ip(ip.to_canonical()));
+        // RFC 5321 4.4: without an address it is no more than a comment.
+        let known = match (name, client) {
+            (Some(name), Some(client)) => format!("{name} {client}"),
+            (None, Some(client)) => client.to_string(),
+            (Some(name), None) => name,
+            (None, None) => "unknown".to_owned(),
+        };
+        let mut out = format!("Received: from {} ({known})\r\n\tby ", word(self.helo));
         out.push_str(self.by.as_str());
         out.push_str(" with ");
         out.push_str(self.with.name());
@@ -173,7 +175,7 @@ mod tests {
         let field = Received {
             helo,
             reverse_name: Some("client.example"),
-            client: "::ffff:192.0.2.1".parse().unwrap(),
+            client: Some("::ffff:192.0.2.1".parse().unwrap()),
             by: &by,
             with,
             tls: Some("TLSv1.3 TLS_AES_128_GCM_SHA256"),

@@ -10,7 +10,10 @@ use std::{fmt, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::memory::{BodyMemory, Room};
+use super::{
+    limits::BODY_BYTES_FREE,
+    memory::{BodyMemory, Room},
+};
 use crate::{
     base::{ids::BlobId, limits::BODY_MEMORY_BYTES_MAX},
     mail::{
@@ -188,7 +191,9 @@ impl Intake {
                 Some(stage) => staged(stage, head).await?,
                 None => {
                     let body = self.pending.get(self.head_room..).unwrap_or_default();
-                    Content::Bytes([&head, body].concat().into())
+                    let made = copied(&*self.engine, &self.memory, head, body).await?;
+                    editions.push(arrived(blob, length, made.0, made.1));
+                    continue;
                 }
             };
             editions.push(arrived(blob, length, content, Room::default()));
@@ -225,6 +230,27 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// A copy of a body that is in memory, behind `head`: in memory as well if there is room for all of
+/// it, since one message may ask for many; else staged (LIM-37).
+async fn copied(
+    engine: &dyn Engine,
+    memory: &BodyMemory,
+    head: Bytes,
+    body: &[u8],
+) -> Result<(Content, Room), IntakeError> {
+    let mut room = Room::default();
+    let bytes = head.len().saturating_add(body.len());
+    if memory.grow(&mut room, BODY_BYTES_FREE.saturating_add(bytes)) {
+        return Ok((Content::Bytes([&head, body].concat().into()), room));
+    }
+    let _turn = memory.pass().await;
+    let mut stage = engine.stage().await?;
+    for part in body.chunks(BODY_MEMORY_BYTES_MAX) {
+        stage.append(Bytes::copy_from_slice(part)).await?;
+    }
+    Ok((staged(stage, head).await?, room))
 }
 
 /// A staged body with `head` before it.

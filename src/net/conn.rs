@@ -38,7 +38,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Their address.
+    /// Their address; the unspecified one when nobody knows it.
     pub remote: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
@@ -46,6 +46,20 @@ pub struct Peer {
     pub tls: Option<Cipher>,
     /// Who speaks for them, and is connected with us in their place.
     pub via: Option<IpAddr>,
+}
+
+impl Peer {
+    /// Where they are; none when who speaks for them does not know it.
+    pub fn address(&self) -> Option<IpAddr> {
+        let ip = self.remote.ip();
+        (!ip.is_unspecified()).then_some(ip)
+    }
+
+    /// Whom limits count: their own address, or else who speaks for them.
+    pub fn source(&self) -> IpAddr {
+        let known = self.address().or(self.via);
+        known.unwrap_or_else(|| self.remote.ip())
+    }
 }
 
 /// What TLS settled on, for trace fields and logs.

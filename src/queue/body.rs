@@ -33,15 +33,6 @@ impl Queue {
         }
     }
 
-    /// The whole of what is stored of a queued message, from the fields of final delivery on.
-    pub fn stored(&self, message: &MessageRecord) -> StoredBody {
-        StoredBody {
-            head: Bytes::new(),
-            at: 0,
-            ..self.body(message)
-        }
-    }
-
     /// The first `bytes_max` bytes of what is sent without its head, or all when that is less.
     pub async fn beginning(
         &self,

@@ -45,7 +45,7 @@ use crate::{
     store::{Batch, Engine, key},
 };
 use news::News;
-use record::{Due, MessageRecord, RecipientRecord, State};
+use record::{Due, Here, MessageRecord, RecipientRecord, State};
 use schedule::Schedule;
 
 /// The queue. Cheap to clone.
@@ -102,7 +102,7 @@ pub struct NewMessage {
     /// Who elsewhere shall get it, and what was said of him.
     pub recipients: Vec<(Address, RcptOptions)>,
     /// Who here gets it when its time has come, and by what address.
-    pub accounts: Vec<(AccountId, Address, RcptOptions)>,
+    pub accounts: Vec<(Here, Address, RcptOptions)>,
     /// Its bytes, which the same batch makes durable or which exist already.
     pub blob: BlobId,
     /// How many of them, at their front, are of final delivery and not sent (RFC 5321 4.4).
@@ -171,10 +171,11 @@ impl Queue {
         let elsewhere = message.recipients.iter();
         let elsewhere = elsewhere.map(|(address, options)| (None, address, options));
         let here = message.accounts.iter();
-        let here = here.map(|(account, address, options)| (Some(*account), address, options));
-        for (n, (account, address, options)) in (0..recipients).zip(elsewhere.chain(here)) {
+        let here = here.map(|(here, address, options)| (Some(here), address, options));
+        for (n, (here, address, options)) in (0..recipients).zip(elsewhere.chain(here)) {
             let fresh = RecipientRecord::fresh(address.clone(), options.clone(), state);
-            let recipient = RecipientRecord { account, ..fresh };
+            let here = here.cloned();
+            let recipient = RecipientRecord { here, ..fresh };
             batch.put(key::queue_recipient(message.id, n), recipient.encode());
             let row = Due::value(&recipient, record.turn());
             batch.put(key::queue_due(due, message.id, n), row);

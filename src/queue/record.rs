@@ -67,7 +67,7 @@ pub struct RecipientRecord {
     pub options: RcptOptions,
     /// Whose mailbox here the message is for, when it waits here only for its time; else it goes to
     /// another server.
-    pub account: Option<AccountId>,
+    pub here: Option<Here>,
     /// Where this recipient stands.
     pub state: State,
     /// What the next attempt shall do.
@@ -89,6 +89,15 @@ pub struct RecipientRecord {
     pub late_told: bool,
     /// Where an operator sends it.
     pub via: Option<Via>,
+}
+
+/// Whom mail is for that waits here only for its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// Whose mailbox.
+    pub account: AccountId,
+    /// The tag of the address by which the account was reached.
+    pub tag: Option<Box<str>>,
 }
 
 /// Where a recipient stands. A finished recipient has no record.
@@ -343,7 +352,7 @@ impl RecipientRecord {
         Self {
             address,
             options,
-            account: None,
+            here: None,
             state,
             order: Order::Deliver,
             attempts: 0,
@@ -371,7 +380,10 @@ impl RecipientRecord {
         let mut out = Writer::new();
         out.text(&self.address.to_string());
         out.rcpt_options(&self.options);
-        out.option(self.account, |out, account| out.u64(account.0));
+        out.option(self.here.as_ref(), |out, here| {
+            out.u64(here.account.0);
+            out.option(here.tag.as_ref(), |out, tag| out.text(tag));
+        });
         let (tag, at) = match self.state {
             State::Waiting(at) => (0, at),
             State::Leased(at) => (1, at),
@@ -405,7 +417,11 @@ impl RecipientRecord {
         let record = Self {
             address: Address::parse(input.text()?).map_err(|_| Undecodable)?,
             options: input.rcpt_options()?,
-            account: input.option(|input| input.u64().map(AccountId))?,
+            here: input.option(|input| {
+                let account = AccountId(input.u64()?);
+                let tag = input.option(|input| Ok(input.text()?.into()))?;
+                Ok(Here { account, tag })
+            })?,
             state: match (input.u8()?, Timestamp(input.u64()?)) {
                 (0, at) => State::Waiting(at),
                 (1, at) => State::Leased(at),
@@ -471,7 +487,7 @@ impl Due {
         value.0.push(0);
         value.u64(turn.source.0);
         value.priority(turn.priority);
-        value.0.push(u8::from(recipient.account.is_some()));
+        value.0.push(u8::from(recipient.here.is_some()));
         value.0.push(u8::from(recipient.order != Order::Deliver));
         value.option(recipient.via.as_ref(), |out, via| {
             out.text(&via.to_string());

@@ -321,7 +321,10 @@ impl Shared {
         let mut body = self.parts.queue.body(&work.message);
         let binary = mail.body == BodyKind::Binary;
         let lines = match binary && !session.conversation.takes_binary() {
-            true => self.in_lines(&work.message).await,
+            true => {
+                let to = (work.id, session.host.as_str());
+                self.in_lines(to, &work.message).await
+            }
             false => Ok(None),
         };
         let sent = match lines {
@@ -408,7 +411,8 @@ impl Work {
 /// The recipients who have their mailbox here.
 fn recipients_here(lease: &Lease) -> Vec<(u32, AccountId)> {
     let recipients = lease.recipients.iter();
-    let here = recipients.filter_map(|leased| Some((leased.n, leased.record.account?)));
+    let here =
+        recipients.filter_map(|leased| Some((leased.n, leased.record.here.as_ref()?.account)));
     here.collect()
 }
 

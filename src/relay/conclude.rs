@@ -195,7 +195,7 @@ impl Shared {
             }
             // RFC 2852 4: unless he wants to hear nothing.
             Finding::Traced(why) => {
-                let event = match leased.record.account {
+                let event = match leased.record.here {
                     Some(_) => Event::Delivered,
                     None => Event::Relayed,
                 };

@@ -52,7 +52,7 @@ impl Shared {
         let here = lease.recipients.iter();
         let here = here.filter(|leased| recipients.contains(&leased.n));
         let to: Vec<_> = here
-            .filter_map(|leased| Some((leased.record.account?, leased.record.address.clone())))
+            .filter_map(|leased| Some((leased.record.here.clone()?, leased.record.address.clone())))
             .collect();
         if to.is_empty() {
             return Ok(None);

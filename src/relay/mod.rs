@@ -176,7 +176,7 @@ impl Options {
 
     /// Where a recipient's mail goes.
     fn destination_of(&self, recipient: &RecipientRecord) -> Destination {
-        let here = recipient.account.is_some();
+        let here = recipient.here.is_some();
         self.way(&recipient.address.domain, here, recipient.via.as_ref())
     }
 

@@ -91,7 +91,7 @@ impl Copies {
         *room = room.saturating_sub(shown);
         for account in accounts.iter().take(shown) {
             if let Some(until) = self.held_until {
-                self.log_held(id, &given, *account, until);
+                self.log_held((id, mailing), &given, *account, until);
             }
             let delivered = self.delivered.iter();
             for copy in delivered.filter(|copy| copy.account == *account) {
@@ -130,13 +130,23 @@ impl Copies {
         }
     }
 
-    fn log_held(&self, id: MessageId, given: &str, account: AccountId, until: Timestamp) {
+    fn log_held(
+        &self,
+        (id, mailing): (MessageId, Option<&Queued>),
+        given: &str,
+        account: AccountId,
+        until: Timestamp,
+    ) {
+        // Members of a group wait in the message that it sends on.
+        let of_list = mailing.filter(|mailing| mailing.list.is_some());
+        let held_id = of_list.map_or(id, |mailing| mailing.id);
         tracing::info!(
             target: "mail",
-            id = %id,
+            id = %held_id,
             to = %Quoted::str(given),
             account = %Quoted::str(&self.named(account)),
             until = %shown_time(until),
+            about = (held_id != id).then(|| tracing::field::display(id)),
             "held"
         );
     }

@@ -39,7 +39,8 @@ impl Router {
     }
 }
 
-fn tag_of(account: AccountId, reached: &Targets) -> Option<&str> {
+/// The tag under which an account was reached.
+pub(super) fn tag_of(account: AccountId, reached: &Targets) -> Option<&str> {
     let mut tags = reached.tags.iter();
     let (_, tag) = tags.find(|(tagged, _)| *tagged == account)?;
     Some(tag)

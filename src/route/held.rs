@@ -1,20 +1,23 @@
 //! Messages whose senders want them to wait (RFC 4865): all their copies are in the queue, also
 //! those for mailboxes here, and reach the mailboxes when their time has come.
 //!
-//! Whose mailboxes an address reaches is decided when the message is accepted, as for every other;
-//! whether there is place, and what the account does with its mail, when it is delivered. Members
-//! of a group get it then as it was sent. The body is stored anew then, because its structure is
-//! found in the pass that stores it.
+//! Whose mailboxes an address reaches, and with which tag, is decided when the message is accepted,
+//! as for every other; whether there is place, when it is delivered. Members of a group here wait
+//! with those elsewhere, in the message that the group sends on, and get that. The body is stored
+//! anew then, because its structure is found in the pass that stores it.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 
 use super::{
+    filing::tag_of,
     postman::{PostError, Posted, fault, refused},
     router::{Acceptance, Origin, Refusal, RouteFault, Router},
     target::Target,
 };
 use crate::{
-    accounts::Targets,
+    accounts::{Snapshot, Targets},
     base::{
         ids::{AccountId, MessageId},
         pieces::Pieces,
@@ -22,8 +25,9 @@ use crate::{
     mail::{
         address::Address,
         envelope::{Envelope, ForwardPath, MailOptions, RcptOptions},
+        trace::return_path,
     },
-    queue::record::MessageRecord,
+    queue::record::{Here, MessageRecord},
     store::{Batch, Room},
 };
 
@@ -35,31 +39,54 @@ pub struct Waited {
     /// Its record in the queue.
     pub message: MessageRecord,
     /// The accounts, and the addresses that lead to them; at least one.
-    pub to: Vec<(AccountId, Address)>,
+    pub to: Vec<(Here, Address)>,
 }
 
-/// The recipients of a message that waits: each account here and each address elsewhere once.
-#[derive(Debug, Default)]
+/// Somebody here who gets a message when its time has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    pub(super) accounts: Vec<(AccountId, Address, RcptOptions)>,
+    /// From this group.
+    pub(super) list: Option<Address>,
+    pub(super) to: (Here, Address, RcptOptions),
 }
 
-impl Waiting {
-    /// Those of `targets` who have their mailbox here; `addresses` are what the targets were given
-    /// as.
-    pub(super) fn of(targets: &[Target], addresses: &[Address]) -> Self {
-        let mut waiting = Self::default();
-        for (target, address) in targets.iter().zip(addresses) {
-            for account in target.reached.all_accounts() {
-                let known = waiting.accounts.iter().any(|(known, ..)| *known == account);
-                if !known {
-                    let options = target.passed_on();
-                    waiting.accounts.push((account, address.clone(), options));
-                }
+/// Those of `targets` who have their mailbox here, each once, and not from a group who gets it
+/// anyway; `addresses` are what the targets were given as.
+pub(super) fn waiting(
+    targets: &[Target],
+    addresses: &[Address],
+    snapshot: &Snapshot,
+) -> Vec<Waiting> {
+    let (mut waiting, mut known) = (Vec::new(), HashSet::new());
+    let here = |target: &Target, account| Here {
+        account,
+        tag: tag_of(account, &target.reached).map(Into::into),
+    };
+    for (target, address) in targets.iter().zip(addresses) {
+        for account in &target.reached.accounts {
+            if known.insert(*account) {
+                let to = (here(target, *account), address.clone(), target.passed_on());
+                waiting.push(Waiting { list: None, to });
             }
         }
-        waiting
     }
+    for (target, list) in targets
+        .iter()
+        .flat_map(|target| target.lists().iter().map(move |list| (target, list)))
+    {
+        for account in &list.accounts {
+            if known.insert(*account) {
+                // Whoever runs the group wants to know whose copy it was.
+                let address = snapshot.account(*account).map(|found| &found.address);
+                let address = address.unwrap_or(&list.address).clone();
+                // RFC 3461 5.2.7.1: nothing that the sender said of the group is theirs.
+                let to = (here(target, *account), address, RcptOptions::default());
+                let list = Some(list.address.clone());
+                waiting.push(Waiting { list, to });
+            }
+        }
+    }
+    waiting
 }
 
 impl Router {
@@ -95,13 +122,22 @@ impl Router {
     ) -> Result<Posted, PostError> {
         let Waited { id, message, to } = waited;
         let mut intake = self.mailboxes().intake();
-        let mut body = self.queue().stored(&message);
+        let mut body = self.queue().body(&message);
         while let Some(piece) = body.next().await.map_err(fault)? {
             intake.feed(piece).await.map_err(fault)?;
         }
-        let targets = to.iter().map(|(account, address)| Target {
+        // RFC 5321 4.4: the group's, in what a group sends on.
+        let head = return_path(&message.sender);
+        let targets = to.iter().map(|(here, address)| Target {
             path: ForwardPath::Address(address.clone()),
-            reached: reached(vec![*account]),
+            reached: Targets {
+                tags: here
+                    .tag
+                    .iter()
+                    .map(|tag| (here.account, tag.clone()))
+                    .collect(),
+                ..reached(vec![here.account])
+            },
             options: RcptOptions::default(),
             returned: false,
         });
@@ -121,15 +157,17 @@ impl Router {
                 smtputf8: message.smtputf8,
                 options,
             },
-            arrived: intake.finish().await.map_err(fault)?,
+            final_delivery_bytes: head.len(),
+            arrived: intake.finish_behind(head.into()).await.map_err(fault)?,
             editions: Vec::new(),
-            final_delivery_bytes: usize::try_from(message.skipped).unwrap_or_default(),
             junk: false,
             header: Bytes::new(),
             doubtful: false,
             sealable: None,
         };
-        let composed = self.compose(batch, &acceptance).map_err(refused)?;
+        let filing = self.filing(&acceptance).await.map_err(fault)?;
+        let composed = self.compose_filed(batch, &acceptance, (&filing, ""));
+        let composed = composed.map_err(refused)?;
         let targets = acceptance.targets;
         Ok(Posted::then(move || {
             composed.copies(targets).log(id);

@@ -47,18 +47,13 @@ pub fn list_heads(targets: &[Target], header: &Bytes) -> Vec<(Address, Vec<u8>)>
 fn head(list: &Address, header: &Bytes) -> Vec<u8> {
     let sender = bounces_of(list).map_or(ReversePath::Null, ReversePath::Address);
     let mut head = trace::return_path(&sender);
-    // What is read here may be of UTF-8.
-    head.extend(fields(list, header, true).into_bytes());
+    head.extend(fields(list, header).into_bytes());
     head
 }
 
 /// The fields of the group, for a message with this header.
-pub(super) fn fields(list: &Address, header: &Bytes, smtputf8: bool) -> String {
-    let mut out = String::new();
-    // RFC 6532 3.2: an address beyond ASCII stands only in a message that may have it.
-    if smtputf8 || list.is_ascii() {
-        let _ = write!(out, "{DELIVERED_TO}: {list}\r\n");
-    }
+pub(super) fn fields(list: &Address, header: &Bytes) -> String {
+    let mut out = format!("{DELIVERED_TO}: {list}\r\n");
     let owner = owner_of(list).unwrap_or_else(|| list.clone());
     for (name, value) in [
         ("List-Id", format!("<{}>", list_id(list))),
@@ -160,7 +155,7 @@ mod tests {
         let list = address("sales@example.org");
         let plain = Bytes::from_static(b"Subject: x\r\n");
         assert_eq!(
-            fields(&list, &plain, false),
+            fields(&list, &plain),
             "Delivered-To: sales@example.org\r\n\
              List-Id: <sales.example.org>\r\n\
              List-Post: <mailto:sales@example.org>\r\n\
@@ -169,15 +164,17 @@ mod tests {
              Precedence: list\r\n"
         );
         let other = b"list-id: Other <o.example>\r\nPrecedence: bulk\r\nList-Post: NO\r\n";
-        let added = fields(&list, &Bytes::from_static(other), false);
+        let added = fields(&list, &Bytes::from_static(other));
         let names: Vec<_> = added
             .lines()
             .filter_map(|line| line.split(':').next())
             .collect();
         assert_eq!(names, ["Delivered-To", "List-Owner", "List-Help"]);
         let far = address("caf\u{e9}@example.org");
-        assert!(!fields(&far, &plain, false).contains(DELIVERED_TO));
-        assert!(fields(&far, &plain, false).is_ascii());
+        let fields = fields(&far, &plain);
+        let (first, rest) = fields.split_once("\r\n").unwrap();
+        assert_eq!(first, "Delivered-To: caf\u{e9}@example.org");
+        assert!(rest.is_ascii());
     }
 
     #[test]

@@ -16,10 +16,14 @@ use super::{
 };
 use crate::{
     accounts::{Snapshot, bounces_of},
-    base::{clock::Timestamp, ids::MessageId, text::Causes},
+    base::{
+        clock::Timestamp,
+        ids::{AccountId, MessageId},
+        text::Causes,
+    },
     mail::{
         address::{Address, Domain},
-        envelope::{Envelope, ForwardPath, MailOptions, RcptOptions, ReversePath},
+        envelope::{Envelope, ForwardPath, MailOptions, ReversePath},
         header::Fields,
     },
     queue::{NewMessage, record::HEAD_BYTES_MAX},
@@ -78,6 +82,22 @@ impl Router {
             .unwrap_or_default()
     }
 
+    /// Has accounts keep what is for Junk and what they would forward: those elsewhere would take
+    /// the forgery for mail that we vouch for, and their server our address for a source of it.
+    pub(super) fn keep_suspicious(&self, acceptance: &mut Acceptance) {
+        if !acceptance.junk {
+            return;
+        }
+        let snapshot = self.0.directory.snapshot();
+        let from = (acceptance.origin, &acceptance.envelope.sender);
+        for taken in &mut acceptance.targets {
+            // Whoever is not to be found now is looked for again where the commit fails for it.
+            if let Ok(kept) = self.target(&snapshot, from, (&taken.path, true)) {
+                *taken = kept.with(std::mem::take(&mut taken.options));
+            }
+        }
+    }
+
     /// Whom an address leads to that says it is a rewritten sender of ours.
     pub(super) fn returned(
         &self,
@@ -130,16 +150,13 @@ impl Router {
         let Acceptance {
             envelope, arrived, ..
         } = acceptance;
-        let origin = match acceptance.origin {
-            Origin::Account(account) => Some(account),
-            Origin::Peer | Origin::Ourselves => None,
-        };
         let skipped = u32::try_from(acceptance.final_delivery_bytes).unwrap_or_default();
         let mut id = Some(acceptance.id);
-        let mailings = mailings.into_iter().map(|mailing| {
-            if let Some(list) = mailing.list {
+        let mailings = mailings.into_iter().map(|mut mailing| {
+            if let Some(list) = mailing.list.take() {
                 let id = id.take().unwrap_or_else(|| self.queue().fresh_id());
-                return self.send_on(batch, acceptance, (id, list, now), mailing.remotes);
+                let named = (id, list, now);
+                return self.send_on(batch, acceptance, named, mailing);
             }
             let Mailing {
                 via,
@@ -167,7 +184,7 @@ impl Router {
                 body: envelope.body,
                 options: envelope.options.clone(),
                 received: now,
-                origin,
+                origin: submitter(acceptance),
             };
             self.queue().enqueue(batch, &message);
             Queued {
@@ -180,14 +197,14 @@ impl Router {
         mailings.collect()
     }
 
-    /// Adds what a group sends on to members elsewhere: a message of its own, whose sender is the
+    /// Adds what a group sends on to members elsewhere, and to those here who wait: a message of its own, whose sender is the
     /// group (RFC 5321 3.9.2), and about which nobody else hears (RFC 3461 5.2.7.1).
     fn send_on(
         &self,
         batch: &mut Batch,
         acceptance: &Acceptance,
         (id, list, now): (MessageId, Address, Timestamp),
-        remotes: Vec<(Address, RcptOptions)>,
+        mailing: Mailing,
     ) -> Queued {
         let Acceptance {
             envelope, arrived, ..
@@ -196,14 +213,15 @@ impl Router {
         let bounces = bounces_of(&list);
         let message = NewMessage {
             id,
-            smtputf8: envelope.smtputf8 || bounces.as_ref().is_some_and(|b| !b.is_ascii()),
+            // RFC 6532 3.2: its own address is in its fields, and in its sender.
+            smtputf8: envelope.smtputf8 || !list.is_ascii(),
             sender: bounces
                 .clone()
                 .map_or(ReversePath::Null, ReversePath::Address),
             rewritten: None,
-            head: listing::fields(&list, &acceptance.header, envelope.smtputf8),
-            recipients: remotes,
-            accounts: Vec::new(),
+            head: listing::fields(&list, &acceptance.header),
+            recipients: mailing.remotes,
+            accounts: mailing.waiting,
             blob: arrived.blob,
             skipped,
             size: arrived.size.saturating_sub(u64::from(skipped)),
@@ -217,7 +235,7 @@ impl Router {
                 ..envelope.options.clone()
             },
             received: now,
-            origin: None,
+            origin: submitter(acceptance),
         };
         self.queue().enqueue(batch, &message);
         Queued {
@@ -252,6 +270,14 @@ impl Router {
         let sender = envelope.sender.address()?;
         let secret = snapshot.rewriting_secrets().last()?;
         srs::rewritten(secret, self.now(), sender, domain?)
+    }
+}
+
+/// The account that submitted it.
+fn submitter(acceptance: &Acceptance) -> Option<AccountId> {
+    match acceptance.origin {
+        Origin::Account(account) => Some(account),
+        Origin::Peer | Origin::Ourselves => None,
     }
 }
 

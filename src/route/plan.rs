@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::target::Target;
+use super::{held::Waiting, target::Target};
 use crate::{
     base::ids::{AccountId, MailboxId},
     mail::{
@@ -19,6 +19,7 @@ use crate::{
         envelope::{ForwardPath, RcptOptions},
     },
     mailbox::{FlagSet, INBOX, Name},
+    queue::record::Here,
 };
 
 /// The copies of one message.
@@ -42,7 +43,7 @@ pub(super) struct Mailing {
     /// Where they go, and what the sender said of each.
     pub(super) remotes: Vec<(Address, RcptOptions)>,
     /// Who gets a copy here when its time has come.
-    pub(super) waiting: Vec<(AccountId, Address, RcptOptions)>,
+    pub(super) waiting: Vec<(Here, Address, RcptOptions)>,
 }
 
 /// One copy that stays here.
@@ -126,22 +127,27 @@ impl Plan {
         (via, list): (Option<&ForwardPath>, Option<&Address>),
         remote: (Address, RcptOptions),
     ) -> (usize, usize) {
+        let at = self.mailing(via, list);
+        let Some(mailing) = self.mailings.get_mut(at) else {
+            return (at, 0);
+        };
+        mailing.remotes.push(remote);
+        (at, mailing.remotes.len().saturating_sub(1))
+    }
+
+    /// Where this mailing is; it is begun if it is not there.
+    fn mailing(&mut self, via: Option<&ForwardPath>, list: Option<&Address>) -> usize {
         let is_it =
             |mailing: &Mailing| (mailing.via.as_ref(), mailing.list.as_ref()) == (via, list);
         let at = self.mailings.iter().rposition(is_it);
-        let at = at.unwrap_or_else(|| {
+        at.unwrap_or_else(|| {
             self.mailings.push(Mailing {
                 via: via.cloned(),
                 list: list.cloned(),
                 ..Mailing::default()
             });
             self.mailings.len().saturating_sub(1)
-        });
-        let Some(mailing) = self.mailings.get_mut(at) else {
-            return (at, 0);
-        };
-        mailing.remotes.push(remote);
-        (at, mailing.remotes.len().saturating_sub(1))
+        })
     }
 
     /// Somebody is reached once more.
@@ -152,16 +158,17 @@ impl Plan {
         }
     }
 
-    /// Has these wait with those whom the sender named: the first of all mailings.
-    pub(super) fn hold(&mut self, waiting: Vec<(AccountId, Address, RcptOptions)>) {
-        if waiting.is_empty() {
-            return;
+    /// Has these wait with those whom the sender named, the first of all mailings, or with those
+    /// to whom the same group sends it on.
+    pub(super) fn hold(&mut self, waiting: Vec<Waiting>) {
+        for Waiting { list, to } in waiting {
+            let at = self.mailing(None, list.as_ref());
+            if let Some(mailing) = self.mailings.get_mut(at) {
+                mailing.waiting.push(to);
+            }
         }
         let named = |mailing: &Mailing| mailing.via.is_none() && mailing.list.is_none();
-        let at = self.mailings.iter().position(named);
-        let mut mailing = at.map_or_else(Mailing::default, |at| self.mailings.remove(at));
-        mailing.waiting = waiting;
-        self.mailings.insert(0, mailing);
+        self.mailings.sort_by_key(|mailing| !named(mailing));
     }
 
     /// Who gets a copy here when its time has come.

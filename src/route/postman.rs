@@ -26,7 +26,7 @@ use crate::{
     verify::Draft,
 };
 
-/// Delivers reports, and what waited here for its time.
+/// Delivers reports and what waited here for its time, and signs what is ours.
 pub trait Postman: Send + Sync + 'static {
     /// Adds the delivery of `report` to `batch`. The answer is used after the commit.
     fn add_report<'a>(
@@ -34,6 +34,10 @@ pub trait Postman: Send + Sync + 'static {
         batch: &'a mut Batch,
         report: Report,
     ) -> BoxFuture<'a, Result<Posted, PostError>>;
+
+    /// The fields that sign a message of our users as it is sent; empty when nobody has a key for
+    /// it.
+    fn sign(&self, draft: Draft) -> BoxFuture<'_, Vec<u8>>;
 
     /// Whether this account has place for a copy now.
     fn has_place(&self, account: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>>;
@@ -200,6 +204,10 @@ impl Postman for Reports {
         report: Report,
     ) -> BoxFuture<'a, Result<Posted, PostError>> {
         Box::pin(self.router.add_report(batch, report))
+    }
+
+    fn sign(&self, draft: Draft) -> BoxFuture<'_, Vec<u8>> {
+        Box::pin(self.router.sign(draft))
     }
 
     fn has_place(&self, account: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>> {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     copies::{Copies, Queued},
-    held::Waiting,
+    held::waiting,
     pace::{Full, Pace, Verdict},
     passing::{Rewriting, cut_circles},
     plan::{Copy, Filing, Plan, filed},
@@ -268,7 +268,7 @@ impl Router {
             return Ok(Err(Refusal::NoRoom));
         }
         let snapshot = self.0.directory.settled().await?;
-        let target = match self.target(&snapshot, (*from, sender), to) {
+        let target = match self.target(&snapshot, (*from, sender), (to, false)) {
             Ok(target) => target,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -286,6 +286,7 @@ impl Router {
 
     /// Accepts a message for all its targets, or for none.
     pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Copies, AcceptError> {
+        self.keep_suspicious(&mut acceptance);
         self.prepare_rewriting(&acceptance).await;
         let seal = self.seal(&acceptance).await;
         for attempt in 0..ATTEMPTS_MAX {
@@ -329,7 +330,7 @@ impl Router {
 
     /// The same, with the copies of some accounts in other mailboxes than INBOX, and what is passed
     /// on sealed.
-    fn compose_filed(
+    pub(super) fn compose_filed(
         &self,
         batch: &mut Batch,
         acceptance: &Acceptance,
@@ -343,8 +344,9 @@ impl Router {
             None => filed(account, filing),
         });
         if held_until.is_some() {
-            let recipients = &acceptance.envelope.recipients;
-            plan.hold(Waiting::of(&acceptance.targets, recipients).accounts);
+            let (targets, addresses) = (&acceptance.targets, &acceptance.envelope.recipients);
+            let snapshot = self.0.directory.snapshot();
+            plan.hold(waiting(targets, addresses, &snapshot));
         }
         let (queued, waiting) = (plan.leaving(), plan.waiting());
         let listed = plan.editions.iter().map(|(_, copies)| copies.len());
@@ -355,6 +357,17 @@ impl Router {
             _ => return Err(Refusal::TooManyCopies),
         }
         let mailings = plan.mailings.len();
+        if acceptance.junk {
+            // Of a group whose members keep what they forward it was not known that there is one.
+            let is_there = |list: &Address| acceptance.editions.iter().any(|of| of.list == *list);
+            let (editions, others): (Vec<_>, Vec<_>) = plan
+                .editions
+                .into_iter()
+                .partition(|(list, _)| is_there(list));
+            plan.editions = editions;
+            plan.copies
+                .extend(others.into_iter().flat_map(|(_, copies)| copies));
+        }
         self.place(batch, &acceptance.arrived, (&plan.copies, mailings), now);
         let mut copies = plan.copies;
         for (list, listed) in plan.editions {
@@ -493,7 +506,7 @@ impl Router {
                 .target(
                     &snapshot,
                     (acceptance.origin, &acceptance.envelope.sender),
-                    &taken.path,
+                    (&taken.path, acceptance.junk),
                 )
                 .map_err(|_| AcceptError::Refused(Refusal::Changed))?
                 .with(options);

@@ -44,7 +44,7 @@ impl Router {
 
     fn success(&self, acceptance: &Acceptance) -> Option<Report> {
         let (envelope, about) = (&acceptance.envelope, acceptance.id);
-        let held = envelope.options.release.is_some();
+        let held = acceptance.held_until(self.now()).is_some();
         let addresses = envelope.recipients.iter();
         let entries: Vec<_> = addresses
             .zip(&acceptance.targets)
@@ -105,9 +105,12 @@ fn success_of(target: &Target, held: bool) -> Option<Event> {
     if !target.wants_success() {
         return None;
     }
-    if target.is_expanded() {
-        return Some(Event::Expanded);
+    // RFC 4865: what waits for its time is not there yet; nobody hears later of what waits at a
+    // group.
+    match (target.is_expanded(), target.ends_here()) {
+        (true, _) => Some(Event::Expanded),
+        (false, true) if !held => Some(Event::Delivered),
+        (false, true) if !target.lists().is_empty() => Some(Event::Expanded),
+        (false, _) => None,
     }
-    // RFC 4865: what waits for its time is not there yet.
-    (target.ends_here() && !held).then_some(Event::Delivered)
 }

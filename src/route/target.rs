@@ -5,7 +5,7 @@
 
 use super::router::{Origin, Refusal, Router};
 use crate::{
-    accounts::{List, Resolution, Snapshot, Targets, Writer},
+    accounts::{List, MailKind, Resolution, Snapshot, Targets, Writer},
     base::text::Quoted,
     mail::envelope::{ForwardPath, RcptOptions, ReversePath},
 };
@@ -23,20 +23,21 @@ pub struct Target {
 }
 
 impl Router {
-    /// Whether `from` may send to `to`, and what that reaches. Decided on the parsed address alone.
+    /// Whether `from` may send to `to`, and what that reaches when it is suspicious or is not.
+    /// Decided on the parsed address alone.
     pub(super) fn target(
         &self,
         snapshot: &Snapshot,
         (from, sender): (Origin, &ReversePath),
-        to: &ForwardPath,
+        (to, suspicious): (&ForwardPath, bool),
     ) -> Result<Target, Refusal> {
         let returned = self.returned(snapshot, to).transpose()?;
         let meant = returned.as_ref().unwrap_or(to);
-        let resolution = match sender {
-            ReversePath::Null => snapshot.resolve_report(meant),
-            ReversePath::Address(_) => snapshot.resolve(meant),
+        let kind = MailKind {
+            report: *sender == ReversePath::Null,
+            suspicious,
         };
-        let reached = match (&returned, resolution, from) {
+        let reached = match (&returned, snapshot.resolve_kind(meant, kind), from) {
             (_, Resolution::Targets(reached), _) => reached,
             // RFC 5321 3.6.2, as the backup that the domain's MX records name.
             (None, Resolution::NotLocal, Origin::Peer) if self.backs_up(to) => elsewhere(to),

@@ -6,11 +6,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 
 use super::{
     canon::{BodyHash, Canon, Wanted},
     dkim::{self, DkimResult, Kind, Signature, key_of},
-    header::{Header, unsigned},
+    header::{Authors, Header, unsigned},
     key::PublicKey,
     questions::Questions,
     tags::Tags,
@@ -181,6 +182,22 @@ impl Chain {
             Self::None | Self::Broken => None,
         }
     }
+}
+
+/// The domains that signed a header (DKIM) or sealed it last (ARC), each once, as far as it is
+/// looked at.
+pub fn signed_by(header: Bytes) -> Vec<String> {
+    let header = Header::new(header);
+    let (signatures, _) = dkim::signatures(&header, &Authors::Missing);
+    let signers = signatures.into_iter().map(|signature| signature.domain);
+    let (chain, _) = Chain::read(&header);
+    let mut domains: Vec<String> = Vec::new();
+    for domain in signers.chain(chain.sealer().map(str::to_owned)) {
+        if !domains.contains(&domain) {
+            domains.push(domain);
+        }
+    }
+    domains
 }
 
 /// Bodies that have to be hashed for a chain.

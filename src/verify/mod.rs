@@ -23,6 +23,7 @@ mod spf;
 mod tags;
 mod work;
 
+pub use arc::signed_by;
 pub use seal::Sealable;
 pub use sign::{Draft, Signer, SigningKey};
 pub use work::Work;
@@ -91,8 +92,8 @@ pub struct Examination {
 /// Who brings it.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
-    /// From here.
-    pub ip: IpAddr,
+    /// From here, if that is known: else its address says nothing of it.
+    pub ip: Option<IpAddr>,
     /// What it called itself.
     pub helo: &'a str,
     /// MAIL FROM.
@@ -321,7 +322,10 @@ async fn policies(
 }
 
 /// RFC 8601 3.
-async fn iprev(questions: Questions<'_>, ip: IpAddr) -> Iprev {
+async fn iprev(questions: Questions<'_>, ip: Option<IpAddr>) -> Iprev {
+    let Some(ip) = ip else {
+        return Iprev::Unasked;
+    };
     // It decides nothing.
     let questions = questions.within(REVERSE_MAX);
     let ip = ip.to_canonical();
@@ -348,8 +352,13 @@ async fn iprev(questions: Questions<'_>, ip: IpAddr) -> Iprev {
 
 /// What HELO and MAIL FROM come to; the second only when there is a sender.
 async fn spf(questions: Questions<'_>, client: Client<'_>) -> (SpfResult, Option<SpfResult>) {
+    let Some(ip) = client.ip else {
+        // RFC 7208 2.6.1: nothing can be said of it.
+        let sender = sender_domain(client.sender);
+        return (SpfResult::None, sender.map(|_| SpfResult::None));
+    };
     let helo = Identity {
-        ip: client.ip,
+        ip,
         domain: client.helo,
         local: "postmaster",
         helo: client.helo,

@@ -24,6 +24,8 @@ pub(super) enum Iprev {
     TempError,
     /// It has no name.
     PermError,
+    /// Nobody knows the address.
+    Unasked,
 }
 
 impl Iprev {
@@ -33,6 +35,7 @@ impl Iprev {
             Self::Fail => "fail",
             Self::TempError => "temperror",
             Self::PermError => "permerror",
+            Self::Unasked => "none",
         }
     }
 }
@@ -41,7 +44,7 @@ impl Iprev {
 #[derive(Debug)]
 pub(super) struct Results<'a> {
     pub host: &'a str,
-    pub ip: IpAddr,
+    pub ip: Option<IpAddr>,
     pub iprev: &'a Iprev,
     /// What the client called itself, and what that came to.
     pub helo: (&'a str, SpfResult),
@@ -61,16 +64,16 @@ impl Results<'_> {
     /// The field with its line endings.
     pub(super) fn to_field(&self) -> String {
         let mut out = format!("Authentication-Results: {}", token(self.host));
-        let ip = self.ip.to_canonical();
-        let ip = match ip {
+        let ip = self.ip.map(|ip| match ip.to_canonical() {
             IpAddr::V4(four) => four.to_string(),
             // RFC 8601 2.2: colons are not for tokens.
             IpAddr::V6(six) => format!("\"{six}\""),
-        };
-        next(
-            &mut out,
-            &format!("iprev={} policy.iprev={ip}", self.iprev.name()),
-        );
+        });
+        // RFC 8601 3 has no word for an address that is not known.
+        if let Some(ip) = ip {
+            let iprev = self.iprev.name();
+            next(&mut out, &format!("iprev={iprev} policy.iprev={ip}"));
+        }
         let (helo, result) = self.helo;
         next(
             &mut out,
@@ -183,7 +186,7 @@ mod tests {
     fn rfc_8601_nothing_of_a_peer_ends_a_result() {
         let results = Results {
             host: "mx.example",
-            ip: "2001:db8::1".parse().unwrap(),
+            ip: Some("2001:db8::1".parse().unwrap()),
             iprev: &Iprev::Fail,
             helo: ("x; spf=pass\r\nX: y", SpfResult::None),
             sender: Some(("a (b)", SpfResult::SoftFail)),

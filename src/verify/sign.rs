@@ -212,14 +212,17 @@ fn fold(text: &str, field: &mut String) {
     field.push_str(rest);
 }
 
-/// The names to sign: each as often as it stands there, and those that must not be added to once
-/// more (RFC 6376 5.4, 8.15). `more` are signed besides.
+/// The names to sign: each as often as it stands there, up to a limit, and those that must not be
+/// added to as often as they do and once more (RFC 6376 5.4, 8.15): one of them that is not signed
+/// looks like one that was added. `more` are signed besides.
 pub(super) fn signed_names(header: &Header, more: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
     for name in SIGNED.iter().chain(more) {
         let count = header.places(name).len();
-        let once_more = usize::from(OVERSIGNED.contains(name));
-        let count = count.min(TIMES_MAX).saturating_add(once_more);
+        let count = match OVERSIGNED.contains(name) {
+            true => count.saturating_add(1),
+            false => count.min(TIMES_MAX),
+        };
         names.extend(std::iter::repeat_n((*name).to_owned(), count));
     }
     names
@@ -260,7 +263,7 @@ const OVERSIGNED: &[&str] = &[
     "mime-version",
     "reply-to",
 ];
-/// How often one name is signed: the limit of a message that nobody means.
+/// How often one name of the others is signed: the limit of a message that nobody means.
 const TIMES_MAX: usize = 20;
 /// Characters of a line.
 const LINE_CHARS: usize = 72;

@@ -44,7 +44,7 @@ pub(super) async fn found(verifier: &Verifier, message: &[u8], sender: &str) -> 
     let sender = format!("<{sender}>");
     let (sender, _) = parse_reverse_path(&sender).unwrap();
     let client = Client {
-        ip: CLIENT,
+        ip: Some(CLIENT),
         helo: "out.author.example",
         sender: &sender,
     };
@@ -330,7 +330,7 @@ async fn what_decides_nothing_takes_no_time_from_what_does() {
     dns.set_delay(Duration::from_secs(6));
     let began = Instant::now();
     let questions = Questions::new(&dns, began + Duration::from_secs(20));
-    assert_eq!(iprev(questions, CLIENT).await, Iprev::TempError);
+    assert_eq!(iprev(questions, Some(CLIENT)).await, Iprev::TempError);
     assert!(began.elapsed() < Duration::from_secs(6));
 
     // The organization of who vouches is asked for beside all else: three rounds, not four.

@@ -61,6 +61,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "store",
             "smtp/proto",
             "smtp/client",
+            // What is rewritten on its way is signed as it is sent.
+            "verify",
             "dns",
             "tls",
             "observe",

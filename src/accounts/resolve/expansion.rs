@@ -65,6 +65,8 @@ struct Place {
 pub(super) struct Expansion<'a> {
     snapshot: &'a Snapshot,
     through: Through,
+    /// What accounts forward stays with them.
+    keeps: bool,
     /// Addresses to look at.
     work: Vec<(Address, Place)>,
     visited: HashSet<Node<'a>>,
@@ -88,6 +90,7 @@ impl<'a> Expansion<'a> {
         Self {
             snapshot,
             through,
+            keeps: false,
             work: Vec::new(),
             visited: HashSet::new(),
             reached: 0,
@@ -100,6 +103,11 @@ impl<'a> Expansion<'a> {
             met_disabled: false,
             unusable: None,
         }
+    }
+
+    /// The same, with what accounts forward left in their mailboxes.
+    pub(super) fn keeping(self, keeps: bool) -> Self {
+        Self { keeps, ..self }
     }
 
     /// Whom the postmaster of this host is.
@@ -251,7 +259,8 @@ impl<'a> Expansion<'a> {
             }
             Some(account) => match &account.forwarding {
                 Some(forwarding)
-                    if matches!(self.through, Through::Everything | Through::Reports) =>
+                    if !self.keeps
+                        && matches!(self.through, Through::Everything | Through::Reports) =>
                 {
                     if forwarding.keep {
                         self.reach(id, place);

@@ -154,20 +154,57 @@ async fn how_a_message_ends_is_known_without_reading_it() {
     assert_eq!(missing(&world.restarted().open(ARCHIVE).await), expected);
 }
 
+/// A message may ask for sixteen of them.
 #[tokio::test(start_paused = true)]
-async fn lim_37_bodies_beyond_the_budget_go_to_the_store_and_nothing_waits_for_ever() {
+async fn lim_37_copies_of_a_body_for_groups_are_counted() {
     let mut world = World::new().await;
-    let budget = 100 * 1024;
+    let (budget, editions) = (100 * 1024, 6);
+    world.mailboxes = with_budget(&world, budget);
+    let memory = world.mailboxes.core.memory.clone();
+    let text = message(1).repeat(800);
+    let mut intake = world.mailboxes.intake_for(editions);
+    intake.feed(text.clone().into()).await.unwrap();
+    let heads = (0..editions).map(|n| Bytes::from(format!("List: {n}\r\n")));
+    let heads: Vec<_> = heads.collect();
+    let finished = intake.finish_editions(Bytes::new(), heads.clone()).await;
+    let (main, copies) = finished.unwrap();
+    let all = || std::iter::once(&main).chain(&copies);
+    let in_memory = all().filter_map(|arrived| match &arrived.content {
+        crate::store::Content::Bytes(bytes) => Some(bytes.len()),
+        crate::store::Content::Staged(_) => None,
+    });
+    let held: usize = in_memory.sum();
+    let free = limits::BODY_BYTES_FREE;
+    assert_eq!(held, budget - memory.free_bytes() + free, "all is counted");
+    assert!((2 * text.len()..=budget).contains(&held), "{held}");
+    drop(main);
+    for (n, (arrived, head)) in copies.into_iter().zip(heads).enumerate() {
+        let options = options(FlagSet::default(), world.clock.wall());
+        let appended = world.mailboxes.append(ALICE, INBOX, arrived, options);
+        appended.await.unwrap();
+        let stored = world.text(EmailId(n as u64 + 1)).await.unwrap();
+        assert_eq!(
+            stored,
+            std::str::from_utf8(&head).unwrap().to_owned() + &text
+        );
+    }
+    assert_eq!(memory.free_bytes(), budget, "all of it came back");
+}
+
+fn with_budget(world: &World, budget: usize) -> Mailboxes {
     let settings = Options {
         body_memory_bytes: budget,
         ..Options::default()
     };
-    world.mailboxes = Mailboxes::new(
-        Arc::clone(&world.engine),
-        world.clock.clone(),
-        Random::system(),
-        settings,
-    );
+    let (engine, clock) = (Arc::clone(&world.engine), world.clock.clone());
+    Mailboxes::new(engine, clock, Random::system(), settings)
+}
+
+#[tokio::test(start_paused = true)]
+async fn lim_37_bodies_beyond_the_budget_go_to_the_store_and_nothing_waits_for_ever() {
+    let mut world = World::new().await;
+    let budget = 100 * 1024;
+    world.mailboxes = with_budget(&world, budget);
     let memory = world.mailboxes.core.memory.clone();
     let text = |n: usize| message(n).repeat(2_000);
     // All are half-way at the same time, more of them than may be written at once.

@@ -302,7 +302,7 @@ fn judged(action: Action<'_>, record: &RecipientRecord, now: Timestamp) -> Effec
 
 /// A way is only for what goes anywhere. Who waits does so because of the old one.
 fn rerouted(via: Option<&Via>, record: &RecipientRecord, now: Timestamp) -> Effect {
-    if record.account.is_some() || record.order != Order::Deliver {
+    if record.here.is_some() || record.order != Order::Deliver {
         return Effect::Nothing;
     }
     if record.via.as_ref() == via {

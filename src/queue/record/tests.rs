@@ -58,16 +58,19 @@ fn recipient() -> impl Strategy<Value = RecipientRecord> {
         (state, 0..3_u8, any::<u32>(), any::<u8>(), any::<u64>()),
         proptest::option::of(any::<(u64, u64)>()),
         proptest::option::of(diagnosis),
-        any::<(bool, bool, Option<u64>)>(),
+        any::<(bool, bool, Option<(u64, Option<String>)>)>(),
         (options(), via()),
     )
         .prop_map(|(numbers, attempted, last, told, (options, via))| {
-            let (delay_told, late_told, account) = told;
+            let (delay_told, late_told, here) = told;
             let (state, order, attempts, unfinished, fence) = numbers;
             RecipientRecord {
                 address: Address::parse("\"a b\"@example.org").unwrap(),
                 options,
-                account: account.map(AccountId),
+                here: here.map(|(account, tag)| Here {
+                    account: AccountId(account),
+                    tag: tag.map(Into::into),
+                }),
                 state,
                 order: match order {
                     0 => Order::Deliver,
@@ -161,18 +164,26 @@ fn q_08_due_times_know_whose_mail_they_are() {
     let key = crate::store::key::queue_due(at, id, 3);
     let to = Address::parse("a@there.example").unwrap();
     let fresh = RecipientRecord::fresh(to.clone(), RcptOptions::default(), State::Held);
-    for (account, priority) in [(None, -9), (Some(AccountId(3)), 9)] {
+    let tagged = Here {
+        account: AccountId(3),
+        tag: Some("work".into()),
+    };
+    for (here, priority) in [(None, -9), (Some(tagged), 9)] {
         let turn = Turn {
             source: Source::of(Some(AccountId(u64::MAX)), &ReversePath::Null),
             priority: Priority::new(priority).unwrap(),
         };
         let record = RecipientRecord {
-            account,
+            here,
             ..fresh.clone()
         };
+        assert_eq!(
+            RecipientRecord::decode(&record.encode()),
+            Ok(record.clone())
+        );
         let due = Due::decode(key.as_bytes(), &Due::value(&record, turn)).unwrap();
         assert_eq!((&due.domain, due.turn), (&to.domain, turn));
-        assert_eq!(due.here, account.is_some());
+        assert_eq!(due.here, record.here.is_some());
         assert_eq!((due.over, due.via), (false, None));
     }
     let over = RecipientRecord {

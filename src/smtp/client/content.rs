@@ -12,7 +12,7 @@ use crate::wire::fold::Fold;
 
 /// Writes content, in any portions.
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
+pub struct Encoder {
     /// Breaks lines that are too long.
     fold: Fold,
     /// A CR was read whose LF, if there is one, is still to come.
@@ -34,7 +34,7 @@ enum Form {
 
 impl Encoder {
     /// For chunks.
-    pub(super) fn counted() -> Self {
+    pub fn counted() -> Self {
         Self {
             form: Form::Counted,
             ..Self::default()
@@ -50,7 +50,7 @@ impl Encoder {
     }
 
     /// Appends the transparent form of `content` to `out`.
-    pub(super) fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
+    pub fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) {
         if self.form == Form::AsIs {
             out.extend_from_slice(content);
             return;
@@ -81,7 +81,7 @@ impl Encoder {
 
     /// Appends what ends the content: the end of its last line, and for DATA the final dot on a
     /// line of its own.
-    pub(super) fn finish(mut self, out: &mut Vec<u8>) {
+    pub fn finish(mut self, out: &mut Vec<u8>) {
         if !self.fold.at_start() {
             self.fold.end_line(out);
         }

@@ -15,6 +15,7 @@ mod stream;
 mod tls;
 mod transaction;
 
+pub use content::Encoder as LineEncoder;
 pub use conversation::{Cause, Conversation, Failure, Timeouts};
 pub use login::{Login, Proof};
 pub use tls::TlsClient;

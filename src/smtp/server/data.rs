@@ -254,7 +254,7 @@ impl Session {
             None => None,
             Some((verifier, examination)) => {
                 let client = Client {
-                    ip: sender.peer.remote.ip(),
+                    ip: sender.peer.address(),
                     helo: sender.greeted.name.as_str(),
                     sender: &transaction.envelope.sender,
                 };
@@ -315,7 +315,7 @@ impl Session {
             reverse_name: findings
                 .and_then(|findings| findings.reverse_name.as_deref())
                 .or_else(|| self.introduced.name()),
-            client: sender.peer.remote.ip(),
+            client: sender.peer.address(),
             by: &self.shared.options.host,
             with: Transmission {
                 lmtp: self.dialect() == Dialect::Lmtp,

@@ -2,8 +2,9 @@
 //! tells whom it speaks for.
 //!
 //! What is told counts as if the client had connected itself: for limits, the checks of senders,
-//! Received and logs. The session begins anew with the greeting; TLS stays what it is. Attributes
-//! may come in several commands; what was told stays until something else is.
+//! Received and logs. A client whose address is not known counts as who speaks for it, and nothing
+//! is said or asked of its address. The session begins anew with the greeting; TLS stays what it
+//! is. Attributes may come in several commands; what was told stays until something else is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     net::{
-        Next, Turn,
+        Next, Peer, Turn,
         authn::{AuthRefusal, Login},
     },
     smtp::proto::{
@@ -57,19 +58,24 @@ impl Session {
         told: Introduction,
         turn: &mut Turn<'_, Dialog>,
     ) -> Next<Reply> {
-        let peer = turn.peer();
-        let (remote, local) = (peer.remote, peer.local);
+        let before = turn.peer();
+        let via = before.via.unwrap_or_else(|| before.remote.ip());
         let socket = |ip: Told<IpAddr>, port: Told<u16>, before: SocketAddr| {
             let ip = ip.or(Some(before.ip())).unwrap_or(UNKNOWN);
             SocketAddr::new(ip, port.or(Some(before.port())).unwrap_or(0))
         };
-        let remote = socket(told.address, told.port, remote);
-        let local = socket(told.local_address, told.local_port, local);
-        let login = match self.vouched(told.login, remote.ip()) {
+        let peer = Peer {
+            remote: socket(told.address, told.port, before.remote),
+            local: socket(told.local_address, told.local_port, before.local),
+            tls: None,
+            via: Some(via),
+        };
+        let source = peer.source();
+        let login = match self.vouched(told.login, source) {
             Ok(login) => login,
             Err(reply) => return Next::Refuse(reply),
         };
-        if self.permit.rename(remote.ip(), Instant::now()).is_err() {
+        if self.permit.rename(source, Instant::now()).is_err() {
             let text = "too many connections from the client's address";
             return Next::Close(Reply::new(421, Detail(7, 0), text));
         }
@@ -85,8 +91,8 @@ impl Session {
         };
         self.login = login;
         self.state = State::Connected;
-        turn.introduce(remote, local);
-        tracing::debug!(peer.ip = %remote.ip(), "a client was introduced");
+        turn.introduce(peer.remote, peer.local);
+        tracing::debug!(peer.ip = %peer.remote.ip(), "a client was introduced");
         let greeting = self.shared.presented.greeting(self.dialect());
         self.idle_talk(greeting)
     }

@@ -108,11 +108,30 @@ fn only_one_author_signs() {
 
 #[test]
 fn dkim_02_however_often_a_field_stands_there_it_is_signed_once_more() {
-    for (count, signed) in [(0, 1), (1, 2), (19, 20), (20, 21)] {
-        let header = Header::new(Bytes::from("Subject: x\r\n".repeat(count)));
-        let subjects = signed_names(&header, &[])
-            .into_iter()
-            .filter(|name| name == "subject");
-        assert_eq!(subjects.count(), signed);
+    for (count, subjects, senders) in [(0, 1, 0), (1, 2, 1), (20, 21, 20), (99, 100, 20)] {
+        let header = Header::new(Bytes::from("Subject: x\r\nSender: y\r\n".repeat(count)));
+        let names = signed_names(&header, &[]);
+        let signed = |of: &str| names.iter().filter(|name| *name == of).count();
+        assert_eq!((signed("subject"), signed("sender")), (subjects, senders));
+    }
+}
+
+#[tokio::test]
+async fn dkim_02_what_stands_there_too_often_is_signed_so_that_it_holds() {
+    let dns = Fake::new();
+    let signers = signers(&dns, "a.example");
+    let header = "From: x@a.example\r\n".to_owned() + &"To: y@b.example\r\n".repeat(25);
+    let header = header + &"Resent-To: z@b.example\r\n".repeat(25);
+    let message = signed(&header, "Hi.\r\n", &signers);
+    let verifier = whole::verifier(&dns, |options| options.enforced = false);
+    for (more, holds) in [
+        ("", 2),
+        ("To: eve@b.example\r\n", 0),
+        ("From: eve@a.example\r\n", 0),
+    ] {
+        let message = format!("{more}{message}");
+        let found = whole::found(&verifier, message.as_bytes(), "x@a.example").await;
+        let field = std::str::from_utf8(&found.field).unwrap();
+        assert_eq!(field.matches("dkim=pass").count(), holds, "{more}: {field}");
     }
 }

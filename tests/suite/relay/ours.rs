@@ -8,19 +8,23 @@ use std::{
 };
 
 use buzon::{
-    base::future::BoxFuture,
-    mail::address::Domain,
+    base::{clock::Timestamp, future::BoxFuture, random::Random},
+    mail::{address::Domain, envelope::ReversePath},
     queue::admin::{Action, Filter, Selection, Standing},
     relay::Connector,
     smtp::client::Transport,
+    verify::{Client as Peer, Options, Verifier},
 };
+use bytes::Bytes;
 use tokio::{
     io::DuplexStream,
     sync::{mpsc, oneshot},
 };
 
+use super::mta::{Act, Event, Mta, say as saying};
 use crate::support::{
     client::Client,
+    logs::logged,
     player::{Player, Speaks, run},
 };
 
@@ -58,17 +62,8 @@ async fn say(client: &mut Client, lines: &[(&str, &str)]) {
     }
 }
 
-/// Submits `body` with these parameters of MAIL to a user of the other server, lets the relay of
-/// ours run for so long, and answers with both servers.
-async fn sent(parameters: &str, body: &[u8], minutes: u64) -> (Player, Player) {
-    let mut ours = Player::new(Speaks::Smtp).await;
-    let mut theirs = Player::new(Speaks::Smtp).await;
-    ours.server.add_account("alice").await;
-    let there = Domain::parse("there.example").unwrap();
-    theirs.server.directory.add_domain(&there).await.unwrap();
-    theirs.server.add_account("bob@there.example").await;
-    let address = [198, 51, 100, 1].into();
-    ours.server.dns.set_addresses("there.example", &[address]);
+/// Submits `body` for `to` with these parameters of MAIL.
+async fn submit(ours: &Player, to: &str, parameters: &str, body: &[u8]) {
     let mut client = ours.server.connect("submissions").await;
     let plain = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1hbGljZQ==";
     let begin = format!("MAIL FROM:<alice@example.org>{parameters}");
@@ -79,14 +74,33 @@ async fn sent(parameters: &str, body: &[u8], minutes: u64) -> (Player, Player) {
             ("EHLO c.example", "250"),
             (plain, "235"),
             (&begin, "250"),
-            ("RCPT TO:<bob@there.example>", "250"),
+            (&format!("RCPT TO:<{to}>"), "250"),
         ],
     )
     .await;
     let chunk = format!("BDAT {} LAST\r\n", body.len());
     client.send(&[chunk.as_bytes(), body].concat()).await;
     say(&mut client, &[("", "250 2.0.0 accepted")]).await;
-    drop(client);
+}
+
+/// A server of ours with an account, which knows where mail for there.example goes.
+async fn with_alice() -> Player {
+    let mut ours = Player::new(Speaks::Smtp).await;
+    ours.server.add_account("alice").await;
+    let address = [198, 51, 100, 1].into();
+    ours.server.dns.set_addresses("there.example", &[address]);
+    ours
+}
+
+/// Submits `body` with these parameters of MAIL to a user of the other server, lets the relay of
+/// ours run for so long, and answers with both servers.
+async fn sent(parameters: &str, body: &[u8], minutes: u64) -> (Player, Player) {
+    let ours = with_alice().await;
+    let mut theirs = Player::new(Speaks::Smtp).await;
+    let there = Domain::parse("there.example").unwrap();
+    theirs.server.directory.add_domain(&there).await.unwrap();
+    theirs.server.add_account("bob@there.example").await;
+    submit(&ours, "bob@there.example", parameters, body).await;
     let (ask, mut asked) = mpsc::channel::<oneshot::Sender<DuplexStream>>(1);
     let relay = ours.server.relay(Arc::new(Line(ask)));
     let over = tokio::time::sleep(std::time::Duration::from_secs(60 * minutes));
@@ -176,4 +190,80 @@ fn binary_content_is_the_same_to_its_last_octet() {
         let stored = inbox(&theirs).await;
         assert!(stored.ends_with(b"\r\n\r\n\0a\n.\r\n.\rb"));
     });
+}
+
+/// Connections to a server that a script plays.
+struct Scripted(Mta);
+
+impl Connector for Scripted {
+    fn connect(
+        &self,
+        to: SocketAddr,
+        _: Option<IpAddr>,
+    ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>> {
+        Box::pin(async move { Ok(Box::new(self.0.serve(to)?) as Box<dyn Transport>) })
+    }
+}
+
+/// What a receiver finds out of this message, which comes from nowhere.
+async fn verified(player: &Player, message: &[u8]) -> String {
+    let options = Options {
+        host: Domain::parse("mx.there.example").unwrap(),
+        enforced: true,
+        trusted_sealers: Vec::new(),
+        time_max: std::time::Duration::from_secs(20),
+    };
+    let dns = Arc::new(player.server.dns.clone());
+    let verifier = Verifier::new(options, dns, Random::seeded(1));
+    let end = memchr::memmem::find(message, b"\r\n\r\n").unwrap() + 2;
+    let header = Bytes::copy_from_slice(&message[..end]);
+    let mut examination = verifier.examine(header, false);
+    examination.feed(&message[end + 2..]);
+    let client = Peer {
+        ip: None,
+        helo: "mx.example.org",
+        sender: &ReversePath::Null,
+    };
+    let now = player.server.clock.wall().max(Timestamp::from_secs(1));
+    let found = verifier.judge(examination, client, now).await;
+    String::from_utf8(found.field.to_vec()).unwrap()
+}
+
+/// RFC 3030 3, RFC 6376 5: what a server without BINARYMIME gets is signed as it gets it, also by
+/// way of a group; signatures of others are lost, and the log says so.
+#[test]
+fn dkim_02_what_is_converted_is_signed_as_it_is_sent() {
+    let test = async {
+        let mut ours = with_alice().await;
+        ours.given("signed example.org").await.unwrap();
+        ours.given("group team@example.org -> carol@there.example owned alice by anyone")
+            .await
+            .unwrap();
+        let body = b"From: alice@example.org\r\nSubject: x\r\n\
+            DKIM-Signature: v=1; a=rsa-sha256; d=far.example; s=s; c=relaxed/relaxed; h=from;\r\n \
+            bh=AAAA; b=AAAA\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+            --b\r\nContent-Transfer-Encoding: binary\r\n\r\n\0a\n.\r\n.\rb\r\n\
+            --b\r\n\r\nbare\nline\r\n--b--";
+        for to in ["bob@there.example", "team@example.org"] {
+            submit(&ours, to, " BODY=BINARYMIME", body).await;
+        }
+        let mta = Mta::new(|seen| match &seen.event {
+            Event::Command(line) if line.starts_with("EHLO") => saying("250-mta\r\n250 SIZE"),
+            _ => Act::Usual,
+        });
+        let relay = ours.server.relay(Arc::new(Scripted(mta.clone())));
+        let over = tokio::time::sleep(std::time::Duration::from_secs(60));
+        relay.run(over).await;
+        let contents = mta.contents();
+        assert_eq!(contents.len(), 2);
+        for content in &contents {
+            let found = verified(&ours, content).await;
+            assert_eq!(found.matches("dkim=pass").count(), 2, "{found}");
+            assert!(found.contains("dmarc=") && !content.contains(&0), "{found}");
+        }
+    };
+    let log = logged(|| run(test));
+    let converted = log.lines().filter(|line| line.contains("converted"));
+    let told = |line: &&str| line.contains("example.org") && line.contains("far.example");
+    assert_eq!(converted.filter(told).count(), 2, "{log}");
 }

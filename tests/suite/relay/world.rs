@@ -24,12 +24,14 @@ use buzon::{
     queue::{
         NewMessage, Options as QueueOptions, Queue,
         admin::{Filter, MessageSummary, RecipientSummary},
+        record::Here,
         schedule::Schedule,
     },
     relay::{Connector, Options, Parts, Relay, sts::Policies, tlsrpt::Ledger},
     route::{Fault, PostError, Posted, Postman, Refusal, Report, Waited},
     smtp::client::TlsClient,
     store::{Batch, Content, Engine, memory::Memory},
+    verify::Draft,
 };
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::RootCertStore;
@@ -121,6 +123,10 @@ impl Postman for Keeper {
         })
     }
 
+    fn sign(&self, _: Draft) -> BoxFuture<'_, Vec<u8>> {
+        Box::pin(async { Vec::new() })
+    }
+
     fn has_place(&self, _: AccountId) -> BoxFuture<'_, Result<Result<(), Refusal>, Fault>> {
         let refusal = self.0.lock().unwrap().refusal;
         Box::pin(async move { Ok(refusal.map_or(Ok(()), Err)) })
@@ -133,7 +139,7 @@ impl Postman for Keeper {
     ) -> BoxFuture<'a, Result<Posted, PostError>> {
         let kept = Arc::clone(&self.0);
         Box::pin(async move {
-            let to = waited.to.iter().map(|(account, _)| *account).collect();
+            let to = waited.to.iter().map(|(here, _)| here.account).collect();
             Ok(Posted::then(move || {
                 let mut kept = kept.lock().unwrap();
                 let at = kept.clock.as_ref().unwrap().wall();
@@ -300,7 +306,11 @@ impl World {
             original: None,
         };
         let here = accounts.iter();
-        let here = here.map(|(n, text)| (AccountId(*n), address(*n), notify(text)));
+        let account = |n: u64| Here {
+            account: AccountId(n),
+            tag: None,
+        };
+        let here = here.map(|(n, text)| (account(*n), address(*n), notify(text)));
         let to = (Vec::new(), here.collect());
         let sender = "user@here.example";
         self.queue_up(sender, to, Some(AccountId(1)), MESSAGE, options)
@@ -310,7 +320,7 @@ impl World {
     async fn queue_up(
         &self,
         sender: &str,
-        (recipients, accounts): (Vec<Remote>, Vec<(AccountId, Address, RcptOptions)>),
+        (recipients, accounts): (Vec<Remote>, Vec<(Here, Address, RcptOptions)>),
         origin: Option<AccountId>,
         content: &'static [u8],
         options: MailOptions,

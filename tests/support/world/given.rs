@@ -5,7 +5,7 @@ use super::*;
 
 impl Player {
     /// Does what `given` says.
-    pub(in crate::support) async fn given(&mut self, what: &str) -> Result<(), String> {
+    pub(crate) async fn given(&mut self, what: &str) -> Result<(), String> {
         let words: Vec<_> = what.split_whitespace().collect();
         match words.as_slice() {
             ["account", name, rest @ ..] => {

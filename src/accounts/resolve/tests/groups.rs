@@ -120,7 +120,11 @@ fn reports_to_a_group_are_for_its_owners() {
         ("x@remote.example", "NotLocal"),
     ] {
         let path = ForwardPath::Address(address(to));
-        assert_eq!(shown(&club.resolve_report(&path)), expected, "{to}");
+        let reports = MailKind {
+            report: true,
+            suspicious: false,
+        };
+        assert_eq!(shown(&club.resolve_kind(&path, reports)), expected, "{to}");
     }
 }
 
