@@ -197,8 +197,9 @@ impl Router {
         mailings.collect()
     }
 
-    /// Adds what a group sends on to members elsewhere, and to those here who wait: a message of its own, whose sender is the
-    /// group (RFC 5321 3.9.2), and about which nobody else hears (RFC 3461 5.2.7.1).
+    /// Adds what a group sends on to members elsewhere, and to those here who wait: a message of
+    /// its own, whose sender is the group (RFC 5321 3.9.2), and about which nobody else hears (RFC
+    /// 3461 5.2.7.1).
     fn send_on(
         &self,
         batch: &mut Batch,

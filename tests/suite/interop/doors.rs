@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A server for these domains, with `me@` each.
-fn serving(name: &str, domains: &[&str], more: &str) -> Installed {
+pub(super) fn serving(name: &str, domains: &[&str], more: &str) -> Installed {
     let mut server = Installed::prepare(name, "mx.doors.test", more);
     for domain in domains {
         let me = format!("me@{domain}");

@@ -20,6 +20,7 @@ mod doors;
 mod forwarding;
 mod install;
 mod keepers;
+mod nginx;
 mod peers;
 mod policies;
 mod relayed;

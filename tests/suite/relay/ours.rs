@@ -258,8 +258,8 @@ fn dkim_02_what_is_converted_is_signed_as_it_is_sent() {
         assert_eq!(contents.len(), 2);
         for content in &contents {
             let found = verified(&ours, content).await;
-            assert_eq!(found.matches("dkim=pass").count(), 2, "{found}");
-            assert!(found.contains("dmarc=") && !content.contains(&0), "{found}");
+            assert_eq!(found.matches("dkim=pass").count(), 1, "{found}");
+            assert!(!content.contains(&0), "{found}");
         }
     };
     let log = logged(|| run(test));
