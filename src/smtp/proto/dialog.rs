@@ -501,5 +501,18 @@ fn line_too_long(is_auth: bool) -> Reply {
     Reply::new(500, detail, "the line is too long")
 }
 
+/// A stage of SMTP in which nothing else is special.
+#[cfg(test)]
+pub(super) fn stage(phase: Phase, tls: Tls, login: Login) -> Stage {
+    Stage {
+        phase,
+        tls,
+        login,
+        dialect: Dialect::Smtp,
+        introduces: false,
+        expn: false,
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -121,7 +121,10 @@ fn keyword(verb: &Verb, stage: Stage) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::dialog::Phase, *};
+    use super::{
+        super::dialog::{Phase, stage},
+        *,
+    };
 
     fn host() -> Host {
         Host {
@@ -130,17 +133,6 @@ mod tests {
             recipients_max: 500,
             transactions_max: 100,
             hold_secs_max: Some(60),
-        }
-    }
-
-    fn stage(phase: Phase, tls: Tls, login: Login) -> Stage {
-        Stage {
-            phase,
-            tls,
-            login,
-            dialect: Dialect::Smtp,
-            introduces: false,
-            expn: false,
         }
     }
 

@@ -139,18 +139,7 @@ fn standing(stage: Stage) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn stage(phase: Phase, tls: Tls, login: Login) -> Stage {
-        Stage {
-            phase,
-            tls,
-            login,
-            dialect: Dialect::Smtp,
-            introduces: false,
-            expn: false,
-        }
-    }
+    use super::{super::dialog::stage, *};
 
     #[test]
     fn help_lists_exactly_what_is_admitted() {

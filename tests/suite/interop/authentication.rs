@@ -5,10 +5,12 @@
 use std::fs;
 
 use super::{
-    install::{Installed, ports},
-    peers::{eventually, name_server, submit},
+    install::Installed,
+    peers::{eventually, name_server, signing, submit},
     server::{have, run, run_with, skip},
 };
+
+const DNS: &str = "127.0.5.13:5399";
 
 /// The only message of `me@b2.test`, in this mailbox.
 fn message(mailbox: &str) -> Option<String> {
@@ -28,29 +30,13 @@ fn forge() {
     run("python3", &["-c", script]).expect_success();
 }
 
-fn server(name: &str, domain: &str, address: &str) -> Installed {
-    let more = "[relay]\nport = 2525\ninsecure_private_targets = true\n[dns]\n\
-         servers = [\"127.0.5.13:5399\"]\n[verify]\npolicy = \"enforce\"\n";
-    let more = format!("{}{more}", ports(address, 2525));
-    let server = Installed::prepare(name, &format!("mx.{domain}"), &more);
-    let me = format!("me@{domain}");
-    for (args, input) in [
-        (&["domain", "add", domain][..], ""),
-        (&["account", "add", &me], "long enough\n"),
-        (&["dkim", "generate", domain], ""),
-    ] {
-        server.command(args, input).expect_success();
-    }
-    server
-}
-
 #[test]
 fn what_is_printed_is_what_others_need_to_believe_us() {
     if !have("nsd") {
         return;
     }
-    let mut a = server("auth-a", "a2.test", "127.0.5.14");
-    let mut b = server("auth-b", "b2.test", "127.0.5.15");
+    let mut a = signing(("auth-a", "a2.test"), "127.0.5.14", DNS);
+    let mut b = signing(("auth-b", "b2.test"), "127.0.5.15", DNS);
     let printed = |server: &Installed, domain: &str| {
         let args = ["dns", "records", domain];
         server.command(&args, "").expect_success()

@@ -5,29 +5,14 @@
 use std::{collections::BTreeMap, fs};
 
 use super::{
-    install::{Installed, ports},
-    peers::{eventually, name_server, submit},
+    install::Installed,
+    peers::{eventually, name_server, signing, submit},
     server::{have, run, run_with, skip},
 };
 
 const A: &str = "127.0.5.24";
 const B: &str = "127.0.5.25";
-
-fn server(name: &str, domain: &str, address: &str) -> Installed {
-    let more = "[relay]\nport = 2525\ninsecure_private_targets = true\n[dns]\n\
-         servers = [\"127.0.5.23:5399\"]\n[verify]\npolicy = \"enforce\"\n";
-    let more = format!("{}{more}", ports(address, 2525));
-    let server = Installed::prepare(name, &format!("mx.{domain}"), &more);
-    let me = format!("me@{domain}");
-    for (args, input) in [
-        (&["domain", "add", domain][..], ""),
-        (&["account", "add", &me], "long enough\n"),
-        (&["dkim", "generate", domain], ""),
-    ] {
-        server.command(args, input).expect_success();
-    }
-    server
-}
+const DNS: &str = "127.0.5.23:5399";
 
 /// The only message of `me@a4.test` with this subject.
 fn message(subject: &str) -> Option<String> {
@@ -84,7 +69,10 @@ fn what_is_passed_on_is_believed() {
     if !have("nsd") {
         return;
     }
-    let (mut a, mut b) = (server("fwd-a", "a4.test", A), server("fwd-b", "b4.test", B));
+    let (mut a, mut b) = (
+        signing(("fwd-a", "a4.test"), A, DNS),
+        signing(("fwd-b", "b4.test"), B, DNS),
+    );
     let forward = [
         "account",
         "forward",

@@ -39,7 +39,7 @@ s = smtplib.SMTP(host, 2587)
 try:
     s.login('me@n.test', 'wrong')
     sys.exit('nginx let a wrong password in')
-except smtplib.SMTPAuthenticationError:
+except smtplib.SMTPException:
     pass
 ";
 

@@ -105,6 +105,25 @@ fn subjects(server: (&str, u16), user: &str) -> String {
     run("python3", &["-c", script, server.0, &port, user]).expect_success()
 }
 
+/// A server that signs and that verifies what it gets, with a name server; not started.
+pub(super) fn signing((name, domain): (&str, &str), address: &str, dns: &str) -> Installed {
+    let listen = ports(address, 2525);
+    let more = format!(
+        "{listen}[relay]\nport = 2525\ninsecure_private_targets = true\n[dns]\n\
+         servers = [\"{dns}\"]\n[verify]\npolicy = \"enforce\"\n"
+    );
+    let server = Installed::prepare(name, &format!("mx.{domain}"), &more);
+    let me = format!("me@{domain}");
+    for (args, input) in [
+        (&["domain", "add", domain][..], ""),
+        (&["account", "add", &me], "long enough\n"),
+        (&["dkim", "generate", domain], ""),
+    ] {
+        server.command(args, input).expect_success();
+    }
+    server
+}
+
 fn server(name: &str, domain: &str, address: &str, more: &str) -> Installed {
     let more = format!("{}{more}", ports(address, 2525));
     let mut server = Installed::prepare(name, &format!("mx.{domain}"), &more);

@@ -8,7 +8,7 @@ use buzon::{
         envelope::{BodyKind, MailOptions, RcptOptions, ReversePath},
         urgency::{By, ByMode, Deadline, Hold, Priority},
     },
-    queue::NewMessage,
+    queue::{NewMessage, record::Here},
     store::{Batch, Content, Engine as _},
 };
 
@@ -89,7 +89,8 @@ impl Life {
         let (here, elsewhere): (Vec<_>, Vec<_>) = to.iter().partition(|to| to.is_here());
         let accounts = here.into_iter().map(|to| {
             let (address, options) = one(to);
-            (self.bob, address, options)
+            let account = self.bob;
+            (Here { account, tag: None }, address, options)
         });
         let (now, random) = (self.ground.clock.wall(), &self.ground.random);
         NewMessage {
