@@ -24,7 +24,7 @@ struct Section {
     account: AccountId,
     from: u64,
     ending: Ending,
-    /// Keys with emails: the key in the upper half.
+    /// Keys with emails: the key in the upper half. In no order, and some more than once.
     places: Vec<u64>,
 }
 
@@ -89,6 +89,7 @@ impl Batch {
         self.sections.sort_by_key(|section| section.account);
         for mut section in self.sections {
             section.places.sort_unstable();
+            section.places.dedup();
             let mut emails = Vec::new();
             for places in section.places.chunk_by(|a, b| a >> 32 == b >> 32) {
                 let Some(first) = places.first() else {

@@ -117,7 +117,9 @@ impl List<'_> {
     pub(super) fn numbers(self) -> Result<Vec<u32>, Unreadable> {
         let mut reader = Reader(self.bytes);
         let far = |_| Unreadable::Damaged("a number is too large");
-        let mut numbers = Vec::new();
+        // Each takes a byte at least, or a bit.
+        let each = if self.bits { 8 } else { 1 };
+        let mut numbers = Vec::with_capacity(self.bytes.len().saturating_mul(each));
         if self.bits {
             let first = u32::try_from(reader.number()?).map_err(far)?;
             for (at, byte) in reader.0.iter().enumerate() {

@@ -119,13 +119,18 @@ impl Grams {
         }
     }
 
-    /// Takes the keys, ascending; `None` when there were more than an email may have. The next
-    /// email begins.
+    /// Takes the keys, in no order and some of them more than once: whoever puts those of many
+    /// emails in order does it for all. `None` when there were more than an email may have. The
+    /// next email begins.
     pub(super) fn take(&mut self) -> Option<Vec<u32>> {
-        self.tidy();
+        if self.keys.len() > KEYS_MAX {
+            self.tidy();
+        }
         let overflown = std::mem::take(&mut self.overflown) || self.keys.len() > KEYS_MAX;
         self.seen.fill(0);
-        let keys = std::mem::take(&mut self.keys);
+        // The next one is as long, or it grows.
+        let next = Vec::with_capacity(self.keys.len().min(KEYS_MAX));
+        let keys = std::mem::replace(&mut self.keys, next);
         (!overflown).then_some(keys)
     }
 
@@ -145,7 +150,10 @@ mod tests {
     fn keys(place: Place, text: &str) -> Vec<u32> {
         let mut grams = Grams::new();
         grams.add(place, text);
-        grams.take().unwrap()
+        let mut keys = grams.take().unwrap();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     proptest! {

@@ -9,6 +9,8 @@ pub(super) const KEYS_MAX: usize = 64 * 1024;
 /// LIM-36: bytes of one email that are read for the index; of each part no more than a search
 /// reads.
 pub(super) const EMAIL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// An email up to this many bytes is read at once.
+pub(super) const WHOLE_BYTES_MAX: u64 = 32 * 1024;
 /// LIM-36: places in one batch on its way into the index, of eight bytes each.
 pub(super) const BATCH_PLACES_MAX: usize = 512 * 1024;
 /// LIM-25: groups of three characters of one text that are looked up; a longer text has more

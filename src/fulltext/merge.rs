@@ -45,6 +45,9 @@ impl Living {
     }
 
     fn contains(&self, distance: u32) -> bool {
+        if let [(first, last)] = self.ranges.as_slice() {
+            return (*first..=*last).contains(&distance);
+        }
         let place = self.ranges.partition_point(|(_, last)| *last < distance);
         self.ranges
             .get(place)

@@ -4,11 +4,11 @@
 //! there is an email without text, and always a candidate here. One text is in memory at a time
 //! (LIM-36).
 
-use std::io;
+use std::{borrow::Cow, io, ops::Range};
 
 use super::{
     grams::{Grams, Place},
-    limits::EMAIL_BYTES_MAX,
+    limits::{EMAIL_BYTES_MAX, WHOLE_BYTES_MAX},
 };
 use crate::{
     mail::{facts::Facts, fuzzy, mime::Span, texts},
@@ -29,7 +29,7 @@ pub(super) enum Unknown {
     TooMuch,
 }
 
-/// The keys of an email, ascending.
+/// The keys of an email, in no order, and some of them more than once.
 pub(super) async fn keys(
     mailboxes: &Mailboxes,
     email: &Email,
@@ -39,6 +39,7 @@ pub(super) async fn keys(
         mailboxes,
         email,
         bytes_left: EMAIL_BYTES_MAX,
+        whole: None,
     };
     let read = reading.all(grams).await;
     // Whatever was read of it must not be the next one's.
@@ -51,11 +52,16 @@ struct Reading<'a> {
     mailboxes: &'a Mailboxes,
     email: &'a Email,
     bytes_left: u64,
+    /// All of it, if it is so small that one look at the disk is better than many.
+    whole: Option<Vec<u8>>,
 }
 
 impl Reading<'_> {
     async fn all(&mut self, grams: &mut Grams) -> Result<(), Unknown> {
         let facts = Facts::decode(&self.email.facts).map_err(|_| Unknown::Damaged)?;
+        if self.email.size <= WHOLE_BYTES_MAX {
+            self.whole = Some(self.fetch(0..self.email.size).await?);
+        }
         for (name, text) in texts::envelope_fields(&facts.envelope) {
             add(grams, Place::of_field(name), &text);
         }
@@ -71,10 +77,20 @@ impl Reading<'_> {
         Ok(())
     }
 
-    async fn read(&mut self, span: Span) -> Result<Vec<u8>, Unknown> {
+    async fn read(&mut self, span: Span) -> Result<Cow<'_, [u8]>, Unknown> {
         let left = self.bytes_left.checked_sub(span.length);
         self.bytes_left = left.ok_or(Unknown::TooMuch)?;
         let span = span.offset..span.end();
+        if self.whole.is_none() {
+            return Ok(self.fetch(span).await?.into());
+        }
+        let whole = self.whole.as_deref().unwrap_or_default();
+        let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        let range = place(span.start)..place(span.end);
+        Ok(whole.get(range).ok_or(Unknown::Damaged)?.into())
+    }
+
+    async fn fetch(&self, span: Range<u64>) -> Result<Vec<u8>, Unknown> {
         let bytes = self.mailboxes.body(self.email.blob, span).whole().await?;
         // Others go first.
         tokio::task::yield_now().await;
