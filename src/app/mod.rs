@@ -84,11 +84,11 @@ pub fn config_of(path: &Path, set: &[String]) -> Result<Config, ConfigError> {
 }
 
 /// Sends the log where the configuration says, filtered by `RUST_LOG` when that is set, and keeps
-/// the stories of messages.
+/// the stories of messages, until what is returned is let go.
 ///
 /// # Errors
 /// When the filter is not one.
-pub fn log_as_configured(config: &Config) -> Result<(), observe::NotAFilter> {
+pub fn log_as_configured(config: &Config) -> Result<observe::Streams, observe::NotAFilter> {
     let format = match config.log.format {
         LogFormat::Text => observe::Format::Text,
         LogFormat::Json => observe::Format::Json,

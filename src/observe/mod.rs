@@ -42,22 +42,45 @@ pub enum Format {
 #[error("not a log filter: {0}; a level or target=level pairs are needed, as in `info,wire=trace`")]
 pub struct NotAFilter(String);
 
+/// The streams of lines. Whoever holds them ends the process by letting them go: what was logged
+/// until then is written first, if that takes no longer than a moment.
+#[must_use = "the last lines are lost without it"]
+#[derive(Debug)]
+pub struct Streams(Vec<Lines>);
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        for _ in 0..LAST_LINES_MS {
+            let unwritten = |lines: &Lines| lines.unwritten.load(Ordering::Acquire) > 0;
+            if !self.0.iter().any(unwritten) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// Sends all log lines to standard error from now on, and keeps stories when it is said where.
 ///
 /// # Errors
 /// When `filter` cannot be understood. A second call has no effect.
-pub fn init(filter: &str, format: Format, stories: Option<story::Kept>) -> Result<(), NotAFilter> {
+pub fn init(
+    filter: &str,
+    format: Format,
+    stories: Option<story::Kept>,
+) -> Result<Streams, NotAFilter> {
     let filter = parsed(filter)?;
+    let lines = Lines::start("log", io::stderr());
+    let mut streams = vec![lines.clone()];
     // ANSI colours stay off: peer text in a terminal must not be able to hide among them.
-    let shown = fmt::layer()
-        .with_ansi(false)
-        .with_writer(Lines::start("log", io::stderr()));
+    let shown = fmt::layer().with_ansi(false).with_writer(lines);
     let shown = match format {
         Format::Text => shown.boxed(),
         Format::Json => shown.json().flatten_event(true).boxed(),
     };
     let stories = stories.map(|kept| {
         let lines = Lines::start("stories", story::Files::new(kept));
+        streams.push(lines.clone());
         let told = fmt::layer().json().flatten_event(true);
         let told = told.with_current_span(false).with_span_list(false);
         // Who could not log in asks why, as who misses a message does.
@@ -70,7 +93,7 @@ pub fn init(filter: &str, format: Format, stories: Option<story::Kept>) -> Resul
         .with(shown.with_filter(filter))
         .with(stories);
     let _ = door.try_init();
-    Ok(())
+    Ok(Streams(streams))
 }
 
 /// Whether [`init`] would understand `filter`.
@@ -86,10 +109,12 @@ fn parsed(filter: &str) -> Result<EnvFilter, NotAFilter> {
 }
 
 /// Hands lines to the writing thread.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Lines {
     queue: SyncSender<Vec<u8>>,
     lost: Arc<AtomicU64>,
+    /// Handed over, and not written yet.
+    unwritten: Arc<AtomicU64>,
 }
 
 /// One line being written by a log event.
@@ -102,23 +127,35 @@ impl Lines {
     fn start(name: &str, sink: impl Write + Send + 'static) -> Self {
         let (queue, waiting) = sync_channel(QUEUED_LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&lost);
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let counts = (Arc::clone(&lost), Arc::clone(&unwritten));
         // Without the thread there is no log, which must not keep mail from moving.
         let _ = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || write_all(&waiting, &counted, sink));
-        Self { queue, lost }
+            .spawn(move || write_all(&waiting, (&counts.0, &counts.1), sink));
+        Self {
+            queue,
+            lost,
+            unwritten,
+        }
     }
 }
 
-fn write_all(waiting: &Receiver<Vec<u8>>, lost: &AtomicU64, mut sink: impl Write) {
+fn write_all(
+    waiting: &Receiver<Vec<u8>>,
+    (lost, unwritten): (&AtomicU64, &AtomicU64),
+    mut sink: impl Write,
+) {
     let mut together = Vec::new();
     while let Ok(line) = waiting.recv() {
         together.extend_from_slice(&line);
+        let mut count = 1;
         for line in waiting.try_iter().take(QUEUED_LINES_MAX) {
             together.extend_from_slice(&line);
+            count += 1;
         }
         let _ = sink.write_all(&together);
+        unwritten.fetch_sub(count, Ordering::Release);
         together.clear();
         together.shrink_to(TOGETHER_BYTES_KEPT);
         let lost = lost.swap(0, Ordering::Relaxed);
@@ -156,13 +193,12 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if self
-            .lines
-            .queue
-            .try_send(std::mem::take(&mut self.text))
-            .is_err()
-        {
-            self.lines.lost.fetch_add(1, Ordering::Relaxed);
+        let lines = &self.lines;
+        lines.unwritten.fetch_add(1, Ordering::Relaxed);
+        let text = std::mem::take(&mut self.text);
+        if lines.queue.try_send(text).is_err() {
+            lines.unwritten.fetch_sub(1, Ordering::Relaxed);
+            lines.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -173,6 +209,8 @@ const LOGINS: &str = "buzon::net::authn";
 const QUEUED_LINES_MAX: usize = 8192;
 /// Between two writes of lines: shorter than a person sees, longer than many messages take.
 const REST: Duration = Duration::from_millis(5);
+/// How long the last lines may take, where the sink is slow or blocked.
+const LAST_LINES_MS: usize = 200;
 /// What a burst of lines took is given back.
 const TOGETHER_BYTES_KEPT: usize = 64 * 1024;
 
@@ -221,8 +259,23 @@ mod tests {
         allow.send(()).unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Blocked(Mutex::new(allowed), Arc::clone(&written));
-        write_all(&waiting, &AtomicU64::new(0), sink);
+        let (lost, unwritten) = (AtomicU64::new(0), AtomicU64::new(3));
+        write_all(&waiting, (&lost, &unwritten), sink);
+        assert_eq!(unwritten.into_inner(), 0);
         assert_eq!(*written.lock().unwrap(), b"one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn the_last_lines_are_written_before_the_end() {
+        let (allow, allowed) = sync_channel(9);
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let lines = Lines::start("log", Blocked(Mutex::new(allowed), Arc::clone(&written)));
+        for line in [&b"one\n"[..], b"two\n"] {
+            lines.make_writer().write_all(line).unwrap();
+            allow.send(()).unwrap();
+        }
+        drop(Streams(vec![lines]));
+        assert_eq!(*written.lock().unwrap(), b"one\ntwo\n");
     }
 
     #[test]
