@@ -148,13 +148,21 @@ impl Ledger {
 
     /// Writes down what was counted.
     async fn flush(&self) {
-        let pending = std::mem::take(&mut *self.pending());
-        if pending.is_empty() {
+        let mut left = std::mem::take(&mut *self.pending());
+        while let Some(first_behind) = left.keys().nth(ROWS_AT_ONCE).cloned() {
+            let behind = left.split_off(&first_behind);
+            self.flush_some(std::mem::replace(&mut left, behind)).await;
+        }
+        self.flush_some(left).await;
+    }
+
+    async fn flush_some(&self, some: BTreeMap<(u32, String), Tally>) {
+        if some.is_empty() {
             return;
         }
-        if let Err(error) = self.written(&pending).await {
+        if let Err(error) = self.written(&some).await {
             tracing::warn!(error, "counts for TLS reports could not be written");
-            for ((day, domain), tally) in pending {
+            for ((day, domain), tally) in some {
                 let mut pending = self.pending();
                 if pending.len() < PENDING_MAX {
                     pending.entry((day, domain)).or_default().merge(tally);
@@ -376,7 +384,9 @@ fn day_of(time: Timestamp) -> u32 {
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Domains that are counted between two writes,
 const PENDING_MAX: usize = 2_000;
-/// and rows of domains and days that are kept.
+/// of which so many are written at once: each may take 64 KiB, and a batch 8 MiB.
+const ROWS_AT_ONCE: usize = 100;
+/// Rows of domains and days that are kept.
 const DOMAINS_MAX: usize = 10_000;
 /// How often counts are written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);

@@ -172,7 +172,7 @@ mod tests {
             result: Outcome::CertificateExpired,
             host: "mx1.there.example".to_owned(),
             ip: Some("198.51.100.1".to_owned()),
-            reason: "it is \"old\"".to_owned(),
+            reason: "it is old".to_owned(),
         };
         let mut tally = Tally::of(policy.clone(), Some(failure));
         tally.merge(Tally::of(policy, None));
@@ -224,7 +224,7 @@ mod tests {
                             "receiving-mx-hostname": "mx1.there.example",
                             "receiving-ip": "198.51.100.1",
                             "failed-session-count": 1,
-                            "failure-reason-code": "it is \"old\"",
+                            "failure-reason-code": "it is old",
                         }],
                     },
                     {

@@ -157,19 +157,18 @@ impl Policy {
 
 impl Detail {
     fn shortened(mut self) -> Self {
+        shorten(&mut self.host);
         shorten(&mut self.reason);
         self
     }
 }
 
-/// Cuts a text, and leaves nothing in it that is not ASCII.
+/// Cuts a text, and leaves nothing in it that is not ASCII, or that takes more than a byte in JSON.
 fn shorten(text: &mut String) {
-    let shown = |c: char| {
-        if c.is_ascii_graphic() || c == ' ' {
-            c
-        } else {
-            '?'
-        }
+    let shown = |c: char| match c {
+        '"' | '\\' => '\'',
+        c if c.is_ascii_graphic() || c == ' ' => c,
+        _ => '?',
     };
     *text = text.chars().take(STRING_CHARS_MAX).map(shown).collect();
 }
@@ -286,6 +285,33 @@ mod tests {
         long.strings = vec!["\u{e9}\r\n".repeat(1000); 1000];
         let long = Tally::of(long, None);
         assert!(serde_json::to_vec(&long).unwrap().len() < 4096);
+    }
+
+    #[test]
+    fn what_strangers_make_as_long_as_they_can_fits_into_a_record() {
+        let mut tally = Tally::default();
+        let long = "\"\\".repeat(1000);
+        for n in 0..POLICIES_MAX {
+            for m in 0..DETAILS_MAX {
+                let domain = format!("{n}{}", "d".repeat(252));
+                let mut policy = Policy::new(Kind::NoPolicyFound, &domain);
+                policy.strings = vec![long.clone(); 100];
+                policy.hosts = vec![long.clone(); 100];
+                let detail = Detail {
+                    result: Outcome::CertificateHostMismatch,
+                    host: format!("{m}{}", "h".repeat(252)),
+                    ip: Some("2001:db8:1111:2222:3333:4444:5555:6666".to_owned()),
+                    reason: long.clone(),
+                };
+                let mut session = Tally::of(policy, Some(detail));
+                session.policies[0].failures = u64::MAX / 100;
+                session.policies[0].details[0].1 = u64::MAX / 100;
+                tally.merge(session);
+            }
+        }
+        assert_eq!(tally.policies.len(), POLICIES_MAX);
+        let stored = serde_json::to_vec(&tally).unwrap();
+        assert!(stored.len() < 64 * 1024, "{}", stored.len());
     }
 
     #[test]

@@ -252,6 +252,27 @@ async fn counts_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn counts_that_strangers_make_long_are_written_all_the_same() {
+    let world = World::new();
+    let ledger = world.ledger();
+    for n in 0..ROWS_AT_ONCE * 2 + 1 {
+        for m in 0..64 {
+            let policy = Policy::new(Kind::Tlsa, &format!("p{}.example", m % 8));
+            let detail = Detail {
+                result: Outcome::CertificateHostMismatch,
+                host: format!("{m}{}", "h".repeat(250)),
+                ip: None,
+                reason: "\"".repeat(1000),
+            };
+            ledger.count(&format!("d{n}.example"), Tally::of(policy, Some(detail)));
+        }
+    }
+    ledger.flush().await;
+    assert_eq!(world.rows().await, ROWS_AT_ONCE * 2 + 1);
+    assert!(ledger.pending().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn dur_09_damaged_counts_concern_their_own_domain() {
     let world = World::new();
     world.wants("mailto:rua@there.example");
