@@ -180,8 +180,8 @@ pub enum Cause {
     #[error("{0}")]
     Sasl(sasl::client::Fault),
     /// What we log in with could not be read.
-    #[error("the token could not be read: {0}")]
-    Token(io::Error),
+    #[error("the token of our login could not be read")]
+    Token,
     /// The content could not be read on our side.
     #[error("the message could not be read: {0}")]
     Content(io::Error),

@@ -58,7 +58,11 @@ impl Conversation {
         }
         let secrets = match login.proof.read().await {
             Ok(secrets) => secrets,
-            Err(error) => return Err(failed(Cause::Token(error))),
+            Err(error) => {
+                // Its path is the operator's matter; what is returned goes into reports.
+                tracing::error!(%error, "the token of a login could not be read");
+                return Err(failed(Cause::Token));
+            }
         };
         let offered = self.offered.auth;
         let bindable = self.binding.is_some();
@@ -83,12 +87,17 @@ impl Conversation {
     /// One exchange.
     async fn exchange(&mut self, mechanism: Mechanism, who: Who<'_>) -> Result<(), Failure> {
         let failed = |cause| Failure::at(Stage::Auth)(cause);
+        let (Secrets::Password(secret) | Secrets::Token(secret)) = who.secrets;
         let begun = Exchange::start(mechanism, who);
         let (mut exchange, mut first) = begun.map_err(|fault| failed(Cause::Sasl(fault)))?;
+        let mut spoken = Spoken::default();
+        spoken.add(secret);
         let name = mechanism.name();
         let mut line = format!("AUTH {name}\r\n");
         if let Some(response) = &first {
-            let whole = format!("AUTH {name} {}", encoded(response));
+            let response = encoded(response);
+            spoken.add_encoded(&response);
+            let whole = format!("AUTH {name} {response}");
             // RFC 4954 4: what does not fit into a command line goes behind a 334.
             if whole.len() <= COMMAND_BYTES_MAX {
                 (line, first) = (whole, None);
@@ -99,7 +108,7 @@ impl Conversation {
             match reply.code {
                 235 => return exchange.finish().map_err(|f| failed(Cause::Sasl(f))),
                 334 => {}
-                _ => return Err(failed(Cause::Refused(told(reply, &exchange)))),
+                _ => return Err(failed(Cause::Refused(spoken.told(reply, &exchange)))),
             }
             if let Some(response) = first.take() {
                 line = encoded(&response);
@@ -108,7 +117,10 @@ impl Conversation {
             let step;
             (exchange, step) = stepped(exchange, &reply).await;
             match step {
-                Ok(response) => line = encoded(&response),
+                Ok(response) => {
+                    line = encoded(&response);
+                    spoken.add_encoded(&line);
+                }
                 Err(fault) => return Err(self.cancelled(fault).await),
             }
         }
@@ -175,10 +187,39 @@ async fn stepped(
     }
 }
 
-/// A refusal, with what was said about it within the exchange.
-fn told(mut reply: Reply, exchange: &Exchange) -> Reply {
-    reply.lines.extend(exchange.said().map(str::to_owned));
-    reply
+/// What we said in an exchange, as a server might repeat it: in lower case, which some make of it.
+#[derive(Default)]
+struct Spoken(Vec<String>);
+
+impl Spoken {
+    fn add(&mut self, secret: &Secret<String>) {
+        self.0.push(secret.expose().to_ascii_lowercase());
+    }
+
+    /// The beginning is enough: what is repeated may be cut.
+    fn add_encoded(&mut self, response: &str) {
+        let response = response.trim_end();
+        let begun = response.get(..ENCODED_CHARS).unwrap_or(response);
+        self.0.push(begun.to_ascii_lowercase());
+    }
+
+    fn is_in(&self, line: &str) -> bool {
+        let line = line.to_ascii_lowercase();
+        let spoken = self.0.iter().filter(|spoken| !spoken.is_empty());
+        spoken
+            .into_iter()
+            .any(|spoken| line.contains(spoken.as_str()))
+    }
+
+    /// A refusal, with what was said about it within the exchange. LOG-01: servers that do not know
+    /// a command repeat it, and what they say goes into logs and reports.
+    fn told(&self, mut reply: Reply, exchange: &Exchange) -> Reply {
+        reply.lines.extend(exchange.said().map(str::to_owned));
+        for line in reply.lines.iter_mut().filter(|line| self.is_in(line)) {
+            "(it repeats what we said)".clone_into(line);
+        }
+        reply
+    }
 }
 
 fn encoded(response: &Secret<Vec<u8>>) -> String {
@@ -191,6 +232,8 @@ const COMMAND_BYTES_MAX: usize = 512;
 const NONCE_CHARS: usize = 32;
 /// Longest token that is read.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
+/// Of an encoded response, by which it is known again.
+const ENCODED_CHARS: usize = 12;
 /// Replies of a server in one exchange; ours need four.
 const STEPS_MAX: usize = 8;
 

@@ -185,6 +185,59 @@ async fn a_password_stays_here_where_scram_is_offered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn log_01_what_a_server_repeats_of_our_secrets_is_not_told() {
+    let (password, token) = ("correct horse battery", "ya29.secret-token");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, token).unwrap();
+    let by_token = Login {
+        proof: Proof::TokenFile(path),
+        ..login("", None)
+    };
+    let by_password = login(password, None);
+    for (offer, login) in [
+        ("PLAIN", &by_password),
+        ("LOGIN", &by_password),
+        ("OAUTHBEARER", &by_token),
+        ("XOAUTH2", &by_token),
+    ] {
+        for way in 0..5 {
+            let mut begun = false;
+            let mta = server(offer, move |line| {
+                let last = line.rsplit(' ').next().unwrap();
+                if !std::mem::replace(&mut begun, true) && offer == "LOGIN" {
+                    return "334 VXNlcm5hbWU6".to_owned();
+                }
+                match way {
+                    0 => format!("500 5.5.1 what is {line}"),
+                    1 => format!("500-no\r\n500 {}", line.to_ascii_uppercase()),
+                    2 => format!("500 {}...", &line[..line.len() - 3]),
+                    3 => format!("535 not {password} and not {token}"),
+                    _ if line.is_empty() || last == "AQ==" => "535 no".to_owned(),
+                    _ => format!(
+                        "334 {}",
+                        STANDARD.encode(format!("{{\"token\":\"{token}\"}}"))
+                    ),
+                }
+            });
+            let failure = failure(&mta, login).await;
+            let told = failure
+                .reply()
+                .map(|reply| reply.text())
+                .unwrap_or_default();
+            let told = told.to_lowercase();
+            let encoded = STANDARD
+                .encode(format!("\0user\0{password}"))
+                .to_lowercase();
+            let encoded_alone = STANDARD.encode(password).to_lowercase();
+            for secret in [password, token, &encoded[..14], &encoded_alone[..14]] {
+                assert!(!told.contains(secret), "{offer} {way}: {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_prove_itself_is_left() {
     let mta = server("SCRAM-SHA-256", |_| "235 2.7.0 come in".to_owned());
     let left = failure(&mta, &login("pencil", None)).await;
@@ -228,7 +281,7 @@ async fn a_token_is_read_for_each_session_and_a_refusal_told() {
         insecure_without_tls: true,
     };
     let mta = server("PLAIN XOAUTH2", |_| "235 2.7.0 welcome".to_owned());
-    assert!(matches!(failure(&mta, &login).await.cause, Cause::Token(_)));
+    assert!(matches!(failure(&mta, &login).await.cause, Cause::Token));
     for token in ["first", "second"] {
         std::fs::write(&path, format!("{token}\n")).unwrap();
         assert!(open_with(&mta, Security::Plain, Some(&login)).await.is_ok());
