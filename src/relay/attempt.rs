@@ -205,7 +205,7 @@ impl<'a> Hand<'a> {
         // What one host said that wants us to try elsewhere.
         let mut refused: Option<(Elsewhere, Vec<(u32, Finding)>)> = None;
         loop {
-            let elsewhere = refused.as_ref().map(|(elsewhere, _)| *elsewhere);
+            let elsewhere = refused.as_ref().map(|(elsewhere, _)| elsewhere);
             let (mut live, fresh) = match self.warm().await {
                 Some(live) => (live, false),
                 None => match asked::of(work.id, self.shared.open(self.to, elsewhere)).await {
@@ -249,16 +249,18 @@ impl<'a> Hand<'a> {
             let findings =
                 fates.filter_map(|((n, ..), fate)| Some((*n, told(Finding::of(&host, fate)?))));
             let findings = settled(findings.collect());
-            match Elsewhere::of(&findings, at.ip()) {
-                Some(elsewhere) if refused.is_none() => {
+            match Elsewhere::of(&findings, at.ip(), elsewhere) {
+                Some(elsewhere) => {
                     tracing::debug!(id = %work.id, host, "refused here; another address may do");
-                    self.shared.recall().failed(at, Instant::now());
+                    if elsewhere.is_failure() {
+                        self.shared.recall().failed(at, Instant::now());
+                    }
                     if let Some(Live { session, .. }) = self.live.take() {
                         session.conversation.quit().await;
                     }
                     refused = Some((elsewhere, findings));
                 }
-                _ => return self.found(findings),
+                None => return self.found(findings),
             }
         }
     }

@@ -24,7 +24,7 @@ use super::{
     hosts::Target,
     plan::{Call, Elsewhere},
     pool::Session,
-    protect::{By, Protection, Unfit},
+    protect::{Protection, Unfit},
     race::{PATIENCE, Race},
     seats::Seat,
     tlsrpt::tally::{self, Outcome},
@@ -122,7 +122,7 @@ impl Shared {
     pub(super) async fn open(
         &self,
         to: &Destination,
-        elsewhere: Option<Elsewhere>,
+        elsewhere: Option<&Elsewhere>,
     ) -> Result<(Box<Session>, bool), Closed> {
         let call = self.plan(to).await;
         let mut call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
@@ -255,8 +255,7 @@ impl Shared {
         loop {
             match self.converse(call, &protection, stream).await {
                 Ok(mut conversation) => {
-                    if protection.by == By::StsTesting {
-                        // RFC 8689 4.2.1 wants a policy that is meant.
+                    if call.is_hearsay(protection.by) {
                         conversation.distrust();
                     }
                     let plain = || {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Destination, Route, Shared, Sources,
-    hosts::{Exchange, Own, Target, Unroutable, exchanges, targets},
+    hosts::{ADDRESSES_MAX, Exchange, Own, Target, Unroutable, exchanges, targets},
     pool::Place,
     protect::{By, Known, Protection},
     verdict::Finding,
@@ -37,39 +37,71 @@ pub(super) struct Call<'a> {
     pub(super) login: Option<&'a Login>,
 }
 
-/// Where to try when a host refuses everybody and says that another address may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where to try when a host refuses everybody and another address may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Elsewhere {
     /// At an address of the other family than this one.
     Family(IpAddr),
     /// Anywhere but here.
     Address(IpAddr),
+    /// Anywhere but at these, which lack what the message needs.
+    Lacking(Vec<IpAddr>),
 }
 
 impl Elsewhere {
-    /// What follows from what was found out at `address`.
-    pub(super) fn of(findings: &[(u32, Finding)], address: IpAddr) -> Option<Self> {
+    /// What follows from what was found out at `address`, after what followed before.
+    pub(super) fn of(
+        findings: &[(u32, Finding)],
+        address: IpAddr,
+        before: Option<&Self>,
+    ) -> Option<Self> {
         let mut advice = findings.iter().map(|(_, finding)| finding.advice());
         let first = advice.next().flatten()?;
         if advice.any(|other| other != Some(first)) {
             return None;
         }
-        match first {
-            Advice::OtherFamily => Some(Self::Family(address)),
-            Advice::OtherHost => Some(Self::Address(address)),
-            Advice::Ordinary | Advice::Soon | Advice::Rest => None,
+        match (first, before) {
+            (Advice::OtherFamily, None) => Some(Self::Family(address)),
+            (Advice::OtherHost, None) => Some(Self::Address(address)),
+            (Advice::AnyHost, None) => Some(Self::Lacking(vec![address])),
+            // RFC 8689 4.2.1: each host; Q-06: that is called at all.
+            (Advice::AnyHost, Some(Self::Lacking(known))) if known.len() < ADDRESSES_MAX => {
+                let mut known = known.clone();
+                known.push(address);
+                Some(Self::Lacking(known))
+            }
+            _ => None,
         }
     }
 
-    pub(super) fn is_at(self, address: IpAddr) -> bool {
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
         match self {
             Self::Family(not) => address.is_ipv4() != not.is_ipv4(),
-            Self::Address(not) => address != not,
+            Self::Address(not) => address != *not,
+            Self::Lacking(not) => !not.contains(&address),
         }
+    }
+
+    /// Whether the host that was left had failed, and is better not called for others either.
+    pub(super) fn is_failure(&self) -> bool {
+        !matches!(self, Self::Lacking(_))
     }
 }
 
 impl Call<'_> {
+    /// Whether who the host is rests on nothing but what anybody may have put into the DNS, or on a
+    /// policy that is not meant: then its certificate proves nothing (RFC 8689 4.2.1).
+    pub(super) fn is_hearsay(&self, by: By) -> bool {
+        match by {
+            By::StsTesting => true,
+            // He named the domain; who named the host?
+            By::Operator => {
+                matches!(self.to, Destination::Direct(_)) && self.known.domain.is_none()
+            }
+            By::Nobody | By::Dane | By::DaneUnusable | By::Sts => false,
+        }
+    }
+
     /// What a conversation is that this call may use.
     pub(super) fn place(&self, target: &Target, protection: &Protection) -> Place {
         // RFC 7672 3.2.2: a certificate may be for the domain; for another one it proves nothing.

@@ -1,6 +1,7 @@
 //! The relay against a scripted world: in-memory connections, a table for the DNS, a steered clock.
 
 mod dsn;
+mod handshakes;
 mod hosts;
 mod incidents;
 mod load;

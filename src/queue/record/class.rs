@@ -69,6 +69,8 @@ pub enum Advice {
     OtherFamily,
     /// Another host of the same destination may do.
     OtherHost,
+    /// Any other one may: this one lacks what the message needs.
+    AnyHost,
 }
 
 impl Class {
@@ -127,6 +129,8 @@ impl Class {
             // RFC 5321 3.8: it ends the conversation, whatever else it says.
             _ if code == 421 => Advice::Rest,
             Self::ServerTrouble if code < 500 => Advice::OtherHost,
+            // Found out by us, before the server was asked anything.
+            Self::Tls | Self::Unsupported if code == 0 => Advice::AnyHost,
             _ => Advice::Ordinary,
         }
     }
@@ -182,6 +186,9 @@ mod tests {
             (Class::ServerTrouble, 421, Advice::Rest),
             (Class::Other, 421, Advice::Rest),
             (Class::ServerTrouble, 451, Advice::OtherHost),
+            (Class::Tls, 0, Advice::AnyHost),
+            (Class::Unsupported, 0, Advice::AnyHost),
+            (Class::Unsupported, 555, Advice::Ordinary),
             (Class::ServerTrouble, 554, Advice::Ordinary),
             (Class::Ipv6Refused, 550, Advice::OtherFamily),
             (Class::MailboxFull, 452, Advice::Ordinary),

@@ -15,7 +15,7 @@ use buzon::{
         envelope::{MailOptions, RcptOptions},
     },
     relay::Connector,
-    smtp::client::{Transport, conversation::Security},
+    smtp::client::{TlsClient, Transport, conversation::Security},
 };
 use rcgen::PublicKeyData as _;
 use tokio::{
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig,
+        RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     },
@@ -43,10 +43,26 @@ pub(super) struct Servers(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     known: HashMap<IpAddr, Option<Arc<ServerConfig>>>,
+    manners: HashMap<IpAddr, Manner>,
     connects: Vec<IpAddr>,
     /// Where each message went, and whether in TLS.
     taken: Vec<(IpAddr, bool)>,
     tasks: JoinSet<()>,
+}
+
+/// What is odd about a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// It does not know REQUIRETLS.
+    Lacking,
+    /// It says 220 to STARTTLS and nothing more,
+    Hangs,
+    /// or what is no handshake,
+    Junk,
+    /// or goes.
+    Gone,
+    /// It says 454 to STARTTLS.
+    Later,
 }
 
 /// A server's certificate, and the record that speaks of its key.
@@ -58,21 +74,33 @@ pub(super) struct Identity {
 
 pub(super) fn identity(name: &str) -> Identity {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    certified(&made.cert, &made.signing_key)
+}
+
+/// The same, with a certificate that ended long ago.
+pub(super) fn expired(name: &str) -> Identity {
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    certified(&params.self_signed(&key).unwrap(), &key)
+}
+
+fn certified(cert: &rcgen::Certificate, signing_key: &rcgen::KeyPair) -> Identity {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
     Identity {
         config: Arc::new(config),
-        certificate: made.cert.der().clone(),
+        certificate: cert.der().clone(),
         record: Tlsa {
             usage: 3,
             selector: 1,
             matching: 0,
-            data: made.signing_key.subject_public_key_info(),
+            data: signing_key.subject_public_key_info(),
         },
     }
 }
@@ -83,6 +111,11 @@ impl Servers {
         let config = identity.map(|identity| Arc::clone(&identity.config));
         let address = address.parse().unwrap();
         self.0.lock().unwrap().known.insert(address, config);
+    }
+
+    pub(super) fn set_manner(&self, address: &str, manner: Manner) {
+        let address = address.parse().unwrap();
+        self.0.lock().unwrap().manners.insert(address, manner);
     }
 
     pub(super) fn taken(&self) -> Vec<(String, bool)> {
@@ -101,12 +134,27 @@ impl Servers {
         let Some(true) = self.speak(ip, &mut stream, tls.is_some(), false).await else {
             return;
         };
+        match self.manner(ip) {
+            Some(Manner::Hangs) => std::future::pending().await,
+            Some(Manner::Junk) => {
+                // Not before the client has begun.
+                let _ = stream.fill_buf().await;
+                let _ = stream.write_all(b"502 5.5.1 what is this?\r\n").await;
+                return;
+            }
+            Some(Manner::Gone) => return,
+            Some(Manner::Lacking | Manner::Later) | None => {}
+        }
         let acceptor = TlsAcceptor::from(tls.unwrap());
         if let Ok(stream) = acceptor.accept(stream.into_inner()).await {
             let stream: Box<dyn Transport> = Box::new(stream);
             let mut stream = BufReader::new(stream);
             self.speak(ip, &mut stream, false, true).await;
         }
+    }
+
+    fn manner(&self, ip: IpAddr) -> Option<Manner> {
+        self.0.lock().unwrap().manners.get(&ip).copied()
     }
 
     /// Answers until the end, or until TLS begins.
@@ -131,7 +179,11 @@ impl Servers {
                 }
                 _ if content => continue,
                 "EHLO" if offers => b"250-mta\r\n250 STARTTLS\r\n",
+                "EHLO" if self.manner(ip) == Some(Manner::Lacking) => {
+                    b"250-mta\r\n250 8BITMIME\r\n"
+                }
                 "EHLO" => b"250-mta\r\n250-REQUIRETLS\r\n250 8BITMIME\r\n",
+                "STARTTLS" if self.manner(ip) == Some(Manner::Later) => b"454 not now\r\n",
                 "STARTTLS" => {
                     stream.write_all(b"220 go\r\n").await.ok()?;
                     return Some(true);
@@ -169,9 +221,9 @@ impl Connector for Servers {
 pub(super) const FIRST: &str = "198.51.100.1";
 pub(super) const SECOND: &str = "198.51.100.2";
 
-/// A world whose mail for there.example goes to the first of two servers; everything about it is
+/// A world in which mail for there.example goes to the first of two servers; everything about it is
 /// proven but what the test says.
-fn world(servers: &Servers) -> World {
+pub(super) fn world(servers: &Servers) -> World {
     let mut world = World::new(Mta::good());
     world.connector = Some(Arc::new(servers.clone()));
     for host in ["mx1", "mx2"] {
@@ -188,7 +240,7 @@ pub(super) fn found(record: &Tlsa) -> Answer<Vec<Tlsa>> {
     Answer::Found(vec![record.clone()])
 }
 
-const ABOUT_FIRST: &str = "_25._tcp.mx1.there.example";
+pub(super) const ABOUT_FIRST: &str = "_25._tcp.mx1.there.example";
 const ABOUT_SECOND: &str = "_25._tcp.mx2.there.example";
 
 #[tokio::test(start_paused = true)]
@@ -337,6 +389,75 @@ async fn mail_that_requires_tls_goes_where_records_prove_the_server() {
         world.drained(minutes(1)).await;
         // RFC 8689 4.2.1.
         assert_eq!(servers.taken().len(), delivered);
+        assert_eq!(world.postman.reports().len(), 1 - delivered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_requires_tls_asks_each_host_for_it() {
+    let right = identity("a.example");
+    // RFC 8689 4.2.1: the first that lacks it is not the last word.
+    for (second, delivered) in [(None, 1), (Some(Manner::Lacking), 0)] {
+        let servers = Servers::default();
+        servers.add(FIRST, Some(&right));
+        servers.add(SECOND, Some(&right));
+        servers.set_manner(FIRST, Manner::Lacking);
+        if let Some(manner) = second {
+            servers.set_manner(SECOND, manner);
+        }
+        let mut world = world(&servers);
+        for about in [ABOUT_FIRST, ABOUT_SECOND] {
+            world.dns.set_associations(about, found(&right.record));
+        }
+        let options = MailOptions {
+            require_tls: true,
+            ..MailOptions::default()
+        };
+        let to = [("a@there.example", RcptOptions::default())];
+        world.submit_asking(options, &to).await;
+        // Other mail goes to the first, as before.
+        world.submit(&["b@there.example"]).await;
+        world.start();
+        world.drained(minutes(1)).await;
+        let mut taken = servers.taken();
+        taken.sort();
+        assert_eq!(taken[0].0, FIRST);
+        let to_second = taken.iter().filter(|(ip, _)| ip == SECOND).count();
+        assert_eq!((taken.len() - 1, to_second), (delivered, delivered));
+        assert_eq!(world.postman.reports().len(), 1 - delivered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_requires_tls_needs_to_know_who_the_host_is() {
+    let first = identity("mx1.there.example");
+    // RFC 8689 4.2.1: a certificate for a name that nobody proved proves nothing.
+    for (proven, delivered) in [(true, 1), (false, 0)] {
+        let servers = Servers::default();
+        servers.add(FIRST, Some(&first));
+        let mut world = match proven {
+            true => world(&servers),
+            false => {
+                let mut world = World::new(Mta::good());
+                world.connector = Some(Arc::new(servers.clone()));
+                world
+            }
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(first.certificate.clone()).unwrap();
+        world.tls = TlsClient::new(roots).unwrap();
+        let domain = Domain::parse("there.example").unwrap();
+        world.options.tls.insert(domain, Security::Required);
+        let options = MailOptions {
+            require_tls: true,
+            ..MailOptions::default()
+        };
+        let to = [("a@there.example", RcptOptions::default())];
+        world.submit_asking(options, &to).await;
+        world.submit(&["b@there.example"]).await;
+        world.start();
+        world.drained(minutes(1)).await;
+        assert_eq!(servers.taken().len(), 1 + delivered);
         assert_eq!(world.postman.reports().len(), 1 - delivered);
     }
 }
