@@ -101,10 +101,13 @@ pub(super) fn found(kept: &[Kept]) -> Vec<Finding> {
         findings.push(match usable.peek() {
             Some(_) => finding(what, Verdict::Fine("there is a key".to_owned())),
             None => {
-                let text = format!("its mail is not signed: {make}");
+                let text = format!("its mail is neither signed nor, passed on, sealed: {make}");
                 finding(what, Verdict::Doubtful(text))
             }
         });
+        if usable.peek().is_none() {
+            continue;
+        }
         // RFC 8617 4.1: only RSA seals.
         let sealing = usable.find(|key| key.kind == "rsa");
         let what = format!("seals of {domain} (ARC)");
@@ -227,8 +230,7 @@ mod tests {
                 "key x._domainkey.a.example: wrong: cannot be read: make",
                 "signatures of a.example (DKIM): fine: there is a key",
                 "seals of a.example (ARC): fine: made with r._domainkey.a.example",
-                "signatures of b.example (DKIM): doubtful: its mail is not",
-                "seals of b.example (ARC): doubtful: what it passes on",
+                "signatures of b.example (DKIM): doubtful: its mail is neither",
             ]
         );
     }

@@ -35,10 +35,10 @@ pub enum Command {
     Bdat(Bdat),
     /// RFC 5321 4.1.1.5.
     Rset,
-    /// RFC 5321 4.1.1.6: an address, if it is one.
-    Vrfy(Option<ForwardPath>),
-    /// RFC 5321 4.1.1.7: an address, if it is one.
-    Expn(Option<ForwardPath>),
+    /// RFC 5321 4.1.1.6.
+    Vrfy(Inquiry),
+    /// RFC 5321 4.1.1.7.
+    Expn(Inquiry),
     /// RFC 1985.
     Etrn(Etrn),
     /// RFC 5321 4.1.1.8.
@@ -93,6 +93,15 @@ pub struct Bdat {
     pub octets: u64,
     /// Whether the message ends with them.
     pub last: bool,
+}
+
+/// The argument of VRFY or EXPN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// An address, if it is one.
+    pub path: Option<ForwardPath>,
+    /// RFC 6531 3.7.4.2: the reply may hold UTF-8.
+    pub smtputf8: bool,
 }
 
 /// ETRN: whose mail is to be tried now.

@@ -113,7 +113,7 @@ pub fn vrfy(argument: &str) -> Parsed {
     if argument.is_empty() {
         return Err(syntax("the form is VRFY address"));
     }
-    Ok(Command::Vrfy(whole_path(argument)))
+    Ok(Command::Vrfy(inquiry(argument)))
 }
 
 /// EXPN (RFC 5321 4.1.1.7): the same.
@@ -121,13 +121,21 @@ pub fn expn(argument: &str) -> Parsed {
     if argument.is_empty() {
         return Err(syntax("the form is EXPN address"));
     }
-    Ok(Command::Expn(whole_path(argument)))
+    Ok(Command::Expn(inquiry(argument)))
 }
 
-fn whole_path(argument: &str) -> Option<ForwardPath> {
-    let path = envelope::parse_forward_path(argument);
+/// RFC 6531 3.7.4.2: the parameter stands behind the address.
+fn inquiry(argument: &str) -> Inquiry {
+    let (address, smtputf8) = match argument.rsplit_once(' ') {
+        Some((address, word)) if word.eq_ignore_ascii_case("SMTPUTF8") => (address, true),
+        _ => (argument, false),
+    };
+    let path = envelope::parse_forward_path(address.trim_end_matches(' '));
     let whole = path.ok().filter(|(_, rest)| rest.is_empty());
-    whole.map(|(path, _)| path)
+    Inquiry {
+        path: whole.map(|(path, _)| path),
+        smtputf8,
+    }
 }
 
 /// ETRN (RFC 1985 5): a domain; with `@`, those below it, too. Queues have no names here.

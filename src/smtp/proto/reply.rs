@@ -1,7 +1,7 @@
 //! Replies: a code, an enhanced status code, lines of text (RFC 5321 4.2, RFC 2034, RFC 3463).
 //!
-//! A line cannot hold CR, LF or anything beyond printable ASCII, and never exceeds 512 octets on
-//! the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing that the peer said but the keyword of an
+//! A line cannot hold CR, LF or anything beyond printable ASCII, but for one that was asked for in
+//! UTF-8, and never exceeds 512 octets on the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing that the peer said but the keyword of an
 //! unknown parameter. Not here: reading replies (`smtp::client`).
 
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Detail(pub u16, pub u16);
 
-/// One line of a reply: printable ASCII, at most 498 characters.
+/// One line of a reply: printable ASCII or, where the client wants it, UTF-8; at most 498 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(Cow<'static, str>);
 
@@ -91,6 +91,21 @@ impl Reply {
             }
             out.text(text).crlf();
         }
+    }
+}
+
+impl Text {
+    /// In UTF-8, for a client that asked for it (RFC 6531 3.7.4.2).
+    pub fn in_utf8(text: &str) -> Self {
+        let mut clean = String::new();
+        for c in text.chars() {
+            let c = if c.is_control() { '?' } else { c };
+            if clean.len().saturating_add(c.len_utf8()) > TEXT_CHARACTERS_MAX {
+                break;
+            }
+            clean.push(c);
+        }
+        Self(Cow::Owned(clean))
     }
 }
 

@@ -12,14 +12,14 @@ use crate::{
     net::{Peer, Service},
     route::Refusal,
     smtp::proto::{
-        command::Etrn,
+        command::{Etrn, Inquiry},
         help::{self, Subject},
-        reply::{Detail, Reply},
+        reply::{Detail, Reply, Text},
     },
 };
 
 impl Session {
-    pub(super) async fn vrfy(&self, path: Option<ForwardPath>) -> Result<Reply, SmtpFault> {
+    pub(super) async fn vrfy(&self, asked: Inquiry) -> Result<Reply, SmtpFault> {
         if self.account().is_none() {
             return Ok(Reply::new(
                 252,
@@ -27,7 +27,7 @@ impl Session {
                 "not told here; RCPT tells whether mail is taken",
             ));
         }
-        let Some(path) = path else {
+        let Some(path) = asked.path else {
             let text = "this is no address, and nobody is known by another name";
             return Ok(Reply::new(550, Detail(1, 1), text));
         };
@@ -43,16 +43,20 @@ impl Session {
             ),
             // RFC 5321 3.5.1: with the address, in brackets.
             Ok(_) | Err(Refusal::OverQuota | Refusal::NoRoom) => {
-                Reply::new(250, Detail(1, 5), path.to_string())
+                let shown = path.to_string();
+                match asked.smtputf8 || shown.is_ascii() {
+                    true => Reply::new(250, Detail(1, 5), Text::in_utf8(&shown)),
+                    false => Reply::new(252, Detail(6, 8), BEYOND_ASCII),
+                }
             }
             Err(refusal) => (&Refused::Route(refusal)).into(),
         })
     }
 
     /// Whom an alias or a group stands for, one step: who wants to know more asks again.
-    pub(super) fn expn(&self, path: Option<&ForwardPath>) -> Reply {
+    pub(super) fn expn(&self, asked: &Inquiry) -> Reply {
         let refused = |detail, text| Reply::new(550, detail, text);
-        let Some(ForwardPath::Address(address)) = path else {
+        let Some(ForwardPath::Address(address)) = &asked.path else {
             return refused(Detail(1, 1), "this is no address of a list");
         };
         let snapshot = self.shared.services.directory.snapshot();
@@ -66,14 +70,13 @@ impl Session {
             let text = "this is no list here, or not told to you";
             return refused(Detail(7, 1), text);
         };
-        if !listed.iter().all(Address::is_ascii) {
-            // RFC 6531 3.7.4.2.
-            let text = "the list has addresses with characters beyond ASCII";
-            return Reply::new(553, Detail(6, 8), text);
+        if !asked.smtputf8 && !listed.iter().all(Address::is_ascii) {
+            return refused(Detail(6, 8), BEYOND_ASCII);
         }
         // RFC 5321 3.5.1: each with its brackets, on a line of its own.
-        let mut lines = listed.iter().map(|address| format!("<{address}>"));
-        let first = lines.next().unwrap_or_default();
+        let shown = |address| Text::in_utf8(&format!("<{address}>"));
+        let mut lines = listed.iter().map(shown);
+        let first = lines.next().unwrap_or(Text::in_utf8(""));
         lines.fold(Reply::new(250, Detail(1, 5), first), Reply::line)
     }
 
@@ -107,3 +110,7 @@ impl Session {
         help::help(subject, self.stage(), &session)
     }
 }
+
+/// RFC 6531 3.7.4.2: what is said instead of an address beyond ASCII that was not asked for so.
+const BEYOND_ASCII: &str =
+    "the reply has characters beyond ASCII: SMTPUTF8 behind the address asks for it";

@@ -307,12 +307,12 @@ impl Service<Dialog> for Session {
                 self.forget_transaction();
                 self.idle_talk(Reply::new(250, Detail(0, 0), "forgotten"))
             }
-            Command::Vrfy(path) => {
-                let reply = self.vrfy(path).await.map_err(Halt::Fault)?;
+            Command::Vrfy(asked) => {
+                let reply = self.vrfy(asked).await.map_err(Halt::Fault)?;
                 self.idle_talk(reply)
             }
-            Command::Expn(expn) => {
-                let reply = self.expn(expn.as_ref());
+            Command::Expn(asked) => {
+                let reply = self.expn(&asked);
                 self.idle_talk(reply)
             }
             Command::Etrn(etrn) => {

@@ -73,7 +73,10 @@ fn lines_become_commands_whatever_their_case_and_line_end() {
         ("EHLO  client.example \r\n", "Ehlo(\"client.example\")"),
         ("HELP\n", "Help(Everything)"),
         ("help rcpt\n", "Help(Verb(RCPT))"),
-        ("VRFY root\r\n", "Vrfy(None)"),
+        (
+            "VRFY root\r\n",
+            "Vrfy(Inquiry { path: None, smtputf8: false })",
+        ),
         ("QUIT\r\n", "Quit"),
     ] {
         assert_eq!(all_steps(line.as_bytes(), GREETED), [command], "{line:?}");
