@@ -255,6 +255,7 @@ pub const VERBS: &[Verb] = &[
         help: &[
             "ask whether an address exists; only after logging in",
             "To all others RCPT tells whether mail is taken.",
+            "SMTPUTF8 behind the address lets the reply have more than ASCII.",
         ],
         when: When::Always,
         keyword: Keyword::Required,
@@ -266,6 +267,7 @@ pub const VERBS: &[Verb] = &[
         help: &[
             "ask whom an alias or a group stands for",
             "Depending on the server's settings, members and owners are told, or everybody.",
+            "SMTPUTF8 behind the address lets the reply have more than ASCII.",
         ],
         when: When::Expn,
         keyword: Keyword::Expn,

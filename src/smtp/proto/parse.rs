@@ -14,7 +14,7 @@ use super::{
 use crate::{
     mail::{
         address::{AddressError, Domain},
-        envelope::{self, BodyKind, ForwardPath, MailOptions, RcptOptions},
+        envelope::{self, BodyKind, MailOptions, RcptOptions},
     },
     wire::{MechanismName, mechanism::initial_response},
 };

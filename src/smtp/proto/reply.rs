@@ -1,8 +1,9 @@
 //! Replies: a code, an enhanced status code, lines of text (RFC 5321 4.2, RFC 2034, RFC 3463).
 //!
 //! A line cannot hold CR, LF or anything beyond printable ASCII, but for one that was asked for in
-//! UTF-8, and never exceeds 512 octets on the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing that the peer said but the keyword of an
-//! unknown parameter. Not here: reading replies (`smtp::client`).
+//! UTF-8, and never exceeds 512 octets on the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing that
+//! the peer said but the keyword of an unknown parameter. Not here: reading replies
+//! (`smtp::client`).
 
 use std::borrow::Cow;
 
@@ -149,6 +150,18 @@ mod tests {
         let mut out = Output::new();
         reply.encode(&mut out);
         String::from_utf8(out.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn rfc_6531_3_7_4_2_a_line_in_utf8_is_a_line() {
+        let shown = |text: &str| {
+            let mut out = Output::new();
+            Reply::new(250, Detail(1, 5), Text::in_utf8(text)).encode(&mut out);
+            String::from_utf8(out.as_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(shown("<caf\u{e9}@b>"), "250 2.1.5 <caf\u{e9}@b>\r\n");
+        assert_eq!(shown("a\r\n\u{85}b\0"), "250 2.1.5 a???b?\r\n");
+        assert!(shown(&"\u{20ac}".repeat(400)).len() <= 512);
     }
 
     #[test]

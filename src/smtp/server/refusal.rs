@@ -153,7 +153,7 @@ impl From<&Refused> for Reply {
             Refused::HoldTooLong => (
                 501,
                 Detail(5, 4),
-                "the message does not wait that long: EHLO tells the limit, and BY what is too late",
+                "the message does not wait that long; EHLO and BY tell the limits",
             ),
             Refused::TooManyRecipients => (
                 452,
