@@ -95,12 +95,29 @@ pub fn ask_running(config: &Config, request: &Request) -> Result<Answer, Offline
         .ok_or(OfflineError::NotRunning)
 }
 
-/// As [`ask`], on a store that exists already and only then.
-pub(super) async fn ask_existing(config: &Config, request: &Request) -> Option<Answer> {
-    if !config.server.data.is_dir() {
+/// As [`ask`], about several things at once, on a store that exists already and only then. None
+/// when it cannot be asked.
+pub(super) async fn ask_existing<const N: usize>(
+    config: &Config,
+    requests: [Request; N],
+) -> Option<[Answer; N]> {
+    let data = &config.server.data;
+    if !data.is_dir() {
         return None;
     }
-    ask_or_open(config, request).await.ok()
+    let path = socket::path_in(data);
+    let mut answers = Vec::with_capacity(N);
+    for request in &requests {
+        answers.extend(socket::ask(&path, request).await.ok().flatten());
+    }
+    if answers.is_empty() && owner::check(data).is_ok() && Embedded::exists(data).ok()? {
+        let services = Services::open(config).await.ok()?;
+        for request in requests {
+            answers.push(services.operations().execute(request).await);
+        }
+        services.close().await;
+    }
+    answers.try_into().ok()
 }
 
 /// Checks every checksum of a store that no server uses.

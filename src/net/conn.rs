@@ -38,7 +38,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 /// Who is at the other end.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Their address; the unspecified one when nobody knows it.
+    /// Their address. The unspecified one stands for all that nobody knows: limits count those
+    /// together.
     pub remote: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
@@ -53,12 +54,6 @@ impl Peer {
     pub fn address(&self) -> Option<IpAddr> {
         let ip = self.remote.ip();
         (!ip.is_unspecified()).then_some(ip)
-    }
-
-    /// Whom limits count: their own address, or else who speaks for them.
-    pub fn source(&self) -> IpAddr {
-        let known = self.address().or(self.via);
-        known.unwrap_or_else(|| self.remote.ip())
     }
 }
 

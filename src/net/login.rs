@@ -45,7 +45,7 @@ impl Authn {
         mechanism: &MechanismName,
         initial: Option<&[u8]>,
     ) -> Result<Result<Login, Denial>, Gone> {
-        let source = turn.peer().source();
+        let source = turn.peer().remote.ip();
         match exchange(turn, mechanism, initial).await? {
             Ok(credentials) => {
                 let outcome = self.check_credentials(source, &credentials).await;
@@ -65,7 +65,7 @@ impl Authn {
         name: &str,
         password: &Secret<String>,
     ) -> Result<Result<Login, Denial>, Gone> {
-        let outcome = self.check(turn.peer().source(), name, password).await;
+        let outcome = self.check(turn.peer().remote.ip(), name, password).await;
         answer(turn, outcome).await
     }
 }

@@ -55,15 +55,14 @@ impl Key {
 
 /// The local domains with their keys, as far as they can be read now.
 pub(super) async fn kept(config: &Config) -> Vec<Kept> {
-    let domains = asked(config, &Request::DomainList).await;
-    let keys = asked(config, &Request::DkimList { domain: None }).await;
-    let keys: Vec<_> = keys.iter().filter_map(Key::of).collect();
-    collected(&domains, keys)
-}
-
-async fn asked(config: &Config, request: &Request) -> Vec<Value> {
-    match offline::ask_existing(config, request).await {
-        Some(Answer::Done(Value::Array(found))) => found,
+    let requests = [Request::DomainList, Request::DkimList { domain: None }];
+    match offline::ask_existing(config, requests).await {
+        Some(
+            [
+                Answer::Done(Value::Array(domains)),
+                Answer::Done(Value::Array(keys)),
+            ],
+        ) => collected(&domains, keys.iter().filter_map(Key::of).collect()),
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@
 //! of an unknown parameter.
 
 use super::{
-    command::{Auth, Bdat, ClientName, Command, Etrn, Mail, Rcpt},
+    command::{Auth, Bdat, ClientName, Command, Etrn, Inquiry, Mail, Rcpt},
     help::Subject,
     parameters::parameters,
     quirk,

@@ -1,8 +1,8 @@
 //! Replies: a code, an enhanced status code, lines of text (RFC 5321 4.2, RFC 2034, RFC 3463).
 //!
 //! A line cannot hold CR, LF or anything beyond printable ASCII, but for one that was asked for in
-//! UTF-8, and never exceeds 512 octets on the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing that
-//! the peer said but the keyword of an unknown parameter. Not here: reading replies
+//! UTF-8, and never exceeds 512 octets on the wire (RFC 5321 4.5.3.1.5). Replies repeat nothing
+//! that the peer said but the keyword of an unknown parameter. Not here: reading replies
 //! (`smtp::client`).
 
 use std::borrow::Cow;

@@ -2,9 +2,10 @@
 //! tells whom it speaks for.
 //!
 //! What is told counts as if the client had connected itself: for limits, the checks of senders,
-//! Received and logs. A client whose address is not known counts as who speaks for it, and nothing
-//! is said or asked of its address. The session begins anew with the greeting; TLS stays what it
-//! is. Attributes may come in several commands; what was told stays until something else is.
+//! Received and logs. Clients whose address is not known count together, not as the proxy, which
+//! they could keep out; nothing is asked about their address. The session begins anew with the
+//! greeting; TLS stays what it is. Attributes may come in several commands; what was told stays
+//! until something else is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     net::{
-        Next, Peer, Turn,
+        Next, Turn,
         authn::{AuthRefusal, Login},
     },
     smtp::proto::{
@@ -58,24 +59,19 @@ impl Session {
         told: Introduction,
         turn: &mut Turn<'_, Dialog>,
     ) -> Next<Reply> {
-        let before = turn.peer();
-        let via = before.via.unwrap_or_else(|| before.remote.ip());
+        let peer = turn.peer();
+        let (remote, local) = (peer.remote, peer.local);
         let socket = |ip: Told<IpAddr>, port: Told<u16>, before: SocketAddr| {
             let ip = ip.or(Some(before.ip())).unwrap_or(UNKNOWN);
             SocketAddr::new(ip, port.or(Some(before.port())).unwrap_or(0))
         };
-        let peer = Peer {
-            remote: socket(told.address, told.port, before.remote),
-            local: socket(told.local_address, told.local_port, before.local),
-            tls: None,
-            via: Some(via),
-        };
-        let source = peer.source();
-        let login = match self.vouched(told.login, source) {
+        let remote = socket(told.address, told.port, remote);
+        let local = socket(told.local_address, told.local_port, local);
+        let login = match self.vouched(told.login, remote.ip()) {
             Ok(login) => login,
             Err(reply) => return Next::Refuse(reply),
         };
-        if self.permit.rename(source, Instant::now()).is_err() {
+        if self.permit.rename(remote.ip(), Instant::now()).is_err() {
             let text = "too many connections from the client's address";
             return Next::Close(Reply::new(421, Detail(7, 0), text));
         }
@@ -91,8 +87,8 @@ impl Session {
         };
         self.login = login;
         self.state = State::Connected;
-        turn.introduce(peer.remote, peer.local);
-        tracing::debug!(peer.ip = %peer.remote.ip(), "a client was introduced");
+        turn.introduce(remote, local);
+        tracing::debug!(peer.ip = %remote.ip(), "a client was introduced");
         let greeting = self.shared.presented.greeting(self.dialect());
         self.idle_talk(greeting)
     }
@@ -118,5 +114,5 @@ impl Session {
     }
 }
 
-/// The address of a client that nobody knows.
+/// The address of all clients of whom nobody knows it.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
