@@ -76,7 +76,7 @@ impl Session {
         // RFC 5321 3.5.1: each with its brackets, on a line of its own.
         let shown = |address| Text::in_utf8(&format!("<{address}>"));
         let mut lines = listed.iter().map(shown);
-        let first = lines.next().unwrap_or(Text::in_utf8(""));
+        let first = lines.next().unwrap_or_else(|| Text::in_utf8(""));
         lines.fold(Reply::new(250, Detail(1, 5), first), Reply::line)
     }
 
