@@ -187,16 +187,14 @@ impl Intake {
         let mut editions = Vec::new();
         for (blob, head) in self.editions.into_iter().zip(heads) {
             let length = head.len();
-            let content = match stages.next() {
-                Some(stage) => staged(stage, head).await?,
+            let (content, room) = match stages.next() {
+                Some(stage) => (staged(stage, head).await?, Room::default()),
                 None => {
                     let body = self.pending.get(self.head_room..).unwrap_or_default();
-                    let made = copied(&*self.engine, &self.memory, head, body).await?;
-                    editions.push(arrived(blob, length, made.0, made.1));
-                    continue;
+                    copied(&*self.engine, &self.memory, head, body).await?
                 }
             };
-            editions.push(arrived(blob, length, content, Room::default()));
+            editions.push(arrived(blob, length, content, room));
         }
         let length = head.len();
         let content = match main_stage {

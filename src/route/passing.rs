@@ -10,7 +10,7 @@ use super::{
     copies::Queued,
     listing,
     plan::Mailing,
-    router::{Acceptance, Origin, Refusal, Router},
+    router::{AcceptError, Acceptance, Origin, Refusal, RouteFault, Router},
     srs,
     target::Target,
 };
@@ -84,18 +84,32 @@ impl Router {
 
     /// Has accounts keep what is for Junk and what they would forward: those elsewhere would take
     /// the forgery for mail that we vouch for, and their server our address for a source of it.
-    pub(super) fn keep_suspicious(&self, acceptance: &mut Acceptance) {
+    ///
+    /// # Errors
+    /// When whoever is to keep it has no room: he was not asked as long as all was to go on.
+    pub(super) async fn keep_suspicious(
+        &self,
+        acceptance: &mut Acceptance,
+    ) -> Result<(), AcceptError> {
         if !acceptance.junk {
-            return;
+            return Ok(());
         }
         let snapshot = self.0.directory.snapshot();
         let from = (acceptance.origin, &acceptance.envelope.sender);
         for taken in &mut acceptance.targets {
             // Whoever is not to be found now is looked for again where the commit fails for it.
-            if let Ok(kept) = self.target(&snapshot, from, (&taken.path, true)) {
-                *taken = kept.with(std::mem::take(&mut taken.options));
+            let Ok(kept) = self.target(&snapshot, from, (&taken.path, true)) else {
+                continue;
+            };
+            if kept.reached != taken.reached {
+                let full = self.is_full(&snapshot, &kept.reached).await;
+                if full.map_err(RouteFault::from)? {
+                    return Err(AcceptError::Refused(Refusal::OverQuota));
+                }
             }
+            *taken = kept.with(std::mem::take(&mut taken.options));
         }
+        Ok(())
     }
 
     /// Whom an address leads to that says it is a rewritten sender of ours.

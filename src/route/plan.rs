@@ -393,4 +393,47 @@ mod tests {
         );
         assert_eq!(plan.copies.len(), 1);
     }
+
+    #[test]
+    fn who_waits_waits_with_those_whom_he_shares_the_message_with() {
+        let address = |text: &str| text.parse::<Address>().unwrap();
+        let waiting = |list: Option<&str>, account| Waiting {
+            list: list.map(address),
+            to: (
+                Here {
+                    account: AccountId(account),
+                    tag: None,
+                },
+                address("who@here.example"),
+                RcptOptions::default(),
+            ),
+        };
+        let mut list = target(&[], &[]);
+        list.reached.lists = vec![List {
+            address: address("l@here.example"),
+            accounts: Vec::new(),
+            forwards: vec![address("a@far.example")],
+        }];
+        let mut plan = Plan::of(&[list], |_| Vec::new());
+        plan.hold(vec![
+            waiting(Some("l@here.example"), 1),
+            waiting(Some("m@here.example"), 2),
+            waiting(None, 3),
+        ]);
+        let shown = plan.mailings.iter().map(|mailing| {
+            let list = mailing.list.as_ref().map(ToString::to_string);
+            let waiting = mailing.waiting.iter().map(|(here, ..)| here.account.0);
+            (list, mailing.remotes.len(), waiting.collect::<Vec<_>>())
+        });
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                (None, 0, vec![3]),
+                (some("l@here.example"), 1, vec![1]),
+                (some("m@here.example"), 0, vec![2]),
+            ]
+        );
+        assert_eq!((plan.waiting(), plan.leaving()), (3, 1));
+    }
 }

@@ -286,7 +286,7 @@ impl Router {
 
     /// Accepts a message for all its targets, or for none.
     pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Copies, AcceptError> {
-        self.keep_suspicious(&mut acceptance);
+        self.keep_suspicious(&mut acceptance).await?;
         self.prepare_rewriting(&acceptance).await;
         let seal = self.seal(&acceptance).await;
         for attempt in 0..ATTEMPTS_MAX {
