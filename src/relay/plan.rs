@@ -105,14 +105,16 @@ impl Call<'_> {
     /// What a conversation is that this call may use.
     pub(super) fn place(&self, target: &Target, protection: &Protection) -> Place {
         // RFC 7672 3.2.2: a certificate may be for the domain; for another one it proves nothing.
+        // Nor does it where another domain has named the host, and nobody proves that.
         let domain = self.known.domain.as_ref();
+        let counts = matches!(protection.by, By::Dane | By::Operator);
         Place {
             host: target.host.clone(),
             to: target.socket(),
             from: self.sources.of(target.address),
             user: self.login.map(|login| login.user.clone()),
             asked: (protection.security, protection.name.clone(), protection.by),
-            domain: domain.filter(|_| protection.by == By::Dane).cloned(),
+            domain: domain.filter(|_| counts).cloned(),
         }
     }
 }

@@ -461,3 +461,35 @@ async fn mail_that_requires_tls_needs_to_know_who_the_host_is() {
         assert_eq!(world.postman.reports().len(), 1 - delivered);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_proved_a_host_to_one_domain_proves_nothing_to_another() {
+    let first = identity("mx1.there.example");
+    let servers = Servers::default();
+    servers.add(FIRST, Some(&first));
+    let mut world = world(&servers);
+    let mut roots = RootCertStore::empty();
+    roots.add(first.certificate.clone()).unwrap();
+    world.tls = TlsClient::new(roots).unwrap();
+    // The same host, by a record that nobody proves.
+    world
+        .dns
+        .set_mx("else.example", &[(10, "mx1.there.example")]);
+    for name in ["there.example", "else.example"] {
+        let domain = Domain::parse(name).unwrap();
+        world.options.tls.insert(domain, Security::Required);
+    }
+    world.start();
+    for (to, reports) in [("a@there.example", 0), ("a@else.example", 1)] {
+        let options = MailOptions {
+            require_tls: true,
+            ..MailOptions::default()
+        };
+        world
+            .submit_asking(options, &[(to, RcptOptions::default())])
+            .await;
+        world.drained(minutes(1)).await;
+        assert_eq!(servers.taken().len(), 1, "{to}");
+        assert_eq!(world.postman.reports().len(), reports, "{to}");
+    }
+}
