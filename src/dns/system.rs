@@ -129,15 +129,14 @@ impl System {
             return known;
         }
         let asked = async {
-            match &self.servers {
-                Servers::Any(resolver) => {
-                    let lookup = resolver.lookup(name.clone(), kind).await?;
-                    Ok(Reply::of(lookup.answers(), kind))
+            let (reply, end) = self.once(&name, kind).await?;
+            // DNS-02: aliases that do not end say nothing; libraries and some servers take the
+            // last one that they looked at for a name without records.
+            match end.filter(|_| kind != RecordType::CNAME) {
+                Some(end) if self.is_alias(&end).await? => {
+                    Ok(Reply::temporary("the aliases of the name do not end"))
                 }
-                Servers::Trusted(pool) => {
-                    let response = pool.send(proof_wanted(&name, kind)).first_answer().await?;
-                    Ok(Reply::proven(&response, &name, kind))
-                }
+                _ => Ok(reply),
             }
         };
         let reply = match timeout(QUESTION_MAX, asked).await {
@@ -153,6 +152,62 @@ impl System {
         self.cache.insert((&name, kind), (&answer, &worth), secs);
         told(&name, kind, &answer, Some(secs));
         (answer, worth)
+    }
+}
+
+impl System {
+    /// One question; where it ended, when there are no records and nobody vouches for that (RFC
+    /// 2308 2.2).
+    async fn once(&self, name: &Name, kind: RecordType) -> Result<(Reply, Option<Name>), NetError> {
+        let error = match &self.servers {
+            Servers::Any(resolver) => match resolver.lookup(name.clone(), kind).await {
+                Ok(lookup) => return Ok((Reply::of(lookup.answers(), kind), None)),
+                Err(error) => error,
+            },
+            Servers::Trusted(pool) => {
+                match pool.send(proof_wanted(name, kind)).first_answer().await {
+                    Ok(response) => {
+                        let reply = Reply::proven(&response, name, kind);
+                        let vouched = response.soa().is_some() || reply.answer != Answer::NoRecords;
+                        let end = || reply.worth.leads_to.clone().unwrap_or_else(|| name.clone());
+                        let end = (!vouched).then(end);
+                        return Ok((reply, end));
+                    }
+                    Err(error) => error,
+                }
+            }
+        };
+        let end = match &error {
+            NetError::Dns(DnsError::NoRecordsFound(none))
+                if none.response_code == ResponseCode::NoError && none.soa.is_none() =>
+            {
+                Some(none.query.name().clone())
+            }
+            _ => None,
+        };
+        Ok((Reply::negative(&error), end))
+    }
+
+    /// Whether a name stands for another one.
+    async fn is_alias(&self, name: &Name) -> Result<bool, NetError> {
+        let kind = RecordType::CNAME;
+        let found = match &self.servers {
+            Servers::Any(resolver) => {
+                let found = resolver.lookup(name.clone(), kind).await;
+                found.map(|lookup| Reply::of(lookup.answers(), kind))
+            }
+            Servers::Trusted(pool) => {
+                let found = pool.send(proof_wanted(name, kind)).first_answer().await;
+                found.map(|response| Reply::of(&response.answers, kind))
+            }
+        };
+        match found {
+            Ok(reply) => Ok(matches!(reply.answer, Answer::Found(_))),
+            Err(error) => match negative::<()>(&error) {
+                Answer::Temporary(_) => Err(error),
+                _ => Ok(false),
+            },
+        }
     }
 }
 

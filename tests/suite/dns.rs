@@ -218,6 +218,107 @@ async fn dns_02_answers_become_what_they_are() {
     assert_eq!(resolver.addresses("null.example").await, Answer::NoRecords);
 }
 
+/// How a name server goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Silent,
+    /// It answers somebody else's question,
+    Id,
+    /// or another one.
+    Question,
+    Junk,
+    /// It says that there is more, and has none.
+    Truncated,
+    /// An alias, which is one, too, and so on.
+    Endless,
+    /// Two aliases that lead to each other.
+    Loop,
+    Refused,
+    FormErr,
+}
+
+/// What it says to a question; nothing, when it is silent.
+fn wrong_reply(wrong: Wrong, asked: &Message) -> Option<Vec<u8>> {
+    let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
+    let question = asked.queries[0].clone();
+    let name = question.name().clone();
+    reply.add_query(question);
+    let alias = |from: &Name, to: &Name| {
+        Record::from_rdata(from.clone(), 60, RData::CNAME(CNAME(to.clone())))
+    };
+    let good = Record::from_rdata(name.clone(), 60, RData::A(A(Ipv4Addr::new(192, 0, 2, 1))));
+    match wrong {
+        Wrong::Silent => return None,
+        Wrong::Junk => return Some(vec![0xff; 300]),
+        Wrong::Id => {
+            reply.metadata.id = asked.metadata.id.wrapping_add(1);
+            reply.add_answer(good);
+        }
+        Wrong::Question => {
+            let other = Name::from_ascii("other.example.").unwrap();
+            reply.queries[0].set_name(other);
+            reply.add_answer(good);
+        }
+        Wrong::Truncated => reply.metadata.truncation = true,
+        Wrong::Endless => {
+            let next = Name::from_ascii("a.").unwrap().append_domain(&name);
+            match next {
+                Ok(next) => reply.add_answer(alias(&name, &next)),
+                Err(_) => return None,
+            };
+        }
+        Wrong::Loop => {
+            let other = Name::from_ascii("other.example.").unwrap();
+            reply.add_answer(alias(&name, &other));
+            reply.add_answer(alias(&other, &name));
+        }
+        Wrong::Refused => reply.metadata.response_code = ResponseCode::Refused,
+        Wrong::FormErr => reply.metadata.response_code = ResponseCode::FormErr,
+    }
+    Some(reply.to_vec().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn dns_01_a_name_server_that_goes_wrong_costs_a_bounded_time_and_says_nothing() {
+    use Wrong as W;
+    for wrong in [
+        W::Silent,
+        W::Id,
+        W::Question,
+        W::Junk,
+        W::Truncated,
+        W::Endless,
+        W::Loop,
+        W::Refused,
+        W::FormErr,
+    ] {
+        for trust_ad in [false, true] {
+            let mut tasks = JoinSet::new();
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let servers = vec![socket.local_addr().unwrap()];
+            tasks.spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok((length, peer)) = socket.recv_from(&mut bytes).await {
+                    let asked = Message::from_vec(&bytes[..length]).unwrap();
+                    if let Some(reply) = wrong_reply(wrong, &asked) {
+                        let _ = socket.send_to(&reply, peer).await;
+                    }
+                }
+            });
+            let resolver = System::new(&Options { servers, trust_ad }).unwrap();
+            let begun = tokio::time::Instant::now();
+            let answer = resolver
+                .family("there.example", buzon::dns::Family::Four)
+                .await;
+            let took = begun.elapsed().as_secs();
+            assert!(took <= 31, "{wrong:?} {trust_ad}: {took} s");
+            // DNS-02: never taken for what is known.
+            let unknown = matches!(answer, Answer::Temporary(_));
+            assert!(unknown, "{wrong:?} {trust_ad}: {answer:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn dns_01_both_families_are_asked_for_at_once() {
     let mut tasks = JoinSet::new();
