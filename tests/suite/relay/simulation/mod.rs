@@ -191,7 +191,8 @@ impl Life {
     async fn listed(&self) -> Vec<MessageSummary> {
         let queue = &self.node.services.queue;
         let listing = queue.list(&Filter::default(), None, 100).await;
-        listing.unwrap().messages
+        // Who looks may meet a fault, too.
+        listing.map_or_else(|_| Vec::new(), |listing| listing.messages)
     }
 }
 

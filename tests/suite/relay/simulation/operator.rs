@@ -13,7 +13,7 @@ use super::{Life, ledger::Order, mood::one_of};
 
 impl Life {
     /// He does one thing to somebody, to a message, to a place or to all.
-    pub(super) async fn meddle(&mut self) {
+    pub(super) async fn meddle(&self) {
         match self.chance.below(8) {
             0 => self.pause().await,
             1 => self.resume(false).await,
