@@ -46,7 +46,13 @@ impl Operations {
                 limit,
             } => self.queue_list(&filters, from.as_deref(), limit).await,
             QueueRequest::Show { id } => match self.queue.show(message_id(&id)?).await? {
-                Some(summary) => Ok(serde_json::to_value(summary)?),
+                Some(summary) => {
+                    let mut shown = serde_json::to_value(&summary)?;
+                    if let Value::Object(fields) = &mut shown {
+                        fields.insert("resting".to_owned(), self.resting_for(&summary));
+                    }
+                    Ok(shown)
+                }
                 None => Err(Refusal::NoMessage(id)),
             },
             QueueRequest::Change { action, selected } => self.queue_change(action, selected).await,
@@ -72,7 +78,12 @@ impl Operations {
                 Some(next) if !done => from = Some(message_id(&next)?),
                 next => {
                     let paused = self.paused().await?;
-                    return Ok(json!({ "messages": messages, "next": next, "paused": paused }));
+                    return Ok(json!({
+                        "messages": messages,
+                        "next": next,
+                        "paused": paused,
+                        "resting": self.resting(),
+                    }));
                 }
             }
         }

@@ -12,8 +12,8 @@ use crate::{
     mail::{address::Domain, envelope::ReversePath},
     queue::{
         QueueFault,
-        admin::{Census, Counts, Filter},
-        news::{Event, Traffic},
+        admin::{Census, Counts, Filter, MessageSummary},
+        news::{Event, Rest, Traffic},
     },
 };
 
@@ -44,6 +44,48 @@ impl Operations {
         Ok(paused.collect())
     }
 
+    /// Which destinations have a rest, until when and why.
+    pub(super) fn resting(&self) -> Value {
+        let rests = self.queue.news().rests(self.clock.wall(), RESTS_MAX);
+        let told = |(what, rest): (String, Rest)| {
+            let Rest { until_secs, why } = rest;
+            json!({ "what": what, "until_secs": until_secs, "why": why })
+        };
+        rests.into_iter().map(told).collect()
+    }
+
+    /// Those of them that mail for these domains and by these ways may have to wait for.
+    pub(super) fn resting_for(&self, message: &MessageSummary) -> Value {
+        let is_meant = |what: &str| {
+            let below = what.strip_prefix('*');
+            let mut recipients = message.recipients.iter();
+            recipients.any(|to| {
+                let domain = to
+                    .address
+                    .as_deref()
+                    .and_then(|to| Some(to.rsplit_once('@')?.1));
+                match (&to.via, domain) {
+                    (Some(via), _) => via == what,
+                    (None, Some(domain)) => {
+                        domain == what
+                            || what == "smarthost"
+                            || below.is_some_and(|below| domain.ends_with(below))
+                    }
+                    (None, None) => false,
+                }
+            })
+        };
+        let mut resting = self.resting();
+        if let Value::Array(all) = &mut resting {
+            all.retain(|rest| {
+                rest.get("what")
+                    .and_then(Value::as_str)
+                    .is_some_and(is_meant)
+            });
+        }
+        resting
+    }
+
     pub(super) async fn queue_stats(&self, limit: usize) -> Outcome {
         let census = self.queue.census().await?;
         let traffic = self.queue.news().traffic();
@@ -57,6 +99,7 @@ impl Operations {
         Ok(json!({
             "counted_secs": census.at.secs(),
             "paused": self.paused().await?,
+            "resting": self.resting(),
             "total": total,
             "uncounted": census.uncounted,
             "destinations": rows(&census, &traffic, limit)?,
@@ -147,5 +190,7 @@ fn is_wanted(event: &Event, filter: &Filter) -> bool {
 
 /// Events of one answer.
 const EVENTS_AT_ONCE: usize = 500;
+/// Rests of one answer.
+const RESTS_MAX: usize = 100;
 /// Destinations of one answer.
 const ROWS_MAX: usize = 10_000;

@@ -67,6 +67,8 @@ pub fn check(
         outbound(config).into_iter().try_for_each(&mut *say)?;
         let keys = keys::kept(config).await;
         keys::found(&keys).into_iter().try_for_each(&mut *say)?;
+        let reports = policies::reports(config, &keys);
+        reports.into_iter().try_for_each(&mut *say)?;
         insecure(config).try_for_each(&mut *say)?;
         if !offline {
             names(config, &keys, say).await?;

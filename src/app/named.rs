@@ -7,9 +7,10 @@ use crate::{
     base::secret::Secret,
     config::{
         Config, Misfit,
+        raw::RelayTls,
         routes::{OneOrMore, Route, Smarthost, SmarthostTls},
     },
-    mail::address::Domain,
+    mail::{address::Domain, by_domain::ByDomain},
     relay::{self, Routes, Sources, Way},
     sasl::client::Mechanism,
     smtp::client::{Login, Proof, conversation::Security},
@@ -37,29 +38,16 @@ pub(super) fn named(config: &Config, files: Files) -> Result<Named, Misfit> {
         let key = format!("relay.routes.{name}");
         let wrong = |why: String| Misfit::new(&key, why);
         let way = reading.way(&key, route)?;
-        if name == "." {
-            match way {
-                Way::Hosts(route) if smarthost.is_none() => smarthost = Some(route),
-                Way::Hosts(_) => {
-                    let why = "[relay.smarthost] is the same: one of them can stand";
-                    return Err(wrong(why.to_owned()));
-                }
-                // As without it.
-                Way::Mx => {}
+        match (Pattern::parse(name).map_err(wrong)?, way) {
+            (Pattern::One(domain), way) => routes.insert(domain, way),
+            (Pattern::Below(domain), way) => routes.insert_below(domain, way),
+            (Pattern::Others, Way::Hosts(route)) if smarthost.is_none() => smarthost = Some(route),
+            (Pattern::Others, Way::Hosts(_)) => {
+                let why = "[relay.smarthost] is the same: one of them can stand";
+                return Err(wrong(why.to_owned()));
             }
-            continue;
-        }
-        let (name, below) = match name.strip_prefix("*.") {
-            Some(above) => (above, true),
-            None => (name.as_str(), false),
-        };
-        let domain = Domain::parse(name).map_err(|error| wrong(error.to_string()))?;
-        if below && domain.literal().is_some() {
-            return Err(wrong("nothing is below an address".to_owned()));
-        }
-        match below {
-            true => routes.insert_below(domain, way),
-            false => routes.insert(domain, way),
+            // As without it.
+            (Pattern::Others, Way::Mx) => {}
         }
     }
     Ok(Named {
@@ -67,6 +55,86 @@ pub(super) fn named(config: &Config, files: Files) -> Result<Named, Misfit> {
         smarthost,
         sources,
     })
+}
+
+/// The domains that a name of `[relay.routes]` and `[relay.tls]` stands for.
+enum Pattern {
+    /// This one alone.
+    One(Domain),
+    /// All below this one.
+    Below(Domain),
+    /// All of which nothing else is said.
+    Others,
+}
+
+impl Pattern {
+    fn parse(name: &str) -> Result<Self, String> {
+        let (name, below) = match name.strip_prefix("*.") {
+            None if name == "." => return Ok(Self::Others),
+            None => (name, false),
+            Some(above) => (above, true),
+        };
+        let domain = Domain::parse(name).map_err(|error| error.to_string())?;
+        match (below, domain.literal()) {
+            (true, Some(_)) => Err("nothing is below an address".to_owned()),
+            (true, None) => Ok(Self::Below(domain)),
+            (false, _) => Ok(Self::One(domain)),
+        }
+    }
+}
+
+/// What the operator demands of the mail servers of some domains.
+pub(super) fn demanded(config: &Config) -> Result<ByDomain<Option<Security>>, Misfit> {
+    let mut demanded = ByDomain::new(None);
+    for (name, tls) in &config.relay.tls {
+        let wrong = |why: String| Misfit::new(format!("relay.tls.{name}"), why);
+        let security = Some(match tls {
+            RelayTls::Opportunistic => Security::Opportunistic,
+            RelayTls::Encrypted => Security::Encrypted,
+            RelayTls::Verified => Security::Required,
+        });
+        let pattern = Pattern::parse(name).map_err(wrong)?;
+        if let Some(route) = wider_route(config, &pattern) {
+            // All that goes there goes together, by the same connections.
+            let why = format!("it goes with relay.routes.\"{route}\": say it of that");
+            return Err(wrong(why));
+        }
+        match pattern {
+            Pattern::One(domain) => demanded.insert(&domain, security),
+            Pattern::Below(domain) => demanded.insert_below(&domain, security),
+            Pattern::Others => demanded.set_all(security),
+        }
+    }
+    Ok(demanded)
+}
+
+/// The route by which these domains go to hosts together with others.
+fn wider_route<'a>(config: &'a Config, pattern: &Pattern) -> Option<&'a str> {
+    let routes = &config.relay.routes;
+    let (domain, mut rest) = match pattern {
+        Pattern::One(domain) => (
+            domain,
+            domain.as_str().split_once('.').map(|(_, above)| above),
+        ),
+        Pattern::Below(domain) => (domain, Some(domain.as_str())),
+        Pattern::Others => return None,
+    };
+    let is = |name: &str, of: &str| Domain::parse(name).is_ok_and(|name| name.as_str() == of);
+    let alone = matches!(pattern, Pattern::One(_));
+    if domain.literal().is_some() || alone && routes.keys().any(|name| is(name, domain.as_str())) {
+        return None;
+    }
+    while let Some(above) = rest {
+        let mut below = routes.iter();
+        let found = below.find(|(name, _)| name.strip_prefix("*.").is_some_and(|of| is(of, above)));
+        if let Some((name, route)) = found {
+            let to_mx = matches!(route, Route::Short(OneOrMore::One(text)) if text == "mx");
+            let same = !alone && above == domain.as_str();
+            return (!to_mx && !same).then_some(name.as_str());
+        }
+        rest = above.split_once('.').map(|(_, above)| above);
+    }
+    None
 }
 
 /// Whether files are read too.
@@ -401,6 +469,47 @@ mod tests {
             };
             let login = login.unwrap();
             assert_eq!((login.proof, login.mechanism.unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn demands_have_the_names_of_routes() {
+        let demand = |routes: &[&str], name: &str| {
+            let mut config = Config::default();
+            for route in routes {
+                let hosts = Route::Short(OneOrMore::One("10.0.0.5:25".to_owned()));
+                config.relay.routes.insert((*route).to_owned(), hosts);
+            }
+            let mx = Route::Short(OneOrMore::One("mx".to_owned()));
+            config.relay.routes.insert("*.mx.example".to_owned(), mx);
+            config.relay.tls.insert(name.to_owned(), RelayTls::Verified);
+            demanded(&config)
+        };
+        for (name, domain, said) in [
+            ("a.example", "a.example", true),
+            ("a.example", "x.a.example", false),
+            ("*.a.example", "x.y.a.example", true),
+            ("*.a.example", "a.example", false),
+            (".", "a.example", true),
+        ] {
+            let domain = Domain::parse(domain).unwrap();
+            let found = demand(&[], name).unwrap();
+            assert_eq!(found.of(&domain).is_some(), said, "{name} {domain}");
+        }
+        for (routes, name, fits) in [
+            // Nobody would heed it: all below goes together.
+            (&["*.a.example"][..], "x.a.example", false),
+            (&["*.A.example"], "*.x.a.example", false),
+            (&["*.a.example", "x.a.example"], "x.a.example", true),
+            (&["*.a.example"], "*.a.example", true),
+            (&["*.a.example"], "a.example", true),
+            (&["*.example"], "x.mx.example", true),
+            (&["."], "a.example", true),
+        ] {
+            assert_eq!(demand(routes, name).is_ok(), fits, "{routes:?} {name}");
+        }
+        for wrong in ["", "*", "*.[192.0.2.1]", "a b"] {
+            assert!(demand(&[], wrong).is_err(), "{wrong}");
         }
     }
 }

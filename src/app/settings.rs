@@ -1,7 +1,6 @@
 //! From the configuration to the small `Options` of each service.
 
 use std::{
-    collections::HashMap,
     fs,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -9,7 +8,7 @@ use std::{
 };
 
 use super::{
-    named::{Files, named},
+    named::{Files, demanded, named},
     own_policy, pacing, reach,
     socket_file::Access,
 };
@@ -18,7 +17,7 @@ use crate::{
     base::limits,
     config::{
         Config, Misfit, Place,
-        raw::{Expn, RelayTls, VerifyPolicy},
+        raw::{Expn, VerifyPolicy},
     },
     dns, imap,
     mail::{
@@ -33,7 +32,6 @@ use crate::{
     observe, pop3, queue, relay, route,
     smtp::{
         self,
-        client::conversation,
         server::{Role, limits::DELIVERY_TRANSACTIONS_MAX},
     },
     store::embedded,
@@ -305,26 +303,6 @@ pub(super) fn tls_reports(config: &Config) -> Result<Option<Address>, Misfit> {
     match contact.is_ascii() {
         true => Ok(Some(contact)),
         false => Err(Misfit::new(key, "reports are from an address in ASCII")),
-    }
-}
-
-/// What the operator demands of the mail servers of some domains.
-fn demanded(config: &Config) -> Result<HashMap<Domain, conversation::Security>, Misfit> {
-    let one = |(domain, tls): (&String, &RelayTls)| {
-        let wrong = |why: String| Misfit::new(format!("relay.tls.{domain}"), why);
-        let name = Domain::parse(domain).map_err(|error| wrong(error.to_string()))?;
-        Ok((name, demand(*tls)))
-    };
-    config.relay.tls.iter().map(one).collect()
-}
-
-fn demand(tls: RelayTls) -> conversation::Security {
-    use conversation::Security;
-
-    match tls {
-        RelayTls::Opportunistic => Security::Opportunistic,
-        RelayTls::Encrypted => Security::Encrypted,
-        RelayTls::Verified => Security::Required,
     }
 }
 

@@ -26,6 +26,11 @@ impl<T> ByDomain<T> {
         }
     }
 
+    /// For those of which nothing else is said.
+    pub fn set_all(&mut self, value: T) {
+        self.all = value;
+    }
+
     /// For this domain alone.
     pub fn insert(&mut self, domain: &Domain, value: T) {
         self.exact.insert(domain.as_str().to_owned(), value);

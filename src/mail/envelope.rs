@@ -38,6 +38,8 @@ pub struct MailOptions {
     pub envelope_id: Option<EnvelopeId>,
     /// RFC 8689: it goes over TLS to servers that are known to be the right ones, or not at all.
     pub require_tls: bool,
+    /// RFC 8460 3: it tells of TLS that fails, so it goes with whatever TLS there is, or none.
+    pub despite_tls: bool,
     /// RFC 2852: until when it is to be delivered.
     pub deliver_by: Option<Deadline>,
     /// RFC 4865: it does not begin to go before that.

@@ -128,6 +128,14 @@ impl Standing {
 }
 
 impl Diagnosis {
+    /// The same behind the host that said it.
+    pub fn said_where(&self) -> String {
+        match &self.host {
+            Some(host) => format!("{host}: {}", self.said()),
+            None => self.said(),
+        }
+    }
+
     /// The words with their codes, in one line.
     pub fn said(&self) -> String {
         match self.code {

@@ -12,6 +12,8 @@ use std::{
 
 use serde::Serialize;
 
+use crate::base::clock::Timestamp;
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
@@ -45,7 +47,7 @@ pub struct Event {
 /// What one attempt or its end adds to the sums of its destination.
 #[derive(Clone, Debug, Default)]
 pub struct Sums {
-    /// Transactions begun.
+    /// Transactions begun, and attempts that came to none because nobody could be spoken to.
     pub attempts: u64,
     /// Of these, on a connection made for them.
     pub opened: u64,
@@ -65,12 +67,24 @@ pub struct Sums {
     pub window: Option<usize>,
     /// The last words that were not about success.
     pub words: Option<String>,
+    /// A rest that begins.
+    pub rest: Option<Rest>,
+}
+
+/// A time in which nothing is begun for a destination, because it asked for less.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rest {
+    /// Its end, in seconds since 1970.
+    pub until_secs: i64,
+    /// In what words it asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The sums of a destination since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// Transactions begun.
+    /// Transactions begun, and attempts that came to none because nobody could be spoken to.
     pub attempts: u64,
     /// Connections made.
     pub connections_opened: u64,
@@ -90,6 +104,9 @@ pub struct Traffic {
     pub window: Option<usize>,
     /// The last words that were not about success.
     pub last_words: Option<String>,
+    /// The last rest, which may be over.
+    #[serde(skip)]
+    pub rest: Option<Rest>,
     #[serde(skip)]
     used: u64,
 }
@@ -169,6 +186,20 @@ impl News {
         }
     }
 
+    /// The rests that last beyond `now`, by destination; the longest first, so many at most.
+    pub fn rests(&self, now: Timestamp, most: usize) -> Vec<(String, Rest)> {
+        let inner = self.inner();
+        let lasting = |rest: &&Rest| rest.until_secs > now.secs();
+        let rests = inner.traffic.iter().filter_map(|(name, of)| {
+            let rest = of.rest.as_ref().filter(lasting)?;
+            Some((name.clone(), rest.clone()))
+        });
+        let mut rests: Vec<_> = rests.collect();
+        rests.sort_by(|(a, x), (b, y)| (y.until_secs, a).cmp(&(x.until_secs, b)));
+        rests.truncate(most);
+        rests
+    }
+
     /// The sums of all destinations that are remembered.
     pub fn traffic(&self) -> HashMap<String, Traffic> {
         self.inner().traffic.clone()
@@ -204,8 +235,7 @@ impl Traffic {
             deferred: other.deferred,
             failed: other.failed,
             bytes: other.bytes,
-            window: None,
-            words: None,
+            ..Sums::default()
         });
     }
 
@@ -220,6 +250,7 @@ impl Traffic {
         self.bytes = self.bytes.saturating_add(sums.bytes);
         self.window = sums.window.or(self.window);
         self.last_words = sums.words.or_else(|| self.last_words.take());
+        self.rest = sums.rest.or_else(|| self.rest.take());
     }
 }
 

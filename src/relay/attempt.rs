@@ -3,22 +3,24 @@
 //! A message is claimed right before its attempt and its lease renewed while it lasts; who loses
 //! the lease drops the connection where it stands. A connection that was used before may
 //! have been closed by the other side meanwhile: what fails on it before any content was sent is
-//! tried on a fresh one.
+//! tried on a fresh one. A server that stops puts back at once what has not come to its final dot,
+//! and waits for the answer to what has.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     Destination, Shared,
     board::{Group, Heard},
+    handover::Handover,
     open::Closed,
     plan::Elsewhere,
     pool::Session,
-    verdict::{Finding, heard, ours, too_late},
+    verdict::{Finding, heard, ours, too_late, wish_for_less},
 };
 use crate::{
     base::{
@@ -36,7 +38,7 @@ use crate::{
         Lease, Queue, RecordError,
         record::{Diagnosis, MessageRecord, Order, RecipientRecord, Status},
     },
-    smtp::client::{Fate, Mail, Sent},
+    smtp::client::{Conversation, Fate, Mail, Sent},
 };
 
 /// Whether work goes on.
@@ -44,7 +46,7 @@ use crate::{
 pub(super) enum Phase {
     /// Yes.
     Running,
-    /// Messages in hand are finished, no others begun.
+    /// What may be changing hands is finished; all else stops where it stands.
     Draining,
     /// Everything stops where it stands.
     Aborting,
@@ -79,9 +81,16 @@ pub(super) async fn work(
     } else {
         Err(session)
     };
-    if let Err(session) = kept {
-        session.conversation.quit().await;
+    match kept {
+        Ok(()) => {}
+        Err(session) if running() => session.conversation.quit().await,
+        Err(session) => part(session.conversation).await,
     }
+}
+
+/// Says goodbye while the server stops: without waiting long for the answer.
+pub(super) async fn part(conversation: Conversation) {
+    let _ = timeout(GOODBYE, conversation.quit()).await;
 }
 
 /// One attempt after the other for one destination.
@@ -118,6 +127,14 @@ impl Drop for Mark<'_> {
     }
 }
 
+/// Leaves a connection to whomever it will do for.
+async fn keep(shared: &Shared, live: Live<'_>) {
+    let kept = shared.pool().put(live.session, Instant::now());
+    if let Err(session) = kept {
+        session.conversation.quit().await;
+    }
+}
+
 /// Whether an attempt takes another message.
 enum Then {
     Next,
@@ -141,6 +158,8 @@ pub(super) struct Work {
     pub(super) accounts: Vec<(u32, AccountId)>,
     /// The number of this attempt.
     attempt: u32,
+    /// Whether the message may be changing hands.
+    handover: Handover,
 }
 
 /// How a piece of work under a lease ended.
@@ -172,7 +191,8 @@ impl<'a> Hand<'a> {
             let work = Work::of(&lease);
             let started = Instant::now();
             let round = Box::pin(self.round(&work));
-            match held(queue, &mut lease, phase.clone(), round).await {
+            let phase = (phase.clone(), &work.handover);
+            match held(queue, &mut lease, phase, round).await {
                 Held::Done(Round::Found(findings)) => {
                     on = shared.conclude(&mut lease, findings, started).await;
                 }
@@ -199,22 +219,26 @@ impl<'a> Hand<'a> {
         if *self.to == Destination::Here {
             return Round::Found(self.shared.here(work).await);
         }
-        if let Some(down) = &self.down {
+        // RFC 8460 3: what keeps other mail from a host need not keep a report about it.
+        let lax = work.message.options.despite_tls;
+        if let Some(down) = self.down.as_ref().filter(|_| !lax) {
             return work.all(down);
         }
         // What one host said that wants us to try elsewhere.
         let mut refused: Option<(Elsewhere, Vec<(u32, Finding)>)> = None;
         loop {
             let elsewhere = refused.as_ref().map(|(elsewhere, _)| elsewhere);
-            let (mut live, fresh) = match self.warm().await {
+            let warm = self.warm().await;
+            let borrowed = lax && warm.is_none();
+            let (mut live, fresh) = match warm {
                 Some(live) => (live, false),
-                None => match asked::of(work.id, self.shared.open(self.to, elsewhere)).await {
+                None => match asked::of(work.id, self.shared.open(self.to, elsewhere, lax)).await {
                     Ok((session, fresh)) => (Live::new(session, self.shared, self.to), fresh),
                     Err(closed) => {
                         return match (refused, closed) {
                             (Some((_, findings)), _) => self.found(findings),
                             (None, Closed::Full) => {
-                                self.shared.heard(self.to, Heard::Busy);
+                                self.shared.heard(self.to, Heard::Busy, &[]);
                                 Round::Crowded
                             }
                             (None, Closed::Because(finding)) => self.unopened(work, finding),
@@ -235,7 +259,10 @@ impl<'a> Hand<'a> {
                 self.shared.tell_carried(self.to, bytes);
             }
             let (host, at) = (live.session.host.clone(), live.session.place.to);
-            if sent.usable {
+            if sent.usable && borrowed {
+                // It is not what the policies want that the next message may have to obey.
+                keep(self.shared, live).await;
+            } else if sent.usable {
                 self.live = Some(live);
             } else if !fresh && !sent.content_begun {
                 continue;
@@ -268,7 +295,7 @@ impl<'a> Hand<'a> {
     /// What a conversation brought, of which the pace is told.
     fn found(&self, findings: Vec<(u32, Finding)>) -> Round {
         if let Some(what) = heard(&findings) {
-            self.shared.heard(self.to, what);
+            self.shared.heard(self.to, what, &findings);
         }
         Round::Found(findings)
     }
@@ -277,12 +304,15 @@ impl<'a> Hand<'a> {
     /// fewer; one that wants nothing of us now gets nothing for a while.
     fn unopened(&mut self, work: &Work, finding: Finding) -> Round {
         let is_talking = self.shared.board().is_talking(self.to);
-        let wants_less = heard(&[(0, finding.clone())]) == Some(Heard::Less);
+        self.shared.tell_unopened(self.to);
+        let found = [(0, finding)];
+        let wants_less = heard(&found) == Some(Heard::Less);
         let what = match wants_less && !is_talking {
             true => Heard::Less,
             false => Heard::Nothing,
         };
-        self.shared.heard(self.to, what);
+        self.shared.heard(self.to, what, &found);
+        let [(_, finding)] = found;
         if is_talking && matches!(finding, Finding::Later(_)) {
             return Round::Crowded;
         }
@@ -332,9 +362,13 @@ impl Shared {
         let sent = match lines {
             Ok(Some(mut lines)) => {
                 (mail.body, mail.size) = (BodyKind::EightBit, lines.size);
+                let mut lines = work.handover.of(&mut lines);
                 session.conversation.send(&mail, &mut lines).await
             }
-            Ok(None) => session.conversation.send(&mail, &mut body).await,
+            Ok(None) => {
+                let mut body = work.handover.of(&mut body);
+                session.conversation.send(&mail, &mut body).await
+            }
             Err(error) => Sent::unread(recipients.len(), &error),
         };
         session.messages += 1;
@@ -342,10 +376,11 @@ impl Shared {
     }
 
     /// Sets the pace for a destination by what was heard of it.
-    fn heard(&self, to: &Destination, what: Heard) {
+    fn heard(&self, to: &Destination, what: Heard, findings: &[(u32, Finding)]) {
         let rest = self.board().heard(to, what, Instant::now());
         if let Some(rest) = rest {
             let secs = rest.as_secs();
+            self.tell_rest(to, rest, wish_for_less(findings));
             tracing::info!(destination = %to, secs, "the destination wants less: it has a rest");
         }
     }
@@ -377,6 +412,7 @@ impl Work {
                 .recipients
                 .first()
                 .map_or(0, |first| first.record.attempts),
+            handover: Handover::default(),
         }
     }
 
@@ -460,11 +496,12 @@ fn given_up(last: Option<&Diagnosis>) -> Diagnosis {
     ours(Status(5, 0, 0), text, last)
 }
 
-/// Does `work` while the lease is renewed and nobody aborts. Work that is not done is dropped.
+/// Does `work` while the lease is renewed and the server does not stop. Work that is not done is
+/// dropped.
 async fn held<T>(
     queue: &Queue,
     lease: &mut Lease,
-    mut phase: watch::Receiver<Phase>,
+    (mut phase, handover): (watch::Receiver<Phase>, &Handover),
     mut work: Pin<Box<impl Future<Output = T>>>,
 ) -> Held<T> {
     let mut expires = Instant::now() + queue.lease_term();
@@ -481,12 +518,20 @@ async fn held<T>(
                     }
                 }
             },
-            () = aborted(&mut phase) => return Held::Aborted,
+            () = stopped(&mut phase, handover) => return Held::Aborted,
         }
     }
 }
 
-/// Waits until everything is to stop. An error means that the worker is gone, which is the same.
-async fn aborted(phase: &mut watch::Receiver<Phase>) {
-    let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
+/// Waits until this work is to stop: when the server does, unless the message may be another
+/// server's already; then when its answer takes too long. An error means that the worker is gone,
+/// which is the same.
+async fn stopped(phase: &mut watch::Receiver<Phase>, handover: &Handover) {
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+    if handover.has_begun() {
+        let _ = phase.wait_for(|phase| *phase == Phase::Aborting).await;
+    }
 }
+
+/// How long a goodbye may take while the server stops.
+const GOODBYE: Duration = Duration::from_secs(1);

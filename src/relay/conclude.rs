@@ -331,6 +331,7 @@ impl Shared {
             bytes: bytes.into(),
             smtputf8,
             require_tls: message.options.require_tls,
+            despite_tls: false,
             body: if eight_bit {
                 BodyKind::EightBit
             } else {

@@ -9,6 +9,7 @@
 mod attempt;
 mod board;
 mod conclude;
+mod handover;
 mod here;
 pub mod hosts;
 mod https;
@@ -30,7 +31,7 @@ pub mod tlsrpt;
 mod verdict;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -97,7 +98,7 @@ pub struct Options {
     /// The port of the world's mail servers.
     pub port: u16,
     /// TLS towards the mail servers of certain domains; for others their policies say.
-    pub tls: HashMap<Domain, Security>,
+    pub tls: ByDomain<Option<Security>>,
     /// Follows TLSA records (RFC 7672), where the resolver can prove them.
     pub dane: bool,
     /// Where connections come from that no route says otherwise of.
@@ -114,7 +115,7 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long the other side may take, for each command.
     pub timeouts: Timeouts,
-    /// How long attempts in flight may take to end after a stop.
+    /// How long after a stop is waited for the answer to a final dot that was sent.
     pub stop_timeout: Duration,
 }
 
@@ -124,7 +125,7 @@ impl Default for Options {
             name: "localhost".to_owned(),
             own: hosts::Own::default(),
             port: 25,
-            tls: HashMap::new(),
+            tls: ByDomain::new(None),
             dane: true,
             sources: Sources::default(),
             routes: Routes::default(),

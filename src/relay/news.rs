@@ -1,12 +1,15 @@
 //! What attempts bring, told to those who watch the queue. Nothing depends on it.
 
+use std::time::Duration;
+
 use super::{Destination, Shared, attempt::Work, conclude::Decision, pool::Session};
 use crate::{
     base::ids::MessageId,
     mail::{address::Address, envelope::ReversePath},
     queue::{
         Lease,
-        news::{Event, Sums},
+        news::{Event, Rest, Sums},
+        record::Diagnosis,
     },
 };
 
@@ -42,6 +45,29 @@ impl Shared {
         news.add(&to.to_string(), sums);
     }
 
+    /// An attempt came to no conversation.
+    pub(super) fn tell_unopened(&self, to: &Destination) {
+        let sums = Sums {
+            attempts: 1,
+            window: self.board().window(to),
+            ..Sums::default()
+        };
+        self.parts.queue.news().add(&to.to_string(), sums);
+    }
+
+    /// The destination wants less of us and has a rest.
+    pub(super) fn tell_rest(&self, to: &Destination, rest: Duration, why: Option<&Diagnosis>) {
+        let rest = Rest {
+            until_secs: self.parts.clock.wall().plus(rest).secs(),
+            why: why.map(Diagnosis::said_where),
+        };
+        let sums = Sums {
+            rest: Some(rest),
+            ..Sums::default()
+        };
+        self.parts.queue.news().add(&to.to_string(), sums);
+    }
+
     /// The other side took so much.
     pub(super) fn tell_carried(&self, to: &Destination, bytes: u64) {
         let sums = Sums {
@@ -60,10 +86,9 @@ impl Shared {
             let addresses = [&decision.address];
             let to = (&addresses[..], &decision.to);
             let event = self.event((word, lease.id), sender, to);
-            let reply = why.said();
             news.tell(Event {
                 host: why.host.as_deref().map(str::to_owned),
-                reply: Some(reply.clone()),
+                reply: Some(why.said()),
                 next_secs: decision.again().map(|at| at.secs()),
                 ..event
             });
@@ -74,10 +99,7 @@ impl Shared {
                 deferred: is(&["deferred", "delayed"]),
                 failed: is(&["bounced", "unreported", "untold"]),
                 window: self.board().window(&decision.to),
-                words: (success == 0).then(|| match why.host.as_deref() {
-                    Some(host) => format!("{host}: {reply}"),
-                    None => reply,
-                }),
+                words: (success == 0).then(|| why.said_where()),
                 ..Sums::default()
             };
             news.add(&decision.to.to_string(), sums);

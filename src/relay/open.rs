@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
@@ -24,7 +24,7 @@ use super::{
     hosts::Target,
     plan::{Call, Elsewhere},
     pool::Session,
-    protect::{Protection, Unfit},
+    protect::{Ends, Protection, Unfit},
     race::{PATIENCE, Race},
     seats::Seat,
     tlsrpt::tally::{self, Outcome},
@@ -44,6 +44,11 @@ pub trait Connector: Send + Sync + 'static {
         to: SocketAddr,
         from: Option<IpAddr>,
     ) -> BoxFuture<'_, io::Result<Box<dyn Transport>>>;
+
+    /// Where a connection to `to` comes from when we do not say it, if that is known.
+    fn source(&self, _to: SocketAddr) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Makes TCP connections.
@@ -70,6 +75,17 @@ impl Connector for Tcp {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Transport>)
         })
+    }
+
+    /// Nothing is sent: the system only chooses.
+    fn source(&self, to: SocketAddr) -> Option<IpAddr> {
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(to).ok()?;
+        socket.local_addr().ok().map(|local| local.ip())
     }
 }
 
@@ -118,13 +134,14 @@ pub(super) enum Closed {
 
 impl Shared {
     /// A conversation with some host of `to` and whether it is a new one, or what its absence means
-    /// for the mail.
+    /// for the mail; `lax` for mail that policies do not hold.
     pub(super) async fn open(
         &self,
         to: &Destination,
         elsewhere: Option<&Elsewhere>,
+        lax: bool,
     ) -> Result<(Box<Session>, bool), Closed> {
-        let call = self.plan(to).await;
+        let call = self.plan(to, lax).await;
         let mut call = call.map_err(|why| Closed::Because(Finding::unroutable(&why)))?;
         if let Some(elsewhere) = elsewhere {
             call.targets
@@ -249,7 +266,11 @@ impl Shared {
         let mut failed = None;
         let told = protection.told.take();
         let count = |failure| {
-            let place = (target.host.as_str(), Some(target.address));
+            let ends = Ends {
+                from: call.sources.of(target.address),
+                to: target.socket(),
+            };
+            let place = (target.host.as_str(), Some(ends));
             self.count(call.to, (told.as_ref(), place), failure);
         };
         loop {

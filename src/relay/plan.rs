@@ -120,17 +120,23 @@ impl Call<'_> {
 }
 
 impl Shared {
-    /// Whom to call for `to`.
-    pub(super) async fn plan<'a>(&'a self, to: &'a Destination) -> Result<Call<'a>, Unroutable> {
+    /// Whom to call for `to`; `lax` for mail that policies do not hold.
+    pub(super) async fn plan<'a>(
+        &'a self,
+        to: &'a Destination,
+        lax: bool,
+    ) -> Result<Call<'a>, Unroutable> {
         let options = &self.options;
         let connections = options.limits(to).connections;
         let demanded = match to {
-            Destination::Direct(domain) | Destination::Routed(domain) => options.tls.get(domain),
+            Destination::Direct(domain) | Destination::Routed(domain) => *options.tls.of(domain),
+            Destination::Below(domain) => *options.tls.below(domain),
             Destination::Named(host) => return self.to_named(to, host).await,
-            _ => None,
+            Destination::Smarthost | Destination::Here => None,
         };
         let mut known = Known {
-            chosen: demanded.copied(),
+            chosen: demanded,
+            lax,
             ..Known::default()
         };
         if let Some(route) = options.route(to) {
@@ -197,7 +203,7 @@ impl Shared {
         let Some(policies) = &self.parts.policies else {
             return Ok(());
         };
-        if known.chosen.is_some() || domain.literal().is_some() {
+        if known.chosen.is_some() || known.lax || domain.literal().is_some() {
             return Ok(());
         }
         let found = policies.of(domain.as_str()).await;

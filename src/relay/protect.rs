@@ -5,7 +5,12 @@
 //! be found out about a host whose way is proven keeps mail from it: an attacker can make questions
 //! fail (RFC 7672 2.1.2).
 
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use tokio_rustls::rustls::ClientConfig;
 
@@ -92,6 +97,8 @@ impl fmt::Display for By {
 pub(super) struct Known {
     /// What the operator decided.
     pub(super) chosen: Option<Security>,
+    /// RFC 8460 3: the mail goes whatever policies demand, and is not told of in reports.
+    pub(super) lax: bool,
     /// The names by which DNSSEC proves where a host is, for hosts that are named by a proven
     /// record or by the operator.
     pub(super) proven: HashMap<String, Vec<String>>,
@@ -151,6 +158,13 @@ impl Shared {
     ) -> Result<Protection, Box<Unfit>> {
         if let Some(chosen) = known.chosen {
             return Ok(Protection::plainly(chosen, host, By::Operator));
+        }
+        if known.lax {
+            return Ok(Protection::plainly(
+                Security::Opportunistic,
+                host,
+                By::Nobody,
+            ));
         }
         let names = known.proven.get(host).map_or(&[][..], Vec::as_slice);
         for base in names {
@@ -225,7 +239,7 @@ impl Shared {
     pub(super) fn count(
         &self,
         to: &Destination,
-        (told, host): (Option<&Told>, (&str, Option<IpAddr>)),
+        (told, host): (Option<&Told>, (&str, Option<Ends>)),
         failure: Option<(Outcome, String)>,
     ) {
         // RFC 8460 1.1: a smarthost and a route are between the operators.
@@ -239,10 +253,28 @@ impl Shared {
         let detail = failure.or(flaw).map(|(result, reason)| Detail {
             result,
             host: host.0.to_owned(),
-            ip: host.1.map(|ip| ip.to_string()),
+            ip: host.1.map(|ends| ends.to.ip().to_string()),
+            from: host
+                .1
+                .and_then(|ends| self.source(ends))
+                .map(|ip| ip.to_string()),
             reason,
         });
         ledger.count(domain.as_str(), Tally::of(policy.clone(), detail));
+    }
+}
+
+/// The ends of a connection, as far as they were chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) from: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+}
+
+impl Shared {
+    /// Our address in a connection.
+    fn source(&self, ends: Ends) -> Option<IpAddr> {
+        ends.from.or_else(|| self.parts.connector.source(ends.to))
     }
 }
 

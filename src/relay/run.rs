@@ -2,9 +2,10 @@
 //!
 //! New rows of the index of due times are at its end, so a wake-up looks at the last few seconds
 //! only; once a minute, and whenever room was made for what did not fit on the board, the whole of
-//! what is due is looked at. Wall time may jump, so nothing is slept longer than a minute. After a
-//! stop, attempts in flight are finished; those that do not end in time put their recipients back
-//! with at most the attempt in flight repeated).
+//! what is due is looked at, a bounded part of it at each turn of the loop: however much is due,
+//! attempts begin in between. Wall time may jump, so nothing is slept longer than a minute. After a
+//! stop, what was sent to its final dot waits for the answer for a while; all else is put back at
+//! once (Q-01: with at most the attempt in flight repeated).
 
 use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::{
     Destination, Relay, Shared,
-    attempt::{Phase, work},
+    attempt::{Phase, part, work},
     board::Start,
 };
 use crate::{
@@ -33,10 +34,18 @@ struct Tasks {
 
 /// What to look at next, and when.
 struct Plan {
+    /// When everything is looked at, or the look at everything goes on.
     full_at: Instant,
-    /// Something that is due did not fit on the board.
+    /// Where it goes on; it has begun.
+    rest: Option<Position>,
+    /// Something that is due did not fit on the board when it was looked at last,
     left_over: bool,
+    /// and room was made since then.
+    room: bool,
+    /// When what became due lately is looked at,
     recent_at: Instant,
+    /// and where that goes on, when it was too much for one turn.
+    recent: Option<Position>,
     reclamp_at: Instant,
     /// How often the queue had called everything back at the last look.
     recalls: u64,
@@ -91,13 +100,25 @@ impl Relay {
     }
 }
 
+/// What a look at a part of what is due came to.
+struct Scanned {
+    /// All of it is on the board.
+    fitted: bool,
+    /// Where there is more.
+    more: Option<Position>,
+}
+
 impl Plan {
     fn at_once() -> Self {
         let now = Instant::now();
         Self {
             full_at: now,
+            rest: None,
             left_over: false,
-            recent_at: now,
+            room: false,
+            // All of it is about to be looked at.
+            recent_at: now + FULL_EVERY,
+            recent: None,
             reclamp_at: now,
             recalls: 0,
             rest_until: now,
@@ -106,9 +127,27 @@ impl Plan {
 
     /// An attempt ended, so there may be room for what did not fit.
     fn room_was_made(&mut self) {
-        if self.left_over {
-            self.full_at = Instant::now();
+        self.room = true;
+        self.look_again(Instant::now());
+    }
+
+    /// Begins a look at everything if it would find something to do; one that has begun comes to
+    /// its end first.
+    fn look_again(&mut self, now: Instant) {
+        if self.rest.is_none() && self.left_over && self.room {
+            self.full_at = now;
         }
+    }
+
+    /// A part of what is due was looked at: whether it fitted, and where there is more.
+    fn looked(&mut self, found: Scanned, now: Instant) {
+        self.left_over |= !found.fitted;
+        self.full_at = match found.more {
+            Some(_) => now,
+            None => now + FULL_EVERY,
+        };
+        self.rest = found.more;
+        self.look_again(now);
     }
 
     /// When the worker has something to do, if nothing else happens.
@@ -139,25 +178,21 @@ impl Shared {
         if recalls != plan.recalls {
             plan.recalls = recalls;
             self.board().clear(now);
-            plan.full_at = now;
+            (plan.rest, plan.recent, plan.full_at) = (None, None, now);
         }
-        let full = plan.full_at <= now;
-        if now < plan.rest_until || (!full && plan.recent_at > now) {
+        let (full, recent) = (plan.full_at <= now, plan.recent_at <= now);
+        if now < plan.rest_until || !(full || recent) {
             return;
         }
-        let from = if full {
-            None
-        } else {
-            Some(self.parts.queue.recently(RECENT))
-        };
-        match self.scan(from).await {
-            Ok(all) => {
-                if full || !all {
-                    plan.full_at = now + FULL_EVERY;
-                    plan.left_over = !all;
-                }
-                plan.recent_at = self.next_due(now).await;
-                plan.rest_until = Instant::now() + (now.elapsed() * REST).min(REST_MAX);
+        match self.look_at(plan, (full, recent), now).await {
+            Ok(()) => {
+                let is_more = plan.rest.is_some() || plan.recent.is_some();
+                plan.recent_at = match plan.recent {
+                    Some(_) => now,
+                    None => self.next_due(now).await,
+                };
+                let least = if is_more { REST_MIN } else { Duration::ZERO };
+                plan.rest_until = Instant::now() + (now.elapsed() * REST).clamp(least, REST_MAX);
             }
             Err(error) => {
                 let error = Causes(&error);
@@ -168,22 +203,54 @@ impl Shared {
         }
     }
 
-    /// Puts what is due on the board; answers whether all of it fitted.
-    async fn scan(&self, from: Option<Position>) -> Result<bool, ReadError> {
+    /// A part of everything, or what became due lately, or both.
+    async fn look_at(
+        &self,
+        plan: &mut Plan,
+        (full, recent): (bool, bool),
+        now: Instant,
+    ) -> Result<(), ReadError> {
+        let mut whole = false;
+        if full {
+            let from = plan.rest.take();
+            whole = from.is_none();
+            if whole {
+                (plan.left_over, plan.room) = (false, false);
+            }
+            let found = self.scan(from).await?;
+            whole &= found.more.is_none();
+            plan.looked(found, now);
+        }
+        if recent && !whole {
+            let lately = || self.parts.queue.recently(RECENT);
+            let from = plan.recent.take().unwrap_or_else(lately);
+            let found = self.scan(Some(from)).await?;
+            plan.left_over |= !found.fitted;
+            plan.recent = found.more;
+        }
+        Ok(())
+    }
+
+    /// Puts what is due on the board, as much as is looked at in one turn.
+    async fn scan(&self, from: Option<Position>) -> Result<Scanned, ReadError> {
         let pauses = self.parts.queue.pauses().await?;
-        let (mut from, mut all) = (from, true);
-        loop {
-            let page = self.parts.queue.due(from, PAGE).await?;
+        let mut found = Scanned {
+            fitted: true,
+            more: from,
+        };
+        for _ in 0..PAGES {
+            let page = self.parts.queue.due(found.more.take(), PAGE).await?;
             for due in page.rows.into_iter().filter(|due| !pauses.hold(due)) {
                 let to = self.options.destination(&due);
                 let limits = self.options.limits(&to);
-                all &= self.board().add(to, limits, due);
+                found.fitted &= self.board().add(to, limits, due);
             }
-            from = page.more;
-            if from.is_none() {
-                return Ok(all);
+            found.more = page.more;
+            if found.more.is_none() {
+                break;
             }
         }
+        Ok(found)
     }
 
     /// When the next recipient becomes due; not later than a wall clock may be trusted.
@@ -232,10 +299,11 @@ impl Tasks {
         }
     }
 
-    /// Lets attempts in flight end, and ends those that do not.
+    /// Ends what has not come to its final dot, waits for the answers to what has, and ends those
+    /// that do not come.
     async fn finish(mut self, shared: &Shared, phase: &watch::Sender<Phase>) {
         for session in shared.pool().drain() {
-            self.set.spawn(session.conversation.quit());
+            self.set.spawn(part(session.conversation));
         }
         for (step, time) in [
             (Phase::Draining, shared.options.stop_timeout),
@@ -265,7 +333,11 @@ const FAULT_PAUSE: Duration = Duration::from_secs(5);
 pub const ABORT_TIME: Duration = Duration::from_secs(5);
 /// A look is followed by a rest of this many times its duration,
 const REST: u32 = 9;
-/// but not longer than this.
+/// but at least by this, if it goes on,
+const REST_MIN: Duration = Duration::from_millis(1);
+/// and not longer than this.
 const REST_MAX: Duration = Duration::from_secs(1);
-/// Rows read at once.
+/// Rows read at once,
 const PAGE: usize = 1000;
+/// and how many times that in one turn of the loop.
+const PAGES: usize = 8;

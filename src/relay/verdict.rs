@@ -165,6 +165,12 @@ pub(super) fn heard(findings: &[(u32, Finding)]) -> Option<Heard> {
     all().any(may_be_us).then_some(Heard::Deferred)
 }
 
+/// The words that asked for less.
+pub(super) fn wish_for_less(findings: &[(u32, Finding)]) -> Option<&Diagnosis> {
+    let mut refusals = findings.iter().filter_map(|(_, found)| found.refusal());
+    refusals.find(|why| why.advice() == Advice::Rest)
+}
+
 /// What is said of a recipient whose message is not wanted any more (RFC 2852 4).
 pub(super) fn too_late(last: Option<&Diagnosis>) -> Diagnosis {
     let text = "the time is over in which its sender wanted the message delivered";

@@ -186,6 +186,7 @@ impl Router {
             bytes: bytes.into(),
             smtputf8: !to.is_ascii() || !from.is_ascii(),
             require_tls: acceptance.envelope.options.require_tls,
+            despite_tls: false,
             body: BodyKind::SevenBit,
         };
         let line = report.first_line();

@@ -73,6 +73,8 @@ pub struct Report {
     pub smtputf8: bool,
     /// RFC 8689 5: what it is about required TLS.
     pub require_tls: bool,
+    /// RFC 8460 3: it is about TLS that fails.
+    pub despite_tls: bool,
     /// RFC 6152: what the body holds.
     pub body: BodyKind,
 }
@@ -163,6 +165,7 @@ impl Router {
                 smtputf8: report.smtputf8,
                 options: MailOptions {
                     require_tls: report.require_tls,
+                    despite_tls: report.despite_tls,
                     ..MailOptions::default()
                 },
             },

@@ -90,6 +90,7 @@ impl Router {
             bytes: bytes.into(),
             smtputf8,
             require_tls: envelope.options.require_tls,
+            despite_tls: false,
             body: if eight_bit {
                 BodyKind::EightBit
             } else {

@@ -53,6 +53,7 @@ pub enum CommitFault {
 struct Plan {
     commits: u64,
     reads: u64,
+    rows: u64,
     commit_faults: BTreeMap<u64, CommitFault>,
     preludes: BTreeMap<u64, BoxFuture<'static, ()>>,
     read_faults: BTreeSet<u64>,
@@ -113,6 +114,11 @@ impl Fault {
         self.plan().reads
     }
 
+    /// Rows that were read in pages so far.
+    pub fn rows(&self) -> u64 {
+        self.plan().rows
+    }
+
     /// Counts a read and lets it fail or pass, when its time has come.
     fn read(&self) -> impl Future<Output = Result<(), ReadError>> + Send + use<> {
         let mut plan = self.plan();
@@ -170,7 +176,9 @@ impl Engine for Fault {
         let read = self.read();
         Box::pin(async move {
             read.await?;
-            self.inner.page(range, limit, order).await
+            let page = self.inner.page(range, limit, order).await?;
+            self.plan().rows += page.entries.len() as u64;
+            Ok(page)
         })
     }
 

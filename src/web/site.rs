@@ -80,10 +80,9 @@ struct Ambiguous;
 /// Whom the request is for, in lower case and without a port; `None` where it need not say so.
 fn host<B>(request: &Request<B>) -> Result<Option<String>, Ambiguous> {
     let mut fields = request.headers().get_all(HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (field, None) => field,
-        // RFC 9112 3.2.
-        (_, Some(_)) => return Err(Ambiguous),
+    // RFC 9112 3.2.
+    let (field, None) = (fields.next(), fields.next()) else {
+        return Err(Ambiguous);
     };
     if field.is_none() && request.version() == Version::HTTP_11 {
         return Err(Ambiguous);

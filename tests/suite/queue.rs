@@ -2,6 +2,7 @@
 
 mod control;
 mod pauses;
+mod verbs;
 
 use std::{sync::Arc, time::Duration};
 

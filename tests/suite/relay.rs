@@ -12,6 +12,7 @@ mod policy;
 mod reports;
 mod routes;
 mod simulation;
+mod stops;
 mod sts;
 mod times;
 mod tlsrpt;

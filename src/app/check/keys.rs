@@ -29,11 +29,11 @@ pub(super) struct Kept {
 pub(super) struct Key {
     /// Where it is published.
     pub(super) name: String,
-    kind: String,
+    pub(super) kind: String,
     /// As `buzon dkim list` says it.
-    state: String,
+    pub(super) state: String,
     /// What is published; none of a key that cannot be read.
-    record: Option<String>,
+    pub(super) record: Option<String>,
 }
 
 impl Key {
@@ -48,7 +48,7 @@ impl Key {
         Some((text("domain")?, key))
     }
 
-    fn signs(&self) -> bool {
+    pub(super) fn signs(&self) -> bool {
         self.state == "signs"
     }
 }

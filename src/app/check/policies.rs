@@ -1,6 +1,11 @@
-//! Whether what domains publish of an MTA-STS policy (RFC 8461) can be had from here.
+//! Whether what domains publish of an MTA-STS policy (RFC 8461) can be had from here, and whether
+//! reports about TLS with others (RFC 8460) are signed.
 
-use super::{Finding, Verdict, finding};
+use super::{
+    Finding, Verdict, finding,
+    keys::{Kept, Key},
+    settings,
+};
 use crate::{
     app::own_policy,
     config::Config,
@@ -50,10 +55,54 @@ fn judged(config: &Config, id: &str, covered: bool, host: &str) -> Verdict {
     Verdict::Doubtful(text)
 }
 
+/// RFC 8460 3: reports to other domains are signed, or those throw them away. Nothing is said where
+/// none are sent, or the keys cannot be asked for.
+pub(super) fn reports(config: &Config, kept: &[Kept]) -> Option<Finding> {
+    let contact = settings::tls_reports(config).ok()??;
+    let domain = contact.domain.as_str();
+    let mut own = kept.iter().filter(|kept| kept.domain == domain);
+    let verdict = match own.any(|kept| kept.keys.iter().any(Key::signs)) {
+        _ if kept.is_empty() => return None,
+        true => Verdict::Fine(format!("signed, from {contact}")),
+        false => Verdict::Doubtful(format!(
+            "no key signs for {domain}, and reports that are not signed are thrown away: \
+             `buzon dkim generate {domain}`, and publish what it prints"
+        )),
+    };
+    Some(finding("TLS reports", verdict))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dns::Fake;
+
+    #[test]
+    fn reports_are_signed_by_a_key_that_signs_already() {
+        let mut config = Config::default();
+        config.relay.tls_report_contact = "tls@example.org".to_owned();
+        let of = |domain: &str, state: &str| Kept {
+            domain: domain.to_owned(),
+            keys: vec![Key {
+                name: format!("k._domainkey.{domain}"),
+                kind: "rsa".to_owned(),
+                state: state.to_owned(),
+                record: None,
+            }],
+        };
+        assert!(reports(&config, &[of("example.org", "signs")]).is_none());
+        config.relay.tls_reports = true;
+        assert!(reports(&config, &[]).is_none());
+        for (domain, state, fine) in [
+            ("example.org", "signs", true),
+            ("example.org", "signs from 2026-12-01", false),
+            ("example.net", "signs", false),
+        ] {
+            let found = reports(&config, &[of(domain, state)]).unwrap();
+            let is_fine = matches!(found.verdict, Verdict::Fine(_));
+            assert_eq!(is_fine, fine, "{domain} {state}");
+        }
+    }
 
     #[tokio::test]
     async fn what_is_published_must_be_had() {

@@ -28,7 +28,7 @@ pub(super) fn list(
     let now = Clock::system().wall().secs();
     let (begun, mut from) = (from.clone(), from);
     let (mut listed, mut found) = (0, Vec::new());
-    let paused = loop {
+    let (paused, resting) = loop {
         let answer = of_queue(
             common,
             QueueRequest::List {
@@ -49,11 +49,12 @@ pub(super) fn list(
         }
         from = text(&answer, "next").map(str::to_owned);
         if from.is_none() || listed >= limit.max(1) {
-            break answer.get("paused").cloned().unwrap_or_default();
+            let waits = |name| answer.get(name).cloned().unwrap_or_default();
+            break (waits("paused"), waits("resting"));
         }
     };
     if common.json {
-        let all = json!({ "messages": found, "next": from, "paused": paused });
+        let all = json!({ "messages": found, "next": from, "paused": paused, "resting": resting });
         return Ok(say(format_args!("{all:#}"))?);
     }
     match from {
@@ -63,7 +64,8 @@ pub(super) fn list(
         None if begun.is_some() => say("that was all")?,
         None => say("the queue is empty")?,
     }
-    Ok(stats::paused(&paused, now).iter().try_for_each(say)?)
+    stats::paused(&paused, now).iter().try_for_each(say)?;
+    Ok(stats::resting(&resting, now).iter().try_for_each(say)?)
 }
 
 /// A message of the list in lines.
@@ -119,6 +121,10 @@ fn shown(message: &Value, now: i64) -> Vec<String> {
             lines.push(format!("{what:<9} {time}{late}"));
         }
     }
+    lines.extend(stats::resting(
+        message.get("resting").unwrap_or(&Value::Null),
+        now,
+    ));
     if let Some(priority) = message.get("priority").and_then(Value::as_i64) {
         lines.push(format!("priority  {priority}"));
     }

@@ -58,6 +58,20 @@ pub(super) fn paused(pauses: &Value, now: i64) -> Vec<String> {
     pauses.iter().map(line).collect()
 }
 
+/// What has a rest, in lines.
+pub(super) fn resting(rests: &Value, now: i64) -> Vec<String> {
+    let rests = rests.as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |rest: &Value| {
+        let what = field(rest, "what");
+        let left = span(secs(rest, "until_secs").unwrap_or(now) - now);
+        match text(rest, "why") {
+            Some(why) => format!("asked for less, rests for {left}: {what} ({why})"),
+            None => format!("asked for less, rests for {left}: {what}"),
+        }
+    };
+    rests.iter().map(line).collect()
+}
+
 pub(super) fn stats(common: &Common, limit: usize) -> Result<(), Failure> {
     let answer = of_queue(common, QueueRequest::Stats { limit })?;
     if common.json {
@@ -78,6 +92,7 @@ fn told(stats: &Value, now: i64) -> Vec<String> {
         lines.push(format!("counted {} ago", span(ago)));
     }
     lines.extend(paused(stats.get("paused").unwrap_or(&Value::Null), now));
+    lines.extend(resting(stats.get("resting").unwrap_or(&Value::Null), now));
     let rows = stats.get("destinations").and_then(Value::as_array);
     let rows = rows.map(Vec::as_slice).unwrap_or_default();
     if rows.is_empty() {
@@ -176,6 +191,7 @@ mod tests {
         let stats = json!({
             "counted_secs": 990,
             "paused": [{ "what": "x.example", "since_secs": 400 }],
+            "resting": [{ "what": "y.example", "until_secs": 1060, "why": "mx: 421 less" }],
             "total": { "waiting": 12, "due": 2, "held": 1, "attempts": 0 },
             "destinations": [{
                 "destination": "x.example", "waiting": 12, "due": 2, "attempting": 0, "held": 1,
@@ -190,6 +206,7 @@ mod tests {
             "since start:  nothing",
             "counted 10 s ago",
             "paused for 10 min: x.example (`buzon queue resume x.example`)",
+            "asked for less, rests for 60 s: y.example (mx: 421 less)",
             "",
             "DESTINATION  WAITING  DUE  ACTIVE  HELD  BOUNCING  OLDEST  NEXT      ATTEMPTS  \
              DELIVERED  DEFERRED  FAILED  SENT   CONNECTIONS  WINDOW  LAST WORDS",

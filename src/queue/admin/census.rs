@@ -162,10 +162,7 @@ impl Counts {
     /// What the other side said last, in one line, with its host.
     pub fn words(&self) -> Option<String> {
         let (_, last) = self.last.as_ref()?;
-        Some(match &last.host {
-            Some(host) => format!("{host}: {}", last.said()),
-            None => last.said(),
-        })
+        Some(last.said_where())
     }
 }
 

@@ -66,6 +66,7 @@ impl Writer {
         let id = options.envelope_id.as_ref().map(EnvelopeId::as_xtext);
         self.option(id, Self::text);
         self.0.push(u8::from(options.require_tls));
+        self.0.push(u8::from(options.despite_tls));
         self.option(options.deliver_by, |out, by| {
             out.u64(by.at.0);
             out.0.push(u8::from(by.mode == ByMode::Return));
@@ -180,6 +181,7 @@ impl<'a> Reader<'a> {
             envelope_id: self
                 .option(|input| EnvelopeId::parse(input.text()?).ok_or(Undecodable))?,
             require_tls: self.flag()?,
+            despite_tls: self.flag()?,
             deliver_by: self.option(|input| {
                 Ok(Deadline {
                     at: Timestamp(input.u64()?),
@@ -229,4 +231,4 @@ impl<'a> Reader<'a> {
 }
 
 /// First byte of every record.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;

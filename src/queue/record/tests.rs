@@ -127,6 +127,7 @@ fn message_records_survive_their_bytes() {
                 ret: Some(Ret::Headers),
                 envelope_id: EnvelopeId::parse("a+20b"),
                 require_tls: true,
+                despite_tls: true,
                 deliver_by: Some(Deadline {
                     at: Timestamp(u64::MAX),
                     mode: ByMode::Return,

@@ -2,7 +2,8 @@
 //!
 //! Sessions are counted in memory and written down every minute, so a crash loses a minute of
 //! counts and nothing else. When a day is over, each domain that asks for reports in the DNS gets
-//! one, and the commit that queues it removes what it was made of: no report goes twice by mail.
+//! one, and the commit that queues it removes what it was made of: no report goes twice by mail. It
+//! goes whatever the policies say that it tells of, and is not counted itself (RFC 8460 3).
 //! What has nowhere to go is tried for three days. All of it is bounded: domains, kinds of failure,
 //! what one report says (`tally`).
 
@@ -350,6 +351,7 @@ impl Ledger {
             bytes: facts.message(to, now).into(),
             smtputf8: false,
             require_tls: false,
+            despite_tls: true,
             body: BodyKind::SevenBit,
         }
     }

@@ -70,12 +70,13 @@ impl Facts<'_> {
         let (id, (first, last)) = (self.id(), self.span());
         let date = HeaderDate(now.secs());
         let boundary = format!("tlsrpt/{}/{organization}", self.day);
-        // RFC 8460 5.1, 5.3.
+        // RFC 8460 5.1, 5.3; RFC 8689 3, for servers behind the next one.
         let mut out = format!(
             "From: <{contact}>\r\nTo: <{to}>\r\nDate: {date}\r\nMessage-ID: <{id}>\r\n\
              Subject: Report Domain: {domain}\r\n Submitter: {organization}\r\n \
              Report-ID: <{id}>\r\nTLS-Report-Domain: {domain}\r\n\
-             TLS-Report-Submitter: {organization}\r\nAuto-Submitted: auto-generated\r\n\
+             TLS-Report-Submitter: {organization}\r\nTLS-Required: No\r\n\
+             Auto-Submitted: auto-generated\r\n\
              MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=\"tlsrpt\";\r\n \
              boundary=\"{boundary}\"\r\n\r\n--{boundary}\r\n\
              Content-Type: text/plain; charset=us-ascii\r\n\r\n\
@@ -130,6 +131,9 @@ fn detail((detail, count): &(Detail, u64)) -> Value {
         "receiving-mx-hostname": detail.host,
     });
     if let Some(fields) = value.as_object_mut() {
+        if let Some(ip) = &detail.from {
+            fields.insert("sending-mta-ip".to_owned(), json!(ip));
+        }
         if let Some(ip) = &detail.ip {
             fields.insert("receiving-ip".to_owned(), json!(ip));
         }
@@ -172,6 +176,7 @@ mod tests {
             result: Outcome::CertificateExpired,
             host: "mx1.there.example".to_owned(),
             ip: Some("198.51.100.1".to_owned()),
+            from: Some("192.0.2.1".to_owned()),
             reason: "it is old".to_owned(),
         };
         let mut tally = Tally::of(policy.clone(), Some(failure));
@@ -222,6 +227,7 @@ mod tests {
                         "failure-details": [{
                             "result-type": "certificate-expired",
                             "receiving-mx-hostname": "mx1.there.example",
+                            "sending-mta-ip": "192.0.2.1",
                             "receiving-ip": "198.51.100.1",
                             "failed-session-count": 1,
                             "failure-reason-code": "it is old",
@@ -260,6 +266,7 @@ mod tests {
             "To: <rua@there.example>\r\n",
             "TLS-Report-Domain: there.example\r\n",
             "TLS-Report-Submitter: mail.here.example\r\n",
+            "TLS-Required: No\r\n",
             "multipart/report; report-type=\"tlsrpt\";",
             "Content-Type: application/tlsrpt+gzip\r\n",
             "mail.here.example!there.example!1728000000!1728086399.json.gz",

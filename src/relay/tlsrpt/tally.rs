@@ -60,6 +60,9 @@ pub(in crate::relay) struct Detail {
     pub(in crate::relay) host: String,
     /// Where it is, where it was called.
     pub(in crate::relay) ip: Option<String>,
+    /// Where we called from, where that is known.
+    #[serde(default)]
+    pub(in crate::relay) from: Option<String>,
     /// More about it.
     pub(in crate::relay) reason: String,
 }
@@ -228,6 +231,7 @@ mod tests {
             result,
             host: host.to_owned(),
             ip: None,
+            from: None,
             reason: "why".to_owned(),
         }
     }
@@ -301,6 +305,7 @@ mod tests {
                     result: Outcome::CertificateHostMismatch,
                     host: format!("{m}{}", "h".repeat(252)),
                     ip: Some("2001:db8:1111:2222:3333:4444:5555:6666".to_owned()),
+                    from: Some("2001:db8:1111:2222:3333:4444:5555:6666".to_owned()),
                     reason: long.clone(),
                 };
                 let mut session = Tally::of(policy, Some(detail));

@@ -144,6 +144,7 @@ fn session(failed: bool) -> Tally {
         result: Outcome::CertificateExpired,
         host: "mx1.there.example".to_owned(),
         ip: None,
+        from: None,
         reason: "old".to_owned(),
     });
     Tally::of(Policy::new(Kind::Sts, "there.example"), failure)
@@ -262,6 +263,7 @@ async fn counts_that_strangers_make_long_are_written_all_the_same() {
                 result: Outcome::CertificateHostMismatch,
                 host: format!("{m}{}", "h".repeat(250)),
                 ip: None,
+                from: None,
                 reason: "\"".repeat(1000),
             };
             ledger.count(&format!("d{n}.example"), Tally::of(policy, Some(detail)));

@@ -38,6 +38,8 @@ async fn nothing_is_attempted_for_a_paused_domain() {
     assert_eq!(world.mta.contents().len(), 1);
     // A restart changes nothing.
     world.crash().await;
+    world.reopen();
+    assert!(!world.queue.pause(Some(&there)).await.unwrap());
     world.start();
     world.pass(minutes(2)).await;
     assert_eq!(world.only().await.attempts, 0);
@@ -155,4 +157,16 @@ async fn what_happens_is_told_and_summed() {
     assert_eq!((there.delivered, there.deferred, there.failed), (1, 1, 1));
     assert!(there.bytes > 0 && there.window.is_some());
     assert!(there.last_words.as_ref().unwrap().contains("nobody"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_find_nobody_are_counted_too() {
+    let mut world = World::new(Mta::new(|_| Act::Refuse));
+    world.submit(&["a@there.example"]).await;
+    world.start();
+    world.pass(minutes(1)).await;
+    let traffic = world.queue.news().traffic();
+    let there = &traffic["there.example"];
+    assert_eq!((there.attempts, there.connections_opened), (1, 0));
+    assert_eq!((there.deferred, there.window), (1, Some(2)));
 }

@@ -120,7 +120,7 @@ async fn tls_07_each_failure_of_tls_keeps_mail_from_who_is_to_prove_himself() {
         let servers = servers();
         let mut world = sts::world(&servers, "mode: none\n", &trusted);
         let domain = Domain::parse("there.example").unwrap();
-        world.options.tls.insert(domain, Security::Required);
+        world.options.tls.insert(&domain, Some(Security::Required));
         let came = goes(world, &servers).await;
         assert_eq!(came.is_ok(), expected[3], "{what}, operator: {came:?}");
     }

@@ -199,7 +199,7 @@ async fn q_06_domains_of_one_host_share_its_connections() {
     }
     // This one asks for more.
     let three = "three.example".parse().unwrap();
-    world.options.tls.insert(three, Security::Required);
+    world.options.tls.insert(&three, Some(Security::Required));
     world.start();
     for (to, connects) in [
         ("a@one.example", 1),

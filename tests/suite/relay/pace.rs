@@ -52,6 +52,24 @@ async fn q_03_who_asks_for_less_has_a_rest_and_others_are_not_charged() {
     let tried = tried.filter(|recipient| recipient.attempts > 0);
     let classes: Vec<_> = tried.map(|recipient| recipient.class).collect();
     assert_eq!(classes, [Some("rate-limited"); 5]);
+    // The operator sees it while it lasts.
+    let (now, news) = (world.clock.wall(), world.queue.news());
+    let rests = news.rests(now, 10);
+    let [(what, rest)] = rests.as_slice() else {
+        panic!("{rests:?}")
+    };
+    assert_eq!(what, "there.example");
+    assert!(
+        (5..=11).contains(&(rest.until_secs - now.secs())),
+        "{rest:?}"
+    );
+    assert!(
+        rest.why
+            .as_ref()
+            .unwrap()
+            .contains("421 4.7.0 too many messages")
+    );
+    assert!(news.rests(now.plus(Duration::from_secs(11)), 10).is_empty());
     assert_eq!(world.mta.connects(), 5);
     // Thirty seconds later it is asked again, by fewer; it still does not like us.
     world.pass(Duration::from_secs(20)).await;

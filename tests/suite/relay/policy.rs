@@ -359,7 +359,7 @@ async fn the_operators_word_stands_before_policies() {
             .dns
             .set_associations(ABOUT_FIRST, found(&wrong.record));
         let domain = Domain::parse("there.example").unwrap();
-        world.options.tls.insert(domain, demanded);
+        world.options.tls.insert(&domain, Some(demanded));
         world.submit(&["a@there.example"]).await;
         world.start();
         world.pass(minutes(1)).await;
@@ -447,7 +447,7 @@ async fn mail_that_requires_tls_needs_to_know_who_the_host_is() {
         roots.add(first.certificate.clone()).unwrap();
         world.tls = TlsClient::new(roots).unwrap();
         let domain = Domain::parse("there.example").unwrap();
-        world.options.tls.insert(domain, Security::Required);
+        world.options.tls.insert(&domain, Some(Security::Required));
         let options = MailOptions {
             require_tls: true,
             ..MailOptions::default()
@@ -477,7 +477,7 @@ async fn a_conversation_that_proved_a_host_to_one_domain_proves_nothing_to_anoth
         .set_mx("else.example", &[(10, "mx1.there.example")]);
     for name in ["there.example", "else.example"] {
         let domain = Domain::parse(name).unwrap();
-        world.options.tls.insert(domain, Security::Required);
+        world.options.tls.insert(&domain, Some(Security::Required));
     }
     world.start();
     for (to, reports) in [("a@there.example", 0), ("a@else.example", 1)] {

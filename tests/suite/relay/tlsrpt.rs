@@ -5,7 +5,10 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use buzon::{
     base::future::BoxFuture,
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        envelope::{MailOptions, RcptOptions},
+    },
     relay::{
         FetchError,
         tlsrpt::{Ledger, Parts, Post},
@@ -192,11 +195,54 @@ async fn a_report_says_what_came_of_each_policy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rfc_8460_3_a_report_goes_whatever_it_is_about_and_is_not_told_of() {
+    let stranger = identity("evil.example");
+    let servers = Servers::default();
+    servers.add(FIRST, Some(&stranger));
+    let enforced = format!("mode: enforce\n{NAMES_FIRST}");
+    let mut world = world(&servers, &enforced, &[]);
+    world
+        .dns
+        .set_mx("there.example", &[(10, "mx1.there.example")]);
+    // What is of no report waits, before and behind it, however warm the connection is.
+    world.submit(&["a@there.example"]).await;
+    let options = MailOptions {
+        despite_tls: true,
+        ..MailOptions::default()
+    };
+    let to = [("rua@there.example", RcptOptions::default())];
+    world.submit_asking(options, &to).await;
+    world.submit(&["b@there.example"]).await;
+    world.start();
+    world.pass(minutes(4)).await;
+    assert_eq!(servers.taken(), [(FIRST.to_owned(), true)]);
+    assert_eq!(world.listed().await.len(), 2);
+    // Without TLS at all, too.
+    servers.add(FIRST, None);
+    let options = MailOptions {
+        despite_tls: true,
+        ..MailOptions::default()
+    };
+    world.submit_asking(options, &to).await;
+    world.pass(minutes(4)).await;
+    assert_eq!(servers.taken().last(), Some(&(FIRST.to_owned(), false)));
+    assert_eq!(world.listed().await.len(), 2);
+    world.crash().await;
+    let told = reported(world).await;
+    let [policy] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!(policy[0], "sts");
+    assert_eq!(policy[2], 0, "those that came through are not told of");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_operator_decided_is_not_told() {
     let servers = Servers::default();
     servers.add(FIRST, None);
     let mut world = world(&servers, "mode: none\n", &[]);
     let domain = Domain::parse("there.example").unwrap();
-    world.options.tls.insert(domain, Security::Opportunistic);
+    let any = Some(Security::Opportunistic);
+    world.options.tls.insert(&domain, any);
     assert!(reported(world).await.is_empty());
 }

@@ -250,6 +250,16 @@ impl World {
             .spawn(async move { relay.run(pending()).await });
     }
 
+    /// Another process opens the queue.
+    pub(crate) fn reopen(&mut self) {
+        self.queue = Queue::new(
+            Arc::clone(&self.engine),
+            self.clock.clone(),
+            self.random.clone(),
+            QueueOptions::default(),
+        );
+    }
+
     /// Drops the running relay wherever it stands, and everything it holds.
     pub(crate) async fn crash(&mut self) {
         self.running.shutdown().await;

@@ -13,7 +13,10 @@ use buzon::{
     },
     config::Config,
     dns::Fake,
-    mail::address::{Address, Domain},
+    mail::{
+        address::{Address, Domain},
+        by_domain::ByDomain,
+    },
     relay::{Options, Parts, Relay, hosts::Own, sts::Policies, tlsrpt},
     route::Reports,
     smtp::client::conversation::Security,
@@ -83,10 +86,11 @@ impl Node {
             random: ground.random.clone(),
         };
         services.queue.reclaim().await.unwrap();
-        let options = Options {
-            tls: ground.demands.clone(),
-            ..options()
-        };
+        let mut tls = ByDomain::new(None);
+        for (domain, demanded) in &ground.demands {
+            tls.insert(domain, Some(*demanded));
+        }
+        let options = Options { tls, ..options() };
         let relay = Relay::new(parts, options);
         let (stop, stopped) = oneshot::channel::<()>();
         let mut running = JoinSet::new();
