@@ -10,11 +10,12 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    thread,
 };
 
 use super::{
     peers::eventually,
-    server::{Ran, have, run, run_with},
+    server::{LOGGED, Ran, have, run, run_with},
 };
 
 /// A server with a configuration file of its own.
@@ -90,7 +91,7 @@ impl Installed {
         }
         // Read on, so that the server never waits for its log.
         let log = Arc::clone(&self.log);
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 *log.lock().unwrap() += &format!("{line}\n");
             }
@@ -100,6 +101,7 @@ impl Installed {
 
     /// What the server logged since it was ready.
     pub(super) fn log(&self) -> String {
+        thread::sleep(LOGGED);
         self.log.lock().unwrap().clone()
     }
 
@@ -142,7 +144,7 @@ impl Drop for Installed {
             let _ = child.kill();
             let _ = child.wait();
         }
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }

@@ -106,6 +106,7 @@ impl Demo {
 
     /// What the server logged.
     pub(super) fn log(&self) -> String {
+        thread::sleep(LOGGED);
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
@@ -280,3 +281,6 @@ impl Ran {
         String::from_utf8_lossy(&self.output.stdout).into_owned()
     }
 }
+
+/// By when a line of the log is written: it goes with its neighbours.
+pub(super) const LOGGED: Duration = Duration::from_millis(50);
