@@ -3,13 +3,15 @@
 
     cargo build --release && benches/smtp.py --peer
     benches/smtp.py --flood
+    benches/smtp.py --index
 
 Each row sends --messages of a size over so many connections and waits until all of them are in the mailboxes. CPU is
 what the kernel counted for the server's processes; written is what they gave to the disk. --flood sends over one
 connection with the limits that the server has by default (but for how many messages a sender may send), first alone,
 then beside 2,000 connections that say nothing, 50 that send a byte a second, and 100 that talk nonsense. --verify leaves
 the sender checks on: messages are signed (RSA, 2048 bits; python3-dkim), SPF, DKIM and DMARC pass, and the name server is
-this program; without it both servers check nothing. The peer, which never checks, wants root and the packages postfix,
+this program; without it both servers check nothing. --index is a row, and then what the index of texts takes for its
+messages, which comes half a minute later. The peer, which never checks, wants root and the packages postfix,
 dovecot-imapd and dovecot-lmtpd.
 """
 
@@ -36,6 +38,8 @@ LIMITS = (
 )
 OFF = '[verify]\npolicy = "off"\n'
 NAMES = 23053
+# Seconds after which the index has everything.
+INDEXED = 40
 ON = f'[dns]\nservers = ["127.0.0.1:{NAMES}"]\n'
 
 
@@ -285,6 +289,7 @@ def main():
     parser.add_argument("--messages", default=2000, type=int, help="of 4 KiB in each row; fewer of larger ones")
     parser.add_argument("--verify", action="store_true", help="with the sender checks")
     parser.add_argument("--flood", action="store_true", help="the normal sender of a bad day")
+    parser.add_argument("--index", action="store_true", help="what the index costs")
     parser.add_argument("--peer", action="store_true", help="beside Postfix and Dovecot")
     arguments = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -302,6 +307,17 @@ def main():
         server.start()
         print(f"{'':10}{'p50 ms':>10}{'p99 ms':>10}")
         asyncio.run(flood(server, arguments.messages))
+        server.stop()
+        shutil.rmtree(scratch)
+        return
+    if arguments.index:
+        server = Here(scratch / "buzon", arguments.buzon.resolve(), LIMITS + checks)
+        server.start()
+        print(loaded(server, 64, 4096, arguments.messages))
+        before = sum(map(cpu_of_all_ns, server.roots()))
+        time.sleep(INDEXED)
+        cpu = sum(map(cpu_of_all_ns, server.roots())) - before
+        print(f"indexed: CPU {cpu / arguments.messages / 1e6:.3f} ms each")
         server.stop()
         shutil.rmtree(scratch)
         return
