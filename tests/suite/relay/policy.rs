@@ -10,10 +10,7 @@ use std::{
 use buzon::{
     base::future::BoxFuture,
     dns::{Answer, Tlsa},
-    mail::{
-        address::Domain,
-        envelope::{MailOptions, RcptOptions},
-    },
+    mail::address::Domain,
     relay::Connector,
     smtp::client::{TlsClient, Transport, conversation::Security},
 };
@@ -379,12 +376,7 @@ async fn mail_that_requires_tls_goes_where_records_prove_the_server() {
                 .dns
                 .set_associations(ABOUT_FIRST, found(&right.record));
         }
-        let options = MailOptions {
-            require_tls: true,
-            ..MailOptions::default()
-        };
-        let to = [("a@there.example", RcptOptions::default())];
-        world.submit_asking(options, &to).await;
+        world.submit_requiring_tls("a@there.example").await;
         world.start();
         world.drained(minutes(1)).await;
         // RFC 8689 4.2.1.
@@ -409,12 +401,7 @@ async fn mail_that_requires_tls_asks_each_host_for_it() {
         for about in [ABOUT_FIRST, ABOUT_SECOND] {
             world.dns.set_associations(about, found(&right.record));
         }
-        let options = MailOptions {
-            require_tls: true,
-            ..MailOptions::default()
-        };
-        let to = [("a@there.example", RcptOptions::default())];
-        world.submit_asking(options, &to).await;
+        world.submit_requiring_tls("a@there.example").await;
         // Other mail goes to the first, as before.
         world.submit(&["b@there.example"]).await;
         world.start();
@@ -448,12 +435,7 @@ async fn mail_that_requires_tls_needs_to_know_who_the_host_is() {
         world.tls = TlsClient::new(roots).unwrap();
         let domain = Domain::parse("there.example").unwrap();
         world.options.tls.insert(&domain, Some(Security::Required));
-        let options = MailOptions {
-            require_tls: true,
-            ..MailOptions::default()
-        };
-        let to = [("a@there.example", RcptOptions::default())];
-        world.submit_asking(options, &to).await;
+        world.submit_requiring_tls("a@there.example").await;
         world.submit(&["b@there.example"]).await;
         world.start();
         world.drained(minutes(1)).await;
@@ -481,13 +463,7 @@ async fn a_conversation_that_proved_a_host_to_one_domain_proves_nothing_to_anoth
     }
     world.start();
     for (to, reports) in [("a@there.example", 0), ("a@else.example", 1)] {
-        let options = MailOptions {
-            require_tls: true,
-            ..MailOptions::default()
-        };
-        world
-            .submit_asking(options, &[(to, RcptOptions::default())])
-            .await;
+        world.submit_requiring_tls(to).await;
         world.drained(minutes(1)).await;
         assert_eq!(servers.taken().len(), 1, "{to}");
         assert_eq!(world.postman.reports().len(), reports, "{to}");

@@ -9,7 +9,6 @@ use std::{
 use buzon::{
     base::future::BoxFuture,
     dns::Fake,
-    mail::envelope::{MailOptions, RcptOptions},
     relay::{
         Connector, FetchError, Https,
         sts::{Fetch, Policies},
@@ -209,12 +208,7 @@ async fn mail_that_requires_tls_goes_where_a_policy_names_the_server() {
         servers.add(FIRST, Some(&first));
         let policy = format!("mode: {mode}\n{NAMES_FIRST}");
         let mut world = world(&servers, &policy, &[&first]);
-        let options = MailOptions {
-            require_tls: true,
-            ..MailOptions::default()
-        };
-        let to = [("a@there.example", RcptOptions::default())];
-        world.submit_asking(options, &to).await;
+        world.submit_requiring_tls("a@there.example").await;
         world.start();
         world.drained(minutes(1)).await;
         assert_eq!(servers.taken().len(), delivered, "{mode}");

@@ -287,6 +287,16 @@ impl World {
             .await
     }
 
+    /// A message that goes nowhere without TLS (RFC 8689).
+    pub(crate) async fn submit_requiring_tls(&self, to: &str) -> MessageId {
+        let options = MailOptions {
+            require_tls: true,
+            ..MailOptions::default()
+        };
+        let to = [(to, RcptOptions::default())];
+        self.submit_asking(options, &to).await
+    }
+
     pub(crate) async fn put(
         &self,
         sender: &str,
