@@ -9,10 +9,12 @@
 
 mod cache;
 mod fake;
+mod servers;
 mod system;
 
 pub use fake::Fake;
-pub use system::{Options, SetupError, System};
+pub use servers::{Options, SetupError};
+pub use system::System;
 
 use std::{fmt, net::IpAddr};
 
