@@ -14,7 +14,7 @@ use buzon::{
         random::Random,
     },
     dns::{Answer, Fake},
-    relay::{FetchError, sts::Fetch, tlsrpt::Post},
+    relay::{FetchError, sts::Fetch},
     smtp::client::TlsClient,
 };
 use tokio_rustls::{TlsAcceptor, rustls::RootCertStore};
@@ -144,20 +144,6 @@ impl Fetch for Web {
             );
             Ok(policy.into_bytes())
         })
-    }
-}
-
-/// Takes reports.
-pub(super) struct Desk;
-
-impl Post for Desk {
-    fn post<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<u8>,
-    ) -> BoxFuture<'a, Result<(), FetchError>> {
-        Box::pin(async { Ok(()) })
     }
 }
 

@@ -25,9 +25,10 @@ use buzon::{
 use tokio::{sync::oneshot, task::JoinSet};
 
 use super::{
-    guard::{Desk, Web, client},
+    guard::{Web, client},
     remote::Remotes,
 };
+use crate::relay::tlsrpt::Collector;
 
 /// Our server between two starts.
 pub(super) struct Node {
@@ -66,7 +67,7 @@ impl Node {
             engine: engine.clone(),
             resolver: resolver.clone(),
             postman: postman.clone(),
-            post: Arc::new(Desk),
+            post: Arc::new(Collector { takes: true }),
             clock: ground.clock.clone(),
             random: ground.random.clone(),
             organization: NAME.to_owned(),
